@@ -1,0 +1,80 @@
+// The registry of client connections, whatever their protocol: what the management API lists, what a graceful stop
+// tells, and whom backpressure holds.
+
+import type { FieldTable } from './field-table.ts';
+
+/** What the management API and the log say of a connection. Never holds a secret. */
+export interface ConnectionInfo {
+  /** `AMQP 0-9-1`, `MQTT 3.1.1`, `STOMP 1.2`, … */
+  readonly protocol: string;
+  readonly user: string | null;
+  readonly vhost: string | null;
+  /** Address and port of the peer. */
+  readonly peer: string;
+  readonly secure: boolean;
+  /** Milliseconds since the epoch. */
+  readonly connectedAt: number;
+  readonly channels: number;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** `running`, `blocked`, `starting`, `closing`. */
+  readonly state: string;
+  readonly clientProperties: FieldTable;
+  /** MQTT client id, STOMP session, AMQP connection name; null where there is none. */
+  readonly name: string | null;
+}
+
+export interface ClientConnection {
+  readonly id: number;
+  info(): ConnectionInfo;
+  /** Publishing is held: a connection that publishes stops reading its socket and tells the client where it can. */
+  block(reason: string): void;
+  unblock(): void;
+  /** The broker is stopping or an operator asked for it: tell the client why, flush, close. */
+  shutdown(reason: string): void;
+}
+
+export class ClientConnections {
+  private readonly connections: Map<number, ClientConnection>;
+  private lastId: number;
+  private blockedFor: string | null;
+
+  constructor() {
+    this.connections = new Map();
+    this.lastId = 0;
+    this.blockedFor = null;
+  }
+
+  nextId(): number {
+    return ++this.lastId;
+  }
+
+  get size(): number {
+    return this.connections.size;
+  }
+
+  /** A connection that joins while publishing is held is held at once. */
+  add(connection: ClientConnection): void {
+    this.connections.set(connection.id, connection);
+    if (this.blockedFor !== null) connection.block(this.blockedFor);
+  }
+
+  remove(connection: ClientConnection): void {
+    this.connections.delete(connection.id);
+  }
+
+  /** Holds (with a reason) or releases (null) everybody who publishes. */
+  hold(reason: string | null): void {
+    if (reason === this.blockedFor) return;
+    const wasHeld = this.blockedFor !== null;
+    this.blockedFor = reason;
+    for (const connection of this.connections.values()) {
+      if (reason === null) connection.unblock();
+      else if (!wasHeld) connection.block(reason);
+    }
+  }
+
+  [Symbol.iterator](): IterableIterator<ClientConnection> {
+    return this.connections.values();
+  }
+}

@@ -1,0 +1,141 @@
+// The confirm ring: which of a publisher's messages may be confirmed, in order.
+//
+// Each publishing channel or session owns one. A message opens a slot; every durable target adds one outstanding
+// write to it; commits (or refusals) settle it. Slots leave from the head only, so confirms keep the publisher's order
+// and AMQP's `multiple` covers a settled prefix and nothing else. An idle publisher allocates nothing.
+
+/** Where settled slots go: a channel that writes basic.ack, a session that writes PUBACK, a connection's RECEIPT. */
+export interface ConfirmSink {
+  /**
+   * Slots `from` to `to` (inclusive, consecutive) left the ring with the same outcome. `ok` false means that at least
+   * one target refused the message or that its commit failed. Tags are read with `ring.tagAt(slot)` during the call.
+   */
+  confirmed(ring: ConfirmRing, from: number, to: number, ok: boolean): void;
+}
+
+/** Told that a ring has something to say; the turn drains it before outboxes flush. */
+export interface RingScheduler {
+  drainLater(ring: ConfirmRing): void;
+}
+
+const FIRST_CAPACITY = 64;
+const NO_NUMBERS = new Int32Array(0);
+
+export class ConfirmRing {
+  private readonly sink: ConfirmSink;
+  private readonly scheduler: RingScheduler;
+  /** Outstanding targets by slot. */
+  private outstanding: Int32Array;
+  private refused: Uint8Array;
+  private tags: unknown[] | null;
+  private mask: number;
+  /** Slots are numbered from 0 for the life of the ring; [head, tail) are inside. */
+  private head: number;
+  private tail: number;
+  /** Whether the scheduler already has this ring; the scheduler clears it through `drain`. */
+  private scheduled: boolean;
+  private closed: boolean;
+
+  constructor(sink: ConfirmSink, scheduler: RingScheduler) {
+    this.sink = sink;
+    this.scheduler = scheduler;
+    this.outstanding = NO_NUMBERS;
+    this.refused = new Uint8Array(0);
+    this.tags = null;
+    this.mask = 0;
+    this.head = 0;
+    this.tail = 0;
+    this.scheduled = false;
+    this.closed = false;
+  }
+
+  /** How many messages wait for their confirm. */
+  get size(): number {
+    return this.tail - this.head;
+  }
+
+  /**
+   * Opens the next slot with one outstanding hold, which the caller releases with `settle` once every target was
+   * offered the message. `tag` (a packet id, a receipt, nothing for AMQP) comes back through `tagAt`.
+   */
+  open(tag?: unknown): number {
+    if (this.tail - this.head === this.outstanding.length) this.grow();
+    const slot = this.tail++;
+    const at = slot & this.mask;
+    this.outstanding[at] = 1;
+    this.refused[at] = 0;
+    if (tag !== undefined) {
+      this.tags ??= new Array(this.outstanding.length).fill(undefined);
+      this.tags[at] = tag;
+    }
+    return slot;
+  }
+
+  /** One more target must answer before the slot settles. */
+  hold(slot: number): void {
+    this.outstanding[slot & this.mask]!++;
+  }
+
+  /** One target answered. */
+  settle(slot: number): void {
+    const at = slot & this.mask;
+    if (--this.outstanding[at]! === 0 && slot === this.head) this.schedule();
+  }
+
+  /** One target refused the message or failed to commit it. */
+  refuse(slot: number): void {
+    this.refused[slot & this.mask] = 1;
+    this.settle(slot);
+  }
+
+  tagAt(slot: number): unknown {
+    return this.tags === null ? undefined : this.tags[slot & this.mask];
+  }
+
+  /** Hands every settled slot at the head to the sink, in runs of one outcome. Called by the turn. */
+  drain(): void {
+    this.scheduled = false;
+    while (this.head < this.tail && this.outstanding[this.head & this.mask] === 0) {
+      const from = this.head;
+      const refused = this.refused[from & this.mask];
+      let to = from;
+      while (
+        to + 1 < this.tail &&
+        this.outstanding[(to + 1) & this.mask] === 0 &&
+        this.refused[(to + 1) & this.mask] === refused
+      ) {
+        to++;
+      }
+      if (!this.closed) this.sink.confirmed(this, from, to, refused === 0);
+      if (this.tags !== null) for (let slot = from; slot <= to; slot++) this.tags[slot & this.mask] = undefined;
+      this.head = to + 1;
+    }
+  }
+
+  /** The publisher is gone: later settlements are counted but reach nobody. */
+  close(): void {
+    this.closed = true;
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    this.scheduler.drainLater(this);
+  }
+
+  private grow(): void {
+    const capacity = Math.max(FIRST_CAPACITY, this.outstanding.length * 2);
+    const outstanding = new Int32Array(capacity);
+    const refused = new Uint8Array(capacity);
+    const tags: unknown[] | null = this.tags === null ? null : new Array(capacity).fill(undefined);
+    for (let slot = this.head; slot < this.tail; slot++) {
+      outstanding[slot & (capacity - 1)] = this.outstanding[slot & this.mask]!;
+      refused[slot & (capacity - 1)] = this.refused[slot & this.mask]!;
+      if (tags !== null) tags[slot & (capacity - 1)] = this.tags![slot & this.mask];
+    }
+    this.outstanding = outstanding;
+    this.refused = refused;
+    this.tags = tags;
+    this.mask = capacity - 1;
+  }
+}

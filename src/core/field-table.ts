@@ -1,0 +1,117 @@
+// Typed name-value tables: message headers and the arguments of exchanges, queues, bindings and consumers.
+// The types are those of an AMQP 0-9-1 field table (§4.2.5), the widest of the three protocols, so that nothing is
+// lost on the way through. A table is an array because order and repeated names survive in MQTT 5 and STOMP.
+
+/** AMQP DECIMAL: `unscaled / 10^scale`. */
+export interface Decimal {
+  readonly scale: number;
+  readonly unscaled: number;
+}
+
+/**
+ * One value, tagged with its AMQP type octet as RabbitMQ writes it:
+ * `t` boolean, `b`/`B` int8/uint8, `s`/`u` int16/uint16, `I`/`i` int32/uint32, `l`/`L` int64 (both signed, as
+ * RabbitMQ), `f`/`d` float/double, `D` decimal, `S` long string (a Buffer where it is not UTF-8), `x` bytes,
+ * `A` array, `T` timestamp in seconds (u64), `F` nested table, `V` void.
+ */
+export type FieldValue =
+  | { readonly type: 't'; readonly value: boolean }
+  | { readonly type: 'b' | 'B' | 's' | 'u' | 'I' | 'i' | 'f' | 'd'; readonly value: number }
+  | { readonly type: 'l' | 'L' | 'T'; readonly value: bigint }
+  | { readonly type: 'D'; readonly value: Decimal }
+  | { readonly type: 'S'; readonly value: string | Buffer }
+  | { readonly type: 'x'; readonly value: Buffer }
+  | { readonly type: 'A'; readonly value: readonly FieldValue[] }
+  | { readonly type: 'F'; readonly value: FieldTable }
+  | { readonly type: 'V'; readonly value: null };
+
+export interface Field {
+  readonly name: string;
+  readonly value: FieldValue;
+}
+
+/** Fields in the order in which they were sent. */
+export type FieldTable = readonly Field[];
+
+export const EMPTY_TABLE: FieldTable = Object.freeze([]);
+
+/** The first field of that name (repeated names: the first wins, as in STOMP), or null. */
+export function findField(table: FieldTable, name: string): FieldValue | null {
+  for (let i = 0; i < table.length; i++) {
+    const field = table[i]!;
+    if (field.name === name) return field.value;
+  }
+  return null;
+}
+
+/** A text field: the usual case for hand-written arguments and for protocols whose headers are all text. */
+export function textField(name: string, value: string): Field {
+  return { name, value: { type: 'S', value } };
+}
+
+/**
+ * The value as a number where it is an integer of any width, else null. RabbitMQ compares numeric arguments by value,
+ * not by width, so that a client that sends `x-max-length` as `l` agrees with one that sends `I`.
+ */
+export function integerOf(value: FieldValue | null): number | null {
+  if (value === null) return null;
+  switch (value.type) {
+    case 'b':
+    case 'B':
+    case 's':
+    case 'u':
+    case 'I':
+    case 'i':
+      return value.value;
+    case 'l':
+    case 'L':
+      return Number(value.value);
+    default:
+      return null;
+  }
+}
+
+/** The value as text where it is a long string, else null. */
+export function textOf(value: FieldValue | null): string | null {
+  return value !== null && value.type === 'S' && typeof value.value === 'string' ? value.value : null;
+}
+
+/** Equality as exchange and queue equivalence checks need it: integers by value, all else by type and content. */
+export function sameValue(a: FieldValue, b: FieldValue): boolean {
+  const x = integerOf(a);
+  const y = integerOf(b);
+  if (x !== null && y !== null) return x === y;
+  switch (a.type) {
+    case 'S':
+    case 'x':
+      if (b.type !== 'S' && b.type !== 'x') return false;
+      return asBytes(a.value).equals(asBytes(b.value));
+    case 'D':
+      return b.type === 'D' && a.value.scale === b.value.scale && a.value.unscaled === b.value.unscaled;
+    case 'A': {
+      if (b.type !== 'A' || a.value.length !== b.value.length) return false;
+      const other = b.value;
+      return a.value.every((item, i) => sameValue(item, other[i]!));
+    }
+    case 'F':
+      return b.type === 'F' && sameTable(a.value, b.value);
+    case 'f':
+    case 'd':
+      return (b.type === 'f' || b.type === 'd') && a.value === b.value;
+    default:
+      return a.type === b.type && a.value === b.value;
+  }
+}
+
+/** Equality of tables whatever the order of their fields. */
+export function sameTable(a: FieldTable, b: FieldTable): boolean {
+  if (a.length !== b.length) return false;
+  return a.every((field) => {
+    const other = findField(b, field.name);
+    return other !== null && sameValue(field.value, other);
+  });
+}
+
+function asBytes(value: string | Buffer): Buffer {
+  return typeof value === 'string' ? Buffer.from(value, 'utf8') : value;
+}

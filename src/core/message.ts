@@ -1,0 +1,90 @@
+// A message: routing fields, body and native properties. Immutable once routed and shared by every queue that it goes
+// to. The bytes may point into a socket's chunk while the turn lasts; what is kept past the turn is moved into memory
+// of our own by `own` (turn.ts calls it), so that a small message never pins a large chunk.
+
+import type { Properties, PropertyCodec } from './properties.ts';
+
+const NO_BYTES = Buffer.alloc(0);
+
+/** No `expiration` was given by the publisher. */
+export const NEVER = -1;
+
+export class Message {
+  readonly exchange: string;
+  readonly routingKey: string;
+  body: Buffer;
+  bodyOffset: number;
+  readonly bodyLength: number;
+  /** Properties as they arrived, in the form that `codec` reads. */
+  native: Buffer;
+  nativeOffset: number;
+  readonly nativeLength: number;
+  readonly codec: PropertyCodec;
+  readonly persistent: boolean;
+  /** 0 to 255; 0 where the publisher gave none. */
+  readonly priority: number;
+  /** Milliseconds that the publisher allows, or NEVER. */
+  readonly expirationMs: number;
+  /** When the broker received it, milliseconds since the epoch. */
+  readonly receivedAt: number;
+  /** Whether body and native bytes are in memory of our own rather than in a socket's chunk. */
+  owned: boolean;
+  /** Whether the turn has it on its list of messages to own. */
+  retained: boolean;
+  /**
+   * One slot in which a front-end keeps the encoded frame that it sends to many receivers, so that a fan-out encodes
+   * once. `wireKind` says whose and which form it is (0: none); the front-ends own distinct ranges.
+   */
+  wire: Buffer;
+  wireKind: number;
+  /** The id of the shared body record, given by the store when a large body goes to several durable queues; 0: none. */
+  bodyId: number;
+  private common: Properties | null;
+
+  constructor(
+    exchange: string,
+    routingKey: string,
+    body: Buffer,
+    bodyOffset: number,
+    bodyLength: number,
+    native: Buffer,
+    nativeOffset: number,
+    nativeLength: number,
+    codec: PropertyCodec,
+    persistent: boolean,
+    priority: number,
+    expirationMs: number,
+    receivedAt: number,
+  ) {
+    this.exchange = exchange;
+    this.routingKey = routingKey;
+    this.body = body;
+    this.bodyOffset = bodyOffset;
+    this.bodyLength = bodyLength;
+    this.native = native;
+    this.nativeOffset = nativeOffset;
+    this.nativeLength = nativeLength;
+    this.codec = codec;
+    this.persistent = persistent;
+    this.priority = priority;
+    this.expirationMs = expirationMs;
+    this.receivedAt = receivedAt;
+    this.owned = false;
+    this.retained = false;
+    this.wire = NO_BYTES;
+    this.wireKind = 0;
+    this.bodyId = 0;
+    this.common = null;
+  }
+
+  /** The common form, decoded on first need and then kept. */
+  properties(): Properties {
+    if (this.common === null) this.common = this.codec.decode(this.native, this.nativeOffset, this.nativeLength);
+    return this.common;
+  }
+
+  /** A view of the body. Allocates; for rare paths and tests, not for delivery. */
+  bodyBytes(): Buffer {
+    return this.body.subarray(this.bodyOffset, this.bodyOffset + this.bodyLength);
+  }
+}

@@ -1,0 +1,192 @@
+// The interfaces that the core needs from outside. The store, the authoriser, the clock and the meters implement them;
+// tests bring their own. Nothing here knows LMDB, sockets or protocols.
+
+import type { Message } from './message.ts';
+import type { QueueEntry } from './queue-entry.ts';
+
+/** A queue as the store recovered it, in place of a scan: what a restart needs to know. */
+export interface QueueMeta {
+  /** Committed persistent entries and their body bytes. */
+  readonly count: number;
+  readonly bytes: number;
+  /** The first sequence number that was never used. */
+  readonly nextSeq: number;
+  /** Every entry below it is gone, whatever is still on disk. */
+  readonly floor: number;
+  /** Entries below it may have been delivered before: they carry the redelivered mark. */
+  readonly deliveredTo: number;
+}
+
+/** One entry read back from disk. */
+export interface StoredEntry {
+  readonly seq: number;
+  readonly message: Message;
+  readonly expiresAt: number;
+  readonly redelivered: boolean;
+}
+
+export interface LoadedRange {
+  readonly entries: readonly StoredEntry[];
+  /** Where the next load of this range starts: everything below it was returned or is gone. */
+  readonly nextSeq: number;
+}
+
+/**
+ * Durable entries by queue. Calls of one turn gather in a pending batch; `seal` submits it when no commit is in
+ * flight. All calls of one turn between two seals commit in one transaction, never split.
+ */
+export interface QueueStore {
+  /** Meta of a durable queue that existed before, or null. */
+  recover(queueId: number): QueueMeta | null;
+  /** A queue id that was never used. Durable with the first write that uses it. */
+  nextQueueId(): number;
+  /**
+   * Adds an entry to the pending batch. Its `storeState` becomes pending now, committing at the seal, committed with
+   * the transaction; then `entry.ring` is settled and `queue.committed(entry)` is called. A failed commit refuses the
+   * ring and calls `queue.withdrawn(entry)`. Transient entries (paged out to save memory) are skipped at the next
+   * start.
+   */
+  append(entry: QueueEntry): void;
+  /** The entry is settled for good. A pending one is withdrawn unwritten (its ring is settled). */
+  remove(entry: QueueEntry): void;
+  /**
+   * Reads committed entries with `fromSeq <= seq < toSeq` in order, up to both limits (at least one entry where there
+   * is one). Answers at once where the pages are warm, else later. Rejects only where the data is damaged.
+   */
+  load(
+    queueId: number,
+    fromSeq: number,
+    toSeq: number,
+    maxEntries: number,
+    maxBytes: number,
+  ): LoadedRange | Promise<LoadedRange>;
+  /**
+   * Drops every entry of the queue but `keep` (those that are out with consumers), O(1) on disk however many they are;
+   * slices are reclaimed in the background. Confirms of pending entries are settled.
+   */
+  purge(queueId: number, keep: readonly QueueEntry[]): void;
+  /** Drops a queue with all that it holds (O(1) on disk; slices are reclaimed in the background). */
+  deleteQueue(queueId: number): void;
+  /** From now on entries of this queue may be delivered: recovered after a crash they carry the redelivered mark. */
+  markDelivering(queueId: number): void;
+  /** Runs `done` once everything handed over so far is committed (null) or has failed (the error). */
+  whenCommitted(done: (error: Error | null) => void): void;
+  /** Submits the pending batch if no commit is in flight. Called by the turn, once. */
+  seal(): void;
+  /** Bytes handed over and not yet committed: what publishers are held back by. */
+  readonly uncommittedBytes: number;
+}
+
+/** The kinds of named records. */
+export const DEFINITION_KINDS = [
+  'vhost',
+  'user',
+  'permission',
+  'exchange',
+  'queue',
+  'binding',
+  'retained',
+  'session',
+] as const;
+export type DefinitionKind = (typeof DEFINITION_KINDS)[number];
+
+/** A named record: a plain JSON value whose meaning belongs to the owner of its kind. */
+export type DefinitionValue = Readonly<Record<string, unknown>>;
+
+/**
+ * Definitions live in the same batches and transactions as queue entries: a binding and the queue that it needs are
+ * committed together or not at all.
+ */
+export interface DefinitionStore {
+  /** Every record of a kind, in key order. `name` is the array that was given to `put`. */
+  all(kind: DefinitionKind): Iterable<{ readonly name: readonly string[]; readonly value: DefinitionValue }>;
+  put(kind: DefinitionKind, name: readonly string[], value: DefinitionValue): void;
+  remove(kind: DefinitionKind, name: readonly string[]): void;
+}
+
+/** What the store tells its owner; the turn and the broker implement it. */
+export interface StoreEvents {
+  /** A commit ended (well or not): rings settled, callbacks ran. Starts a turn of its own to flush them. */
+  commitEnded(): void;
+  /** The disk is full (true) or takes writes again (false): publishing is blocked meanwhile. */
+  outOfSpace(full: boolean): void;
+  /** A commit failed for another reason than space. Answer nobody, log, exit non-zero. */
+  fatal(error: Error): void;
+}
+
+export const PERMISSIONS = ['configure', 'write', 'read'] as const;
+export type Permission = (typeof PERMISSIONS)[number];
+
+/** Who is acting, as the authenticator established it. */
+export interface Identity {
+  readonly user: string;
+  readonly tags: readonly string[];
+}
+
+/** What a front-end learned about somebody who wants in. Secrets are never logged. */
+export interface Credentials {
+  readonly user: string;
+  readonly password: string;
+  readonly vhost: string;
+  /** Whether the peer is on this machine (`guest` may only connect from here). */
+  readonly loopback: boolean;
+}
+
+export interface Authenticator {
+  /** The identity, or null where user, password or vhost access is refused; the reason is for the log only. */
+  authenticate(credentials: Credentials): Promise<Identity | { readonly refused: string }>;
+}
+
+export interface Authorizer {
+  /** Grows whenever an answer may have changed; sessions keep their answers until then. */
+  readonly generation: number;
+  /** RabbitMQ's three permissions on a named resource of a vhost (regular expressions over the name). */
+  allows(identity: Identity, vhost: string, permission: Permission, resource: string): boolean | Promise<boolean>;
+}
+
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+}
+
+/** Plain counters that metrics read when scraped. One object for the process; fields only grow. */
+export interface Meters {
+  published: number;
+  publishedBytes: number;
+  delivered: number;
+  deliveredBytes: number;
+  acknowledged: number;
+  redelivered: number;
+  unroutable: number;
+  returned: number;
+  /** Dropped on a direct path (QoS 0) because the receiver could not keep up. */
+  droppedDirect: number;
+  /** Routing keys that make no legal topic, or messages too large for a receiver. */
+  undeliverable: number;
+  pagedOut: number;
+  pagedIn: number;
+  commits: number;
+  committedEntries: number;
+  publishersBlocked: number;
+}
+
+export function newMeters(): Meters {
+  return {
+    published: 0,
+    publishedBytes: 0,
+    delivered: 0,
+    deliveredBytes: 0,
+    acknowledged: 0,
+    redelivered: 0,
+    unroutable: 0,
+    returned: 0,
+    droppedDirect: 0,
+    undeliverable: 0,
+    pagedOut: 0,
+    pagedIn: 0,
+    commits: 0,
+    committedEntries: 0,
+    publishersBlocked: 0,
+  };
+}
+

@@ -1,0 +1,61 @@
+// What one queue knows of one message. The message is shared, the entry is not: two queues with different TTLs give
+// one message two expiries.
+
+import type { ConfirmRing } from './confirms.ts';
+import type { Consumer } from './consumer.ts';
+import type { Message } from './message.ts';
+import type { Queue } from './queue.ts';
+
+/** Where an entry stands with the store. It moves only forwards. */
+export const STORE_STATE = {
+  /** Never handed to the store: transient and in memory only. */
+  none: 0,
+  /** In the store's pending list; an ack now means that it is never written. */
+  pending: 1,
+  /** In the batch that is being committed. */
+  committing: 2,
+  committed: 3,
+  deleted: 4,
+} as const;
+
+export type StoreState = (typeof STORE_STATE)[keyof typeof STORE_STATE];
+
+/** Entries without a TTL. */
+export const NEVER_EXPIRES = Number.POSITIVE_INFINITY;
+
+export class QueueEntry {
+  readonly queue: Queue;
+  /** Position in its queue, from 1, never reused; survives restarts. Delivery order is seq order. */
+  readonly seq: number;
+  readonly message: Message;
+  /** Milliseconds since the epoch, or NEVER_EXPIRES. */
+  expiresAt: number;
+  /** Deliveries so far, as far as this process knows. */
+  deliveryCount: number;
+  /** Whether the next delivery carries the redelivered mark. */
+  redelivered: boolean;
+  storeState: StoreState;
+  /** The publisher's confirm ring and slot while the commit is awaited, else null. */
+  ring: ConfirmRing | null;
+  slot: number;
+  /** The consumer that holds it unacked, else null. */
+  consumer: Consumer | null;
+  /** Neighbours in the queue's list of entries that are out unacked. */
+  previousUnacked: QueueEntry | null;
+  nextUnacked: QueueEntry | null;
+
+  constructor(queue: Queue, seq: number, message: Message, expiresAt: number, redelivered: boolean) {
+    this.queue = queue;
+    this.seq = seq;
+    this.message = message;
+    this.expiresAt = expiresAt;
+    this.deliveryCount = 0;
+    this.redelivered = redelivered;
+    this.storeState = STORE_STATE.none;
+    this.ring = null;
+    this.slot = 0;
+    this.consumer = null;
+    this.previousUnacked = null;
+    this.nextUnacked = null;
+  }
+}

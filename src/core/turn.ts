@@ -1,0 +1,147 @@
+// The order of one turn. A turn is one pass of the event loop: every socket that had input was read, then `end` runs
+// once and does the rest, in this order:
+//
+//   1. input            sockets' data events call front-ends, which publish, acknowledge and so on (before `end`)
+//   2. work list        deliveries that credit allows again, expiries, deletions; in slices, never recursive
+//   3. confirms         slots that need no disk leave their rings (those that do leave when their commit ends)
+//   4. ownership        messages that stay beyond the turn move out of the sockets' chunks into memory of our own
+//   5. seal             the store's pending batch is submitted, if no commit is in flight
+//   6. flush            each connection that has something to say writes it, once
+//
+// Commits end outside of a turn; `commitEnded` starts one, so that confirms leave at once.
+
+import type { ConfirmRing, RingScheduler } from './confirms.ts';
+import type { Message } from './message.ts';
+import { MessageSlabs } from './message-slabs.ts';
+import type { Clock } from './ports.ts';
+
+/** Something with output to write at the end of the turn: an outbox. */
+export interface Flushable {
+  flush(): void;
+}
+
+/** Work that was put off to the work list. */
+export interface Task {
+  /** Does one slice. True where more is left; it is then called again, after the other tasks. */
+  run(): boolean;
+}
+
+/** Slices of the work list that one turn does before sockets are read again. */
+const MAX_SLICES = 256;
+
+export class Turn implements RingScheduler {
+  /** Milliseconds since the epoch, read once a turn. */
+  now: number;
+  private readonly clock: Clock;
+  private readonly slabs: MessageSlabs;
+  private seal: () => void;
+  private scheduled: boolean;
+  private tasks: Task[];
+  private rings: ConfirmRing[];
+  private retained: Message[];
+  private flushables: Flushable[];
+  private readonly endings: (() => void)[];
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+    this.slabs = new MessageSlabs();
+    this.seal = () => {};
+    this.now = clock.now();
+    this.scheduled = false;
+    this.tasks = [];
+    this.rings = [];
+    this.retained = [];
+    this.flushables = [];
+    this.endings = [];
+  }
+
+  /** The store's `seal`, given once by the broker: the store is made after the turn. */
+  sealWith(seal: () => void): void {
+    this.seal = seal;
+  }
+
+  /** `hook` runs at the end of every turn, before the flush (backpressure looks at its bounds there). */
+  atEnd(hook: () => void): void {
+    this.endings.push(hook);
+  }
+
+  /** Every entry into the broker from the event loop (data, timer, completion) calls this first. */
+  begin(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    this.now = this.clock.now();
+    setImmediate(this.end);
+  }
+
+  /** Puts a task on the work list. The caller makes sure that a task is there once. */
+  work(task: Task): void {
+    this.tasks.push(task);
+    this.begin();
+  }
+
+  drainLater(ring: ConfirmRing): void {
+    this.rings.push(ring);
+    this.begin();
+  }
+
+  /** The message stays beyond this turn. */
+  retain(message: Message): void {
+    if (message.retained) return;
+    message.retained = true;
+    if (message.owned) return;
+    this.retained.push(message);
+    this.begin();
+  }
+
+  /** The outbox has something to write. The caller makes sure that it is there once until its `flush`. */
+  flushLater(flushable: Flushable): void {
+    this.flushables.push(flushable);
+    this.begin();
+  }
+
+  private readonly end = (): void => {
+    this.scheduled = false;
+    this.runTasks();
+    this.drainRings();
+    this.takeOwnership();
+    this.seal();
+    for (const hook of this.endings) hook();
+    this.flushAll();
+  };
+
+  private runTasks(): void {
+    let slices = 0;
+    while (this.tasks.length > 0 && slices < MAX_SLICES) {
+      const round = this.tasks;
+      this.tasks = [];
+      for (let i = 0; i < round.length; i++) {
+        if (slices++ === MAX_SLICES) {
+          for (let rest = i; rest < round.length; rest++) this.tasks.push(round[rest]!);
+          break;
+        }
+        if (round[i]!.run()) this.tasks.push(round[i]!);
+      }
+    }
+    if (this.tasks.length > 0) this.begin();
+  }
+
+  private drainRings(): void {
+    const rings = this.rings;
+    if (rings.length === 0) return;
+    this.rings = [];
+    for (let i = 0; i < rings.length; i++) rings[i]!.drain();
+  }
+
+  private takeOwnership(): void {
+    const retained = this.retained;
+    for (let i = 0; i < retained.length; i++) this.slabs.own(retained[i]!);
+    if (retained.length > 0) this.retained = [];
+  }
+
+  private flushAll(): void {
+    const flushables = this.flushables;
+    if (flushables.length === 0) return;
+    this.flushables = [];
+    for (let i = 0; i < flushables.length; i++) flushables[i]!.flush();
+  }
+}
