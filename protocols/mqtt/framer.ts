@@ -1,0 +1,203 @@
+// Cuts a byte stream into control packets. A packet that lies whole in one chunk is handed on where it lies, without a
+// copy; one that spans chunks is gathered in a buffer that grows towards its announced size, so that every byte is
+// copied a bounded number of times and a stranger's announcement alone reserves nothing.
+//
+//   fixed header   first byte (type, flags), remaining length: 1 to 4 bytes, 7 bits each, least significant first,
+//                  in its shortest form                                                      MQTT 3.1.1 §2.2
+
+import { MalformedPacket } from './errors.ts';
+
+/** What the handler wants to happen after a packet. */
+export const NEXT = {
+  goOn: 0,
+  /** The packet is done; the next one waits until `resume`. */
+  pause: 1,
+  /** The packet could not be taken: it is offered again at `resume`. */
+  retry: 2,
+  /** The connection is over; everything else is dropped. */
+  stop: 3,
+} as const;
+
+export type Next = (typeof NEXT)[keyof typeof NEXT];
+
+export interface PacketHandler {
+  /** One whole packet: `buffer[start]` is its first byte, its content is [body, end). */
+  packet(buffer: Buffer, start: number, body: number, end: number): Next;
+}
+
+const NO_BYTES = Buffer.alloc(0);
+/** First byte and the longest remaining length. */
+const LONGEST_HEADER_BYTES = 5;
+/** What a partial packet reserves at first, however large it says that it will be. */
+const FIRST_RESERVE_BYTES = 16 * 1024;
+
+export class PacketFramer {
+  /** Largest remaining length that is accepted. The connection raises it once it knows who speaks. */
+  maxPacketBytes: number;
+  private readonly handler: PacketHandler;
+  /** The beginning of a packet whose end has not come. */
+  private partial: Buffer;
+  private partialBytes: number;
+  /** Size of that packet with its header, or 0 while its header is incomplete; and where its content starts. */
+  private partialTotal: number;
+  private partialBody: number;
+  /** What came after the packet at which the handler paused. */
+  private rest: Buffer;
+  private restAt: number;
+  private paused: boolean;
+  private stopped: boolean;
+
+  constructor(handler: PacketHandler, maxPacketBytes: number) {
+    this.maxPacketBytes = maxPacketBytes;
+    this.handler = handler;
+    this.partial = NO_BYTES;
+    this.partialBytes = 0;
+    this.partialTotal = 0;
+    this.partialBody = 0;
+    this.rest = NO_BYTES;
+    this.restAt = 0;
+    this.paused = false;
+    this.stopped = false;
+  }
+
+  /** Whether a packet has begun and not ended. */
+  get midPacket(): boolean {
+    return this.partialBytes > 0;
+  }
+
+  /** The next bytes of the stream. Throws MalformedPacket. */
+  push(chunk: Buffer): void {
+    if (this.stopped) return;
+    if (this.paused) {
+      // The transport was told to pause; a chunk or two may still be on their way.
+      this.rest = this.restAt < this.rest.length ? Buffer.concat([this.rest.subarray(this.restAt), chunk]) : chunk;
+      this.restAt = 0;
+      return;
+    }
+    if (this.partialBytes > 0) this.completePartial(chunk);
+    else this.cut(chunk, 0);
+  }
+
+  /** Goes on where the handler paused. Throws MalformedPacket. */
+  resume(): void {
+    if (!this.paused || this.stopped) return;
+    this.paused = false;
+    const rest = this.rest;
+    const at = this.restAt;
+    this.rest = NO_BYTES;
+    this.restAt = 0;
+    this.cut(rest, at);
+  }
+
+  private cut(chunk: Buffer, from: number): void {
+    const chunkEnd = chunk.length;
+    let at = from;
+    while (at < chunkEnd) {
+      let body = at + 2;
+      if (body > chunkEnd) {
+        this.keepPartial(chunk, at, 0, 0);
+        return;
+      }
+      let length = chunk[at + 1]!;
+      if (length > 127) {
+        length &= 127;
+        let shift = 7;
+        let byte: number;
+        do {
+          if (shift > 21) throw new MalformedPacket('the remaining length has more than four bytes');
+          if (body === chunkEnd) {
+            this.keepPartial(chunk, at, 0, 0);
+            return;
+          }
+          byte = chunk[body++]!;
+          length |= (byte & 127) << shift;
+          shift += 7;
+        } while (byte > 127);
+        if (byte === 0) throw new MalformedPacket('the remaining length is not in its shortest form');
+      }
+      if (length > this.maxPacketBytes) throw new MalformedPacket(`a packet of ${length} bytes is over the limit`);
+      const end = body + length;
+      if (end > chunkEnd) {
+        this.keepPartial(chunk, at, end - at, body - at);
+        return;
+      }
+      const next = this.handler.packet(chunk, at, body, end);
+      if (next !== NEXT.goOn) {
+        this.interrupt(next, chunk, at, end);
+        return;
+      }
+      at = end;
+    }
+  }
+
+  private interrupt(next: Next, chunk: Buffer, start: number, end: number): void {
+    if (next === NEXT.stop) {
+      this.stopped = true;
+      return;
+    }
+    this.paused = true;
+    this.rest = chunk;
+    this.restAt = next === NEXT.retry ? start : end;
+  }
+
+  private keepPartial(chunk: Buffer, at: number, total: number, body: number): void {
+    const have = chunk.length - at;
+    this.partial = Buffer.allocUnsafe(
+      total === 0 ? LONGEST_HEADER_BYTES : Math.max(have, Math.min(total, FIRST_RESERVE_BYTES)),
+    );
+    chunk.copy(this.partial, 0, at);
+    this.partialBytes = have;
+    this.partialTotal = total;
+    this.partialBody = body;
+  }
+
+  private completePartial(chunk: Buffer): void {
+    let at = 0;
+    while (this.partialTotal === 0) {
+      if (at === chunk.length) return;
+      this.partial[this.partialBytes++] = chunk[at++]!;
+      this.readPartialHeader();
+    }
+    const missing = this.partialTotal - this.partialBytes;
+    const have = Math.min(missing, chunk.length - at);
+    if (this.partialBytes + have > this.partial.length) this.growPartial(this.partialBytes + have);
+    chunk.copy(this.partial, this.partialBytes, at, at + have);
+    this.partialBytes += have;
+    at += have;
+    if (have < missing) return;
+    const packet = this.partial;
+    const total = this.partialTotal;
+    this.partial = NO_BYTES;
+    this.partialBytes = 0;
+    this.partialTotal = 0;
+    const next = this.handler.packet(packet, 0, this.partialBody, total);
+    // Pause and retry keep one buffer to go on with: the rest, or the packet and the rest.
+    if (next === NEXT.goOn) this.cut(chunk, at);
+    else if (next === NEXT.retry)
+      this.interrupt(next, Buffer.concat([packet.subarray(0, total), chunk.subarray(at)]), 0, 0);
+    else this.interrupt(next, chunk, at, at);
+  }
+
+  /** One more byte of the header came. */
+  private readPartialHeader(): void {
+    const last = this.partialBytes - 1;
+    if (last === 0) return;
+    const byte = this.partial[last]!;
+    if (byte > 127) {
+      if (last === 4) throw new MalformedPacket('the remaining length has more than four bytes');
+      return;
+    }
+    if (byte === 0 && last > 1) throw new MalformedPacket('the remaining length is not in its shortest form');
+    let length = 0;
+    for (let i = last; i > 0; i--) length = (length << 7) | (this.partial[i]! & 127);
+    if (length > this.maxPacketBytes) throw new MalformedPacket(`a packet of ${length} bytes is over the limit`);
+    this.partialBody = this.partialBytes;
+    this.partialTotal = this.partialBytes + length;
+  }
+
+  private growPartial(atLeast: number): void {
+    const grown = Buffer.allocUnsafe(Math.min(this.partialTotal, Math.max(atLeast, this.partial.length * 2)));
+    this.partial.copy(grown, 0, 0, this.partialBytes);
+    this.partial = grown;
+  }
+}

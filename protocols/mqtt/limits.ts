@@ -1,0 +1,37 @@
+// Every bound of the MQTT front-end, with its name and default. The configuration may change each; a counter or a log
+// line tells when one was hit.
+
+export interface MqttLimits {
+  /** Largest packet that a connected client may send, fixed header not counted. */
+  readonly packetBytes: number;
+  /** Largest CONNECT: a stranger makes us hold no more than this. */
+  readonly connectBytes: number;
+  readonly clientIdBytes: number;
+  readonly topicBytes: number;
+  readonly topicLevels: number;
+  /** Subscriptions of one session; one more is answered with SUBACK 0x80. */
+  readonly subscriptions: number;
+  /** QoS 1 deliveries that may be out unacknowledged with one client. */
+  readonly inflight: number;
+  /** QoS 2 publishes of one client whose PUBREL has not come; one more closes its connection. */
+  readonly unreleased: number;
+  /** A socket that has not sent its CONNECT after this long is closed. */
+  readonly connectTimeoutMs: number;
+  /** Retained messages of one virtual host, and the bytes of their topics and bodies. One more is not kept. */
+  readonly retainedMessages: number;
+  readonly retainedBytes: number;
+}
+
+export const DEFAULT_MQTT_LIMITS: MqttLimits = Object.freeze({
+  packetBytes: 16 * 1024 * 1024,
+  connectBytes: 256 * 1024,
+  clientIdBytes: 1024,
+  topicBytes: 4096,
+  topicLevels: 128,
+  subscriptions: 10_000,
+  inflight: 1000,
+  unreleased: 10_000,
+  connectTimeoutMs: 10_000,
+  retainedMessages: 1_000_000,
+  retainedBytes: 256 * 1024 * 1024,
+});

@@ -1,0 +1,134 @@
+// PUBLISH and the acknowledgements, the packets of the hot path, read and written without mqtt-packet. Reading
+// allocates nothing: one reader serves all connections and holds positions in the chunk.
+//
+//   PUBLISH   0011 dup qos qos retain | remaining length | topic: u16 length, UTF-8 | packet id: u16, QoS > 0 only |
+//             payload: the rest                                                          MQTT 3.1.1 §3.3
+//   PUBACK, PUBREC, PUBREL, PUBCOMP   type, flags | 2 | packet id: u16                   §3.4 to §3.7
+
+import { MalformedPacket } from './errors.ts';
+
+/** Where the parts of one PUBLISH are. Valid until the next `read`. */
+export class PublishReader {
+  qos: number;
+  retain: boolean;
+  duplicate: boolean;
+  topicStart: number;
+  topicLength: number;
+  /** 0 at QoS 0. */
+  packetId: number;
+  payloadStart: number;
+
+  constructor() {
+    this.qos = 0;
+    this.retain = false;
+    this.duplicate = false;
+    this.topicStart = 0;
+    this.topicLength = 0;
+    this.packetId = 0;
+    this.payloadStart = 0;
+  }
+
+  /** Reads the packet with that first byte and its content in [body, end). Throws MalformedPacket. */
+  read(buffer: Buffer, firstByte: number, body: number, end: number): void {
+    const qos = (firstByte >> 1) & 3;
+    if (qos === 3) throw new MalformedPacket('a PUBLISH with QoS 3 [MQTT-3.3.1-4]');
+    if (qos === 0 && (firstByte & 8) !== 0) throw new MalformedPacket('DUP on a QoS 0 PUBLISH [MQTT-3.3.1-2]');
+    if (end - body < 2) throw new MalformedPacket('a PUBLISH without a topic');
+    const topicLength = (buffer[body]! << 8) | buffer[body + 1]!;
+    const topicStart = body + 2;
+    let at = topicStart + topicLength;
+    if (at > end) throw new MalformedPacket('a PUBLISH whose topic is longer than the packet');
+    let packetId = 0;
+    if (qos !== 0) {
+      if (at + 2 > end) throw new MalformedPacket('a PUBLISH without its packet id');
+      packetId = (buffer[at]! << 8) | buffer[at + 1]!;
+      if (packetId === 0) throw new MalformedPacket('packet id 0 [MQTT-2.3.1-1]');
+      at += 2;
+    }
+    this.qos = qos;
+    this.retain = (firstByte & 1) !== 0;
+    this.duplicate = (firstByte & 8) !== 0;
+    this.topicStart = topicStart;
+    this.topicLength = topicLength;
+    this.packetId = packetId;
+    this.payloadStart = at;
+  }
+}
+
+/** The packet id of an acknowledgement with content [body, end). Throws MalformedPacket. */
+export function readPacketId(buffer: Buffer, body: number, end: number): number {
+  if (end - body !== 2) throw new MalformedPacket('an acknowledgement that is not two bytes long');
+  const packetId = (buffer[body]! << 8) | buffer[body + 1]!;
+  if (packetId === 0) throw new MalformedPacket('packet id 0 [MQTT-2.3.1-1]');
+  return packetId;
+}
+
+/** Remaining length of a PUBLISH. */
+export function publishLength(topicBytes: number, bodyBytes: number, qos: number): number {
+  return 2 + topicBytes + (qos === 0 ? 0 : 2) + bodyBytes;
+}
+
+/** Bytes that first byte and remaining length take. */
+export function headerBytes(remainingLength: number): number {
+  if (remainingLength < 0x80) return 2;
+  if (remainingLength < 0x4000) return 3;
+  return remainingLength < 0x200000 ? 4 : 5;
+}
+
+/**
+ * Writes everything of a PUBLISH but its payload and returns where the payload goes. `packetId` is 0 at QoS 0. The
+ * caller made sure of the room: headerBytes + 2 + topic + 2.
+ */
+export function writePublishHead(
+  target: Buffer,
+  position: number,
+  firstByte: number,
+  topic: Buffer,
+  packetId: number,
+  remainingLength: number,
+): number {
+  let at = writeLength(target, position, firstByte, remainingLength);
+  const topicBytes = topic.length;
+  target[at] = topicBytes >> 8;
+  target[at + 1] = topicBytes;
+  at = copyBytes(topic, 0, topicBytes, target, at + 2);
+  if (packetId !== 0) {
+    target[at] = packetId >> 8;
+    target[at + 1] = packetId;
+    at += 2;
+  }
+  return at;
+}
+
+/** Writes first byte and remaining length and returns the position after them. */
+export function writeLength(target: Buffer, position: number, firstByte: number, remainingLength: number): number {
+  let at = position;
+  target[at++] = firstByte;
+  let rest = remainingLength;
+  while (rest > 127) {
+    target[at++] = (rest & 127) | 128;
+    rest >>>= 7;
+  }
+  target[at++] = rest;
+  return at;
+}
+
+/** Writes a four-byte acknowledgement and returns the position after it. */
+export function writeAck(target: Buffer, position: number, firstByte: number, packetId: number): number {
+  target[position] = firstByte;
+  target[position + 1] = 2;
+  target[position + 2] = packetId >> 8;
+  target[position + 3] = packetId;
+  return position + 4;
+}
+
+/** Below this a loop copies faster than the native call does (16 bytes: 20 ns against 31, bench/mqtt-codec.ts). */
+const LOOP_COPY_BYTES = 16;
+
+/** Copies [start, end) and returns the position after it. */
+export function copyBytes(source: Buffer, start: number, end: number, target: Buffer, position: number): number {
+  const length = end - start;
+  if (length < LOOP_COPY_BYTES) for (let i = 0; i < length; i++) target[position + i] = source[start + i]!;
+  else source.copy(target, position, start, end);
+  return position + length;
+}

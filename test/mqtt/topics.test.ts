@@ -1,0 +1,191 @@
+// Topics, filters and routing keys: the tables of MQTT 3.1.1 §4.7 and the round trip through the core.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { KeyTopics, TopicKeys } from '../../protocols/mqtt/topic-cache.ts';
+import {
+  filterMatches,
+  filterProblem,
+  filterWithin,
+  swapSeparators,
+  topicOfKey,
+  topicProblem,
+} from '../../protocols/mqtt/topics.ts';
+
+const LIMITS = { topicBytes: 4096, topicLevels: 128 };
+const topicText = fc
+  .string({
+    unit: fc.oneof(
+      fc.constantFrom('/', '.', '*', 'a', 'b', 'ü', '$'),
+      fc.string({ unit: 'binary', minLength: 1, maxLength: 1 }),
+    ),
+    minLength: 1,
+  })
+  .filter((text) => topicProblem(text, LIMITS) === null && text.isWellFormed());
+
+describe('topic and routing key', () => {
+  it('are the same words with / and . swapped', () => {
+    assert.equal(swapSeparators('a/b.c'), 'a.b/c');
+    assert.equal(swapSeparators('/a//b/'), '.a..b.');
+    assert.equal(swapSeparators('plain'), 'plain');
+    assert.equal(swapSeparators('fw/1.2'), 'fw.1/2');
+  });
+
+  it('survive the round trip, whatever the topic', () => {
+    const keys = new TopicKeys(LIMITS);
+    const topics = new KeyTopics();
+    fc.assert(
+      fc.property(topicText, (topic) => {
+        const bytes = Buffer.from(`xx${topic}yy`);
+        const key = keys.keyOf(bytes, 2, bytes.length - 4);
+        assert.equal(key, swapSeparators(topic));
+        assert.equal(topicOfKey(key), topic);
+        assert.equal(topics.topicOf(key).toString(), topic);
+        // And from the caches.
+        assert.equal(keys.keyOf(bytes, 2, bytes.length - 4), key);
+        assert.equal(topics.topicOf(key).toString(), topic);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('of more different topics than the caches hold stay right', () => {
+    const keys = new TopicKeys(LIMITS);
+    const topics = new KeyTopics();
+    for (let round = 0; round < 2; round++) {
+      for (let i = 0; i < 20_000; i++) {
+        const topic = Buffer.from(`sensors/d${i}/temperature`);
+        const key = keys.keyOf(topic, 0, topic.length);
+        assert.equal(key, `sensors.d${i}.temperature`);
+        assert.ok(topics.topicOf(key).equals(topic));
+      }
+    }
+  });
+
+  it('over 128 bytes are converted without the cache', () => {
+    const topic = `${'long/'.repeat(60)}end`;
+    const bytes = Buffer.from(topic);
+    assert.equal(new TopicKeys(LIMITS).keyOf(bytes, 0, bytes.length), swapSeparators(topic));
+    assert.equal(new KeyTopics().topicOf(swapSeparators(topic)).toString(), topic);
+  });
+
+  it('keys that make no legal topic have none', () => {
+    for (const key of ['', 'a.+.b', '#', 'a.#', 'nul\u0000', '\ud800', 'x'.repeat(65_536)]) {
+      assert.equal(topicOfKey(key), null, JSON.stringify(key.slice(0, 10)));
+      assert.equal(new KeyTopics().topicOf(key).length, 0);
+    }
+    assert.equal(topicOfKey('a.*.b'), 'a/*/b');
+    assert.equal(topicOfKey('.'), '/');
+  });
+});
+
+describe('a topic in a PUBLISH', () => {
+  const keys = new TopicKeys(LIMITS);
+  const refused = (bytes: Buffer): void => {
+    assert.throws(() => keys.keyOf(bytes, 0, bytes.length), { name: 'MalformedPacket' });
+  };
+
+  it('is not empty, holds no wildcard and no U+0000', () => {
+    for (const topic of ['', '+', '#', 'a/+', 'a/#', 'a+b', 'nul\u0000']) refused(Buffer.from(topic));
+  });
+
+  it('is well-formed UTF-8 without surrogates', () => {
+    refused(Buffer.from([0x61, 0xff]));
+    refused(Buffer.from([0xc3]));
+    refused(Buffer.from([0xed, 0xa0, 0x80]));
+    refused(Buffer.from([0xc0, 0x80]));
+    // U+FEFF is a character like any other [MQTT-1.5.3-3].
+    assert.equal(keys.keyOf(Buffer.from([0xef, 0xbb, 0xbf]), 0, 3), '\ufeff');
+  });
+
+  it('is within the limits of length and levels', () => {
+    refused(Buffer.from('x'.repeat(4097)));
+    refused(Buffer.from('/'.repeat(128)));
+    assert.equal(keys.keyOf(Buffer.from('/'.repeat(127)), 0, 127), '.'.repeat(127));
+  });
+});
+
+describe('a topic filter', () => {
+  it('has + as a whole level and # as the whole last one', () => {
+    const legal = [
+      'a',
+      '/',
+      '//',
+      '+',
+      '#',
+      '+/+',
+      '/+',
+      '+/',
+      'a/#',
+      'a/+/b',
+      '+/#',
+      '$SYS/#',
+      'a b',
+      '*',
+      'a.b',
+      'ü/+',
+    ];
+    for (const filter of legal) assert.equal(filterProblem(filter), null, filter);
+    const illegal = ['', 'a#', 'a/#/b', '#/a', 'a+', '+a', 'a/b+', 'a/+b/c', '##', '++', 'a/##', 'nul\u0000'];
+    for (const filter of illegal) assert.notEqual(filterProblem(filter), null, filter);
+  });
+
+  it('is within the limits', () => {
+    assert.ok(filterWithin('a/+/#', LIMITS));
+    assert.ok(!filterWithin('/'.repeat(128), LIMITS));
+    assert.ok(!filterWithin('x'.repeat(4097), LIMITS));
+  });
+
+  it('matches as §4.7 says', () => {
+    const rows: [filter: string, topic: string, matches: boolean][] = [
+      ['sport/tennis/player1/#', 'sport/tennis/player1', true],
+      ['sport/tennis/player1/#', 'sport/tennis/player1/ranking', true],
+      ['sport/tennis/player1/#', 'sport/tennis/player1/score/wimbledon', true],
+      ['sport/#', 'sport', true],
+      ['sport/#', 'sports', false],
+      ['sport/tennis/+', 'sport/tennis/player1', true],
+      ['sport/tennis/+', 'sport/tennis/player1/ranking', false],
+      ['sport/+', 'sport', false],
+      ['sport/+', 'sport/', true],
+      ['+/+', '/finance', true],
+      ['/+', '/finance', true],
+      ['+', '/finance', false],
+      ['#', 'anything/at/all', true],
+      ['#', '$SYS/x', false],
+      ['+/x', '$SYS/x', false],
+      ['$SYS/#', '$SYS/x', true],
+      ['$SYS/+', '$SYS/x', true],
+      ['a/$b/#', 'a/$b/c', true],
+      ['a', 'A', false],
+      ['*', 'a', false],
+      ['a/+/c', 'a//c', true],
+      ['a/+', 'a', false],
+      ['+/#', 'a', true],
+    ];
+    for (const [filter, topic, matches] of rows) {
+      assert.equal(filterMatches(filter, topic), matches, `${filter} ~ ${topic}`);
+    }
+  });
+
+  it('matches as a naive oracle does', () => {
+    const level = fc.constantFrom('', 'a', 'b', '$x');
+    const topic = fc.array(level, { minLength: 1, maxLength: 5 }).map((levels) => levels.join('/'));
+    const filter = fc
+      .tuple(fc.array(fc.oneof(level, fc.constant('+')), { maxLength: 4 }), fc.boolean())
+      .map(([levels, rest]) => [...levels, ...(rest || levels.length === 0 ? ['#'] : [])].join('/'));
+    const oracle = (f: string[], t: string[]): boolean => {
+      if (f.length === 0) return t.length === 0;
+      if (f[0] === '#') return true;
+      return t.length > 0 && (f[0] === '+' || f[0] === t[0]) && oracle(f.slice(1), t.slice(1));
+    };
+    fc.assert(
+      fc.property(filter, topic, (f, t) => {
+        fc.pre(t.length > 0 && f.length > 0);
+        const expected = !(t.startsWith('$') && /^[+#]/.test(f)) && oracle(f.split('/'), t.split('/'));
+        assert.equal(filterMatches(f, t), expected);
+      }),
+      { numRuns: 5000 },
+    );
+  });
+});
