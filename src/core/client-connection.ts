@@ -27,22 +27,32 @@ export interface ConnectionInfo {
 export interface ClientConnection {
   readonly id: number;
   info(): ConnectionInfo;
-  /** Publishing is held: a connection that publishes stops reading its socket and tells the client where it can. */
-  block(reason: string): void;
+  /**
+   * Publishing is held: a connection that publishes stops reading its socket. With `alarm` (memory, full disk) it also
+   * tells the client where the protocol can; without, it is flow control that ends in milliseconds and is not worth a
+   * word. May be called again while held, when flow control turns into an alarm.
+   */
+  block(reason: string, alarm: boolean): void;
   unblock(): void;
   /** The broker is stopping or an operator asked for it: tell the client why, flush, close. */
   shutdown(reason: string): void;
 }
 
+/** Why publishing is held. */
+export interface Hold {
+  readonly reason: string;
+  readonly alarm: boolean;
+}
+
 export class ClientConnections {
   private readonly connections: Map<number, ClientConnection>;
   private lastId: number;
-  private blockedFor: string | null;
+  private current: Hold | null;
 
   constructor() {
     this.connections = new Map();
     this.lastId = 0;
-    this.blockedFor = null;
+    this.current = null;
   }
 
   nextId(): number {
@@ -53,24 +63,27 @@ export class ClientConnections {
     return this.connections.size;
   }
 
+  /** Why publishing is held now, or null. */
+  get held(): Hold | null {
+    return this.current;
+  }
+
   /** A connection that joins while publishing is held is held at once. */
   add(connection: ClientConnection): void {
     this.connections.set(connection.id, connection);
-    if (this.blockedFor !== null) connection.block(this.blockedFor);
+    if (this.current !== null) connection.block(this.current.reason, this.current.alarm);
   }
 
   remove(connection: ClientConnection): void {
     this.connections.delete(connection.id);
   }
 
-  /** Holds (with a reason) or releases (null) everybody who publishes. */
-  hold(reason: string | null): void {
-    if (reason === this.blockedFor) return;
-    const wasHeld = this.blockedFor !== null;
-    this.blockedFor = reason;
+  /** Holds or releases (null) everybody who publishes. */
+  hold(hold: Hold | null): void {
+    this.current = hold;
     for (const connection of this.connections.values()) {
-      if (reason === null) connection.unblock();
-      else if (!wasHeld) connection.block(reason);
+      if (hold === null) connection.unblock();
+      else connection.block(hold.reason, hold.alarm);
     }
   }
 

@@ -13,9 +13,9 @@ export interface DeliverySink {
    * it settles it through the session. Never throws.
    */
   deliver(consumer: Consumer, message: Message, entry: QueueEntry | null, redelivered: boolean): void;
-  /** Whether the connection takes more now. When it turns true again the front-end calls `session.resume(this)`. */
-  writable(): boolean;
-  /** The queue went away beneath the consumer (deleted, or its vhost closed). */
+  /** Whether the connection takes more for this consumer now. When it turns true again: `consumer.resume()`. */
+  writable(consumer: Consumer): boolean;
+  /** The queue went away beneath the consumer. */
   cancelled(consumer: Consumer): void;
 }
 
@@ -41,7 +41,9 @@ export class Consumer {
   prefetch: number;
   /** Entries that are out with it. */
   unacked: number;
-  cancelled: boolean;
+  /** Whether the queue counts on it to have credit; the queue's consumer set keeps it. */
+  listed: boolean;
+  private state: 'waiting' | 'started' | 'ended';
 
   constructor(queue: Queue, sink: DeliverySink, options: ConsumeOptions) {
     this.queue = queue;
@@ -53,11 +55,32 @@ export class Consumer {
     this.args = options.args;
     this.prefetch = options.prefetch;
     this.unacked = 0;
-    this.cancelled = false;
+    this.listed = false;
+    this.state = 'waiting';
+  }
+
+  /** Deliveries may begin: the client knows that the subscription stands. */
+  start(): void {
+    if (this.state === 'waiting') this.state = 'started';
+    this.resume();
+  }
+
+  /** It may have credit again: the sink became writable, or the prefetch grew. */
+  resume(): void {
+    if (this.state === 'started') this.queue.consumerReady(this);
+  }
+
+  /** No more deliveries. Entries that are out stay out until they are settled. */
+  end(): void {
+    this.state = 'ended';
+  }
+
+  get ended(): boolean {
+    return this.state === 'ended';
   }
 
   /** Whether it may be sent one more entry now. */
   hasCredit(): boolean {
-    return (this.prefetch === 0 || this.unacked < this.prefetch) && this.sink.writable();
+    return (this.prefetch === 0 || this.noAck || this.unacked < this.prefetch) && this.sink.writable(this);
   }
 }

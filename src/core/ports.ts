@@ -189,4 +189,3 @@ export function newMeters(): Meters {
     publishersBlocked: 0,
   };
 }
-

@@ -40,6 +40,8 @@ export class QueueEntry {
   slot: number;
   /** The consumer that holds it unacked, else null. */
   consumer: Consumer | null;
+  /** Whether it is out unacknowledged: with a consumer, or taken by basic.get. */
+  out: boolean;
   /** Neighbours in the queue's list of entries that are out unacked. */
   previousUnacked: QueueEntry | null;
   nextUnacked: QueueEntry | null;
@@ -55,6 +57,7 @@ export class QueueEntry {
     this.ring = null;
     this.slot = 0;
     this.consumer = null;
+    this.out = false;
     this.previousUnacked = null;
     this.nextUnacked = null;
   }

@@ -1,0 +1,71 @@
+// Holding publishers back. Two bounds: bytes that wait for their commit (a publisher that outruns the disk, with or
+// without confirms) and bytes of messages in memory. Above a bound everybody who publishes stops being read; consumers
+// go on, which is what brings the numbers down. Each bound has a lower mark at which publishing goes on, so that it
+// does not flutter.
+
+import type { ClientConnections, Hold } from './client-connection.ts';
+import type { CoreLimits } from './limits.ts';
+import type { MemoryBudget } from './memory-budget.ts';
+import type { Meters } from './ports.ts';
+
+const FULL_DISK: Hold = Object.freeze({ reason: 'low on disk', alarm: true });
+const MEMORY: Hold = Object.freeze({ reason: 'low on memory', alarm: true });
+const DISK: Hold = Object.freeze({ reason: 'waiting for the disk', alarm: false });
+
+/** What backpressure looks at: the store's bytes that are not committed yet. */
+export interface Uncommitted {
+  readonly uncommittedBytes: number;
+}
+
+export class Backpressure {
+  private readonly limits: CoreLimits;
+  private readonly connections: ClientConnections;
+  private readonly memory: MemoryBudget;
+  private readonly store: Uncommitted;
+  private readonly meters: Meters;
+  private byDisk: boolean;
+  private byMemory: boolean;
+  private byFullDisk: boolean;
+
+  constructor(
+    limits: CoreLimits,
+    connections: ClientConnections,
+    memory: MemoryBudget,
+    store: Uncommitted,
+    meters: Meters,
+  ) {
+    this.limits = limits;
+    this.connections = connections;
+    this.memory = memory;
+    this.store = store;
+    this.meters = meters;
+    this.byDisk = false;
+    this.byMemory = false;
+    this.byFullDisk = false;
+  }
+
+  /** The disk is full, or takes writes again. */
+  fullDisk(full: boolean): void {
+    this.byFullDisk = full;
+    this.update();
+  }
+
+  /** Looks at the bounds: at the end of each turn and of each commit. */
+  update(): void {
+    const uncommitted = this.store.uncommittedBytes;
+    const { limits } = this;
+    this.byDisk = uncommitted > (this.byDisk ? limits.uncommittedLowBytes : limits.uncommittedHighBytes);
+    this.byMemory = this.memory.held > (this.byMemory ? limits.memoryLowBytes : limits.memoryHighBytes);
+    const next = this.hold();
+    const now = this.connections.held;
+    if (next === now) return;
+    if (now === null) this.meters.publishersBlocked++;
+    this.connections.hold(next);
+  }
+
+  private hold(): Hold | null {
+    if (this.byFullDisk) return FULL_DISK;
+    if (this.byMemory) return MEMORY;
+    return this.byDisk ? DISK : null;
+  }
+}

@@ -1,0 +1,60 @@
+// A binding: source exchange, destination (a queue or an exchange), routing key, arguments and the dialect in which the
+// key is read. Two bindings are the same where all of these are the same (AMQP 0-9-1 §1.7.2.3, arguments included, as
+// RabbitMQ).
+
+import type { Exchange } from './exchange.ts';
+import { type FieldTable, findField, integerOf, sameTable } from './field-table.ts';
+import type { Queue } from './queue.ts';
+
+/**
+ * How a topic binding's key is read. `amqp`: words between dots, `*` one word, `#` zero or more. `mqtt`: an MQTT topic
+ * filter with `/` and `.` swapped, `+` one word, `#` (last) zero or more, `*` literal, and a leading wildcard does not
+ * match a topic that starts with `$` [MQTT-4.7.2-1].
+ */
+export const DIALECTS = ['amqp', 'mqtt'] as const;
+export type Dialect = (typeof DIALECTS)[number];
+
+/** What a binding that says nothing of QoS allows: everything. */
+export const ANY_QOS = 2;
+
+export type Destination = { readonly queue: Queue } | { readonly exchange: Exchange };
+
+export class Binding {
+  readonly source: Exchange;
+  /** Exactly one of the two is set. */
+  readonly queue: Queue | null;
+  readonly exchange: Exchange | null;
+  readonly routingKey: string;
+  readonly args: FieldTable;
+  readonly dialect: Dialect;
+  /** The highest QoS at which this binding's messages are delivered (argument `x-mqtt-qos`). */
+  readonly qos: number;
+  /** The next binding with the same destination and key but other arguments or dialect; the source's list. */
+  sibling: Binding | null;
+
+  constructor(source: Exchange, destination: Destination, routingKey: string, args: FieldTable, dialect: Dialect) {
+    this.source = source;
+    this.queue = 'queue' in destination ? destination.queue : null;
+    this.exchange = 'exchange' in destination ? destination.exchange : null;
+    this.routingKey = routingKey;
+    this.args = args;
+    this.dialect = dialect;
+    this.qos = integerOf(findField(args, 'x-mqtt-qos')) ?? ANY_QOS;
+    this.sibling = null;
+  }
+
+  get durable(): boolean {
+    return this.source.durable && (this.queue?.persisted ?? this.exchange!.durable);
+  }
+
+  /** Destination and key in one string: what a source's bindings are found by. */
+  get identity(): string {
+    return this.queue !== null
+      ? `q${this.queue.name}\u0000${this.routingKey}`
+      : `e${this.exchange!.name}\u0000${this.routingKey}`;
+  }
+
+  same(args: FieldTable, dialect: Dialect): boolean {
+    return this.dialect === dialect && sameTable(this.args, args);
+  }
+}

@@ -1,0 +1,81 @@
+// The consumers of one queue, and whose turn it is. Those that may have credit are listed by priority, highest first;
+// the first group (equal priority) is served round robin. One that turns out to have no credit leaves the list until it
+// says that it is ready again, so that a delivery never searches through blocked consumers.
+
+import type { Consumer } from './consumer.ts';
+
+export class ConsumerSet {
+  private readonly members: Set<Consumer>;
+  private readonly listed: Consumer[];
+  /** How many at the front of `listed` share the highest priority. */
+  private group: number;
+  private cursor: number;
+
+  constructor() {
+    this.members = new Set();
+    this.listed = [];
+    this.group = 0;
+    this.cursor = 0;
+  }
+
+  get size(): number {
+    return this.members.size;
+  }
+
+  [Symbol.iterator](): IterableIterator<Consumer> {
+    return this.members.values();
+  }
+
+  /** Whether the one consumer that there is, is exclusive. */
+  get exclusive(): boolean {
+    for (const consumer of this.members) return consumer.exclusive;
+    return false;
+  }
+
+  add(consumer: Consumer): void {
+    this.members.add(consumer);
+  }
+
+  remove(consumer: Consumer): void {
+    this.members.delete(consumer);
+    if (consumer.listed) this.unlist(this.listed.indexOf(consumer));
+  }
+
+  /** The consumer may have credit. */
+  list(consumer: Consumer): void {
+    if (consumer.listed || !this.members.has(consumer)) return;
+    consumer.listed = true;
+    let at = this.listed.length;
+    while (at > 0 && this.listed[at - 1]!.priority < consumer.priority) at--;
+    this.listed.splice(at, 0, consumer);
+    this.regroup();
+  }
+
+  /** The consumer that gets the next entry, or null where none has credit. */
+  next(): Consumer | null {
+    while (this.listed.length > 0) {
+      const at = this.cursor < this.group ? this.cursor : 0;
+      const consumer = this.listed[at]!;
+      if (consumer.hasCredit()) {
+        this.cursor = at + 1;
+        return consumer;
+      }
+      this.unlist(at);
+      this.cursor = at;
+    }
+    return null;
+  }
+
+  private unlist(at: number): void {
+    this.listed[at]!.listed = false;
+    this.listed.splice(at, 1);
+    this.regroup();
+  }
+
+  private regroup(): void {
+    const { listed } = this;
+    let group = 0;
+    while (group < listed.length && listed[group]!.priority === listed[0]!.priority) group++;
+    this.group = group;
+  }
+}

@@ -1,0 +1,43 @@
+// Who may come in: credentials become a session, or a refusal. Every front-end and the HTTP API log in here.
+
+import { BrokerError } from './errors.ts';
+import type { Logger } from './logger.ts';
+import type { Authenticator, Authorizer, Credentials, DefinitionStore, Identity, Meters, QueueStore } from './ports.ts';
+import { Session } from './session.ts';
+import type { Turn } from './turn.ts';
+import type { VirtualHosts } from './virtual-hosts.ts';
+
+/** What sessions need from their surroundings; one for the process. */
+export interface DoorSurroundings {
+  readonly hosts: VirtualHosts;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly store: QueueStore;
+  readonly definitions: DefinitionStore;
+  readonly turn: Turn;
+  readonly meters: Meters;
+  readonly log: Logger;
+}
+
+export class Door {
+  private readonly around: DoorSurroundings;
+
+  constructor(around: DoorSurroundings) {
+    this.around = around;
+  }
+
+  /**
+   * A session for these credentials. Throws BrokerError: `access-refused` (whatever was wrong, the peer is told the
+   * same), `not-found` (no such virtual host, told only to those with valid credentials).
+   */
+  async login(credentials: Credentials): Promise<Session> {
+    const { authenticator, hosts } = this.around;
+    const answer = await authenticator.authenticate(credentials);
+    if ('refused' in answer) {
+      throw new BrokerError('access-refused', `login refused for user '${credentials.user}': ${answer.refused}`);
+    }
+    const host = hosts.get(credentials.vhost);
+    if (host === null) throw new BrokerError('not-found', `no vhost '${credentials.vhost}'`);
+    return new Session(host, answer as Identity, this.around);
+  }
+}

@@ -1,0 +1,62 @@
+// Declaring again what exists must be the same declaration (AMQP 0-9-1 §1.7.2.1, rule "equivalent"). The texts are those
+// that RabbitMQ's users search for.
+
+import { BrokerError } from './errors.ts';
+import type { Exchange } from './exchange.ts';
+import { type FieldTable, type FieldValue, findField, sameValue } from './field-table.ts';
+import type { Queue } from './queue.ts';
+import type { ExchangeDeclaration, QueueDeclaration } from './virtual-host.ts';
+
+/** Exchange arguments that take part in the comparison. */
+const EXCHANGE_ARGUMENTS = ['alternate-exchange'] as const;
+
+/** Throws precondition-failed where the declaration differs from the exchange. */
+export function requireSameExchange(known: Exchange, asked: ExchangeDeclaration, vhost: string): void {
+  const what = `exchange '${known.name}' in vhost '${vhost}'`;
+  requireSame('type', asked.kind, known.kind, what);
+  requireSame('durable', asked.durable, known.durable, what);
+  requireSame('auto_delete', asked.autoDelete, known.autoDelete, what);
+  requireSame('internal', asked.internal, known.internal, what);
+  for (const name of EXCHANGE_ARGUMENTS) requireSameArgument(name, asked.args, known.args, what);
+}
+
+/** Throws precondition-failed where the declaration differs from the queue; resource-locked where exclusivity does. */
+export function requireSameQueue(known: Queue, asked: QueueDeclaration, vhost: string): void {
+  const what = `queue '${known.name}' in vhost '${vhost}'`;
+  requireSame('durable', asked.durable, known.durable, what);
+  if ((asked.owner === null) !== (known.owner === null)) {
+    throw new BrokerError(
+      'resource-locked',
+      `cannot obtain exclusive access to locked ${what}. It could be originally declared on another connection or the ` +
+        'exclusive property value does not match that of the original declaration.',
+    );
+  }
+  requireSame('auto_delete', asked.autoDelete, known.autoDelete, what);
+  const names = new Set([...asked.args, ...known.args].map((field) => field.name));
+  for (const name of names) requireSameArgument(name, asked.args, known.args, what);
+}
+
+function requireSame(name: string, asked: string | boolean, known: string | boolean, what: string): void {
+  if (asked === known) return;
+  throw new BrokerError(
+    'precondition-failed',
+    `inequivalent arg '${name}' for ${what}: received '${asked}' but current is '${known}'`,
+  );
+}
+
+function requireSameArgument(name: string, asked: FieldTable, known: FieldTable, what: string): void {
+  const received = findField(asked, name);
+  const current = findField(known, name);
+  if (received === null && current === null) return;
+  if (received !== null && current !== null && sameValue(received, current)) return;
+  throw new BrokerError(
+    'precondition-failed',
+    `inequivalent arg '${name}' for ${what}: received ${shown(received)} but current is ${shown(current)}`,
+  );
+}
+
+function shown(value: FieldValue | null): string {
+  if (value === null) return 'none';
+  if (value.type === 'F' || value.type === 'A') return `a ${value.type === 'F' ? 'table' : 'array'}`;
+  return `'${String(value.value)}'`;
+}

@@ -1,0 +1,41 @@
+// The default exchange (AMQP 0-9-1 §3.1.2.1): every queue is bound to it under its own name, and nobody can change that.
+// It has no bindings of its own: a route is one look into the registry of queues.
+
+import type { Binding } from './binding.ts';
+import { ANY_QOS } from './binding.ts';
+import { Exchange } from './exchange.ts';
+import { EMPTY_TABLE } from './field-table.ts';
+import type { Message } from './message.ts';
+import type { Queue } from './queue.ts';
+import { NO_TARGETS, type Route, type Target } from './target.ts';
+
+export class DefaultExchange extends Exchange {
+  readonly kind = 'direct';
+  private readonly queues: ReadonlyMap<string, Queue>;
+
+  constructor(queues: ReadonlyMap<string, Queue>) {
+    super({ name: '', durable: true, autoDelete: false, internal: false, args: EMPTY_TABLE }, () => null);
+    this.queues = queues;
+  }
+
+  override route(message: Message): readonly Target[] {
+    const queue = this.queues.get(message.routingKey);
+    return queue === undefined ? NO_TARGETS : queue.alone;
+  }
+
+  match(route: Route): boolean {
+    const queue = this.queues.get(route.routingKey);
+    if (queue === undefined) return false;
+    route.reach(queue, ANY_QOS);
+    return true;
+  }
+
+  /** The registry of virtual-host.ts refuses bindings on the default exchange before they get here. */
+  protected file(_binding: Binding): void {
+    throw new Error('the default exchange takes no bindings');
+  }
+
+  protected unfile(_binding: Binding): void {
+    throw new Error('the default exchange has no bindings');
+  }
+}

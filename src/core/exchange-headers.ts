@@ -1,0 +1,72 @@
+// Headers exchange (AMQP 0-9-1 §3.1.3.4, with RabbitMQ's `all-with-x` and `any-with-x`): a binding's arguments are
+// compared with the message's headers. A binding argument of type void asks for presence only. Arguments that start with
+// `x-` are left out of the comparison unless the mode says `-with-x`.
+
+import type { Binding } from './binding.ts';
+import { BrokerError } from './errors.ts';
+import { Exchange } from './exchange.ts';
+import { type FieldTable, findField, sameValue, textOf } from './field-table.ts';
+import type { Route } from './target.ts';
+
+const MODES = ['all', 'any', 'all-with-x', 'any-with-x'] as const;
+type Mode = (typeof MODES)[number];
+
+interface Matcher {
+  readonly binding: Binding;
+  readonly any: boolean;
+  readonly fields: FieldTable;
+}
+
+export class HeadersExchange extends Exchange {
+  readonly kind = 'headers';
+  private readonly matchers = new Map<Binding, Matcher>();
+
+  override get cacheable(): boolean {
+    return false;
+  }
+
+  match(route: Route): boolean {
+    if (this.matchers.size === 0) return false;
+    const { headers } = route.message.properties();
+    let matched = false;
+    for (const matcher of this.matchers.values()) {
+      if (!matches(matcher, headers)) continue;
+      matched = true;
+      route.follow(matcher.binding);
+    }
+    return matched;
+  }
+
+  protected file(binding: Binding): void {
+    const mode = modeOf(binding.args);
+    const withX = mode === 'all-with-x' || mode === 'any-with-x';
+    this.matchers.set(binding, {
+      binding,
+      any: mode === 'any' || mode === 'any-with-x',
+      fields: binding.args.filter((field) => field.name !== 'x-match' && (withX || !field.name.startsWith('x-'))),
+    });
+  }
+
+  protected unfile(binding: Binding): void {
+    this.matchers.delete(binding);
+  }
+}
+
+function modeOf(args: FieldTable): Mode {
+  const given = findField(args, 'x-match');
+  if (given === null) return 'all';
+  const mode = textOf(given);
+  for (const known of MODES) if (known === mode) return known;
+  const shown = given.type === 'S' ? String(given.value) : `a field of type ${given.type}`;
+  throw new BrokerError('precondition-failed', `Invalid x-match field value ${shown}; expected ${MODES.join(', ')}`);
+}
+
+/** `all` of no fields matches everything, `any` of no fields matches nothing, as in RabbitMQ. */
+function matches(matcher: Matcher, headers: FieldTable): boolean {
+  for (const field of matcher.fields) {
+    const header = findField(headers, field.name);
+    const same = header !== null && (field.value.type === 'V' || sameValue(field.value, header));
+    if (same === matcher.any) return matcher.any;
+  }
+  return !matcher.any;
+}

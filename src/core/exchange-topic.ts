@@ -1,0 +1,61 @@
+// Topic exchange (AMQP 0-9-1 §3.1.3.3): binding keys are patterns of words between dots. AMQP patterns and MQTT filters
+// differ in what is a wildcard, so each dialect has a trie of its own and keeps parsed words.
+
+import type { Binding, Dialect } from './binding.ts';
+import { Exchange, type ExchangeOptions, type FindExchange } from './exchange.ts';
+import type { Route } from './target.ts';
+import { MULTI, type PatternWord, SINGLE, TopicTrie } from './topic-trie.ts';
+
+export class TopicExchange extends Exchange {
+  readonly kind = 'topic';
+  private readonly amqp: TopicTrie;
+  private readonly mqtt: TopicTrie;
+
+  constructor(options: ExchangeOptions, find: FindExchange) {
+    super(options, find);
+    this.amqp = new TopicTrie();
+    this.mqtt = new TopicTrie();
+  }
+
+  match(route: Route): boolean {
+    const words = keyWords(route.routingKey);
+    let matched = false;
+    const onMatch = (binding: Binding): void => {
+      matched = true;
+      route.follow(binding);
+    };
+    if (this.amqp.size > 0) this.amqp.match(words, true, onMatch);
+    // [MQTT-4.7.2-1]
+    if (this.mqtt.size > 0) this.mqtt.match(words, !route.routingKey.startsWith('$'), onMatch);
+    return matched;
+  }
+
+  protected file(binding: Binding): void {
+    this.trie(binding.dialect).add(patternWords(binding.routingKey, binding.dialect), binding);
+  }
+
+  protected unfile(binding: Binding): void {
+    this.trie(binding.dialect).remove(patternWords(binding.routingKey, binding.dialect), binding);
+  }
+
+  private trie(dialect: Dialect): TopicTrie {
+    return dialect === 'mqtt' ? this.mqtt : this.amqp;
+  }
+}
+
+/** The words of a routing key. The empty key has none, as in RabbitMQ: `#` matches it, `*` does not. */
+export function keyWords(routingKey: string): string[] {
+  return routingKey === '' ? [] : routingKey.split('.');
+}
+
+/** The words of a binding key. Adjacent MULTIs are one: `#.#` matches what `#` matches. */
+export function patternWords(bindingKey: string, dialect: Dialect): PatternWord[] {
+  const single = dialect === 'mqtt' ? '+' : '*';
+  const words: PatternWord[] = [];
+  for (const word of keyWords(bindingKey)) {
+    if (word === single) words.push(SINGLE);
+    else if (word !== '#') words.push(word);
+    else if (words[words.length - 1] !== MULTI) words.push(MULTI);
+  }
+  return words;
+}

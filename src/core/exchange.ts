@@ -1,0 +1,162 @@
+// What all exchanges share: identity, the set of bindings, the route cache and its generation. A kind supplies how
+// bindings are filed and which of them a message matches, in a file of its own.
+
+import type { Binding, Dialect } from './binding.ts';
+import { type FieldTable, findField, textOf } from './field-table.ts';
+import type { Message } from './message.ts';
+import { RouteCache } from './route-cache.ts';
+import { NO_TARGETS, Route, type Target } from './target.ts';
+
+export interface ExchangeOptions {
+  readonly name: string;
+  readonly durable: boolean;
+  readonly autoDelete: boolean;
+  /** Only other exchanges may publish to it. */
+  readonly internal: boolean;
+  readonly args: FieldTable;
+}
+
+/** Finds another exchange of the same virtual host by name. */
+export type FindExchange = (name: string) => Exchange | null;
+
+export abstract class Exchange {
+  abstract readonly kind: string;
+  readonly name: string;
+  readonly durable: boolean;
+  readonly autoDelete: boolean;
+  readonly internal: boolean;
+  readonly args: FieldTable;
+  /** Name of the exchange that gets what this one cannot route, or null. */
+  readonly alternate: string | null;
+  deleted: boolean;
+  /**
+   * Grows when a route that passes through this exchange may have changed: its own bindings, or those of an exchange
+   * that it leads to. Cached routes carry the generation in which they were found.
+   */
+  generation: number;
+  /** Exchanges whose routes pass through this one: sources of bindings to it, and those whose alternate it is. */
+  readonly dependents: Set<Exchange>;
+  private readonly find: FindExchange;
+  /** First binding by identity; others hang on `sibling`. */
+  private readonly bindings: Map<string, Binding>;
+  private cache: RouteCache | null;
+  private count: number;
+
+  constructor(options: ExchangeOptions, find: FindExchange) {
+    this.name = options.name;
+    this.durable = options.durable;
+    this.autoDelete = options.autoDelete;
+    this.internal = options.internal;
+    this.args = options.args;
+    this.alternate = textOf(findField(options.args, 'alternate-exchange'));
+    this.deleted = false;
+    this.generation = 0;
+    this.dependents = new Set();
+    this.find = find;
+    this.bindings = new Map();
+    this.cache = null;
+    this.count = 0;
+  }
+
+  /** Walks the bindings that match and hands each to `route.follow`. True where at least one did. */
+  abstract match(route: Route): boolean;
+  /** Files a binding under the kind's index. Throws BrokerError for arguments that the kind cannot read. */
+  protected abstract file(binding: Binding): void;
+  protected abstract unfile(binding: Binding): void;
+  /** Whether the routing key alone decides the route. */
+  get cacheable(): boolean {
+    return true;
+  }
+
+  get bindingCount(): number {
+    return this.count;
+  }
+
+  /** The queues that a message published here reaches. Shared and cached: read only. */
+  route(message: Message): readonly Target[] {
+    if (!this.cacheable) return this.walk(message);
+    this.cache ??= new RouteCache();
+    const known = this.cache.find(message.routingKey, this.generation);
+    if (known !== null) return known;
+    const targets = this.walk(message);
+    this.cache.keep(message.routingKey, targets);
+    return targets;
+  }
+
+  /** The binding with that destination and key (see `Binding.identity`), arguments and dialect, or null. */
+  findBinding(identity: string, args: FieldTable, dialect: Dialect): Binding | null {
+    for (let binding = this.bindings.get(identity) ?? null; binding !== null; binding = binding.sibling) {
+      if (binding.same(args, dialect)) return binding;
+    }
+    return null;
+  }
+
+  /** Adds a binding that `findBinding` did not find. */
+  add(binding: Binding): void {
+    this.file(binding);
+    const { identity } = binding;
+    binding.sibling = this.bindings.get(identity) ?? null;
+    this.bindings.set(identity, binding);
+    this.count++;
+    if (binding.queue !== null) binding.queue.bound(binding);
+    else binding.exchange!.dependents.add(this);
+    this.invalidate();
+  }
+
+  remove(binding: Binding): void {
+    this.unfile(binding);
+    this.unlink(binding);
+    this.count--;
+    if (binding.queue !== null) binding.queue.unbound(binding);
+    else if (!this.leadsTo(binding.exchange!)) binding.exchange!.dependents.delete(this);
+    this.invalidate();
+  }
+
+  /** All bindings, in no order. */
+  *all(): IterableIterator<Binding> {
+    for (const first of this.bindings.values()) {
+      for (let binding: Binding | null = first; binding !== null; binding = binding.sibling) yield binding;
+    }
+  }
+
+  /** A new generation for this exchange and for all whose routes pass through it. */
+  invalidate(): void {
+    this.generation++;
+    if (this.dependents.size === 0) return;
+    const seen = new Set<Exchange>([this]);
+    for (const exchange of seen) {
+      if (exchange !== this) exchange.generation++;
+      for (const dependent of exchange.dependents) seen.add(dependent);
+    }
+  }
+
+  alternateExchange(): Exchange | null {
+    return this.alternate === null ? null : this.find(this.alternate);
+  }
+
+  private walk(message: Message): readonly Target[] {
+    const route = new Route(message);
+    route.enter(this);
+    return route.targets.length === 0 ? NO_TARGETS : route.targets;
+  }
+
+  private unlink(binding: Binding): void {
+    const { identity } = binding;
+    const first = this.bindings.get(identity)!;
+    if (first === binding) {
+      if (binding.sibling === null) this.bindings.delete(identity);
+      else this.bindings.set(identity, binding.sibling);
+    } else {
+      let before = first;
+      while (before.sibling !== binding) before = before.sibling!;
+      before.sibling = binding.sibling;
+    }
+    binding.sibling = null;
+  }
+
+  private leadsTo(exchange: Exchange): boolean {
+    if (this.alternate === exchange.name) return true;
+    for (const binding of this.all()) if (binding.exchange === exchange) return true;
+    return false;
+  }
+}

@@ -1,0 +1,30 @@
+// The core's bounds. Each has a name, a default and a place in the configuration reference.
+
+export interface CoreLimits {
+  /** Entries and bytes that one queue keeps in memory at its head; the rest of a backlog lives on disk. */
+  readonly queueWindowEntries: number;
+  readonly queueWindowBytes: number;
+  /** Bytes of messages in memory, over all queues, at which publishers are held, and at which they go on. */
+  readonly memoryHighBytes: number;
+  readonly memoryLowBytes: number;
+  /** Bytes that wait for a commit at which publishers are held, and at which they go on. */
+  readonly uncommittedHighBytes: number;
+  readonly uncommittedLowBytes: number;
+  readonly queuesPerVhost: number;
+  readonly exchangesPerVhost: number;
+  readonly bindingsPerVhost: number;
+}
+
+const MIB = 1024 * 1024;
+
+export const DEFAULT_LIMITS: CoreLimits = Object.freeze({
+  queueWindowEntries: 32_768,
+  queueWindowBytes: 16 * MIB,
+  memoryHighBytes: 256 * MIB,
+  memoryLowBytes: 192 * MIB,
+  uncommittedHighBytes: 32 * MIB,
+  uncommittedLowBytes: 16 * MIB,
+  queuesPerVhost: 200_000,
+  exchangesPerVhost: 100_000,
+  bindingsPerVhost: 2_000_000,
+});

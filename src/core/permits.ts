@@ -1,0 +1,57 @@
+// A session's permissions as far as they were asked for: answers of the authoriser, kept until its generation changes,
+// so that a publish costs no regular expression. An authoriser may answer late; then the check says "not known yet".
+
+import type { Authorizer, Identity, Permission } from './ports.ts';
+
+/** Answers kept for one session; beyond it they are asked anew. */
+const CAPACITY = 4096;
+
+export class Permits {
+  private readonly authorizer: Authorizer;
+  private readonly identity: Identity;
+  private readonly vhost: string;
+  private answers: Map<string, boolean> | null;
+  private generation: number;
+  private asking: Promise<void> | null;
+
+  constructor(authorizer: Authorizer, identity: Identity, vhost: string) {
+    this.authorizer = authorizer;
+    this.identity = identity;
+    this.vhost = vhost;
+    this.answers = null;
+    this.generation = authorizer.generation;
+    this.asking = null;
+  }
+
+  /** Whether it is allowed; null where the answer is on its way: await `settled()` and ask again. */
+  check(permission: Permission, resource: string): boolean | null {
+    if (this.generation !== this.authorizer.generation) {
+      this.generation = this.authorizer.generation;
+      this.answers = null;
+    }
+    const key = `${permission} ${resource}`;
+    const known = this.answers?.get(key);
+    if (known !== undefined) return known;
+    const answer = this.authorizer.allows(this.identity, this.vhost, permission, resource);
+    if (typeof answer === 'boolean') {
+      this.keep(key, answer);
+      return answer;
+    }
+    const { generation } = this;
+    this.asking = answer.then((allowed) => {
+      this.asking = null;
+      if (generation === this.generation) this.keep(key, allowed);
+    });
+    return null;
+  }
+
+  /** Resolves when the answer that was on its way is known. Rejects where the authoriser failed. */
+  settled(): Promise<void> {
+    return this.asking ?? Promise.resolve();
+  }
+
+  private keep(key: string, allowed: boolean): void {
+    if (this.answers === null || this.answers.size >= CAPACITY) this.answers = new Map();
+    this.answers.set(key, allowed);
+  }
+}

@@ -1,0 +1,61 @@
+// A first-in first-out ring: push at the tail, shift at the head, both O(1), in place of `Array.shift`. It grows by
+// doubling and gives its memory back when it empties after having been large. An unused ring allocates nothing.
+
+const FIRST_CAPACITY = 16;
+/** A ring that was larger than this drops its array when it runs empty. */
+const KEEP_CAPACITY = 4096;
+
+export class Ring<T> {
+  private items: (T | undefined)[];
+  private head: number;
+  private count: number;
+
+  constructor() {
+    this.items = [];
+    this.head = 0;
+    this.count = 0;
+  }
+
+  get length(): number {
+    return this.count;
+  }
+
+  push(item: T): void {
+    if (this.count === this.items.length) this.grow();
+    this.items[(this.head + this.count) & (this.items.length - 1)] = item;
+    this.count++;
+  }
+
+  /** The item at the head, or undefined where the ring is empty. */
+  peek(): T | undefined {
+    return this.count === 0 ? undefined : this.items[this.head];
+  }
+
+  /** The item `index` places behind the head; undefined beyond the end. */
+  at(index: number): T | undefined {
+    return index < this.count ? this.items[(this.head + index) & (this.items.length - 1)] : undefined;
+  }
+
+  shift(): T | undefined {
+    if (this.count === 0) return undefined;
+    const item = this.items[this.head];
+    this.items[this.head] = undefined;
+    this.head = (this.head + 1) & (this.items.length - 1);
+    if (--this.count === 0 && this.items.length > KEEP_CAPACITY) this.clear();
+    return item;
+  }
+
+  clear(): void {
+    this.items = [];
+    this.head = 0;
+    this.count = 0;
+  }
+
+  private grow(): void {
+    const capacity = this.items.length === 0 ? FIRST_CAPACITY : this.items.length * 2;
+    const items: (T | undefined)[] = new Array(capacity).fill(undefined);
+    for (let i = 0; i < this.count; i++) items[i] = this.items[(this.head + i) & (this.items.length - 1)];
+    this.items = items;
+    this.head = 0;
+  }
+}

@@ -1,0 +1,401 @@
+// THE ONE DOOR. Every front-end and the HTTP API act on the broker through a session, one for each connection, and
+// permissions are checked here, once (RabbitMQ's rules: configure, write and read over names).
+//
+// Publishing and settling are synchronous and free of allocation. Control operations are promises: they resolve when
+// what they changed is durable, and a connection handles nothing else until they do.
+
+import { randomBytes } from 'node:crypto';
+import type { Dialect } from './binding.ts';
+import type { ConfirmRing } from './confirms.ts';
+import { type ConsumeOptions, Consumer, type DeliverySink } from './consumer.ts';
+import type { DoorSurroundings } from './door.ts';
+import { BrokerError } from './errors.ts';
+import type { Exchange } from './exchange.ts';
+import { type FieldTable, findField, textOf } from './field-table.ts';
+import type { Message } from './message.ts';
+import { Permits } from './permits.ts';
+import type { Identity } from './ports.ts';
+import type { Queue } from './queue.ts';
+import type { QueueEntry } from './queue-entry.ts';
+import type { Target } from './target.ts';
+import { NO_TARGETS } from './target.ts';
+import type { ExchangeDeclaration, VirtualHost } from './virtual-host.ts';
+
+/** What became of a publish. */
+export const PUBLISH = { unroutable: 0, routed: 1, pending: 2 } as const;
+export type PublishOutcome = (typeof PUBLISH)[keyof typeof PUBLISH];
+
+export interface QueueRequest {
+  /** Empty: the broker names it `amq.gen-…`. */
+  readonly name: string;
+  readonly durable: boolean;
+  readonly exclusive: boolean;
+  readonly autoDelete: boolean;
+  readonly args: FieldTable;
+}
+
+export interface QueueState {
+  readonly name: string;
+  /** Ready messages. */
+  readonly messageCount: number;
+  readonly consumerCount: number;
+}
+
+export interface QueueBinding {
+  readonly queue: string;
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly args: FieldTable;
+  readonly dialect?: Dialect;
+}
+
+export interface ExchangeBinding {
+  readonly destination: string;
+  readonly source: string;
+  readonly routingKey: string;
+  readonly args: FieldTable;
+}
+
+/** One message taken by `get`. */
+export interface Got {
+  readonly message: Message;
+  /** Null where no acknowledgement is wanted. */
+  readonly entry: QueueEntry | null;
+  readonly redelivered: boolean;
+  /** Messages that are still ready. */
+  readonly messageCount: number;
+}
+
+/** An AMQP short string (0-9-1 §4.2.5.3) holds no more, so no name may be longer. */
+const MAX_NAME_BYTES = 255;
+
+/** The name under which permissions on the default exchange are given, as in RabbitMQ. */
+const DEFAULT_EXCHANGE_RESOURCE = 'amq.default';
+
+export class Session {
+  readonly vhost: VirtualHost;
+  readonly identity: Identity;
+  private readonly around: DoorSurroundings;
+  private readonly permits: Permits;
+  private readonly consumers: Set<Consumer>;
+  /** Exclusive queues that it declared; made with the first. */
+  private owned: Set<Queue> | null;
+  /** The exchange of the last publish, with the permit's generation; and its last route. */
+  private exchange: Exchange | null;
+  private permitGeneration: number;
+  private routingKey: string | null;
+  private routeGeneration: number;
+  private targets: readonly Target[];
+  private closed: boolean;
+
+  constructor(vhost: VirtualHost, identity: Identity, around: DoorSurroundings) {
+    this.vhost = vhost;
+    this.identity = identity;
+    this.around = around;
+    this.permits = new Permits(around.authorizer, identity, vhost.name);
+    this.consumers = new Set();
+    this.owned = null;
+    this.exchange = null;
+    this.permitGeneration = -1;
+    this.routingKey = null;
+    this.routeGeneration = -1;
+    this.targets = NO_TARGETS;
+    this.closed = false;
+  }
+
+  /**
+   * Publishes to `message.exchange`. Durable targets add their holds to `slot`; the caller opened the slot and releases
+   * its own hold afterwards. `pending`: nothing happened; await `ready()` and call again. Throws BrokerError: not-found
+   * (exchange), access-refused.
+   */
+  publish(message: Message, ring: ConfirmRing | null, slot: number): PublishOutcome {
+    const { meters } = this.around;
+    let { exchange } = this;
+    if (
+      exchange === null ||
+      exchange.name !== message.exchange ||
+      exchange.deleted ||
+      this.permitGeneration !== this.around.authorizer.generation
+    ) {
+      exchange = this.enterExchange(message.exchange);
+      if (exchange === null) return PUBLISH.pending;
+    }
+    if (message.routingKey !== this.routingKey || exchange.generation !== this.routeGeneration || !exchange.cacheable) {
+      this.targets = exchange.route(message);
+      this.routingKey = message.routingKey;
+      this.routeGeneration = exchange.generation;
+    }
+    const { targets } = this;
+    meters.published++;
+    meters.publishedBytes += message.bodyLength;
+    if (targets.length === 0) {
+      meters.unroutable++;
+      return PUBLISH.unroutable;
+    }
+    for (let i = 0; i < targets.length; i++) targets[i]!.queue.accept(message, targets[i]!, ring, slot);
+    return PUBLISH.routed;
+  }
+
+  /** Resolves when the permission that `publish` waited for is known. */
+  ready(): Promise<void> {
+    return this.permits.settled();
+  }
+
+  async declareExchange(declaration: ExchangeDeclaration): Promise<void> {
+    requireName(declaration.name, 'exchange');
+    if (declaration.name === '') {
+      throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
+    }
+    await this.permit('configure', 'exchange', declaration.name);
+    const alternate = textOf(findField(declaration.args, 'alternate-exchange'));
+    if (alternate !== null) {
+      await this.permit('read', 'exchange', declaration.name);
+      await this.permit('write', 'exchange', alternate);
+    }
+    if (!this.vhost.declareExchange(declaration)) return;
+    await this.durably(() => this.vhost.deleteExchange(declaration.name, false));
+  }
+
+  /** A passive declaration: throws not-found where there is none. */
+  async checkExchange(name: string): Promise<void> {
+    this.vhost.exchange(name);
+  }
+
+  async deleteExchange(name: string, ifUnused: boolean): Promise<void> {
+    await this.permit('configure', 'exchange', name);
+    if (this.vhost.deleteExchange(name, ifUnused)) await this.durably();
+  }
+
+  async bindExchange(binding: ExchangeBinding): Promise<void> {
+    const { routingKey, args } = binding;
+    const [from, to] = await this.exchangePair(binding);
+    if (!this.vhost.bind(from, { exchange: to }, routingKey, args, 'amqp')) return;
+    await this.durably(() => this.vhost.unbind(from, { exchange: to }, routingKey, args, 'amqp'));
+  }
+
+  async unbindExchange(binding: ExchangeBinding): Promise<void> {
+    const [from, to] = await this.exchangePair(binding);
+    if (this.vhost.unbind(from, { exchange: to }, binding.routingKey, binding.args, 'amqp')) await this.durably();
+  }
+
+  async declareQueue(request: QueueRequest): Promise<QueueState> {
+    const { durable, exclusive, autoDelete, args } = request;
+    const name = request.name === '' ? generatedName() : request.name;
+    requireName(name, 'queue');
+    await this.permit('configure', 'queue', name);
+    if (request.name.startsWith('amq.') && !this.vhost.queues.has(name)) {
+      throw new BrokerError('access-refused', `queue name '${name}' contains reserved prefix 'amq.*'`);
+    }
+    const owner = exclusive ? this : null;
+    const { queue, created } = this.vhost.declareQueue({ name, durable, autoDelete, args, owner });
+    if (created && exclusive) {
+      this.owned ??= new Set();
+      this.owned.add(queue);
+    }
+    if (created && queue.persisted) await this.durably(() => this.vhost.deleteQueue(queue));
+    return stateOf(queue);
+  }
+
+  /** A passive declaration: throws not-found or resource-locked. */
+  async checkQueue(name: string): Promise<QueueState> {
+    return stateOf(this.vhost.queue(name, this));
+  }
+
+  /** Deletes a queue; resolves to the number of messages that were ready. A queue that is not there counts 0. */
+  async deleteQueue(
+    name: string,
+    conditions: { readonly ifUnused: boolean; readonly ifEmpty: boolean },
+  ): Promise<number> {
+    await this.permit('configure', 'queue', name);
+    if (!this.vhost.queues.has(name)) return 0;
+    const queue = this.vhost.queue(name, this);
+    const what = `queue '${name}' in vhost '${this.vhost.name}'`;
+    if (conditions.ifUnused && queue.consumers.size > 0) {
+      throw new BrokerError('precondition-failed', `${what} in use`);
+    }
+    if (conditions.ifEmpty && queue.readyCount > 0)
+      throw new BrokerError('precondition-failed', `${what} is not empty`);
+    const dropped = this.vhost.deleteQueue(queue);
+    if (queue.persisted) await this.durably();
+    return dropped;
+  }
+
+  /** Drops what is ready; resolves to how many. */
+  async purgeQueue(name: string): Promise<number> {
+    await this.permit('read', 'queue', name);
+    const queue = this.vhost.queue(name, this);
+    const dropped = queue.purge();
+    if (queue.persisted) await this.durably();
+    return dropped;
+  }
+
+  async bindQueue(binding: QueueBinding): Promise<void> {
+    const [exchange, queue] = await this.bindingEnds(binding);
+    const { routingKey, args, dialect = 'amqp' } = binding;
+    if (!this.vhost.bind(exchange, { queue }, routingKey, args, dialect)) return;
+    await this.durably(() => this.vhost.unbind(exchange, { queue }, routingKey, args, dialect));
+  }
+
+  async unbindQueue(binding: QueueBinding): Promise<void> {
+    const [exchange, queue] = await this.bindingEnds(binding);
+    const { routingKey, args, dialect = 'amqp' } = binding;
+    if (this.vhost.unbind(exchange, { queue }, routingKey, args, dialect)) await this.durably();
+  }
+
+  /** A consumer that delivers once `start` is called on it. Throws not-found, access-refused, resource-locked. */
+  async consume(queueName: string, options: ConsumeOptions, sink: DeliverySink): Promise<Consumer> {
+    await this.permit('read', 'queue', queueName);
+    const queue = this.vhost.queue(queueName, this);
+    const taken = queue.consumers.exclusive || (options.exclusive && queue.consumers.size > 0);
+    if (taken) {
+      throw new BrokerError('access-refused', `queue '${queueName}' in vhost '${this.vhost.name}' in exclusive use`);
+    }
+    const consumer = new Consumer(queue, sink, options);
+    queue.addConsumer(consumer);
+    this.consumers.add(consumer);
+    return consumer;
+  }
+
+  /** Ends a consumer. What it holds unacknowledged stays with the caller until it is settled. */
+  cancel(consumer: Consumer): void {
+    this.consumers.delete(consumer);
+    if (!consumer.ended) consumer.queue.removeConsumer(consumer);
+  }
+
+  /** Takes one message, or null where the queue is empty. */
+  async get(queueName: string, noAck: boolean): Promise<Got | null> {
+    await this.permit('read', 'queue', queueName);
+    const queue = this.vhost.queue(queueName, this);
+    for (;;) {
+      const entry = queue.takeNext(noAck);
+      if (entry !== null) {
+        const { message, redelivered } = entry;
+        return { message, entry: noAck ? null : entry, redelivered, messageCount: queue.readyCount };
+      }
+      const readBack = queue.whenReadBack();
+      if (readBack === null) return null;
+      await readBack;
+    }
+  }
+
+  /** The client is done with an entry. */
+  acknowledge(entry: QueueEntry): void {
+    entry.queue.acknowledge(entry);
+  }
+
+  /** The client does not want an entry: back to its place, or dropped. */
+  reject(entry: QueueEntry, requeue: boolean): void {
+    if (requeue) entry.queue.requeue([entry]);
+    else entry.queue.acknowledge(entry);
+  }
+
+  /** Entries of any queues come back to their places, to be delivered again with the redelivered mark. */
+  requeueAll(entries: readonly QueueEntry[]): void {
+    if (entries.length === 0) return;
+    const byQueue = new Map<Queue, QueueEntry[]>();
+    for (const entry of entries) {
+      const together = byQueue.get(entry.queue);
+      if (together === undefined) byQueue.set(entry.queue, [entry]);
+      else together.push(entry);
+    }
+    for (const [queue, returned] of byQueue) queue.requeue(returned);
+  }
+
+  /** The connection is gone: its consumers and exclusive queues end. The caller requeued what was unacknowledged. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    for (const consumer of [...this.consumers]) this.cancel(consumer);
+    if (this.owned !== null) for (const queue of this.owned) this.vhost.deleteQueue(queue);
+  }
+
+  private enterExchange(name: string): Exchange | null {
+    this.routingKey = null;
+    this.exchange = null;
+    const allowed = this.permits.check('write', resourceOf(name));
+    if (allowed === null) return null;
+    if (!allowed) throw this.refusal('write', 'exchange', name);
+    const exchange = this.vhost.exchange(name);
+    if (exchange.internal) {
+      throw new BrokerError(
+        'access-refused',
+        `cannot publish to internal exchange '${name}' in vhost '${this.vhost.name}'`,
+      );
+    }
+    this.exchange = exchange;
+    this.permitGeneration = this.around.authorizer.generation;
+    return exchange;
+  }
+
+  private async exchangePair(binding: ExchangeBinding): Promise<[Exchange, Exchange]> {
+    await this.permit('write', 'exchange', binding.destination);
+    await this.permit('read', 'exchange', binding.source);
+    if (binding.destination === '' || binding.source === '') {
+      throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
+    }
+    return [this.vhost.exchange(binding.source), this.vhost.exchange(binding.destination)];
+  }
+
+  private async bindingEnds(binding: QueueBinding): Promise<[Exchange, Queue]> {
+    await this.permit('write', 'queue', binding.queue);
+    await this.permit('read', 'exchange', binding.exchange);
+    const queue = this.vhost.queue(binding.queue, this);
+    return [this.vhost.exchange(binding.exchange), queue];
+  }
+
+  /** Throws access-refused where the permission is not given. */
+  private async permit(
+    permission: 'configure' | 'write' | 'read',
+    type: 'exchange' | 'queue',
+    name: string,
+  ): Promise<void> {
+    const resource = type === 'exchange' ? resourceOf(name) : name;
+    let allowed = this.permits.check(permission, resource);
+    while (allowed === null) {
+      await this.permits.settled();
+      allowed = this.permits.check(permission, resource);
+    }
+    if (!allowed) throw this.refusal(permission, type, name);
+  }
+
+  private refusal(permission: string, type: string, name: string): BrokerError {
+    const what = name === '' ? 'default exchange' : `${type} '${name}'`;
+    return new BrokerError(
+      'access-refused',
+      `${permission} access to ${what} in vhost '${this.vhost.name}' refused for user '${this.identity.user}'`,
+    );
+  }
+
+  /** Waits until what was just changed is on disk. Where that fails, `undo` takes the change back. */
+  private durably(undo?: () => unknown): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.around.store.whenCommitted((error) => {
+        if (error === null) {
+          resolve();
+          return;
+        }
+        undo?.();
+        reject(new BrokerError('unavailable', `the change could not be stored: ${error.message}`));
+      });
+      this.around.turn.begin();
+    });
+  }
+}
+
+function resourceOf(exchange: string): string {
+  return exchange === '' ? DEFAULT_EXCHANGE_RESOURCE : exchange;
+}
+
+function stateOf(queue: Queue): QueueState {
+  return { name: queue.name, messageCount: queue.readyCount, consumerCount: queue.consumers.size };
+}
+
+function generatedName(): string {
+  return `amq.gen-${randomBytes(16).toString('base64url')}`;
+}
+
+function requireName(name: string, what: string): void {
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES) {
+    throw new BrokerError('precondition-failed', `${what} name is longer than ${MAX_NAME_BYTES} bytes`);
+  }
+}

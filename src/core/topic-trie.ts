@@ -1,0 +1,183 @@
+// Topic patterns in a trie of words: one level for each word, `single` for the wildcard that takes one word, `multi` for
+// the one that takes any number. A match follows every way down. A binding can be met twice, which the route's targets
+// absorb.
+//
+// Patterns with several `#` (`#.a.#.a.#`) have exponentially many ways to match a long key, and both are in a client's
+// hands. As long as the trie holds such a pattern, matches go level by level over sets of nodes instead, which costs at
+// most nodes × words.
+//
+// Nodes are small because there may be millions: a node with one child keeps it inline, a map appears with the second.
+
+import type { Binding } from './binding.ts';
+
+/** A word of a pattern: text, or one of the two wildcards. */
+export const SINGLE = Symbol('one word');
+export const MULTI = Symbol('any number of words');
+export type PatternWord = string | typeof SINGLE | typeof MULTI;
+
+/** Called for each binding whose pattern matches. */
+export type OnMatch = (binding: Binding) => void;
+
+class TrieNode {
+  onlyWord: string | null = null;
+  onlyChild: TrieNode | null = null;
+  children: Map<string, TrieNode> | null = null;
+  single: TrieNode | null = null;
+  multi: TrieNode | null = null;
+  bindings: Binding[] | null = null;
+
+  get(word: string): TrieNode | undefined {
+    if (this.children !== null) return this.children.get(word);
+    return this.onlyWord === word ? this.onlyChild! : undefined;
+  }
+
+  getOrMake(word: string): TrieNode {
+    const known = this.get(word);
+    if (known !== undefined) return known;
+    const node = new TrieNode();
+    if (this.children !== null) {
+      this.children.set(word, node);
+    } else if (this.onlyWord === null) {
+      this.onlyWord = word;
+      this.onlyChild = node;
+    } else {
+      this.children = new Map([
+        [this.onlyWord, this.onlyChild!],
+        [word, node],
+      ]);
+      this.onlyWord = null;
+      this.onlyChild = null;
+    }
+    return node;
+  }
+
+  drop(word: string): void {
+    if (this.children !== null) this.children.delete(word);
+    else if (this.onlyWord === word) {
+      this.onlyWord = null;
+      this.onlyChild = null;
+    }
+  }
+
+  get empty(): boolean {
+    return (
+      this.bindings === null &&
+      this.onlyChild === null &&
+      (this.children === null || this.children.size === 0) &&
+      this.single === null &&
+      this.multi === null
+    );
+  }
+}
+
+export class TopicTrie {
+  private readonly root = new TrieNode();
+  private count = 0;
+  /** Patterns with more than one MULTI. */
+  private ambiguous = 0;
+
+  get size(): number {
+    return this.count;
+  }
+
+  add(pattern: readonly PatternWord[], binding: Binding): void {
+    let node = this.root;
+    for (const word of pattern) {
+      if (word === SINGLE) node = node.single ??= new TrieNode();
+      else if (word === MULTI) node = node.multi ??= new TrieNode();
+      else node = node.getOrMake(word);
+    }
+    node.bindings ??= [];
+    node.bindings.push(binding);
+    this.count++;
+    if (isAmbiguous(pattern)) this.ambiguous++;
+  }
+
+  /** Removes a binding that was added under the same pattern, and the nodes that nothing needs any more. */
+  remove(pattern: readonly PatternWord[], binding: Binding): void {
+    const path: TrieNode[] = [this.root];
+    for (const word of pattern) {
+      const node = path[path.length - 1]!;
+      const next = word === SINGLE ? node.single : word === MULTI ? node.multi : (node.get(word) ?? null);
+      if (next === null) return;
+      path.push(next);
+    }
+    const leaf = path[path.length - 1]!;
+    const index = leaf.bindings?.indexOf(binding) ?? -1;
+    if (index === -1) return;
+    const last = leaf.bindings!.pop()!;
+    if (last !== binding) leaf.bindings![index] = last;
+    if (leaf.bindings!.length === 0) leaf.bindings = null;
+    this.count--;
+    if (isAmbiguous(pattern)) this.ambiguous--;
+    for (let depth = pattern.length - 1; depth >= 0 && path[depth + 1]!.empty; depth--) {
+      const word = pattern[depth]!;
+      const parent = path[depth]!;
+      if (word === SINGLE) parent.single = null;
+      else if (word === MULTI) parent.multi = null;
+      else parent.drop(word);
+    }
+  }
+
+  /**
+   * Calls `onMatch` for every binding whose pattern matches the words. With `rootWildcards` false, patterns that start
+   * with a wildcard are left out (MQTT topics that start with `$`).
+   */
+  match(words: readonly string[], rootWildcards: boolean, onMatch: OnMatch): void {
+    const from = rootWildcards ? 0 : 1;
+    const start = rootWildcards ? this.root : words.length > 0 ? this.root.get(words[0]!) : undefined;
+    if (start === undefined) return;
+    if (this.ambiguous > 0) this.sweep(start, words, from, onMatch);
+    else this.walk(start, words, from, onMatch);
+  }
+
+  private walk(node: TrieNode, words: readonly string[], at: number, onMatch: OnMatch): void {
+    if (node.multi !== null) {
+      // `#` takes none, one or all of the words that are left.
+      for (let rest = at; rest <= words.length; rest++) {
+        if (rest === words.length || hasChildren(node.multi)) this.walk(node.multi, words, rest, onMatch);
+      }
+    }
+    if (at === words.length) {
+      const { bindings } = node;
+      if (bindings !== null) for (let i = 0; i < bindings.length; i++) onMatch(bindings[i]!);
+      return;
+    }
+    const child = node.get(words[at]!);
+    if (child !== undefined) this.walk(child, words, at + 1, onMatch);
+    if (node.single !== null) this.walk(node.single, words, at + 1, onMatch);
+  }
+
+  /** The same match over sets of nodes, one word at a time; a MULTI node stays in the set once it is reached. */
+  private sweep(start: TrieNode, words: readonly string[], from: number, onMatch: OnMatch): void {
+    let nodes = new Set<TrieNode>();
+    /** MULTI nodes that were reached: each takes any word and stays. */
+    const multis = new Set<TrieNode>();
+    const reach = (node: TrieNode): void => {
+      nodes.add(node);
+      if (node.multi !== null && !multis.has(node.multi)) {
+        multis.add(node.multi);
+        reach(node.multi);
+      }
+    };
+    reach(start);
+    for (let at = from; at < words.length; at++) {
+      const now = nodes;
+      nodes = new Set(multis);
+      for (const node of now) {
+        const child = node.get(words[at]!);
+        if (child !== undefined) reach(child);
+        if (node.single !== null) reach(node.single);
+      }
+    }
+    for (const node of nodes) if (node.bindings !== null) for (const binding of node.bindings) onMatch(binding);
+  }
+}
+
+function isAmbiguous(pattern: readonly PatternWord[]): boolean {
+  return pattern.indexOf(MULTI) !== pattern.lastIndexOf(MULTI);
+}
+
+function hasChildren(node: TrieNode): boolean {
+  return node.onlyChild !== null || node.children !== null || node.single !== null || node.multi !== null;
+}

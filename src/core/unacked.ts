@@ -1,0 +1,100 @@
+// The ledger of one channel or session: which entries are out with the client, by delivery tag. Tags count from 1 and
+// are handed out in order, so the ledger is a ring with holes; acknowledging a prefix (`multiple`) costs what it
+// settles and nothing more. An idle channel allocates nothing.
+
+import type { QueueEntry } from './queue-entry.ts';
+
+const FIRST_CAPACITY = 64;
+
+export class Unacked {
+  private entries: (QueueEntry | null)[];
+  /** Every tag below `first` is settled; `next` is the tag that comes. */
+  private first: number;
+  private next: number;
+  private held: number;
+
+  constructor() {
+    this.entries = [];
+    this.first = 1;
+    this.next = 1;
+    this.held = 0;
+  }
+
+  /** Entries that are out. */
+  get size(): number {
+    return this.held;
+  }
+
+  /** The last tag that was handed out; 0 before the first. */
+  get lastTag(): number {
+    return this.next - 1;
+  }
+
+  /** The tag for a delivery that nobody will acknowledge. */
+  skip(): number {
+    if (this.first === this.next) {
+      this.first++;
+      return this.next++;
+    }
+    if (this.next - this.first === this.entries.length) this.grow();
+    this.entries[this.next & (this.entries.length - 1)] = null;
+    return this.next++;
+  }
+
+  /** Takes an entry in and gives its delivery tag. */
+  add(entry: QueueEntry): number {
+    if (this.next - this.first === this.entries.length) this.grow();
+    this.entries[this.next & (this.entries.length - 1)] = entry;
+    this.held++;
+    return this.next++;
+  }
+
+  /** The entry with that tag, or null where it is settled or was never handed out. */
+  get(tag: number): QueueEntry | null {
+    if (tag < this.first || tag >= this.next) return null;
+    return this.entries[tag & (this.entries.length - 1)] ?? null;
+  }
+
+  /** Removes and returns the entry with that tag, or null where there is none. */
+  take(tag: number): QueueEntry | null {
+    const entry = this.get(tag);
+    if (entry === null) return null;
+    this.entries[tag & (this.entries.length - 1)] = null;
+    this.held--;
+    if (tag === this.first) this.advance();
+    return entry;
+  }
+
+  /** Removes the oldest entry with a tag up to `tag`, or null where none is left: a loop over it settles a prefix. */
+  takeFirst(tag: number): QueueEntry | null {
+    this.advance();
+    if (this.first > tag || this.first >= this.next) return null;
+    return this.take(this.first);
+  }
+
+  /** Removes and returns all entries with tags up to and including `tag`, in order. */
+  takeUpTo(tag: number): QueueEntry[] {
+    const taken: QueueEntry[] = [];
+    for (let entry = this.takeFirst(tag); entry !== null; entry = this.takeFirst(tag)) taken.push(entry);
+    return taken;
+  }
+
+  /** Removes and returns everything, in order. Tags go on counting. */
+  drain(): QueueEntry[] {
+    return this.takeUpTo(this.next - 1);
+  }
+
+  private advance(): void {
+    const mask = this.entries.length - 1;
+    while (this.first < this.next && this.entries[this.first & mask] === null) this.first++;
+  }
+
+  private grow(): void {
+    const capacity = Math.max(FIRST_CAPACITY, this.entries.length * 2);
+    const entries: (QueueEntry | null)[] = new Array(capacity).fill(null);
+    for (let tag = this.first; tag < this.next; tag++) {
+      entries[tag & (capacity - 1)] = this.entries[tag & (this.entries.length - 1)] ?? null;
+    }
+    this.entries = entries;
+  }
+}

@@ -1,0 +1,326 @@
+// A virtual host: the registry of its exchanges, queues and bindings. It declares, checks equivalence, binds and deletes,
+// and writes what is durable to the definitions. It does not check permissions: session.ts, the one door, does.
+
+import { Binding, type Destination, type Dialect } from './binding.ts';
+import { requireSameExchange, requireSameQueue } from './equivalence.ts';
+import { BrokerError } from './errors.ts';
+import type { Exchange, ExchangeOptions } from './exchange.ts';
+import { DefaultExchange } from './exchange-default.ts';
+import { DirectExchange } from './exchange-direct.ts';
+import { FanoutExchange } from './exchange-fanout.ts';
+import { HeadersExchange } from './exchange-headers.ts';
+import { TopicExchange } from './exchange-topic.ts';
+import { EMPTY_TABLE, type FieldTable } from './field-table.ts';
+import { tableFromJson, tableToJson } from './field-table-json.ts';
+import type { CoreLimits } from './limits.ts';
+import type { Logger } from './logger.ts';
+import type { DefinitionStore } from './ports.ts';
+import { Queue, type QueueEvents, type QueueSurroundings } from './queue.ts';
+import { checkQueueArguments } from './queue-arguments.ts';
+
+export const EXCHANGE_KINDS = ['direct', 'fanout', 'topic', 'headers'] as const;
+export type ExchangeKind = (typeof EXCHANGE_KINDS)[number];
+
+/** Exchanges that every virtual host has from the start (AMQP 0-9-1 §3.1.3 and RabbitMQ). */
+const PREDECLARED: readonly (readonly [string, ExchangeKind])[] = [
+  ['amq.direct', 'direct'],
+  ['amq.fanout', 'fanout'],
+  ['amq.topic', 'topic'],
+  ['amq.headers', 'headers'],
+  ['amq.match', 'headers'],
+];
+
+export interface ExchangeDeclaration extends ExchangeOptions {
+  readonly kind: string;
+}
+
+export interface QueueDeclaration {
+  readonly name: string;
+  readonly durable: boolean;
+  readonly autoDelete: boolean;
+  readonly args: FieldTable;
+  readonly owner: object | null;
+}
+
+/** What all virtual hosts of a broker share. */
+export interface HostSurroundings extends QueueSurroundings {
+  readonly definitions: DefinitionStore;
+  readonly limits: CoreLimits;
+  readonly log: Logger;
+}
+
+export class VirtualHost implements QueueEvents {
+  readonly name: string;
+  readonly queues: Map<string, Queue>;
+  readonly exchanges: Map<string, Exchange>;
+  private readonly around: HostSurroundings;
+  private bindingCount: number;
+
+  constructor(name: string, around: HostSurroundings) {
+    this.name = name;
+    this.around = around;
+    this.queues = new Map();
+    this.exchanges = new Map();
+    this.bindingCount = 0;
+    this.exchanges.set('', new DefaultExchange(this.queues));
+    for (const [exchange, kind] of PREDECLARED) {
+      const options = { name: exchange, durable: true, autoDelete: false, internal: false, args: EMPTY_TABLE };
+      this.exchanges.set(exchange, this.makeExchange(kind, options));
+    }
+  }
+
+  /** The exchange of that name. Throws not-found. */
+  exchange(name: string): Exchange {
+    const exchange = this.exchanges.get(name);
+    if (exchange === undefined) {
+      throw new BrokerError('not-found', `no exchange '${name}' in vhost '${this.name}'`);
+    }
+    return exchange;
+  }
+
+  /** The queue of that name. Throws not-found, and resource-locked where it is another session's alone. */
+  queue(name: string, owner: object): Queue {
+    const queue = this.queues.get(name);
+    if (queue === undefined) throw new BrokerError('not-found', `no queue '${name}' in vhost '${this.name}'`);
+    if (queue.owner !== null && queue.owner !== owner) {
+      throw new BrokerError(
+        'resource-locked',
+        `cannot obtain exclusive access to locked queue '${name}' in vhost '${this.name}'. It could be originally ` +
+          'declared on another connection or the exclusive property value does not match that of the original declaration.',
+      );
+    }
+    return queue;
+  }
+
+  /** Declares an exchange, or checks that the one that exists is the same. True where it is new and durable. */
+  declareExchange(declaration: ExchangeDeclaration): boolean {
+    const { name, kind } = declaration;
+    const known = this.exchanges.get(name);
+    if (known !== undefined) {
+      requireSameExchange(known, declaration, this.name);
+      return false;
+    }
+    if (name.startsWith('amq.')) {
+      throw new BrokerError('access-refused', `exchange name '${name}' contains reserved prefix 'amq.*'`);
+    }
+    if (!isExchangeKind(kind)) {
+      throw new BrokerError('not-allowed', `invalid exchange type '${kind}'; known are ${EXCHANGE_KINDS.join(', ')}`);
+    }
+    this.requireRoom(this.exchanges.size, this.around.limits.exchangesPerVhost, 'exchanges');
+    const exchange = this.makeExchange(kind, declaration);
+    this.exchanges.set(name, exchange);
+    this.linkAlternates(exchange);
+    if (!exchange.durable) return false;
+    this.around.definitions.put('exchange', [this.name, name], {
+      kind,
+      autoDelete: exchange.autoDelete,
+      internal: exchange.internal,
+      args: tableToJson(exchange.args),
+    });
+    return true;
+  }
+
+  /** Deletes an exchange with its bindings. True where its definition was durable. */
+  deleteExchange(name: string, ifUnused: boolean): boolean {
+    if (name === '' || name.startsWith('amq.')) {
+      throw new BrokerError(
+        'access-refused',
+        `operation not permitted on ${name === '' ? 'the default exchange' : `exchange '${name}'`}`,
+      );
+    }
+    const exchange = this.exchanges.get(name);
+    // Deleting what is not there succeeds, as in RabbitMQ since 3.2.
+    if (exchange === undefined) return false;
+    if (ifUnused && exchange.bindingCount > 0) {
+      throw new BrokerError('precondition-failed', `exchange '${name}' in vhost '${this.name}' in use`);
+    }
+    this.dropExchange(exchange);
+    return exchange.durable;
+  }
+
+  /** Declares a queue, or checks that the one that exists is the same. `created` and durable ask for a commit. */
+  declareQueue(declaration: QueueDeclaration): { readonly queue: Queue; readonly created: boolean } {
+    const { name, owner } = declaration;
+    const known = this.queues.get(name);
+    if (known !== undefined) {
+      this.queue(name, owner ?? this);
+      requireSameQueue(known, declaration, this.name);
+      return { queue: known, created: false };
+    }
+    checkQueueArguments(declaration.args, name, this.name);
+    this.requireRoom(this.queues.size, this.around.limits.queuesPerVhost, 'queues');
+    const id = this.around.store.nextQueueId();
+    const queue = new Queue({ ...declaration, id }, this.around, this);
+    this.queues.set(name, queue);
+    this.exchange('').invalidate();
+    if (queue.persisted) {
+      this.around.definitions.put('queue', [this.name, name], {
+        id,
+        autoDelete: queue.autoDelete,
+        args: tableToJson(queue.args),
+      });
+    }
+    return { queue, created: true };
+  }
+
+  /** Deletes a queue, its bindings and its messages. Returns how many were ready. */
+  deleteQueue(queue: Queue): number {
+    if (queue.deleted) return 0;
+    for (const binding of [...queue.bindings]) this.unlink(binding);
+    this.queues.delete(queue.name);
+    this.exchange('').invalidate();
+    if (queue.persisted) this.around.definitions.remove('queue', [this.name, queue.name]);
+    return queue.delete();
+  }
+
+  /** Binds, unless the same binding is there. True where it is new and durable. */
+  bind(source: Exchange, destination: Destination, routingKey: string, args: FieldTable, dialect: Dialect): boolean {
+    if (source.name === '') throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
+    const binding = new Binding(source, destination, routingKey, args, dialect);
+    if (source.findBinding(binding.identity, args, dialect) !== null) return false;
+    this.requireRoom(this.bindingCount, this.around.limits.bindingsPerVhost, 'bindings');
+    source.add(binding);
+    this.bindingCount++;
+    if (!binding.durable) return false;
+    this.around.definitions.put('binding', this.bindingName(binding), {
+      args: tableToJson(args),
+      dialect,
+    });
+    return true;
+  }
+
+  /** Unbinds; nothing happens where there is no such binding (as RabbitMQ). True where it was durable. */
+  unbind(source: Exchange, destination: Destination, routingKey: string, args: FieldTable, dialect: Dialect): boolean {
+    if (source.name === '') throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
+    const probe = new Binding(source, destination, routingKey, args, dialect);
+    const binding = source.findBinding(probe.identity, args, dialect);
+    if (binding === null) return false;
+    const { durable } = binding;
+    this.unlink(binding);
+    return durable;
+  }
+
+  /** Takes up the durable definitions. Exchanges first, then queues, then bindings. */
+  recover(): void {
+    const { definitions } = this.around;
+    for (const { name, value } of definitions.all('exchange')) {
+      if (name[0] !== this.name) continue;
+      const exchange = this.makeExchange(value.kind as ExchangeKind, {
+        name: name[1]!,
+        durable: true,
+        autoDelete: value.autoDelete === true,
+        internal: value.internal === true,
+        args: tableFromJson(value.args),
+      });
+      this.exchanges.set(exchange.name, exchange);
+    }
+    for (const exchange of this.exchanges.values()) this.linkAlternates(exchange);
+    for (const { name, value } of definitions.all('queue')) {
+      if (name[0] !== this.name) continue;
+      const queue = new Queue(
+        {
+          id: value.id as number,
+          name: name[1]!,
+          durable: true,
+          autoDelete: value.autoDelete === true,
+          args: tableFromJson(value.args),
+          owner: null,
+        },
+        this.around,
+        this,
+      );
+      queue.recover();
+      this.queues.set(queue.name, queue);
+    }
+    for (const { name, value } of definitions.all('binding')) {
+      if (name[0] !== this.name) continue;
+      const source = this.exchanges.get(name[1]!);
+      const destination = this.destinationOf(name[2]!, name[3]!);
+      if (source === undefined || destination === null) continue;
+      source.add(new Binding(source, destination, name[4]!, tableFromJson(value.args), value.dialect as Dialect));
+      this.bindingCount++;
+    }
+  }
+
+  unused(queue: Queue): void {
+    this.deleteQueue(queue);
+  }
+
+  damaged(queue: Queue, error: Error): void {
+    this.around.log.error({ vhost: this.name, queue: queue.name, error }, 'a stored message cannot be read');
+  }
+
+  private dropExchange(exchange: Exchange): void {
+    exchange.deleted = true;
+    this.exchanges.delete(exchange.name);
+    for (const binding of [...exchange.all()]) this.unlink(binding);
+    // Bindings that lead here from other exchanges.
+    for (const source of [...exchange.dependents]) {
+      for (const binding of [...source.all()]) if (binding.exchange === exchange) this.unlink(binding);
+      source.invalidate();
+    }
+    if (exchange.durable) this.around.definitions.remove('exchange', [this.name, exchange.name]);
+  }
+
+  /** Removes a binding, its definition, and a source that lived only for its bindings. */
+  private unlink(binding: Binding): void {
+    const { source } = binding;
+    if (binding.durable) this.around.definitions.remove('binding', this.bindingName(binding));
+    source.remove(binding);
+    this.bindingCount--;
+    if (source.autoDelete && source.bindingCount === 0 && !source.deleted) this.dropExchange(source);
+  }
+
+  private makeExchange(kind: ExchangeKind, options: ExchangeOptions): Exchange {
+    const find = (name: string): Exchange | null => this.exchanges.get(name) ?? null;
+    switch (kind) {
+      case 'direct':
+        return new DirectExchange(options, find);
+      case 'fanout':
+        return new FanoutExchange(options, find);
+      case 'topic':
+        return new TopicExchange(options, find);
+      case 'headers':
+        return new HeadersExchange(options, find);
+      default:
+        throw new TypeError(`unknown exchange kind ${kind satisfies never}`);
+    }
+  }
+
+  /** Routes through an exchange depend on its alternate, and those of others on it where they name it. */
+  private linkAlternates(exchange: Exchange): void {
+    exchange.alternateExchange()?.dependents.add(exchange);
+    for (const other of this.exchanges.values()) {
+      if (other.alternate !== exchange.name) continue;
+      exchange.dependents.add(other);
+      other.invalidate();
+    }
+  }
+
+  private destinationOf(type: string, name: string): Destination | null {
+    if (type === 'queue') {
+      const queue = this.queues.get(name);
+      return queue === undefined ? null : { queue };
+    }
+    const exchange = this.exchanges.get(name);
+    return exchange === undefined ? null : { exchange };
+  }
+
+  /** The dialect and arguments are part of what a binding is, so they are part of its name. */
+  private bindingName(binding: Binding): string[] {
+    const type = binding.queue !== null ? 'queue' : 'exchange';
+    const destination = binding.queue?.name ?? binding.exchange!.name;
+    const variant = JSON.stringify([binding.dialect, tableToJson(binding.args)]);
+    return [this.name, binding.source.name, type, destination, binding.routingKey, variant];
+  }
+
+  private requireRoom(count: number, limit: number, what: string): void {
+    if (count >= limit) {
+      throw new BrokerError('limit-exceeded', `vhost '${this.name}' has reached its limit of ${limit} ${what}`);
+    }
+  }
+}
+
+export function isExchangeKind(kind: string): kind is ExchangeKind {
+  return (EXCHANGE_KINDS as readonly string[]).includes(kind);
+}

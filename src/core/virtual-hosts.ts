@@ -1,0 +1,45 @@
+// The virtual hosts of a broker. `/` exists from the first start.
+
+import type { HostSurroundings } from './virtual-host.ts';
+import { VirtualHost } from './virtual-host.ts';
+
+export const DEFAULT_VHOST = '/';
+
+export class VirtualHosts {
+  private readonly hosts: Map<string, VirtualHost>;
+  private readonly around: HostSurroundings;
+
+  constructor(around: HostSurroundings) {
+    this.around = around;
+    this.hosts = new Map();
+  }
+
+  /** Takes up what the definitions hold; creates the default one at the first start. */
+  recover(): void {
+    for (const { name } of this.around.definitions.all('vhost')) this.add(name[0]!);
+    if (!this.hosts.has(DEFAULT_VHOST)) this.create(DEFAULT_VHOST);
+    for (const host of this.hosts.values()) host.recover();
+  }
+
+  get(name: string): VirtualHost | null {
+    return this.hosts.get(name) ?? null;
+  }
+
+  /** Creates a virtual host, unless it is there. Durable with the next commit. */
+  create(name: string): VirtualHost {
+    const known = this.hosts.get(name);
+    if (known !== undefined) return known;
+    this.around.definitions.put('vhost', [name], {});
+    return this.add(name);
+  }
+
+  [Symbol.iterator](): IterableIterator<VirtualHost> {
+    return this.hosts.values();
+  }
+
+  private add(name: string): VirtualHost {
+    const host = new VirtualHost(name, this.around);
+    this.hosts.set(name, host);
+    return host;
+  }
+}
