@@ -1,0 +1,207 @@
+// The properties of class basic as they stand in a content header (§4.2.6.1): the native form of AMQP messages.
+//
+//   native         = property-flags *property-flags property-list
+//   property-flags = short-uint; bit 15 is the first property, bit 0 says that another word of flags follows
+//   property-list  = the values of the properties whose flag is set, in order
+//
+// The bytes are checked once, when they arrive (`PropertyScanner`), and are forwarded untouched to AMQP consumers;
+// `AMQP_PROPERTIES` decodes them for everybody else.
+
+import { EMPTY_TABLE } from '../../src/core/field-table.ts';
+import { NEVER } from '../../src/core/message.ts';
+import { CODEC_IDS, NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/properties.ts';
+import { AmqpError, REPLY } from './amqp-error.ts';
+import { checkTable } from './field-table-codec.ts';
+import { Reader } from './reader.ts';
+import { Writer } from './writer.ts';
+
+const FLAG = {
+  contentType: 1 << 15,
+  contentEncoding: 1 << 14,
+  headers: 1 << 13,
+  deliveryMode: 1 << 12,
+  priority: 1 << 11,
+  correlationId: 1 << 10,
+  replyTo: 1 << 9,
+  expiration: 1 << 8,
+  messageId: 1 << 7,
+  timestamp: 1 << 6,
+  type: 1 << 5,
+  userId: 1 << 4,
+  appId: 1 << 3,
+  clusterId: 1 << 2,
+  continued: 1,
+} as const;
+
+const PERSISTENT = 2;
+
+/** RabbitMQ's bound for TTLs. */
+const MAX_EXPIRATION_MS = 0xffffffff;
+
+export const AMQP_PROPERTIES: PropertyCodec = Object.freeze({
+  id: CODEC_IDS.amqp,
+  protocol: 'AMQP 0-9-1',
+  decode: decodeProperties,
+});
+
+function decodeProperties(native: Buffer, offset: number, length: number): Properties {
+  const reader = new Reader(native, offset, offset + length);
+  const flags = reader.short();
+  for (let word = flags; (word & FLAG.continued) !== 0; ) word = reader.short();
+  if ((flags & ~FLAG.continued) === 0) return NO_PROPERTIES;
+  return {
+    contentType: flags & FLAG.contentType ? reader.shortString() : null,
+    contentEncoding: flags & FLAG.contentEncoding ? reader.shortString() : null,
+    headers: flags & FLAG.headers ? reader.table() : EMPTY_TABLE,
+    deliveryMode: flags & FLAG.deliveryMode ? reader.octet() : null,
+    priority: flags & FLAG.priority ? reader.octet() : null,
+    correlationId: flags & FLAG.correlationId ? reader.shortString() : null,
+    replyTo: flags & FLAG.replyTo ? reader.shortString() : null,
+    expiration: flags & FLAG.expiration ? reader.shortString() : null,
+    messageId: flags & FLAG.messageId ? reader.shortString() : null,
+    timestamp: flags & FLAG.timestamp ? reader.bigLongLong() : null,
+    type: flags & FLAG.type ? reader.shortString() : null,
+    userId: flags & FLAG.userId ? reader.shortString() : null,
+    appId: flags & FLAG.appId ? reader.shortString() : null,
+    clusterId: flags & FLAG.clusterId ? reader.shortString() : null,
+  };
+}
+
+/** Property flags and list. Strings that are longer than 255 bytes are cut; an empty header table is left out. */
+export function encodeProperties(properties: Properties): Buffer {
+  const writer = new Writer();
+  writer.short(0);
+  let flags = 0;
+  const text = (flag: number, value: string | null): void => {
+    if (value === null) return;
+    flags |= flag;
+    writer.shortString(value);
+  };
+  const octet = (flag: number, value: number | null): void => {
+    if (value === null) return;
+    flags |= flag;
+    writer.octet(value);
+  };
+  text(FLAG.contentType, properties.contentType);
+  text(FLAG.contentEncoding, properties.contentEncoding);
+  if (properties.headers.length > 0) {
+    flags |= FLAG.headers;
+    writer.table(properties.headers);
+  }
+  octet(FLAG.deliveryMode, properties.deliveryMode);
+  octet(FLAG.priority, properties.priority);
+  text(FLAG.correlationId, properties.correlationId);
+  text(FLAG.replyTo, properties.replyTo);
+  text(FLAG.expiration, properties.expiration);
+  text(FLAG.messageId, properties.messageId);
+  if (properties.timestamp !== null) {
+    flags |= FLAG.timestamp;
+    writer.bigLongLong(properties.timestamp);
+  }
+  text(FLAG.type, properties.type);
+  text(FLAG.userId, properties.userId);
+  text(FLAG.appId, properties.appId);
+  text(FLAG.clusterId, properties.clusterId);
+  writer.patchShort(0, flags);
+  return writer.finish();
+}
+
+/** `expirationMs` of a message whose expiration is no number of milliseconds. */
+export const INVALID_EXPIRATION = -2;
+
+/**
+ * Walks the native bytes of an arriving message: checks that they are well-formed, and picks out what routing needs.
+ * One for each channel or process; the fields hold the result of the last scan.
+ */
+export class PropertyScanner {
+  persistent: boolean;
+  priority: number;
+  /** NEVER where there is none, INVALID_EXPIRATION where it is not a number of milliseconds. */
+  expirationMs: number;
+  /** Where the bytes of the user id are; length -1: there is none. */
+  userIdAt: number;
+  userIdLength: number;
+
+  constructor() {
+    this.persistent = false;
+    this.priority = 0;
+    this.expirationMs = NEVER;
+    this.userIdAt = 0;
+    this.userIdLength = -1;
+  }
+
+  /** Throws SYNTAX_ERROR where `buffer[start, end)` is not exactly one list of flags and properties. */
+  scan(buffer: Buffer, start: number, end: number): void {
+    this.persistent = false;
+    this.priority = 0;
+    this.expirationMs = NEVER;
+    this.userIdLength = -1;
+    if (end - start < 2) throw malformed();
+    const flags = (buffer[start]! << 8) | buffer[start + 1]!;
+    let at = start + 2;
+    for (let word = flags; (word & FLAG.continued) !== 0; at += 2) {
+      if (end - at < 2) throw malformed();
+      word = (buffer[at]! << 8) | buffer[at + 1]!;
+    }
+    if ((flags & FLAG.contentType) !== 0) at = skipShortString(buffer, at, end);
+    if ((flags & FLAG.contentEncoding) !== 0) at = skipShortString(buffer, at, end);
+    if ((flags & FLAG.headers) !== 0) at = skipTable(buffer, at, end);
+    if ((flags & FLAG.deliveryMode) !== 0) {
+      if (at >= end) throw malformed();
+      this.persistent = buffer[at++] === PERSISTENT;
+    }
+    if ((flags & FLAG.priority) !== 0) {
+      if (at >= end) throw malformed();
+      this.priority = buffer[at++]!;
+    }
+    if ((flags & FLAG.correlationId) !== 0) at = skipShortString(buffer, at, end);
+    if ((flags & FLAG.replyTo) !== 0) at = skipShortString(buffer, at, end);
+    if ((flags & FLAG.expiration) !== 0) {
+      const from = at + 1;
+      at = skipShortString(buffer, at, end);
+      this.expirationMs = parseExpiration(buffer, from, at);
+    }
+    if ((flags & FLAG.messageId) !== 0) at = skipShortString(buffer, at, end);
+    if ((flags & FLAG.timestamp) !== 0) at += 8;
+    if ((flags & FLAG.type) !== 0) at = skipShortString(buffer, at, end);
+    if ((flags & FLAG.userId) !== 0) {
+      this.userIdAt = at + 1;
+      at = skipShortString(buffer, at, end);
+      this.userIdLength = at - this.userIdAt;
+    }
+    if ((flags & FLAG.appId) !== 0) at = skipShortString(buffer, at, end);
+    if ((flags & FLAG.clusterId) !== 0) at = skipShortString(buffer, at, end);
+    if (at !== end) throw malformed();
+  }
+}
+
+function skipShortString(buffer: Buffer, at: number, end: number): number {
+  if (at >= end) throw malformed();
+  const after = at + 1 + buffer[at]!;
+  if (after > end) throw malformed();
+  return after;
+}
+
+function skipTable(buffer: Buffer, at: number, end: number): number {
+  if (end - at < 4) throw malformed();
+  const after = at + 4 + buffer.readUInt32BE(at);
+  if (after > end) throw malformed();
+  checkTable(buffer, at + 4, after);
+  return after;
+}
+
+function parseExpiration(buffer: Buffer, from: number, to: number): number {
+  if (from === to) return INVALID_EXPIRATION;
+  let value = 0;
+  for (let i = from; i < to; i++) {
+    const digit = buffer[i]! - 0x30;
+    if (digit < 0 || digit > 9) return INVALID_EXPIRATION;
+    value = value * 10 + digit;
+    if (value > MAX_EXPIRATION_MS) return INVALID_EXPIRATION;
+  }
+  return value;
+}
+
+function malformed(): AmqpError {
+  return new AmqpError(REPLY.syntaxError, 'malformed property list in content header');
+}
