@@ -1,0 +1,60 @@
+// Lets somebody in by user name and password: the broker's own users, their access to the virtual host, and the rule
+// that some users (guest) come from this machine only. The reasons it gives are for the log, never for the peer.
+
+import type { Authenticator, Credentials, Identity } from '../core/ports.ts';
+import { ALL, type Permissions } from './permissions.ts';
+import { type Users, VERDICT } from './users.ts';
+
+export class PasswordAuthenticator implements Authenticator {
+  private readonly users: Users;
+  private readonly permissions: Permissions;
+  private readonly loopbackUsers: ReadonlySet<string>;
+
+  constructor(users: Users, permissions: Permissions, loopbackUsers: readonly string[]) {
+    this.users = users;
+    this.permissions = permissions;
+    this.loopbackUsers = new Set(loopbackUsers);
+  }
+
+  async authenticate(credentials: Credentials): Promise<Identity | { readonly refused: string }> {
+    const { user, vhost } = credentials;
+    const identity = await this.identify(user, credentials.password, credentials.loopback);
+    if ('refused' in identity) return identity;
+    if (!this.permissions.mayEnter(user, vhost)) return { refused: `user '${user}' has no access to vhost '${vhost}'` };
+    return identity;
+  }
+
+  /** As `authenticate`, without a virtual host: who is asking the management API? */
+  async identify(user: string, password: string, loopback: boolean): Promise<Identity | { readonly refused: string }> {
+    const verdict = await this.users.verify(user, password);
+    switch (verdict) {
+      case VERDICT.busy:
+        return { refused: 'too many logins wait for their password check' };
+      case VERDICT.wrong:
+        return { refused: `unknown user '${user}' or wrong password` };
+      case VERDICT.accepted:
+        break;
+      default:
+        verdict satisfies never;
+    }
+    // Checked after the password, so that the answer tells a stranger nothing about which users there are.
+    if (!loopback && this.loopbackUsers.has(user)) return { refused: `user '${user}' may connect over loopback only` };
+    const known = this.users.get(user);
+    if (known === null) return { refused: `user '${user}' was removed` };
+    return { user, tags: known.tags };
+  }
+}
+
+/** The administrator of a broker that has no users yet. Whether one was made. */
+export async function ensureFirstUser(
+  users: Users,
+  permissions: Permissions,
+  vhost: string,
+  name: string,
+  password: string,
+): Promise<boolean> {
+  if (users.size > 0) return false;
+  await users.put(name, password, ['administrator']);
+  permissions.put(vhost, name, ALL);
+  return true;
+}

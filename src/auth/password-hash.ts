@@ -1,0 +1,44 @@
+// Password hashes: scrypt, with its parameters written beside each hash so that they can be raised without a
+// migration. The text is `scrypt$<log2 N>$<r>$<p>$<salt>$<hash>`, the last two in base64.
+
+import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto';
+
+/** 16 MiB and about 0.13 s of one thread: OWASP's recommendation for r = 8 at this memory. */
+const COST = Object.freeze({ log2N: 14, r: 8, p: 5 });
+const SALT_BYTES = 16;
+const HASH_BYTES = 32;
+/** No stored hash may ask for more, whatever its parameters say. */
+const MEMORY_BYTES = 256 * 1024 * 1024;
+
+/** Longer passwords are refused before anything is computed. */
+export const PASSWORD_BYTES = 1024;
+
+export async function hashPassword(password: string): Promise<string> {
+  const salt = randomBytes(SALT_BYTES);
+  const hash = await derive(password, salt, HASH_BYTES, COST.log2N, COST.r, COST.p);
+  return ['scrypt', COST.log2N, COST.r, COST.p, salt.toString('base64'), hash.toString('base64')].join('$');
+}
+
+/** Whether `password` is the one behind `stored`, compared in constant time. A damaged hash matches nothing. */
+export async function verifyPassword(password: string, stored: string): Promise<boolean> {
+  const [scheme, log2N, r, p, salt, hash] = stored.split('$');
+  if (scheme !== 'scrypt' || salt === undefined || hash === undefined) return false;
+  const expected = Buffer.from(hash, 'base64');
+  if (expected.length === 0) return false;
+  const actual = await derive(
+    password,
+    Buffer.from(salt, 'base64'),
+    expected.length,
+    Number(log2N),
+    Number(r),
+    Number(p),
+  );
+  return timingSafeEqual(actual, expected);
+}
+
+function derive(password: string, salt: Buffer, length: number, log2N: number, r: number, p: number): Promise<Buffer> {
+  const options: ScryptOptions = { N: 2 ** log2N, r, p, maxmem: MEMORY_BYTES };
+  return new Promise((resolve, reject) => {
+    scrypt(password, salt, length, options, (error, key) => (error === null ? resolve(key) : reject(error)));
+  });
+}

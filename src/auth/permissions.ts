@@ -1,0 +1,120 @@
+// Who may do what in which virtual host: RabbitMQ's three regular expressions (configure, write, read) for each user
+// and virtual host, kept as definitions of kind `permission`. A user without a record has no access to the virtual
+// host at all. Answers are synchronous; sessions remember them until `generation` moves.
+
+import { BrokerError } from '../core/errors.ts';
+import type { Authorizer, DefinitionStore, Identity, Permission } from '../core/ports.ts';
+
+/** The three patterns of one user in one virtual host. */
+export type Patterns = Readonly<Record<Permission, string>>;
+
+export interface PermissionRecord extends Patterns {
+  readonly vhost: string;
+  readonly user: string;
+}
+
+/** Everything of a virtual host. */
+export const ALL: Patterns = Object.freeze({ configure: '.*', write: '.*', read: '.*' });
+
+/** Names are at most 255 bytes and patterns this long, which bounds what one match can cost. */
+const PATTERN_BYTES = 1024;
+
+/** RabbitMQ's name for the default exchange where permissions are concerned; its own name is empty. */
+const DEFAULT_EXCHANGE = 'amq.default';
+
+interface Entry {
+  readonly record: PermissionRecord;
+  readonly configure: RegExp;
+  readonly write: RegExp;
+  readonly read: RegExp;
+}
+
+export class Permissions implements Authorizer {
+  generation: number;
+  private readonly definitions: DefinitionStore;
+  /** By virtual host, then user. */
+  private readonly entries: Map<string, Map<string, Entry>>;
+
+  constructor(definitions: DefinitionStore) {
+    this.generation = 1;
+    this.definitions = definitions;
+    this.entries = new Map();
+    for (const { name, value } of definitions.all('permission'))
+      this.place(entryOf(name[0]!, name[1]!, value as Patterns));
+  }
+
+  *list(): IterableIterator<PermissionRecord> {
+    for (const users of this.entries.values()) for (const entry of users.values()) yield entry.record;
+  }
+
+  get(vhost: string, user: string): PermissionRecord | null {
+    return this.entries.get(vhost)?.get(user)?.record ?? null;
+  }
+
+  /**
+   * Grants `patterns` in place of what was granted before. In force at once; durable with the store's next commit.
+   * @throws BrokerError invalid-argument where a pattern is no regular expression or too long
+   */
+  put(vhost: string, user: string, patterns: Patterns): void {
+    const { configure, write, read } = patterns;
+    this.place(entryOf(vhost, user, patterns));
+    this.definitions.put('permission', [vhost, user], { configure, write, read });
+    this.generation++;
+  }
+
+  /** Whether there was something to take away. */
+  remove(vhost: string, user: string): boolean {
+    const users = this.entries.get(vhost);
+    if (users === undefined || !users.delete(user)) return false;
+    if (users.size === 0) this.entries.delete(vhost);
+    this.definitions.remove('permission', [vhost, user]);
+    this.generation++;
+    return true;
+  }
+
+  /** Takes away everything that a user was granted, before the user goes. */
+  removeUser(user: string): void {
+    for (const vhost of [...this.entries.keys()]) this.remove(vhost, user);
+  }
+
+  /** Takes away everything that was granted in a virtual host, before it goes. */
+  removeVhost(vhost: string): void {
+    for (const user of [...(this.entries.get(vhost)?.keys() ?? [])]) this.remove(vhost, user);
+  }
+
+  /** Whether the user may enter the virtual host. */
+  mayEnter(user: string, vhost: string): boolean {
+    return this.entries.get(vhost)?.has(user) === true;
+  }
+
+  allows(identity: Identity, vhost: string, permission: Permission, resource: string): boolean {
+    const entry = this.entries.get(vhost)?.get(identity.user);
+    if (entry === undefined) return false;
+    return entry[permission].test(resource === '' ? DEFAULT_EXCHANGE : resource);
+  }
+
+  private place(entry: Entry): void {
+    const { vhost, user } = entry.record;
+    const users = this.entries.get(vhost) ?? new Map<string, Entry>();
+    users.set(user, entry);
+    this.entries.set(vhost, users);
+  }
+}
+
+function entryOf(vhost: string, user: string, patterns: Patterns): Entry {
+  const { configure, write, read } = patterns;
+  const record = Object.freeze({ vhost, user, configure, write, read });
+  return { record, configure: compile(configure), write: compile(write), read: compile(read) };
+}
+
+/** Unanchored, as in RabbitMQ, where the empty pattern stands for `^$` and matches no name that exists. */
+function compile(pattern: string): RegExp {
+  if (typeof pattern !== 'string' || Buffer.byteLength(pattern) > PATTERN_BYTES) {
+    throw new BrokerError('invalid-argument', `a permission is a pattern of at most ${PATTERN_BYTES} bytes`);
+  }
+  try {
+    return new RegExp(pattern === '' ? '^$' : pattern);
+  } catch (error) {
+    throw new BrokerError('invalid-argument', `not a regular expression: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,136 @@
+// The users: their password hashes and tags, kept as definitions of kind `user`, and the check of a password.
+//
+// A password is hashed with scrypt, which is slow on purpose; a fleet that reconnects must not pay for it again. So
+// the last password that was verified for each user is remembered as an HMAC under a key that lives as long as the
+// process: a reconnect costs microseconds, and the memory holds nothing from which a password could be read.
+
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { BrokerError } from '../core/errors.ts';
+import type { DefinitionStore } from '../core/ports.ts';
+import { Gate } from './gate.ts';
+import { hashPassword, PASSWORD_BYTES, verifyPassword } from './password-hash.ts';
+
+/** Tags that the management API knows, as in RabbitMQ. Others are kept and mean nothing to the broker. */
+export const TAGS = ['administrator', 'monitoring', 'policymaker', 'management'] as const;
+
+export interface User {
+  readonly name: string;
+  readonly tags: readonly string[];
+}
+
+export interface UserLimits {
+  /** Hashes that are computed at a time. */
+  readonly passwordHashes: number;
+  /** Logins that wait for one before more are refused. */
+  readonly passwordQueue: number;
+}
+
+export const VERDICT = { accepted: 'accepted', wrong: 'wrong', busy: 'busy' } as const;
+export type Verdict = (typeof VERDICT)[keyof typeof VERDICT];
+
+const NAME_BYTES = 255;
+const TAGS_PER_USER = 64;
+
+/** A hash that no password has: checking an unknown user takes as long as checking a known one. */
+const NOBODY = `scrypt$14$8$5$${Buffer.alloc(16).toString('base64')}$${Buffer.alloc(32).toString('base64')}`;
+
+interface Account extends User {
+  readonly hash: string;
+}
+
+export class Users {
+  private readonly definitions: DefinitionStore;
+  private readonly accounts: Map<string, Account>;
+  private readonly gate: Gate;
+  private readonly key: Buffer;
+  /** The HMAC of the last password that was verified, by user. */
+  private readonly verified: Map<string, Buffer>;
+  /** Checks that are under way, by user and HMAC: a storm with one password is one hash. */
+  private readonly checking: Map<string, Promise<Verdict>>;
+
+  constructor(definitions: DefinitionStore, limits: UserLimits) {
+    this.definitions = definitions;
+    this.accounts = new Map();
+    this.gate = new Gate(limits.passwordHashes, limits.passwordQueue);
+    this.key = randomBytes(32);
+    this.verified = new Map();
+    this.checking = new Map();
+    for (const { name, value } of definitions.all('user')) this.accounts.set(name[0]!, accountOf(name[0]!, value));
+  }
+
+  get size(): number {
+    return this.accounts.size;
+  }
+
+  get(name: string): User | null {
+    return this.accounts.get(name) ?? null;
+  }
+
+  /** Every user, without its hash. */
+  *list(): IterableIterator<User> {
+    for (const { name, tags } of this.accounts.values()) yield { name, tags };
+  }
+
+  /**
+   * Makes the user or replaces password and tags. In force at once; durable with the store's next commit.
+   * @throws BrokerError invalid-argument
+   */
+  async put(name: string, password: string, tags: readonly string[]): Promise<void> {
+    checkName(name);
+    if (tags.length > TAGS_PER_USER) throw new BrokerError('limit-exceeded', `more than ${TAGS_PER_USER} tags`);
+    if (password.length === 0 || Buffer.byteLength(password) > PASSWORD_BYTES) {
+      throw new BrokerError('invalid-argument', `a password has 1 to ${PASSWORD_BYTES} bytes`);
+    }
+    const hash = await hashPassword(password);
+    const account = Object.freeze({ name, tags: Object.freeze([...tags]), hash });
+    this.accounts.set(name, account);
+    this.verified.delete(name);
+    this.definitions.put('user', [name], { hash, tags: account.tags });
+  }
+
+  /** Whether there was such a user. Its permissions are their owner's to remove. */
+  remove(name: string): boolean {
+    if (!this.accounts.delete(name)) return false;
+    this.verified.delete(name);
+    this.definitions.remove('user', [name]);
+    return true;
+  }
+
+  /** Whether the password is that user's. Unknown users take as long as known ones. */
+  async verify(name: string, password: string): Promise<Verdict> {
+    if (Buffer.byteLength(password) > PASSWORD_BYTES) return VERDICT.wrong;
+    const account = this.accounts.get(name);
+    const digest = createHmac('sha256', this.key).update(password).digest();
+    const known = this.verified.get(name);
+    if (known !== undefined && timingSafeEqual(known, digest)) return VERDICT.accepted;
+    const id = `${digest.toString('base64')} ${name}`;
+    let check = this.checking.get(id);
+    if (check === undefined) {
+      check = this.check(account ?? null, password, digest);
+      this.checking.set(id, check);
+      const done = (): void => void this.checking.delete(id);
+      check.then(done, done);
+    }
+    return check;
+  }
+
+  private async check(account: Account | null, password: string, digest: Buffer): Promise<Verdict> {
+    const matches = await this.gate.pass(() => verifyPassword(password, account?.hash ?? NOBODY));
+    if (matches === null) return VERDICT.busy;
+    if (!matches || account === null) return VERDICT.wrong;
+    // The user may have been changed or removed while its old password was being checked.
+    if (this.accounts.get(account.name) !== account) return VERDICT.wrong;
+    this.verified.set(account.name, digest);
+    return VERDICT.accepted;
+  }
+}
+
+function checkName(name: string): void {
+  if (name.length === 0 || Buffer.byteLength(name) > NAME_BYTES) {
+    throw new BrokerError('invalid-argument', `a user name has 1 to ${NAME_BYTES} bytes`);
+  }
+}
+
+function accountOf(name: string, value: Readonly<Record<string, unknown>>): Account {
+  return Object.freeze({ name, tags: Object.freeze([...(value.tags as string[])]), hash: value.hash as string });
+}
