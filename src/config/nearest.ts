@@ -14,15 +14,19 @@ export function nearest(name: string, candidates: Iterable<string>): string | nu
   return best;
 }
 
-/** Levenshtein's distance, one row at a time. */
+/** Edits by Levenshtein, and two letters that changed places (the commonest slip) as one; a row at a time. */
 function distance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
-      const substitution = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(substitution, row[j]! + 1, next[j - 1]! + 1));
+      const substituted = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const best = Math.min(substituted, row[j]! + 1, next[j - 1]! + 1);
+      next.push(swapped ? Math.min(best, before[j - 2]! + 1) : best);
     }
+    before = row;
     row = next;
   }
   return row[b.length]!;

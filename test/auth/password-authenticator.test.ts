@@ -1,0 +1,63 @@
+// Who gets in: password, loopback rule, virtual host, and the administrator of a new broker.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ensureFirstUser, PasswordAuthenticator } from '../../src/auth/password-authenticator.ts';
+import { Permissions } from '../../src/auth/permissions.ts';
+import { Users } from '../../src/auth/users.ts';
+import { RecordedDefinitions } from '../support/recorded-definitions.ts';
+
+async function brokerWithGuest() {
+  const definitions = new RecordedDefinitions();
+  const users = new Users(definitions, { passwordHashes: 2, passwordQueue: 10 });
+  const permissions = new Permissions(definitions);
+  const made = await ensureFirstUser(users, permissions, '/', 'guest', 'guest');
+  return { users, permissions, made, authenticator: new PasswordAuthenticator(users, permissions, ['guest']) };
+}
+
+const GUEST = { user: 'guest', password: 'guest', vhost: '/', loopback: true };
+
+test('a new broker has an administrator that may do everything on the first virtual host', async () => {
+  const { authenticator, permissions, made } = await brokerWithGuest();
+  assert.equal(made, true);
+  const identity = await authenticator.authenticate(GUEST);
+  assert.deepEqual(identity, { user: 'guest', tags: ['administrator'] });
+  assert.equal(permissions.allows({ user: 'guest', tags: [] }, '/', 'configure', 'anything'), true);
+});
+
+test('a broker that has a user gets no other one: a removed guest stays away', async () => {
+  const { users, permissions } = await brokerWithGuest();
+  await users.put('anna', 'secret', []);
+  users.remove('guest');
+  assert.equal(await ensureFirstUser(users, permissions, '/', 'guest', 'guest'), false);
+  assert.equal(users.get('guest'), null);
+});
+
+test('guest comes from this machine only, others from anywhere', async () => {
+  const { authenticator, users, permissions } = await brokerWithGuest();
+  await users.put('anna', 'secret', []);
+  permissions.put('/', 'anna', { configure: '', write: '', read: '' });
+  const away = { ...GUEST, loopback: false };
+  assert.match(refusal(await authenticator.authenticate(away)), /loopback/);
+  assert.equal(refusal(await authenticator.authenticate({ ...away, user: 'anna', password: 'secret' })), '');
+});
+
+test('a stranger cannot tell from the reason which users are loopback only', async () => {
+  const { authenticator } = await brokerWithGuest();
+  const reason = refusal(await authenticator.authenticate({ ...GUEST, password: 'guess', loopback: false }));
+  assert.doesNotMatch(reason, /loopback/);
+});
+
+test('a virtual host that was not granted is refused', async () => {
+  const { authenticator } = await brokerWithGuest();
+  assert.match(refusal(await authenticator.authenticate({ ...GUEST, vhost: 'other' })), /vhost/);
+});
+
+test('reasons never repeat the password', async () => {
+  const { authenticator } = await brokerWithGuest();
+  assert.ok(!refusal(await authenticator.authenticate({ ...GUEST, password: 'hunter2' })).includes('hunter2'));
+});
+
+function refusal(answer: object): string {
+  return 'refused' in answer ? String(answer.refused) : '';
+}
