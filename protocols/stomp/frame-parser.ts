@@ -1,0 +1,412 @@
+// The incremental parser of client frames:
+//
+//   frame   = command EOL *(header EOL) EOL *OCTET NUL *(EOL)
+//   header  = name ":" [value]
+//   EOL     = [CR] LF            (CR belongs to EOL from 1.2 on)
+//
+// The owner pushes chunks and pulls frames: `push`, then `next` until it answers false. Bytes are looked at once,
+// however they are split: an unfinished frame keeps its scan position, and only such a frame is copied out of its
+// chunk. Nothing is allocated for a frame that lies within one chunk. Offsets of the current frame are relative to
+// `frame` in `buffer` and valid until the next call.
+//
+// A SEND whose header block repeats that of the SEND before it, but for the values of `content-length`, `receipt` and
+// `destination`, is recognised by comparing bytes (`repeated`): its headers are then not split into lines at all,
+// 6 × over parsing them, bench/stomp-codec.ts.
+
+import { COMMAND, type Command, commandAt, MAX_COMMAND_BYTES } from './command.ts';
+import { unescapeHeader } from './escaping.ts';
+import type { StompLimits } from './limits.ts';
+import { SendTemplate } from './send-template.ts';
+import { limitExceeded, malformed, StompError } from './stomp-error.ts';
+import { STOMP_VERSION, type StompVersion } from './version.ts';
+
+const LF = 0x0a;
+const CR = 0x0d;
+const COLON = 0x3a;
+const NUL = 0;
+const LETTER_S = 0x53;
+
+const STATE = { between: 0, head: 1, body: 2 } as const;
+type State = (typeof STATE)[keyof typeof STATE];
+
+/** Bytes taken from the next chunk at first when a frame's headers continue there. */
+const FIRST_JOIN_BYTES = 512;
+/** A declared body is not believed further than this before its bytes arrive. */
+const MAX_AHEAD_BYTES = 256 * 1024;
+
+const NO_BYTES = Buffer.alloc(0);
+const CONTENT_LENGTH = Buffer.from('content-length');
+const DESTINATION = Buffer.from('destination');
+const RECEIPT = Buffer.from('receipt');
+
+export class FrameParser {
+  private readonly limits: StompLimits;
+  /** Decides about CR and escapes. 1.2 until the connection negotiated another: it is the most tolerant. */
+  version: StompVersion;
+
+  /** The current frame. */
+  command: Command;
+  buffer: Buffer;
+  frame: number;
+  bodyStart: number;
+  bodyLength: number;
+  /** Where the values of these headers are, relative to `frame`; start −1: there is no such header. */
+  destinationStart: number;
+  destinationEnd: number;
+  receiptStart: number;
+  receiptEnd: number;
+  /** The header block is that of the last SEND, but for the values above and content-length; there are no lines then. */
+  repeated: boolean;
+  /** With `repeated`: the destination is the same, too. */
+  sameDestination: boolean;
+  /** The frame lies in a buffer that nobody else uses and that holds little more than it. */
+  alone: boolean;
+  lineCount: number;
+  /** name start, colon, end of each header line, relative to `frame`. */
+  private lines: Int32Array;
+
+  private state: State;
+  private end: number;
+  private cursor: number;
+  private lineStart: number;
+  private colon: number;
+  private contentLength: number;
+  private lengthLine: number;
+  private joined: boolean;
+  /** The chunk whose first `tailAt` bytes are in the join buffer, or that comes next. */
+  private tail: Buffer | null;
+  private tailAt: number;
+  private waiting: Buffer[];
+  private readonly template: SendTemplate;
+
+  constructor(limits: StompLimits) {
+    this.limits = limits;
+    this.version = STOMP_VERSION.v1_2;
+    this.command = COMMAND.none;
+    this.buffer = NO_BYTES;
+    this.frame = 0;
+    this.bodyStart = 0;
+    this.bodyLength = 0;
+    this.destinationStart = -1;
+    this.destinationEnd = -1;
+    this.receiptStart = -1;
+    this.receiptEnd = -1;
+    this.repeated = false;
+    this.sameDestination = false;
+    this.alone = false;
+    this.lineCount = 0;
+    this.lines = new Int32Array(3 * 16);
+    this.state = STATE.between;
+    this.end = 0;
+    this.cursor = 0;
+    this.lineStart = 0;
+    this.colon = -1;
+    this.contentLength = -1;
+    this.lengthLine = -1;
+    this.joined = false;
+    this.tail = null;
+    this.tailAt = 0;
+    this.waiting = [];
+    this.template = new SendTemplate();
+  }
+
+  /** Takes the next bytes of the stream. They must not change afterwards. */
+  push(chunk: Buffer): void {
+    if (this.tail === null) {
+      this.tail = chunk;
+      this.tailAt = 0;
+    } else this.waiting.push(chunk);
+  }
+
+  /** Whether a frame has begun and not ended: more bytes must come. */
+  get midFrame(): boolean {
+    return this.state !== STATE.between;
+  }
+
+  /** Whether the current frame says how long its body is. */
+  get hasContentLength(): boolean {
+    return this.lengthLine >= 0;
+  }
+
+  /** Moves to the next whole frame. False: none yet. Throws StompError where the bytes are no frame. */
+  next(): boolean {
+    if (this.joined && this.state === STATE.between) this.leaveJoin();
+    while (!this.advance()) if (!this.refill()) return false;
+    return true;
+  }
+
+  /** Index of the first line of that name (repeated headers: the first wins), or −1. */
+  find(name: Buffer): number {
+    const { lines, buffer, frame } = this;
+    const length = name.length;
+    next: for (let i = 0; i < this.lineCount; i++) {
+      const start = lines[3 * i]!;
+      if (lines[3 * i + 1]! - start !== length) continue;
+      for (let j = 0; j < length; j++) if (buffer[frame + start + j] !== name[j]) continue next;
+      return i;
+    }
+    return -1;
+  }
+
+  nameStart(line: number): number {
+    return this.frame + this.lines[3 * line]!;
+  }
+  nameEnd(line: number): number {
+    return this.frame + this.lines[3 * line + 1]!;
+  }
+  valueStart(line: number): number {
+    return this.frame + this.lines[3 * line + 1]! + 1;
+  }
+  valueEnd(line: number): number {
+    return this.frame + this.lines[3 * line + 2]!;
+  }
+
+  /** The text of that header, unescaped, or null where the frame has none. */
+  text(name: Buffer): string | null {
+    const line = this.find(name);
+    return line < 0 ? null : this.decode(this.valueStart(line), this.valueEnd(line));
+  }
+
+  /** Header text between two absolute offsets. */
+  decode(start: number, end: number): string {
+    const raw = this.buffer.toString('utf8', start, end);
+    // CONNECT is never escaped («Value Encoding»).
+    if (this.command === COMMAND.connect) return raw;
+    if (this.version === STOMP_VERSION.v1_2 && raw.includes('\r')) throw malformed('CR inside a header');
+    // 1.0 clients may write a space after the colon, as its examples do.
+    return this.version === STOMP_VERSION.v1_0 ? raw.trimStart() : unescapeHeader(raw, this.version);
+  }
+
+  /** Runs over what is in `buffer`. True: a frame is complete. */
+  private advance(): boolean {
+    if (this.state === STATE.between && !this.begin()) return false;
+    if (this.state === STATE.head && !this.head()) return false;
+    return this.body();
+  }
+
+  /** Skips the EOLs between frames (they are heart-beats, too). */
+  private begin(): boolean {
+    const { buffer, end } = this;
+    let at = this.cursor;
+    while (at < end && (buffer[at] === LF || buffer[at] === CR)) at++;
+    this.cursor = at;
+    if (at === end) return false;
+    this.frame = at;
+    this.contentLength = -1;
+    if (buffer[at] === LETTER_S && this.template.length > 0 && this.repeat(at)) return true;
+    this.command = COMMAND.none;
+    this.repeated = false;
+    this.lineStart = at;
+    this.colon = -1;
+    this.lineCount = 0;
+    this.destinationStart = -1;
+    this.receiptStart = -1;
+    this.state = STATE.head;
+    return true;
+  }
+
+  /** Tries the last SEND's header block. */
+  private repeat(at: number): boolean {
+    const template = this.template;
+    const bodyAt = template.match(this.buffer, at, this.end);
+    if (bodyAt < 0 || template.contentLength > this.limits.maxBodyBytes) return false;
+    this.command = COMMAND.send;
+    this.repeated = true;
+    this.sameDestination = template.sameDestination;
+    this.destinationStart = template.destinationStart;
+    this.destinationEnd = template.destinationEnd;
+    this.receiptStart = template.receiptStart;
+    this.receiptEnd = template.receiptEnd;
+    this.contentLength = template.contentLength;
+    this.lineCount = 0;
+    this.bodyStart = bodyAt - at;
+    this.cursor = bodyAt;
+    this.state = STATE.body;
+    return true;
+  }
+
+  private head(): boolean {
+    const { buffer, end } = this;
+    let at = this.cursor;
+    let colon = this.colon;
+    while (at < end) {
+      const byte = buffer[at]!;
+      if (byte === LF) {
+        let stop = at;
+        if (stop > this.lineStart && buffer[stop - 1] === CR && this.version === STOMP_VERSION.v1_2) stop--;
+        if (this.command === COMMAND.none) this.firstLine(stop);
+        else if (stop === this.lineStart) {
+          this.cursor = at + 1;
+          this.endHead();
+          return true;
+        } else this.line(colon, stop);
+        this.lineStart = at + 1;
+        colon = -1;
+      } else if (byte === COLON) {
+        if (colon < 0) colon = at;
+      } else if (byte === NUL) throw malformed('NUL inside the headers');
+      at++;
+    }
+    this.cursor = at;
+    this.colon = colon;
+    if (this.command === COMMAND.none && at - this.lineStart > MAX_COMMAND_BYTES + 1) this.firstLine(at);
+    if (at - this.frame > this.limits.maxHeaderBytes) throw limitExceeded('maxHeaderBytes', this.limits.maxHeaderBytes);
+    return false;
+  }
+
+  private firstLine(stop: number): void {
+    this.command = commandAt(this.buffer, this.lineStart, stop);
+    if (this.command === COMMAND.none)
+      throw new StompError('Unknown command', 'the first line of a frame names no command of a client');
+  }
+
+  private line(colon: number, stop: number): void {
+    if (colon < 0) throw malformed('a header line has no colon');
+    if (colon === this.lineStart) throw malformed('a header has no name');
+    const { limits, frame } = this;
+    if (stop - frame > limits.maxHeaderBytes) throw limitExceeded('maxHeaderBytes', limits.maxHeaderBytes);
+    if (this.lineCount === limits.maxHeaders) throw limitExceeded('maxHeaders', limits.maxHeaders);
+    if (3 * this.lineCount === this.lines.length) {
+      const lines = new Int32Array(this.lines.length * 2);
+      lines.set(this.lines);
+      this.lines = lines;
+    }
+    const at = 3 * this.lineCount++;
+    this.lines[at] = this.lineStart - frame;
+    this.lines[at + 1] = colon - frame;
+    this.lines[at + 2] = stop - frame;
+  }
+
+  private endHead(): void {
+    this.bodyStart = this.cursor - this.frame;
+    if (this.bodyStart > this.limits.maxHeaderBytes) throw limitExceeded('maxHeaderBytes', this.limits.maxHeaderBytes);
+    this.state = STATE.body;
+    const length = this.find(CONTENT_LENGTH);
+    this.lengthLine = length;
+    if (length >= 0) this.contentLength = this.digits(length);
+    if (this.contentLength > this.limits.maxBodyBytes) throw limitExceeded('maxBodyBytes', this.limits.maxBodyBytes);
+    // «Only the SEND, MESSAGE, and ERROR frames MAY have a body» (STOMP 1.2, «Frames and Headers»). So nobody makes the
+    // broker gather a body before it logged in.
+    if (this.command !== COMMAND.send && this.contentLength < 0) this.contentLength = 0;
+    if (this.command !== COMMAND.send && this.contentLength > 0) throw malformed('only SEND may have a body');
+    const receipt = this.find(RECEIPT);
+    if (receipt >= 0) {
+      this.receiptStart = this.valueStart(receipt) - this.frame;
+      this.receiptEnd = this.valueEnd(receipt) - this.frame;
+    }
+    const destination = this.find(DESTINATION);
+    if (destination >= 0) {
+      this.destinationStart = this.valueStart(destination) - this.frame;
+      this.destinationEnd = this.valueEnd(destination) - this.frame;
+    }
+    if (this.command === COMMAND.send) {
+      this.template.learn(
+        this.buffer,
+        this.frame,
+        this.cursor,
+        this.destinationStart,
+        this.destinationEnd,
+        this.receiptStart,
+        this.receiptEnd,
+        length < 0 ? -1 : this.valueStart(length) - this.frame,
+        length < 0 ? -1 : this.valueEnd(length) - this.frame,
+      );
+    }
+  }
+
+  private digits(line: number): number {
+    let at = this.valueStart(line);
+    let end = this.valueEnd(line);
+    // 1.0 and 1.1 clients may pad it.
+    while (at < end && this.buffer[at] === 0x20) at++;
+    while (end > at && this.buffer[end - 1] === 0x20) end--;
+    if (at === end || end - at > 15) throw malformed('content-length is no decimal number');
+    let value = 0;
+    for (; at < end; at++) {
+      const digit = this.buffer[at]! - 0x30;
+      if (digit < 0 || digit > 9) throw malformed('content-length is no decimal number');
+      value = value * 10 + digit;
+    }
+    return value;
+  }
+
+  private body(): boolean {
+    const { buffer, end } = this;
+    const start = this.frame + this.bodyStart;
+    let stop: number;
+    if (this.contentLength >= 0) {
+      stop = start + this.contentLength;
+      if (stop >= end) return false;
+      if (buffer[stop] !== NUL) throw malformed('no NUL after content-length bytes of body');
+    } else {
+      stop = buffer.indexOf(NUL, this.cursor);
+      if (stop < 0 || stop >= end) {
+        this.cursor = end;
+        if (end - start > this.limits.maxBodyBytes) throw limitExceeded('maxBodyBytes', this.limits.maxBodyBytes);
+        return false;
+      }
+      if (stop - start > this.limits.maxBodyBytes) throw limitExceeded('maxBodyBytes', this.limits.maxBodyBytes);
+    }
+    this.bodyLength = stop - start;
+    this.cursor = stop + 1;
+    this.alone = this.joined;
+    this.state = STATE.between;
+    return true;
+  }
+
+  /** The frame in the join buffer ended: go on in the chunk behind it. */
+  private leaveJoin(): void {
+    const left = this.end - this.cursor;
+    this.joined = false;
+    // Whatever follows the frame came with the last chunk, because without it the frame had no end.
+    this.buffer = NO_BYTES;
+    this.cursor = 0;
+    this.end = 0;
+    this.tailAt -= left;
+  }
+
+  /** Brings more bytes into `buffer`. False: there are none. */
+  private refill(): boolean {
+    let tail = this.tail;
+    while (tail !== null && this.tailAt === tail.length) {
+      tail = this.tail = this.waiting.length > 0 ? this.waiting.shift()! : null;
+      this.tailAt = 0;
+    }
+    if (this.state === STATE.between) {
+      // Nothing half-read: go on in the chunk itself, or hold none at all.
+      this.buffer = tail ?? NO_BYTES;
+      this.cursor = this.tailAt;
+      this.end = this.buffer.length;
+      this.tailAt = this.end;
+      return tail !== null;
+    }
+    if (tail === null) {
+      if (!this.joined) this.join(this.end - this.frame);
+      return false;
+    }
+    const have = this.end - this.frame;
+    const known = this.state === STATE.body && this.contentLength >= 0;
+    const missing = known ? this.bodyStart + this.contentLength + 1 - have : Math.max(FIRST_JOIN_BYTES, have);
+    const take = Math.min(missing, tail.length - this.tailAt);
+    if (!this.joined || this.end + take > this.buffer.length) {
+      this.join(have + Math.min(Math.max(missing, take), Math.max(take, have, MAX_AHEAD_BYTES)));
+    }
+    tail.copy(this.buffer, this.end, this.tailAt, this.tailAt + take);
+    this.end += take;
+    this.tailAt += take;
+    return true;
+  }
+
+  /** Moves the unfinished frame to the start of a buffer of its own. */
+  private join(capacity: number): void {
+    const buffer = Buffer.allocUnsafe(capacity);
+    this.buffer.copy(buffer, 0, this.frame, this.end);
+    this.end -= this.frame;
+    this.cursor -= this.frame;
+    this.lineStart -= this.frame;
+    if (this.colon >= 0) this.colon -= this.frame;
+    this.frame = 0;
+    this.buffer = buffer;
+    this.joined = true;
+  }
+}

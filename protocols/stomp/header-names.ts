@@ -1,0 +1,55 @@
+// The header names that mean something, as the bytes that the parser compares, and the two sets that decide what a
+// message carries on.
+
+export const HEADER = {
+  acceptVersion: Buffer.from('accept-version'),
+  ack: Buffer.from('ack'),
+  destination: Buffer.from('destination'),
+  expiration: Buffer.from('expiration'),
+  heartBeat: Buffer.from('heart-beat'),
+  host: Buffer.from('host'),
+  id: Buffer.from('id'),
+  login: Buffer.from('login'),
+  messageId: Buffer.from('message-id'),
+  passcode: Buffer.from('passcode'),
+  persistent: Buffer.from('persistent'),
+  prefetchCount: Buffer.from('prefetch-count'),
+  priority: Buffer.from('priority'),
+  replyTo: Buffer.from('reply-to'),
+  requeue: Buffer.from('requeue'),
+  subscription: Buffer.from('subscription'),
+  transaction: Buffer.from('transaction'),
+} as const;
+
+/**
+ * Headers that belong to one frame, not to the message: never forwarded from a SEND, and never written into a MESSAGE
+ * from a message header of another protocol, because there they would take the place of the broker's own.
+ */
+export const FRAME_HEADERS: ReadonlySet<string> = new Set([
+  'ack',
+  'content-length',
+  'destination',
+  'message-id',
+  'receipt',
+  'receipt-id',
+  'redelivered',
+  'subscription',
+  'transaction',
+]);
+
+/** Headers that are AMQP properties. All others are message headers. */
+export const PROPERTY_HEADERS: ReadonlySet<string> = new Set([
+  'amqp-message-id',
+  'app-id',
+  'cluster-id',
+  'content-encoding',
+  'content-type',
+  'correlation-id',
+  'expiration',
+  'persistent',
+  'priority',
+  'reply-to',
+  'timestamp',
+  'type',
+  'user-id',
+]);

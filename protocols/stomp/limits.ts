@@ -1,0 +1,35 @@
+// Everything about a STOMP connection that would otherwise be unbounded, by name. Reaching one ends the connection with
+// an ERROR frame that names the limit.
+
+export interface StompLimits {
+  /** Header lines of one frame. */
+  readonly maxHeaders: number;
+  /** Command and header lines of one frame, bytes. */
+  readonly maxHeaderBytes: number;
+  /** Body of one frame, bytes. */
+  readonly maxBodyBytes: number;
+  /** Subscriptions of one connection, temporary reply queues included. */
+  readonly maxSubscriptions: number;
+  /** Open transactions of one connection. */
+  readonly maxTransactions: number;
+  /** Operations that all open transactions of one connection hold. */
+  readonly maxTransactionOperations: number;
+  /** Body and header bytes that all open transactions of one connection hold. */
+  readonly maxTransactionBytes: number;
+  /** Time from accepting a connection to its valid CONNECT frame. */
+  readonly loginTimeoutMs: number;
+  /** The shortest heart-beat interval that the broker promises, and the shortest that it asks for. */
+  readonly minHeartBeatMs: number;
+}
+
+export const STOMP_LIMITS: StompLimits = Object.freeze({
+  maxHeaders: 256,
+  maxHeaderBytes: 64 * 1024,
+  maxBodyBytes: 64 * 1024 * 1024,
+  maxSubscriptions: 4096,
+  maxTransactions: 64,
+  maxTransactionOperations: 100_000,
+  maxTransactionBytes: 64 * 1024 * 1024,
+  loginTimeoutMs: 10_000,
+  minHeartBeatMs: 1000,
+});

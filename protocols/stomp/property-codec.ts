@@ -1,0 +1,175 @@
+// STOMP's native properties (codec id 3) and their common form.
+//
+// Native bytes are header lines `name:value LF`, always escaped as 1.2 does whatever the publisher's version, without
+// the headers that belong to the SEND frame itself and without repeated names (send-headers.ts makes them). They go
+// into a MESSAGE as they are.
+//
+// The other way round, properties become header lines so that nothing vanishes: numbers, booleans and timestamps
+// (seconds) as text, nested tables and arrays as JSON, octets that are no UTF-8 as base64, void as an empty value.
+
+import { EMPTY_TABLE, type Field, type FieldTable, type FieldValue, textField } from '../../src/core/field-table.ts';
+import { CODEC_IDS, type Properties, type PropertyCodec } from '../../src/core/properties.ts';
+import { replyToHeader, replyToName } from './destination.ts';
+import { escapeHeader, unescapeHeader } from './escaping.ts';
+import { FRAME_HEADERS, PROPERTY_HEADERS } from './header-names.ts';
+import { STOMP_VERSION, type StompVersion } from './version.ts';
+
+const LF = 0x0a;
+const MAX_TIMESTAMP = 0xffff_ffff_ffff_ffffn;
+
+export const STOMP_CODEC: PropertyCodec = Object.freeze({
+  id: CODEC_IDS.stomp,
+  protocol: 'STOMP',
+  decode: decodeHeaders,
+});
+
+/** Header lines to the common form. The lines were validated when they arrived. */
+export function decodeHeaders(native: Buffer, offset: number, length: number): Properties {
+  const properties = new Map<string, string>();
+  const headers: Field[] = [];
+  const end = offset + length;
+  let at = offset;
+  while (at < end) {
+    let stop = native.indexOf(LF, at);
+    if (stop < 0 || stop > end) stop = end;
+    const line = native.toString('utf8', at, stop);
+    at = stop + 1;
+    const colon = line.indexOf(':');
+    const name = unescapeHeader(line.slice(0, colon), STOMP_VERSION.v1_2);
+    const value = unescapeHeader(line.slice(colon + 1), STOMP_VERSION.v1_2);
+    if (PROPERTY_HEADERS.has(name)) properties.set(name, value);
+    else headers.push(textField(name, value));
+  }
+  const text = (name: string): string | null => properties.get(name) ?? null;
+  const persistent = text('persistent');
+  const priority = text('priority');
+  const replyTo = text('reply-to');
+  const timestamp = text('timestamp');
+  const seconds = timestamp === null ? null : secondsOf(timestamp);
+  // What does not fit the property's type is still the publisher's header.
+  if (timestamp !== null && seconds === null) headers.push(textField('timestamp', timestamp));
+  return {
+    contentType: text('content-type'),
+    contentEncoding: text('content-encoding'),
+    headers: headers.length === 0 ? EMPTY_TABLE : headers,
+    deliveryMode: persistent === null ? null : isTrue(persistent) ? 2 : 1,
+    priority: priority === null ? null : Number(priority),
+    correlationId: text('correlation-id'),
+    replyTo: replyTo === null ? null : replyToName(replyTo),
+    expiration: text('expiration'),
+    messageId: text('amqp-message-id'),
+    timestamp: seconds,
+    type: text('type'),
+    userId: text('user-id'),
+    appId: text('app-id'),
+    clusterId: text('cluster-id'),
+  };
+}
+
+/** The common form to header lines, escaped for a receiver of that version. */
+export function encodeHeaders(properties: Properties, version: StompVersion): Buffer {
+  const lines: string[] = [];
+  const written = new Set<string>();
+  const add = (name: string, value: string | null): void => {
+    if (value === null || name === '' || written.has(name)) return;
+    written.add(name);
+    lines.push(`${escapeHeader(name, version)}:${escapeHeader(value, version)}\n`);
+  };
+  add('content-type', properties.contentType);
+  add('content-encoding', properties.contentEncoding);
+  if (properties.deliveryMode === 2) add('persistent', 'true');
+  add('priority', properties.priority === null ? null : String(properties.priority));
+  add('correlation-id', properties.correlationId);
+  add('reply-to', properties.replyTo === null ? null : replyToHeader(properties.replyTo));
+  add('expiration', properties.expiration);
+  add('amqp-message-id', properties.messageId);
+  add('timestamp', properties.timestamp === null ? null : String(properties.timestamp));
+  add('type', properties.type);
+  add('user-id', properties.userId);
+  add('app-id', properties.appId);
+  add('cluster-id', properties.clusterId);
+  for (const field of properties.headers) {
+    if (!FRAME_HEADERS.has(field.name)) add(field.name, fieldText(field.value));
+  }
+  return Buffer.from(lines.join(''), 'utf8');
+}
+
+/** `true` in either spelling that RabbitMQ accepts. */
+export function isTrue(value: string): boolean {
+  return value === 'true' || value === 'True';
+}
+
+/** A header value as text. */
+export function fieldText(value: FieldValue): string {
+  switch (value.type) {
+    case 'S':
+    case 'x':
+      return bytesText(value.value);
+    case 'A':
+    case 'F':
+      return JSON.stringify(plain(value));
+    case 'D':
+      return decimalText(value.value.unscaled, value.value.scale);
+    case 'V':
+      return '';
+    default:
+      return String(value.value);
+  }
+}
+
+function plain(value: FieldValue): unknown {
+  switch (value.type) {
+    case 'A':
+      return value.value.map(plain);
+    case 'F':
+      return plainTable(value.value);
+    case 'V':
+      return null;
+    case 't':
+      return value.value;
+    case 'b':
+    case 'B':
+    case 's':
+    case 'u':
+    case 'I':
+    case 'i':
+    case 'f':
+    case 'd':
+      return value.value;
+    case 'l':
+    case 'L':
+    case 'T':
+      // JSON readers lose what a double does not hold, so that travels as text.
+      return Number.isSafeInteger(Number(value.value)) ? Number(value.value) : String(value.value);
+    case 'D':
+    case 'S':
+    case 'x':
+      return fieldText(value);
+    default:
+      return value satisfies never;
+  }
+}
+
+function plainTable(table: FieldTable): Record<string, unknown> {
+  const object: Record<string, unknown> = Object.create(null);
+  for (const field of table) if (!(field.name in object)) object[field.name] = plain(field.value);
+  return object;
+}
+
+function bytesText(value: string | Buffer): string {
+  if (typeof value === 'string') return value;
+  const text = value.toString('utf8');
+  return Buffer.from(text, 'utf8').equals(value) ? text : value.toString('base64');
+}
+
+function decimalText(unscaled: number, scale: number): string {
+  if (scale === 0) return String(unscaled);
+  const digits = String(Math.abs(unscaled)).padStart(scale + 1, '0');
+  return `${unscaled < 0 ? '-' : ''}${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
+}
+
+function secondsOf(text: string): bigint | null {
+  if (!/^[0-9]{1,20}$/.test(text)) return null;
+  const seconds = BigInt(text);
+  return seconds <= MAX_TIMESTAMP ? seconds : null;
+}

@@ -1,0 +1,45 @@
+// What ends a STOMP connection: a peer's violation or a refused request, as the ERROR frame shows it. The table from
+// the core's error kinds to the `message` header of that frame is here and nowhere else.
+
+import type { ErrorKind } from '../../src/core/errors.ts';
+
+/** `summary` becomes the ERROR frame's `message` header, `detail` its body. Both are safe to send to the peer. */
+export class StompError extends Error {
+  readonly summary: string;
+  readonly detail: string;
+
+  constructor(summary: string, detail: string) {
+    super(`${summary}: ${detail}`);
+    this.name = 'StompError';
+    this.summary = summary;
+    this.detail = detail;
+  }
+}
+
+/** Bytes that are no STOMP frame. */
+export function malformed(detail: string): StompError {
+  return new StompError('Malformed frame', detail);
+}
+
+/** A named bound was reached. */
+export function limitExceeded(limit: string, bound: number): StompError {
+  return new StompError('Limit exceeded', `${limit} is ${bound}`);
+}
+
+const SUMMARIES: { readonly [kind in ErrorKind]: string } = {
+  'not-found': 'not_found',
+  'access-refused': 'access_refused',
+  'precondition-failed': 'precondition_failed',
+  'resource-locked': 'resource_locked',
+  'not-allowed': 'not_allowed',
+  'not-implemented': 'not_implemented',
+  'limit-exceeded': 'limit_exceeded',
+  'invalid-argument': 'invalid_argument',
+  unavailable: 'unavailable',
+  internal: 'internal_error',
+};
+
+/** The ERROR frame's `message` header for a refusal of the core, in the spelling that RabbitMQ's clients know. */
+export function summaryOf(kind: ErrorKind): string {
+  return SUMMARIES[kind];
+}
