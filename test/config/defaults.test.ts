@@ -1,11 +1,32 @@
-// The configuration is a leaf and repeats the core's defaults; here they are held together.
+// The configuration is a leaf and repeats the defaults of the parts; here they are held together. What a part bounds and
+// the configuration does not name under its section stands under `limits`, for all protocols alike.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DEFAULT_MQTT_LIMITS } from '../../protocols/mqtt/limits.ts';
+import { STOMP_LIMITS } from '../../protocols/stomp/limits.ts';
 import { defaultConfig } from '../../src/config/load.ts';
-import { type CoreLimits, DEFAULT_LIMITS } from '../../src/core/limits.ts';
+import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
+import { OUTBOX_DEFAULTS } from '../../src/net/outbox.ts';
 
-test('every bound of the core is configurable, with the default that the core has', () => {
-  const limits: CoreLimits & Record<string, unknown> = defaultConfig().limits;
-  for (const [name, value] of Object.entries(DEFAULT_LIMITS)) assert.equal(limits[name], value, name);
+const { mqtt, stomp, limits } = defaultConfig();
+
+const PARTS: readonly [string, object, object, readonly string[]][] = [
+  ['the core', DEFAULT_LIMITS, limits, []],
+  ['MQTT', DEFAULT_MQTT_LIMITS, mqtt, ['connectTimeoutMs']],
+  ['STOMP', STOMP_LIMITS, stomp, ['loginTimeoutMs', 'maxBodyBytes']],
+];
+
+for (const [part, defaults, section, elsewhere] of PARTS) {
+  test(`every bound of ${part} is configurable, with the same default`, () => {
+    const configured = new Map(Object.entries(section));
+    for (const [name, value] of Object.entries(defaults)) {
+      if (!elsewhere.includes(name)) assert.equal(configured.get(name), value, name);
+    }
+  });
+}
+
+test('the watermarks of outboxes are those of the network part', () => {
+  assert.equal(limits.outboxHighBytes, OUTBOX_DEFAULTS.highWatermarkBytes);
+  assert.equal(limits.outboxLowBytes, OUTBOX_DEFAULTS.lowWatermarkBytes);
 });
