@@ -76,12 +76,12 @@ export class ByteReader {
   /** Invalid UTF-8 becomes U+FFFD; a codec that must refuse it looks at `bytes` with `isUtf8`. */
   utf8(length: number): string {
     const start = this.advance(length);
-    return this.buffer.utf8Slice(start, start + length);
+    return this.buffer.toString('utf8', start, start + length);
   }
 
   latin1(length: number): string {
     const start = this.advance(length);
-    return this.buffer.latin1Slice(start, start + length);
+    return this.buffer.toString('latin1', start, start + length);
   }
 
   /** A view, not a copy. */

@@ -74,14 +74,14 @@ export class ByteWriter {
   utf8(text: string): number {
     // No UTF-16 unit takes more than three bytes.
     this.reserve(text.length * 3);
-    const written = this.buffer.utf8Write(text, this.position);
+    const written = this.buffer.write(text, this.position, 'utf8');
     this.position += written;
     return written;
   }
 
   latin1(text: string): number {
     this.reserve(text.length);
-    this.position += this.buffer.latin1Write(text, this.position);
+    this.position += this.buffer.write(text, this.position, 'latin1');
     return text.length;
   }
 

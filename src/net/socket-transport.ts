@@ -93,6 +93,11 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     if (socket.destroyed) process.nextTick(finish, this);
   }
 
+  /** Input still goes to the handler. */
+  get isOpen(): boolean {
+    return this.state === STATE.open && !this.socket.destroyed;
+  }
+
   get local(): string {
     return address(this.socket.localAddress, this.socket.localPort);
   }
@@ -133,6 +138,8 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     if (this.state !== STATE.open) return;
     this.state = STATE.ending;
     this.outbox.flush();
+    // The front-end may not know yet and write on: from here on that goes nowhere.
+    this.outbox.destroy();
     this.socket.end();
     // What the peer still sends is read and dropped: closing with unread input would reset the connection and could
     // take our last bytes with it.
@@ -184,7 +191,7 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
 
   /** Called by the socket's listeners. */
   receive(chunk: Buffer): void {
-    if (this.state !== STATE.open || this.socket.destroyed) return;
+    if (!this.isOpen) return;
     try {
       this.handler!.data(chunk);
     } catch (error) {
