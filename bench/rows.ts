@@ -1,0 +1,83 @@
+// The rows of the table: what is measured, and the ratio to a peer that it is held against.
+
+import type { PeerName } from '../test/support/peers.ts';
+import { ONE_TO_ONE, type Workload } from './load/workload.ts';
+
+export interface Row {
+  /** The word that `--only` looks for, beside the title. */
+  readonly group: 'amqp' | 'mqtt' | 'stomp' | 'cross' | 'latency';
+  readonly title: string;
+  readonly workload: Workload;
+  /** The peer and how many times its rate is aimed at, or null where nothing is. */
+  readonly target: { readonly peer: PeerName; readonly times: number } | null;
+}
+
+const MQTT: Workload = { ...ONE_TO_ONE, publisher: 'mqtt', consumer: 'mqtt', address: 'topic' };
+const STOMP: Workload = { ...ONE_TO_ONE, publisher: 'stomp', consumer: 'stomp', address: 'topic' };
+const WEB: Workload = { ...STOMP, publisher: 'webstomp', consumer: 'webstomp' };
+const DURABLE: Workload = { ...ONE_TO_ONE, durable: true, window: 1000, bytes: 1024, ackEvery: 100, prefetch: 400 };
+
+/** Far below what any of the brokers can take, so that a latency is not a queue's length. */
+const PACED = 5000;
+
+export const ROWS: readonly Row[] = [
+  { group: 'amqp', title: 'amqp → amqp, auto-ack', workload: ONE_TO_ONE, target: { peer: 'rabbitmq', times: 10 } },
+  {
+    group: 'amqp',
+    title: 'amqp → amqp, ack 100, prefetch 400',
+    workload: { ...ONE_TO_ONE, ackEvery: 100, prefetch: 400 },
+    target: { peer: 'rabbitmq', times: 10 },
+  },
+  {
+    // The consumer acknowledges: RabbitMQ confirms what an auto-ack consumer took at once without writing it.
+    group: 'amqp',
+    title: 'amqp → amqp, durable, confirms 1000, 1 KiB',
+    workload: DURABLE,
+    target: { peer: 'rabbitmq', times: 15 },
+  },
+  {
+    group: 'amqp',
+    title: 'amqp fanout 1 → 10, deliveries',
+    workload: { ...ONE_TO_ONE, address: 'fanout', consumers: 10 },
+    target: { peer: 'rabbitmq', times: 8 },
+  },
+  { group: 'mqtt', title: 'mqtt → mqtt, QoS 0', workload: MQTT, target: { peer: 'mosquitto', times: 6 } },
+  {
+    group: 'mqtt',
+    title: 'mqtt → mqtt, QoS 1, window 100',
+    workload: { ...MQTT, qos: 1, window: 100 },
+    target: { peer: 'mosquitto', times: 4 },
+  },
+  {
+    group: 'mqtt',
+    title: 'mqtt → mqtt, QoS 2, window 100',
+    workload: { ...MQTT, qos: 2, window: 100 },
+    target: { peer: 'mosquitto', times: 3 },
+  },
+  {
+    group: 'mqtt',
+    title: 'mqtt fan-out 1 → 20, deliveries',
+    workload: { ...MQTT, consumers: 20 },
+    target: { peer: 'mosquitto', times: 4 },
+  },
+  { group: 'stomp', title: 'stomp → stomp, TCP, topic', workload: STOMP, target: { peer: 'activemq', times: 4 } },
+  { group: 'stomp', title: 'stomp → stomp, WebSocket', workload: WEB, target: { peer: 'rabbitmq', times: 40 } },
+  {
+    group: 'cross',
+    title: 'mqtt → amqp, QoS 0, auto-ack',
+    workload: { ...ONE_TO_ONE, publisher: 'mqtt', address: 'topic' },
+    target: null,
+  },
+  {
+    group: 'cross',
+    title: 'amqp → stomp, WebSocket',
+    workload: { ...ONE_TO_ONE, consumer: 'webstomp', address: 'topic' },
+    target: null,
+  },
+  { group: 'latency', title: 'amqp → amqp, 5,000/s', workload: { ...ONE_TO_ONE, rate: PACED }, target: null },
+  { group: 'latency', title: 'mqtt → mqtt, 5,000/s', workload: { ...MQTT, rate: PACED }, target: null },
+  { group: 'latency', title: 'stomp → stomp, 5,000/s', workload: { ...STOMP, rate: PACED }, target: null },
+];
+
+/** What a latency row is held against: the 99th percentile, milliseconds. */
+export const LATENCY_P99_MS = 1;

@@ -1,0 +1,142 @@
+// Trivium in a process of its own, on free ports and a data directory, for tests that kill it and for the bench. It is
+// ended by its process id. `restart` comes back on the same data and ports.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { freePorts, listening } from './free-port.ts';
+import { type Endpoints, statusKib } from './peers.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const POLL_MS = 5;
+const START_TIMEOUT_MS = 60_000;
+
+export interface BrokerOptions {
+  /** Kept after `end`; without it a temporary directory is made and removed. */
+  readonly dataDir?: string;
+  /** More flags for `trivium start`. */
+  readonly flags?: readonly string[];
+}
+
+interface Ports extends Endpoints {
+  readonly amqp: number;
+  readonly mqtt: number;
+  readonly stomp: number;
+  readonly webStomp: number;
+  readonly http: number;
+}
+
+export class BrokerProcess {
+  readonly endpoints: Ports;
+  readonly dataDir: string;
+  /** From the spawn to the moment all ports accepted connections. */
+  startMs: number;
+  private readonly flags: readonly string[];
+  private readonly temporary: boolean;
+  private child: ChildProcess;
+  private text: string;
+
+  private constructor(endpoints: Ports, dataDir: string, temporary: boolean, flags: readonly string[]) {
+    this.endpoints = endpoints;
+    this.dataDir = dataDir;
+    this.startMs = 0;
+    this.flags = flags;
+    this.temporary = temporary;
+    this.text = '';
+    this.child = this.spawn();
+  }
+
+  /** Resolves when every port accepts connections. Rejects with the output where the process ends before. */
+  static async start(options: BrokerOptions = {}): Promise<BrokerProcess> {
+    const [amqp, mqtt, stomp, webStomp, http] = await freePorts(5);
+    const ports = { amqp: amqp!, mqtt: mqtt!, stomp: stomp!, webStomp: webStomp!, webStompPath: '/stomp', http: http! };
+    const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'trivium-')));
+    const broker = new BrokerProcess(ports, dataDir, options.dataDir === undefined, options.flags ?? []);
+    await broker.ready(performance.now());
+    return broker;
+  }
+
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  get alive(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  /** The last of what it has printed. */
+  get output(): string {
+    return this.text;
+  }
+
+  /** A field of `/proc/<pid>/status` in MiB. */
+  async statusMib(field: 'VmRSS' | 'RssAnon'): Promise<number> {
+    return (await statusKib(this.pid, field)) / 1024;
+  }
+
+  /** SIGKILL, as a crash would: nothing is flushed, nobody is told. */
+  async kill(): Promise<void> {
+    await this.signal('SIGKILL');
+  }
+
+  /** SIGTERM, and until it has ended. */
+  async stop(): Promise<void> {
+    await this.signal('SIGTERM');
+  }
+
+  /** On the same data and ports, once it has ended. */
+  async restart(): Promise<void> {
+    const spawned = performance.now();
+    this.child = this.spawn();
+    await this.ready(spawned);
+  }
+
+  /** Ends it however it is and removes a temporary data directory. */
+  async end(): Promise<void> {
+    await this.signal('SIGKILL');
+    if (this.temporary) await rm(this.dataDir, { recursive: true, force: true });
+  }
+
+  private spawn(): ChildProcess {
+    const { amqp, mqtt, stomp, webStomp, http } = this.endpoints;
+    const ports = { amqp, mqtt, stomp, ws: webStomp, http };
+    const flags = Object.entries(ports).map(([name, port]) => `--${name}-port=${port}`);
+    const child = spawn(
+      process.execPath,
+      [MAIN, 'start', '--host=127.0.0.1', '--log-level=warn', `--data-dir=${this.dataDir}`, ...flags, ...this.flags],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (chunk: string) => {
+        this.text = (this.text + chunk).slice(-16_384);
+      });
+    }
+    return child;
+  }
+
+  private async ready(spawned: number): Promise<void> {
+    const { amqp, mqtt, stomp, webStomp, http } = this.endpoints;
+    for (const port of [amqp, mqtt, stomp, webStomp, http]) {
+      while (!(await listening(port))) {
+        if (!this.alive) throw new Error(`the broker ended while starting:\n${this.text}`);
+        if (performance.now() - spawned > START_TIMEOUT_MS) {
+          await this.signal('SIGKILL');
+          throw new Error(`the broker is not listening after ${START_TIMEOUT_MS} ms:\n${this.text}`);
+        }
+        await delay(POLL_MS);
+      }
+    }
+    this.startMs = performance.now() - spawned;
+  }
+
+  private async signal(signal: NodeJS.Signals): Promise<void> {
+    if (!this.alive) return;
+    const exit = once(this.child, 'exit');
+    this.child.kill(signal);
+    await exit;
+  }
+}
