@@ -9,14 +9,12 @@ export interface MqttLimits {
   readonly clientIdBytes: number;
   readonly topicBytes: number;
   readonly topicLevels: number;
-  /** Subscriptions of one session; one more is answered with SUBACK 0x80. */
-  readonly subscriptions: number;
+  /** One more is answered with SUBACK 0x80. */
+  readonly subscriptionsPerSession: number;
   /** QoS 1 deliveries that may be out unacknowledged with one client. */
-  readonly inflight: number;
+  readonly receiveMaximum: number;
   /** QoS 2 publishes of one client whose PUBREL has not come; one more closes its connection. */
   readonly unreleased: number;
-  /** A socket that has not sent its CONNECT after this long is closed. */
-  readonly connectTimeoutMs: number;
   /** Retained messages of one virtual host, and the bytes of their topics and bodies. One more is not kept. */
   readonly retainedMessages: number;
   readonly retainedBytes: number;
@@ -28,10 +26,9 @@ export const DEFAULT_MQTT_LIMITS: MqttLimits = Object.freeze({
   clientIdBytes: 1024,
   topicBytes: 4096,
   topicLevels: 128,
-  subscriptions: 10_000,
-  inflight: 1000,
+  subscriptionsPerSession: 10_000,
+  receiveMaximum: 256,
   unreleased: 10_000,
-  connectTimeoutMs: 10_000,
   retainedMessages: 1_000_000,
   retainedBytes: 256 * 1024 * 1024,
 });
