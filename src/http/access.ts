@@ -1,0 +1,66 @@
+// Who may use the management API: HTTP basic authentication with the broker's users, and RabbitMQ's tags. A user with
+// none of the four tags is nobody here; `monitoring` and `administrator` see all virtual hosts and connections, the
+// others what is theirs.
+
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Identity } from '../core/ports.ts';
+import { isLoopback } from '../net/socket-transport.ts';
+import type { HttpContext } from './context.ts';
+import { HttpError } from './http-error.ts';
+
+const MANAGEMENT_TAGS = ['administrator', 'monitoring', 'policymaker', 'management'];
+const ALL_SEEING_TAGS = ['administrator', 'monitoring'];
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; null before authentication and on routes without it. */
+    identity: Identity | null;
+  }
+}
+
+/** The hook in front of every route that asks who is there. */
+export function authenticate(context: HttpContext) {
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const given = basicCredentials(request.headers.authorization);
+    if (given === null) throw challenge(reply, 'no credentials');
+    const answer = await context.identify(given.user, given.password, isLoopback(request.socket.remoteAddress ?? ''));
+    if ('refused' in answer) {
+      context.log.warn({ peer: request.ip, user: given.user, reason: answer.refused }, 'management login refused');
+      throw challenge(reply, 'login failed');
+    }
+    const identity = answer as Identity;
+    if (!identity.tags.some((tag) => MANAGEMENT_TAGS.includes(tag))) {
+      throw new HttpError(401, 'not_authorized', 'not a management user');
+    }
+    request.identity = identity;
+  };
+}
+
+/** Who asks, on a route behind `authenticate`. */
+export function identityOf(request: FastifyRequest): Identity {
+  if (request.identity === null) throw new Error('a route without authentication asked for an identity');
+  return request.identity;
+}
+
+export function seesEverything(identity: Identity): boolean {
+  return identity.tags.some((tag) => ALL_SEEING_TAGS.includes(tag));
+}
+
+/** Whether a user of the API sees what is in a virtual host. */
+export function seesVhost(context: HttpContext, identity: Identity, vhost: string): boolean {
+  return seesEverything(identity) || context.mayEnter(identity.user, vhost);
+}
+
+/** RFC 7617: `Basic ` and base64 of `user:password`; the user name has no colon. */
+export function basicCredentials(header: string | undefined): { user: string; password: string } | null {
+  const match = /^basic +([A-Za-z0-9+/]+={0,2}) *$/i.exec(header ?? '');
+  if (match === null) return null;
+  const text = Buffer.from(match[1]!, 'base64').toString('utf8');
+  const colon = text.indexOf(':');
+  return colon < 0 ? null : { user: text.slice(0, colon), password: text.slice(colon + 1) };
+}
+
+function challenge(reply: FastifyReply, reason: string): HttpError {
+  reply.header('www-authenticate', 'Basic realm="Trivium", charset="UTF-8"');
+  return new HttpError(401, 'not_authorized', reason);
+}

@@ -1,0 +1,110 @@
+// The HTTP side of the broker: one Fastify application behind a plain and, where there is a certificate, a TLS port.
+// Made, started and stopped by the broker. It starts after the protocol listeners and stops after them, so that the
+// health answers are there for as long as there is something to say.
+
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import fastify, { type FastifyInstance } from 'fastify';
+import { readTls, type TlsFiles } from '../net/tls.ts';
+import { authenticate } from './access.ts';
+import type { HttpContext } from './context.ts';
+import { answerError, answerNotFound } from './http-error.ts';
+import { connectionRoutes } from './routes-connections.ts';
+import { healthRoutes } from './routes-health.ts';
+import { overviewRoute } from './routes-overview.ts';
+import { queueRoutes } from './routes-queues.ts';
+
+/** The API takes no bodies yet; whoever sends more than this is closed. */
+const BODY_BYTES = 64 * 1024;
+const CONNECTIONS = 1024;
+/** Time for a request to arrive in full, headers and body. */
+const REQUEST_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_TIMEOUT_MS = 10_000;
+const PARAMETER_CHARACTERS = 1024;
+
+export class HttpServer {
+  private readonly app: FastifyInstance;
+  private secure: TlsServer | null;
+
+  constructor(context: HttpContext) {
+    this.app = application(context);
+    this.secure = null;
+  }
+
+  /** Resolves with the port. Rejects with an error that names the address. */
+  async listen(host: string, port: number): Promise<number> {
+    try {
+      await this.app.listen({ host, port });
+    } catch (cause) {
+      throw cannotListen('http', host, port, cause);
+    }
+    return portOf(this.app.server.address());
+  }
+
+  /** As `listen`, with TLS. */
+  async listenTls(host: string, port: number, files: TlsFiles): Promise<number> {
+    const options = await readTls(files);
+    await this.app.ready();
+    const server = createTlsServer(options, (request, response) => this.app.routing(request, response));
+    server.maxConnections = CONNECTIONS;
+    server.requestTimeout = REQUEST_TIMEOUT_MS;
+    server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (cause) => reject(cannotListen('https', host, port, cause)));
+      server.listen(port, host, resolve);
+    });
+    this.secure = server;
+    return portOf(server.address());
+  }
+
+  /** Closes both ports and every connection on them. */
+  async close(): Promise<void> {
+    const { secure } = this;
+    if (secure !== null) {
+      const closed = new Promise<void>((resolve) => secure.close(() => resolve()));
+      secure.closeAllConnections();
+      await closed;
+    }
+    await this.app.close();
+  }
+}
+
+function application(context: HttpContext): FastifyInstance {
+  const app = fastify({
+    logger: false,
+    bodyLimit: BODY_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: PARAMETER_CHARACTERS },
+    // Query values are text: `?page=2` is a number, but nothing is removed or defaulted behind the routes' backs.
+    ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, useDefaults: false } },
+  });
+  app.server.maxConnections = CONNECTIONS;
+  app.decorateRequest('identity', null);
+  app.setErrorHandler(answerError(context.log));
+  app.setNotFoundHandler(answerNotFound);
+  healthRoutes(app, context);
+  app.register(
+    async (api) => {
+      api.addHook('onRequest', authenticate(context));
+      overviewRoute(api, context);
+      queueRoutes(api, context);
+      connectionRoutes(api, context);
+      // Behind authentication too, so that a stranger cannot tell which resources there are.
+      api.setNotFoundHandler(answerNotFound);
+    },
+    { prefix: '/api' },
+  );
+  return app;
+}
+
+function cannotListen(name: string, host: string, port: number, cause: unknown): Error {
+  return Object.assign(new Error(`${name} cannot listen on ${host}:${port}: ${(cause as Error).message}`, { cause }), {
+    code: (cause as NodeJS.ErrnoException).code,
+  });
+}
+
+function portOf(address: AddressInfo | string | null): number {
+  return (address as AddressInfo).port;
+}

@@ -1,0 +1,169 @@
+// What `/metrics` says, in the Prometheus text format: the broker's counters and gauges, read when scraped and never
+// kept a second time. prom-client loads with the first scrape; a broker that nobody scrapes does not pay for it.
+
+import type { Gauge, Registry } from 'prom-client';
+import type { ClientConnections } from '../core/client-connection.ts';
+import type { MemoryBudget } from '../core/memory-budget.ts';
+import type { Meters } from '../core/ports.ts';
+import type { VirtualHost } from '../core/virtual-host.ts';
+
+/** Where the figures come from. */
+export interface MetricSources {
+  readonly meters: Meters;
+  readonly hosts: Iterable<VirtualHost>;
+  readonly connections: ClientConnections;
+  readonly memory: Pick<MemoryBudget, 'held'>;
+  readonly store: { readonly uncommittedBytes: number };
+  readonly version: string;
+}
+
+export interface Exposition {
+  readonly contentType: string;
+  readonly body: string;
+}
+
+/** Name and meaning of each counter. A new meter breaks the build here until it has both. */
+const COUNTERS: Readonly<Record<keyof Meters, readonly [name: string, help: string]>> = {
+  published: ['messages_published', 'Messages that publishers sent.'],
+  publishedBytes: ['published_bytes', 'Bytes of their bodies.'],
+  delivered: ['messages_delivered', 'Messages that were sent to consumers.'],
+  deliveredBytes: ['delivered_bytes', 'Bytes of their bodies.'],
+  acknowledged: ['messages_acknowledged', 'Deliveries that consumers acknowledged.'],
+  redelivered: ['messages_redelivered', 'Deliveries with the redelivered mark.'],
+  unroutable: ['messages_unroutable', 'Messages that reached no queue.'],
+  returned: ['messages_returned', 'Of these, those that went back to their publisher.'],
+  droppedDirect: ['messages_dropped', 'QoS 0 messages that a slow receiver did not take.'],
+  undeliverable: ['messages_undeliverable', 'Messages that a receiver could not be given (no legal topic, too large).'],
+  pagedOut: ['messages_paged_out', 'Messages that left memory for the disk.'],
+  pagedIn: ['messages_paged_in', 'Messages that were read back.'],
+  commits: ['store_commits', 'Transactions of the store.'],
+  committedEntries: ['store_committed_entries', 'Queue entries that they wrote.'],
+  publishersBlocked: ['publishers_blocked', 'Times that publishing was held back.'],
+};
+
+const QUEUE_GAUGES = {
+  queues: 'Queues.',
+  exchanges: 'Exchanges.',
+  consumers: 'Consumers.',
+  messages_ready: 'Messages that wait for a consumer.',
+  messages_unacknowledged: 'Messages that are out with consumers.',
+} as const;
+type QueueGauge = keyof typeof QUEUE_GAUGES;
+
+export class Metrics {
+  private readonly sources: MetricSources;
+  private registry: Promise<Registry> | null;
+
+  constructor(sources: MetricSources) {
+    this.sources = sources;
+    this.registry = null;
+  }
+
+  async scrape(): Promise<Exposition> {
+    this.registry ??= this.register();
+    const registry = await this.registry;
+    return { contentType: registry.contentType, body: await registry.metrics() };
+  }
+
+  private async register(): Promise<Registry> {
+    const { Counter, Gauge, Registry } = await import('prom-client');
+    const registry = new Registry();
+    const registers = [registry];
+    const { meters, memory, store, version } = this.sources;
+
+    const counter = (name: string, help: string, value: () => number): void => {
+      new Counter({
+        name,
+        help,
+        registers,
+        collect() {
+          this.reset();
+          this.inc(value());
+        },
+      });
+    };
+    for (const [field, [name, help]] of Object.entries(COUNTERS)) {
+      counter(`trivium_${name}_total`, help, () => meters[field as keyof Meters]);
+    }
+    counter('process_cpu_seconds_total', 'Processor time.', cpuSeconds);
+
+    const gauge = (name: string, help: string, value: () => number): void => {
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(value());
+        },
+      });
+    };
+    gauge('trivium_message_memory_bytes', 'Memory that messages in queues hold.', () => memory.held);
+    gauge('trivium_store_uncommitted_bytes', 'Bytes that wait for their commit.', () => store.uncommittedBytes);
+    gauge('process_resident_memory_bytes', 'Resident memory.', () => process.memoryUsage.rss());
+    gauge('process_start_time_seconds', 'Start, in seconds since the epoch.', () => performance.timeOrigin / 1000);
+    gauge('nodejs_eventloop_utilization', 'Share of time that the event loop was busy, since the start.', () => {
+      return performance.eventLoopUtilization().utilization;
+    });
+
+    const info = new Gauge({ name: 'trivium_build_info', help: 'Version.', labelNames: ['version'], registers });
+    info.set({ version }, 1);
+
+    this.registerQueues(Gauge, registers);
+    this.registerConnections(Gauge, registers);
+    return registry;
+  }
+
+  /** Sums for each virtual host, found in one walk over its queues. */
+  private registerQueues(GaugeClass: typeof Gauge, registers: Registry[]): void {
+    const { hosts } = this.sources;
+    const gauges = new Map<QueueGauge, Gauge>();
+    const collectAll = (): void => {
+      for (const each of gauges.values()) each.reset();
+      for (const host of hosts) {
+        const sums = sumOf(host);
+        for (const [name, each] of gauges) each.set({ vhost: host.name }, sums[name]);
+      }
+    };
+    for (const [name, help] of Object.entries(QUEUE_GAUGES)) {
+      // prom-client collects in the order of registration: the first one fills them all.
+      const collect = gauges.size === 0 ? { collect: collectAll } : {};
+      const options = { name: `trivium_${name}`, help, labelNames: ['vhost'], registers, ...collect };
+      gauges.set(name as QueueGauge, new GaugeClass(options));
+    }
+  }
+
+  private registerConnections(GaugeClass: typeof Gauge, registers: Registry[]): void {
+    const { connections } = this.sources;
+    new GaugeClass({
+      name: 'trivium_connections',
+      help: 'Client connections.',
+      labelNames: ['protocol'],
+      registers,
+      collect() {
+        this.reset();
+        for (const connection of connections) this.inc({ protocol: connection.info().protocol });
+      },
+    });
+  }
+}
+
+function sumOf(host: VirtualHost): Record<QueueGauge, number> {
+  const sums = {
+    queues: host.queues.size,
+    exchanges: host.exchanges.size,
+    consumers: 0,
+    messages_ready: 0,
+    messages_unacknowledged: 0,
+  };
+  for (const queue of host.queues.values()) {
+    sums.consumers += queue.consumers.size;
+    sums.messages_ready += queue.readyCount;
+    sums.messages_unacknowledged += queue.unackedCount;
+  }
+  return sums;
+}
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
