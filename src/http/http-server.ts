@@ -76,6 +76,8 @@ function application(context: HttpContext): FastifyInstance {
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     forceCloseConnections: true,
+    // A path that cannot be decoded never reaches the error handler of the routes.
+    frameworkErrors: answerError(context.log),
     routerOptions: { maxParamLength: PARAMETER_CHARACTERS },
     // Query values are text: `?page=2` is a number, but nothing is removed or defaulted behind the routes' backs.
     ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, useDefaults: false } },

@@ -1,0 +1,259 @@
+// The HTTP API over a real socket: health, who may ask, what is shown, pages, and one shape for every error.
+
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import type { Identity } from '../../src/core/ports.ts';
+import type { HttpContext } from '../../src/http/context.ts';
+import { HttpServer } from '../../src/http/http-server.ts';
+import { connection, declare, registry } from '../support/registry.ts';
+
+/** name → password and tags; `narrow` has access to the virtual host `b` only. */
+const USERS: Readonly<Record<string, readonly [password: string, ...tags: string[]]>> = {
+  admin: ['secret', 'administrator'],
+  eyes: ['secret', 'monitoring'],
+  narrow: ['secret', 'management'],
+  device: ['secret'],
+};
+
+async function identify(user: string, password: string): Promise<Identity | { refused: string }> {
+  const known = USERS[user];
+  if (known === undefined || known[0] !== password) return { refused: 'unknown user or wrong password' };
+  return { user, tags: known.slice(1) };
+}
+
+async function serve(t: TestContext, changes: Partial<HttpContext> = {}) {
+  const core = registry();
+  const logged: unknown[] = [];
+  const record = (details: object): void => void logged.push(details);
+  const context: HttpContext = {
+    version: '1.2.3',
+    startedAt: 0,
+    hosts: core.hosts,
+    connections: core.connections,
+    meters: core.meters,
+    log: { debug: record, info: record, warn: record, error: record },
+    limits: { pageSizeMax: 3 },
+    metricsAuthenticated: false,
+    identify,
+    mayEnter: (_user, vhost) => vhost === 'b',
+    ready: () => true,
+    listeners: () => [{ name: 'amqp', host: '127.0.0.1', port: 5672, tls: false }],
+    scrape: async () => ({ contentType: 'text/plain', body: 'up 1\n' }),
+    ...changes,
+  };
+  const server = new HttpServer(context);
+  const port = await server.listen('127.0.0.1', 0);
+  t.after(() => server.close());
+  const get = async (path: string, user: string | null = 'admin', password = 'secret') => {
+    const credentials = Buffer.from(`${user}:${password}`).toString('base64');
+    const headers = user === null ? {} : { authorization: `Basic ${credentials}` };
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers });
+    const text = await response.text();
+    const json = response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : null;
+    return { status: response.status, headers: response.headers, text, json };
+  };
+  return { ...core, get, logged };
+}
+
+test('alive is said to anybody; ready only while clients are served', async (t) => {
+  let ready = false;
+  const { get } = await serve(t, { ready: () => ready });
+  assert.deepEqual((await get('/health/live', null)).json, { status: 'ok' });
+  const starting = await get('/health/ready', null);
+  assert.equal(starting.status, 503);
+  assert.equal(starting.json.error, 'unavailable');
+  ready = true;
+  assert.deepEqual((await get('/health/ready', null)).json, { status: 'ok' });
+});
+
+test('the API asks who is there, and says nothing to strangers', async (t) => {
+  const { get, logged } = await serve(t);
+  for (const path of ['/api/overview', '/api/queues', '/api/queues/b/q', '/api/connections', '/api/nothing']) {
+    const stranger = await get(path, null);
+    assert.equal(stranger.status, 401, path);
+    assert.match(stranger.headers.get('www-authenticate') ?? '', /^Basic /);
+    assert.equal(stranger.json.error, 'not_authorized');
+    assert.equal((await get(path, 'admin', 'guess')).status, 401);
+    assert.equal((await get(path, 'device')).status, 401, 'a user without a tag');
+  }
+  assert.ok(!JSON.stringify(logged).includes('guess'), 'passwords are not logged');
+});
+
+for (const header of ['Bearer abc', 'Basic', 'Basic !!!', 'Basic YWRtaW4=', `Basic ${'A'.repeat(100_000)}`]) {
+  test(`a broken Authorization header is refused: ${header.slice(0, 20)}`, async (t) => {
+    const server = new HttpServer({ ...(await contextOnly()), log: silent });
+    const port = await server.listen('127.0.0.1', 0);
+    t.after(() => server.close());
+    const response = await fetch(`http://127.0.0.1:${port}/api/overview`, { headers: { authorization: header } });
+    assert.ok([401, 431].includes(response.status));
+  });
+}
+
+test('the overview names the product, its listeners and its totals', async (t) => {
+  const { get, hosts, connections, meters } = await serve(t);
+  declare(hosts, '/', 'readings');
+  connections.add(connection(1, { channels: 2 }));
+  Object.assign(meters, { published: 5, delivered: 4, acknowledged: 3, unroutable: 2, returned: 1 });
+  const { json } = await get('/api/overview');
+  assert.equal(json.product_name, 'Trivium');
+  assert.equal(json.product_version, '1.2.3');
+  assert.deepEqual(json.listeners, [{ protocol: 'amqp', ip_address: '127.0.0.1', port: 5672, tls: false }]);
+  assert.deepEqual(json.object_totals, { connections: 1, channels: 2, exchanges: 6, queues: 1, consumers: 0 });
+  assert.deepEqual(json.message_stats, {
+    publish: 5,
+    deliver_get: 4,
+    ack: 3,
+    redeliver: 0,
+    return_unroutable: 1,
+    drop_unroutable: 1,
+  });
+});
+
+test('a queue is shown with the fields of RabbitMQ and its arguments as plain JSON', async (t) => {
+  const { get, hosts } = await serve(t);
+  declare(hosts, '/', 'a/b', [
+    { name: 'x-size', value: { type: 'l', value: 10n } },
+    {
+      name: 'x-note',
+      value: {
+        type: 'A',
+        value: [
+          { type: 'S', value: 'ü' },
+          { type: 't', value: true },
+        ],
+      },
+    },
+  ]);
+  const expected = {
+    name: 'a/b',
+    vhost: '/',
+    type: 'classic',
+    state: 'running',
+    durable: true,
+    auto_delete: false,
+    exclusive: false,
+    arguments: { 'x-size': 10, 'x-note': ['ü', true] },
+    consumers: 0,
+    messages: 0,
+    messages_ready: 0,
+    messages_unacknowledged: 0,
+    messages_paged_out: 0,
+  };
+  assert.deepEqual((await get('/api/queues')).json, [expected]);
+  assert.deepEqual((await get('/api/queues/%2F')).json, [expected]);
+  assert.deepEqual((await get('/api/queues/%2F/a%2Fb')).json, expected);
+});
+
+test('a user without a monitoring tag sees the virtual hosts that it may enter, and its own connections', async (t) => {
+  const { get, hosts, connections } = await serve(t);
+  hosts.create('b');
+  declare(hosts, '/', 'hidden');
+  declare(hosts, 'b', 'visible');
+  connections.add(connection(1, { user: 'guest' }));
+  connections.add(connection(2, { user: 'narrow' }));
+  const names = (items: { name: string }[]) => items.map((item) => item.name);
+  assert.deepEqual(names((await get('/api/queues', 'narrow')).json), ['visible']);
+  assert.deepEqual(names((await get('/api/queues', 'eyes')).json), ['hidden', 'visible']);
+  assert.equal((await get('/api/queues/%2F/hidden', 'narrow')).status, 404);
+  assert.equal((await get('/api/overview', 'narrow')).json.object_totals.queues, 1);
+  const ids = (items: { id: number }[]) => items.map((item) => item.id);
+  assert.deepEqual(ids((await get('/api/connections', 'narrow')).json), [2]);
+  assert.deepEqual(ids((await get('/api/connections', 'eyes')).json), [1, 2]);
+});
+
+test('a connection is shown with its peer, user and protocol', async (t) => {
+  const { get, connections } = await serve(t);
+  connections.add(connection(7, { peer: '[::1]:4711', protocol: 'MQTT 3.1.1', name: 'device-7', secure: true }));
+  const [shown] = (await get('/api/connections')).json;
+  assert.equal(shown.peer_host, '::1');
+  assert.equal(shown.peer_port, 4711);
+  assert.equal(shown.name, 'device-7');
+  assert.equal(shown.protocol, 'MQTT 3.1.1');
+  assert.equal(shown.ssl, true);
+});
+
+test('a list that is longer than a page must be asked for in pages', async (t) => {
+  const { get, hosts } = await serve(t);
+  for (const name of ['a1', 'a2', 'b1', 'b2']) declare(hosts, '/', name);
+  const whole = await get('/api/queues');
+  assert.equal(whole.status, 400);
+  assert.match(whole.json.reason, /page_size=3/);
+  const second = (await get('/api/queues?page=2&page_size=3')).json;
+  assert.deepEqual(
+    { ...second, items: second.items.map((item: { name: string }) => item.name) },
+    {
+      items: ['b2'],
+      item_count: 1,
+      total_count: 4,
+      filtered_count: 4,
+      page: 2,
+      page_size: 3,
+      page_count: 2,
+    },
+  );
+  assert.equal((await get('/api/queues?name=a')).json.length, 2);
+  assert.equal((await get('/api/queues?page=1&page_size=1000')).json.page_size, 3, 'the bound holds');
+  assert.equal((await get('/api/queues?page=9')).json.error, 'page_out_of_range');
+});
+
+test('every error has one shape', async (t) => {
+  const { get } = await serve(t, {
+    scrape: () => Promise.reject(new Error('a secret of the house')),
+  });
+  for (const [path, status] of [
+    ['/nothing', 404],
+    ['/api/nothing', 404],
+    ['/api/queues/%2F/none', 404],
+    ['/api/queues/none', 404],
+    ['/api/queues?page=0', 400],
+    ['/api/queues?page=x', 400],
+    ['/api/queues/%ZZ', 400],
+    ['/metrics', 500],
+  ] as const) {
+    const { status: got, json } = await get(path);
+    assert.equal(got, status, path);
+    assert.deepEqual(Object.keys(json), ['error', 'reason'], path);
+  }
+  const { text } = await get('/metrics');
+  assert.ok(!text.includes('secret'), 'a surprise tells the client nothing');
+});
+
+test('metrics are open unless they are told to ask', async (t) => {
+  const open = await serve(t);
+  assert.equal((await open.get('/metrics', null)).text, 'up 1\n');
+  const closed = await serve(t, { metricsAuthenticated: true });
+  assert.equal((await closed.get('/metrics', null)).status, 401);
+  assert.equal((await closed.get('/metrics', 'eyes')).text, 'up 1\n');
+});
+
+test('a port that is taken is named in the error', async (t) => {
+  const first = new HttpServer(await contextOnly());
+  const port = await first.listen('127.0.0.1', 0);
+  t.after(() => first.close());
+  const second = new HttpServer(await contextOnly());
+  await assert.rejects(second.listen('127.0.0.1', port), {
+    code: 'EADDRINUSE',
+    message: new RegExp(`127.0.0.1:${port}`),
+  });
+  await second.close();
+});
+
+const nothing = (): void => {};
+const silent = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+
+async function contextOnly(): Promise<HttpContext> {
+  const core = registry();
+  return {
+    ...core,
+    version: '1',
+    startedAt: 0,
+    log: silent,
+    limits: { pageSizeMax: 3 },
+    metricsAuthenticated: false,
+    identify,
+    mayEnter: () => false,
+    ready: () => true,
+    listeners: () => [],
+    scrape: async () => ({ contentType: 'text/plain', body: '' }),
+  };
+}

@@ -1,0 +1,70 @@
+// What a scrape says is what the broker counts at that moment.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { newMeters } from '../../src/core/ports.ts';
+import { Metrics } from '../../src/metrics/metrics.ts';
+import { connection, declare, registry } from '../support/registry.ts';
+
+async function scrape(metrics: Metrics): Promise<Map<string, number>> {
+  const { contentType, body } = await metrics.scrape();
+  assert.match(contentType, /^text\/plain/);
+  const samples = body.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return new Map(
+    samples.map((line) => {
+      const space = line.lastIndexOf(' ');
+      return [line.slice(0, space), Number(line.slice(space + 1))];
+    }),
+  );
+}
+
+test('counters follow the meters, also between two scrapes', async () => {
+  const core = registry();
+  const metrics = new Metrics({ ...core, store: { uncommittedBytes: 7 }, version: '1.2.3' });
+  core.meters.published = 3;
+  assert.equal((await scrape(metrics)).get('trivium_messages_published_total'), 3);
+  core.meters.published = 5;
+  const samples = await scrape(metrics);
+  assert.equal(samples.get('trivium_messages_published_total'), 5);
+  assert.equal(samples.get('trivium_store_uncommitted_bytes'), 7);
+  assert.equal(samples.get('trivium_build_info{version="1.2.3"}'), 1);
+});
+
+test('every meter is exposed', async () => {
+  const core = registry();
+  const metrics = new Metrics({ ...core, store: { uncommittedBytes: 0 }, version: '1' });
+  const names = Object.keys(newMeters()) as (keyof typeof core.meters)[];
+  for (const [index, name] of names.entries()) core.meters[name] = 1_000_000 + index;
+  const values = new Set((await scrape(metrics)).values());
+  for (const [index, name] of names.entries()) assert.ok(values.has(1_000_000 + index), name);
+});
+
+test('queues are summed for each virtual host, and what is gone is gone', async () => {
+  const core = registry();
+  const metrics = new Metrics({ ...core, store: { uncommittedBytes: 0 }, version: '1' });
+  core.hosts.create('b');
+  declare(core.hosts, '/', 'one');
+  declare(core.hosts, 'b', 'two');
+  declare(core.hosts, 'b', 'three');
+  const before = await scrape(metrics);
+  assert.equal(before.get('trivium_queues{vhost="/"}'), 1);
+  assert.equal(before.get('trivium_queues{vhost="b"}'), 2);
+  assert.equal(before.get('trivium_messages_ready{vhost="b"}'), 0);
+  const host = core.hosts.get('b')!;
+  host.deleteQueue(host.queues.get('two')!);
+  assert.equal((await scrape(metrics)).get('trivium_queues{vhost="b"}'), 1);
+});
+
+test('connections are counted by protocol', async () => {
+  const core = registry();
+  const metrics = new Metrics({ ...core, store: { uncommittedBytes: 0 }, version: '1' });
+  const amqp = connection(1, {});
+  core.connections.add(amqp);
+  core.connections.add(connection(2, { protocol: 'MQTT 3.1.1' }));
+  core.connections.add(connection(3, { protocol: 'MQTT 3.1.1' }));
+  const samples = await scrape(metrics);
+  assert.equal(samples.get('trivium_connections{protocol="AMQP 0-9-1"}'), 1);
+  assert.equal(samples.get('trivium_connections{protocol="MQTT 3.1.1"}'), 2);
+  core.connections.remove(amqp);
+  assert.equal((await scrape(metrics)).has('trivium_connections{protocol="AMQP 0-9-1"}'), false);
+});

@@ -1,0 +1,76 @@
+// The core's registries without a disk or a socket, for tests of what reads them: virtual hosts over a store that
+// keeps nothing, and connections that only say who they are.
+
+import { type ClientConnection, ClientConnections, type ConnectionInfo } from '../../src/core/client-connection.ts';
+import { EMPTY_TABLE, type FieldTable } from '../../src/core/field-table.ts';
+import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
+import { SILENT } from '../../src/core/logger.ts';
+import { MemoryBudget } from '../../src/core/memory-budget.ts';
+import { type Meters, newMeters, type QueueStore } from '../../src/core/ports.ts';
+import { Turn } from '../../src/core/turn.ts';
+import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
+import { RecordedDefinitions } from './recorded-definitions.ts';
+
+export interface Registry {
+  readonly hosts: VirtualHosts;
+  readonly connections: ClientConnections;
+  readonly meters: Meters;
+  readonly memory: MemoryBudget;
+}
+
+export function registry(): Registry {
+  const meters = newMeters();
+  const memory = new MemoryBudget(DEFAULT_LIMITS.memoryHighBytes);
+  const hosts = new VirtualHosts({
+    definitions: new RecordedDefinitions(),
+    limits: DEFAULT_LIMITS,
+    log: SILENT,
+    store: forgetful(),
+    memory,
+    meters,
+    turn: new Turn({ now: () => 0 }),
+  });
+  hosts.recover();
+  return { hosts, connections: new ClientConnections(), meters, memory };
+}
+
+/** Declares a durable queue that nobody owns. */
+export function declare(hosts: VirtualHosts, vhost: string, name: string, args: FieldTable = EMPTY_TABLE): void {
+  hosts.get(vhost)!.declareQueue({ name, durable: true, autoDelete: false, args, owner: null });
+}
+
+export function connection(id: number, info: Partial<ConnectionInfo>): ClientConnection {
+  const whole: ConnectionInfo = {
+    protocol: 'AMQP 0-9-1',
+    user: 'guest',
+    vhost: '/',
+    peer: '127.0.0.1:4711',
+    secure: false,
+    connectedAt: 1_700_000_000_000,
+    channels: 1,
+    bytesRead: 10,
+    bytesWritten: 20,
+    state: 'running',
+    clientProperties: EMPTY_TABLE,
+    name: null,
+    ...info,
+  };
+  return { id, info: () => whole, block() {}, unblock() {}, shutdown() {} };
+}
+
+function forgetful(): QueueStore {
+  let queues = 0;
+  return {
+    recover: () => null,
+    nextQueueId: () => ++queues,
+    append() {},
+    remove() {},
+    load: () => ({ entries: [], nextSeq: 0 }),
+    purge() {},
+    deleteQueue() {},
+    markDelivering() {},
+    whenCommitted: (done) => done(null),
+    seal() {},
+    uncommittedBytes: 0,
+  };
+}
