@@ -1,0 +1,15 @@
+// The exit codes of the command; those above 63 are the ones of sysexits.h.
+
+export const EXIT = {
+  ok: 0,
+  /** It could not start or not stop in time: a port is taken, the data directory is in use. */
+  failed: 1,
+  /** The command line is not understood. */
+  usage: 2,
+  /** An error of our own. */
+  software: 70,
+  /** The store failed: a commit ended in an error that is not a full disk. */
+  ioError: 74,
+  /** The configuration is wrong. */
+  config: 78,
+} as const;

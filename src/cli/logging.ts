@@ -1,0 +1,46 @@
+// Where log records go: JSON lines on standard output, or lines for people where standard output is a terminal. Writing
+// never waits for whoever reads: what a stalled reader leaves behind is bounded, and past the bound records are lost
+// rather than the broker held up.
+
+import pino, { type Logger } from 'pino';
+import type { Config } from '../config/schema.ts';
+
+/** Bytes of records that wait for a reader. */
+const BACKLOG_BYTES = 4 * 1024 * 1024;
+
+export interface Logging {
+  readonly log: Logger;
+  /** Whether records are for people. */
+  readonly pretty: boolean;
+  /** Writes out what waits; before the process ends. */
+  flush(): void;
+}
+
+export async function openLog(config: Config['log'], terminal: boolean): Promise<Logging> {
+  const { level } = config;
+  const pretty = config.format === 'pretty' || (config.format === 'auto' && terminal);
+  if (pretty) {
+    const { default: prettyStream } = await import('pino-pretty');
+    const stream = prettyStream({
+      sync: true,
+      colorize: terminal,
+      singleLine: true,
+      ignore: 'pid,hostname',
+      translateTime: 'SYS:HH:MM:ss.l',
+    });
+    return { log: pino({ level }, stream), pretty, flush() {} };
+  }
+  const destination = pino.destination({ dest: 1, sync: false, maxLength: BACKLOG_BYTES });
+  // A reader that went away (EPIPE) is no reason to stop serving.
+  destination.on('error', () => {});
+  const log = pino({ level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+  return { log, pretty, flush: () => flushQuietly(destination) };
+}
+
+function flushQuietly(destination: { flushSync(): void }): void {
+  try {
+    destination.flushSync();
+  } catch {
+    // Nothing opened yet or nobody reads: there is no place left to say so.
+  }
+}

@@ -1,0 +1,91 @@
+// `trivium start`: configuration, log, broker, and then the signals that end it. The order of an end: the first SIGTERM
+// or SIGINT stops gracefully within a bound, a second one ends at once; an error nobody caught is logged and ends the
+// process, because nothing is known about its state any more.
+
+import { constants } from 'node:os';
+import { type Broker, createBroker } from '../broker.ts';
+import { loadConfig } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
+import { VERSION } from '../version.ts';
+import { banner } from './banner.ts';
+import { EXIT } from './exit-codes.ts';
+import { type Logging, openLog } from './logging.ts';
+
+/** From a signal to the end of the process, whatever clients do. */
+const STOP_TIMEOUT_MS = 5_000;
+
+/** @throws ConfigError */
+export async function start(flags: Readonly<Record<string, string>>): Promise<void> {
+  const config = await loadConfig({ flags, environment: process.env });
+  const logging = await openLog(config.log, process.stdout.isTTY === true);
+  endOnSurprise(logging);
+  let broker: Broker;
+  try {
+    broker = await createBroker(config, { log: logging.log, onFatal: (error) => fail(logging, error, EXIT.ioError) });
+  } catch (error) {
+    const details = isExpected(error) ? {} : { err: error };
+    logging.log.fatal(details, `cannot start: ${(error as Error).message}`);
+    end(logging, EXIT.failed);
+  }
+  endOnSignal(broker, logging);
+  announce(config, broker, logging);
+}
+
+function announce(config: Config, broker: Broker, logging: Logging): void {
+  // Since the process began, with Node's own start in it.
+  const startedInMs = Math.round(performance.now());
+  if (logging.pretty) {
+    process.stdout.write(banner(VERSION, config, broker.ports));
+    logging.log.info({ startedInMs }, 'ready');
+    return;
+  }
+  const ports = Object.fromEntries(Object.entries(broker.ports).filter(([, port]) => port !== null));
+  const store = config.store === 'memory' ? 'memory' : config.dataDir;
+  logging.log.info({ version: VERSION, host: config.host, ports, store, startedInMs }, 'ready');
+}
+
+function endOnSignal(broker: Broker, logging: Logging): void {
+  let stopping = false;
+  const onSignal = (signal: 'SIGTERM' | 'SIGINT'): void => {
+    if (stopping) {
+      logging.log.warn({ signal }, 'second signal: ending at once');
+      end(logging, 128 + constants.signals[signal]);
+    }
+    stopping = true;
+    logging.log.info({ signal }, 'stopping');
+    const tooLong = setTimeout(() => {
+      logging.log.error({ afterMs: STOP_TIMEOUT_MS }, 'stopping takes too long: ending');
+      end(logging, EXIT.failed);
+    }, STOP_TIMEOUT_MS);
+    broker.stop().then(
+      () => {
+        clearTimeout(tooLong);
+        logging.log.info({}, 'stopped');
+        end(logging, EXIT.ok);
+      },
+      (error: unknown) => fail(logging, error, EXIT.software),
+    );
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+}
+
+function endOnSurprise(logging: Logging): void {
+  // Rejections that nobody handles arrive here too.
+  process.on('uncaughtException', (error) => fail(logging, error, EXIT.software));
+}
+
+function fail(logging: Logging, error: unknown, code: number): never {
+  logging.log.fatal({ err: error }, 'the broker cannot go on');
+  end(logging, code);
+}
+
+function end(logging: Logging, code: number): never {
+  logging.flush();
+  process.exit(code);
+}
+
+/** Whether the message says it all: the system's refusals (a port is taken) and our own words about them. */
+function isExpected(error: unknown): boolean {
+  return error instanceof Error && typeof (error as NodeJS.ErrnoException).code === 'string';
+}
