@@ -5,7 +5,7 @@
 //   property-list  = the values of the properties whose flag is set, in order
 //
 // The bytes are checked once, when they arrive (`PropertyScanner`), and are forwarded untouched to AMQP consumers;
-// `AMQP_PROPERTIES` decodes them for everybody else.
+// `amqpProperties` decodes them for everybody else.
 
 import { EMPTY_TABLE } from '../../src/core/field-table.ts';
 import { NEVER } from '../../src/core/message.ts';
@@ -38,7 +38,7 @@ const PERSISTENT = 2;
 /** RabbitMQ's bound for TTLs. */
 const MAX_EXPIRATION_MS = 0xffffffff;
 
-export const AMQP_PROPERTIES: PropertyCodec = Object.freeze({
+export const amqpProperties: PropertyCodec = Object.freeze({
   id: CODEC_IDS.amqp,
   protocol: 'AMQP 0-9-1',
   decode: decodeProperties,

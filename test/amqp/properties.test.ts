@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { AmqpError } from '../../protocols/amqp/amqp-error.ts';
 import {
-  AMQP_PROPERTIES,
+  amqpProperties,
   encodeProperties,
   INVALID_EXPIRATION,
   PropertyScanner,
@@ -15,7 +15,7 @@ import { NO_PROPERTIES, type Properties } from '../../src/core/properties.ts';
 import { anyProperties } from './arbitraries.ts';
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
-const decode = (bytes: Buffer): Properties => AMQP_PROPERTIES.decode(bytes, 0, bytes.length);
+const decode = (bytes: Buffer): Properties => amqpProperties.decode(bytes, 0, bytes.length);
 
 test('all fourteen properties stand in the order of the specification', () => {
   const bytes = hex(

@@ -1,0 +1,72 @@
+// Messages that other protocols published, as AMQP consumers see them: their common properties in AMQP's native form.
+// What does not fit into a short string (255 bytes) travels as a header, so that nothing is lost.
+
+import type { Field } from '../../src/core/field-table.ts';
+import type { Message } from '../../src/core/message.ts';
+import type { Properties } from '../../src/core/properties.ts';
+import { amqpProperties, encodeProperties } from './properties.ts';
+
+const SHORT_STRING_MAX_BYTES = 255;
+
+/** `wireKind` of a message that carries AMQP native bytes beside its own. AMQP's range is 16 to 31. */
+const AMQP_NATIVE = 16;
+
+const TRANSIENT = 1;
+const PERSISTENT = 2;
+
+/** Header that holds the whole topic where the routing key is longer than a short string. */
+const LONG_TOPIC_HEADER = 'x-mqtt-topic';
+
+/** Which header takes a property that is too long for AMQP. */
+const OVERFLOW = [
+  ['contentType', 'x-content-type'],
+  ['contentEncoding', 'x-content-encoding'],
+  ['correlationId', 'x-correlation-id'],
+  ['replyTo', 'x-reply-to'],
+  ['messageId', 'x-message-id'],
+  ['type', 'x-type'],
+  ['userId', 'x-user-id'],
+  ['appId', 'x-app-id'],
+  ['clusterId', 'x-cluster-id'],
+] as const;
+
+/** The whole of `message`'s properties as AMQP native bytes; made once for all its AMQP receivers. */
+export function nativeOf(message: Message): Buffer {
+  if (message.wireKind === AMQP_NATIVE) return message.wire;
+  const native = encodeProperties(commonOf(message));
+  message.wire = native;
+  message.wireKind = AMQP_NATIVE;
+  return native;
+}
+
+/**
+ * Native bytes for a receiver whose frames cannot hold all the headers: a content header may not be split over frames,
+ * so they are left out. The rest is bounded by its short strings.
+ */
+export function nativeWithoutHeaders(message: Message): Buffer {
+  const properties = message.codec.id === amqpProperties.id ? message.properties() : commonOf(message);
+  return encodeProperties({ ...properties, headers: [] });
+}
+
+function commonOf(message: Message): Properties {
+  const common = message.properties();
+  const result: { -readonly [K in keyof Properties]: Properties[K] } = { ...common };
+  result.deliveryMode ??= message.persistent ? PERSISTENT : TRANSIENT;
+  const extra: Field[] = [];
+  for (const [property, header] of OVERFLOW) {
+    const value = result[property];
+    if (value === null || Buffer.byteLength(value) <= SHORT_STRING_MAX_BYTES) continue;
+    result[property] = null;
+    extra.push({ name: header, value: { type: 'S', value } });
+  }
+  if (Buffer.byteLength(message.routingKey) > SHORT_STRING_MAX_BYTES) {
+    extra.push({ name: LONG_TOPIC_HEADER, value: { type: 'S', value: topicOf(message.routingKey) } });
+  }
+  if (extra.length > 0) result.headers = [...common.headers, ...extra];
+  return result;
+}
+
+/** A routing key as the topic that it stands for: the same words, `/` and `.` swapped. */
+function topicOf(routingKey: string): string {
+  return routingKey.replace(/[./]/g, (separator) => (separator === '.' ? '/' : '.'));
+}

@@ -1,0 +1,44 @@
+// Heartbeats of one connection (§4.2.7), by counting ticks: no timer and no clock. Any traffic counts as a heartbeat.
+
+import { ticksFor } from '../../src/net/ticker.ts';
+
+export class Heartbeat {
+  /** Silence of ours after which we send one, in ticks; 0: heartbeats are off. */
+  private readonly sendTicks: number;
+  /** Silence of the peer after which it is taken for dead: two intervals, as the specification says. */
+  private readonly deadTicks: number;
+  private lastRead: number;
+  private lastWritten: number;
+  private quietIn: number;
+  private quietOut: number;
+
+  constructor(seconds: number) {
+    this.sendTicks = seconds === 0 ? 0 : ticksFor(seconds * 500) - 1;
+    this.deadTicks = seconds === 0 ? 0 : ticksFor(seconds * 2000);
+    this.lastRead = 0;
+    this.lastWritten = 0;
+    this.quietIn = 0;
+    this.quietOut = 0;
+  }
+
+  /** Whether a heartbeat is due. Called once a tick with the bytes that the transport has written so far. */
+  isDue(bytesWritten: number): boolean {
+    if (this.sendTicks === 0) return false;
+    if (bytesWritten !== this.lastWritten) {
+      this.lastWritten = bytesWritten;
+      this.quietOut = 0;
+    }
+    return ++this.quietOut % this.sendTicks === 0;
+  }
+
+  /** Whether the peer has been silent for too long. `listening`: we are reading, so silence is the peer's. */
+  isDead(bytesRead: number, listening: boolean): boolean {
+    if (this.deadTicks === 0) return false;
+    if (!listening || bytesRead !== this.lastRead) {
+      this.lastRead = bytesRead;
+      this.quietIn = 0;
+      return false;
+    }
+    return ++this.quietIn >= this.deadTicks;
+  }
+}

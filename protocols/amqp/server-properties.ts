@@ -1,0 +1,58 @@
+// What the broker says of itself in connection.start, and what a client says of itself in start-ok.
+
+import { type Field, type FieldTable, findField, textField, textOf } from '../../src/core/field-table.ts';
+
+/** Extensions of RabbitMQ that clients look for before they use them. */
+const CAPABILITIES = [
+  'publisher_confirms',
+  'exchange_exchange_bindings',
+  'basic.nack',
+  'consumer_cancel_notify',
+  'connection.blocked',
+  'consumer_priorities',
+  'authentication_failure_close',
+  'per_consumer_qos',
+] as const;
+
+export function serverProperties(version: string): FieldTable {
+  const capabilities = CAPABILITIES.map((name): Field => ({ name, value: { type: 't', value: true } }));
+  return [
+    { name: 'capabilities', value: { type: 'F', value: capabilities } },
+    textField('product', 'Trivium'),
+    textField('version', version),
+    textField('platform', `Node.js ${process.versions.node}`),
+    textField('information', 'AMQP 0-9-1, MQTT and STOMP on one core'),
+  ];
+}
+
+/** Which extensions the client understands when the broker uses them on its own accord. */
+export interface ClientCapabilities {
+  readonly consumerCancelNotify: boolean;
+  readonly connectionBlocked: boolean;
+  readonly authenticationFailureClose: boolean;
+}
+
+export const NO_CAPABILITIES: ClientCapabilities = Object.freeze({
+  consumerCancelNotify: false,
+  connectionBlocked: false,
+  authenticationFailureClose: false,
+});
+
+export function clientCapabilities(clientProperties: FieldTable): ClientCapabilities {
+  const field = findField(clientProperties, 'capabilities');
+  if (field?.type !== 'F') return NO_CAPABILITIES;
+  const has = (name: string): boolean => {
+    const value = findField(field.value, name);
+    return value?.type === 't' && value.value;
+  };
+  return {
+    consumerCancelNotify: has('consumer_cancel_notify'),
+    connectionBlocked: has('connection.blocked'),
+    authenticationFailureClose: has('authentication_failure_close'),
+  };
+}
+
+/** The name that many clients give their connection, or null. */
+export function connectionName(clientProperties: FieldTable): string | null {
+  return textOf(findField(clientProperties, 'connection_name'));
+}
