@@ -86,6 +86,8 @@ export class MqttConnection
     this.shared.turn.begin();
     this.heard = true;
     try {
+      // Told from its first byte: whoever speaks another protocol here is not waited for.
+      if (this.state === STATE.waiting && !this.framer.midPacket) requireConnect(chunk[0]!);
       this.framer.push(chunk);
     } catch (error) {
       this.broke(error);
@@ -259,9 +261,7 @@ export class MqttConnection
 
   private firstPacket(buffer: Buffer, start: number, body: number, end: number): Next {
     if (this.state === STATE.closed) return NEXT.stop;
-    const firstByte = buffer[start]!;
-    if (firstByte >> 4 !== PACKET.connect) throw new MalformedPacket('the first packet is not CONNECT [MQTT-3.1.0-1]');
-    if ((firstByte & 15) !== 0) throw new MalformedPacket('reserved flags of CONNECT [MQTT-2.2.2-2]');
+    requireConnect(buffer[start]!);
     this.state = STATE.opening;
     try {
       return this.suspend(this.connect(this.shared.control.connect(buffer, start, body, end)));
@@ -290,6 +290,7 @@ export class MqttConnection
     this.state = STATE.open;
     this.will = request.will;
     this.framer.maxPacketBytes = limits.packetBytes;
+    this.heard = false;
     this.heardTick = ticker.now;
     if (request.keepAliveSeconds === 0) ticker.remove(this);
     else this.patienceTicks = ticksFor(request.keepAliveSeconds * 1500);
@@ -421,6 +422,11 @@ export class MqttConnection
       user: this.coreSession?.identity.user ?? null,
     };
   }
+}
+
+function requireConnect(firstByte: number): void {
+  if (firstByte >> 4 !== PACKET.connect) throw new MalformedPacket('the first packet is not CONNECT [MQTT-3.1.0-1]');
+  if ((firstByte & 15) !== 0) throw new MalformedPacket('reserved flags of CONNECT [MQTT-2.2.2-2]');
 }
 
 function requireEmpty(firstByte: number, body: number, end: number): void {

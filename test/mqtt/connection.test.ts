@@ -1,0 +1,402 @@
+// What a client sees of a connection: CONNECT and its answers, subscriptions, publishing at each QoS, wills, keep-alive,
+// and the close that follows every breach of the protocol.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ack, connect, DISCONNECT, PINGREQ, packet, publish, subscribe, unsubscribe } from './bytes.ts';
+import { Harness } from './harness.ts';
+
+const hex = (...packets: Buffer[]): string[] => packets.map((bytes) => bytes.toString('hex'));
+const suback = (id: number, ...codes: number[]): string =>
+  packet(0x90, Buffer.from([id >> 8, id & 255, ...codes])).toString('hex');
+
+describe('CONNECT', () => {
+  it('is accepted, and what was sent after it is handled after it', async () => {
+    const broker = new Harness();
+    const client = broker.open();
+    client.send(connect({ user: 'guest', password: 'guest' }), subscribe(1, ['a', 0]), PINGREQ, publish('a', 'x'));
+    await broker.settle();
+    assert.deepEqual(client.take(), ['20020000', suback(1, 0), 'd000', ...hex(publish('a', 'x'))]);
+  });
+
+  it('is answered alike in every split of the conversation', async () => {
+    const bytes = Buffer.concat([
+      connect({ user: 'guest', password: 'guest' }),
+      subscribe(1, ['a/+', 1]),
+      publish('a/b', 'x', 1, 9),
+      PINGREQ,
+      unsubscribe(2, 'a/+'),
+    ]);
+    for (let split = 1; split < bytes.length; split++) {
+      const broker = new Harness();
+      const client = broker.open();
+      client.send(bytes.subarray(0, split));
+      if (split % 2 === 0) await broker.settle();
+      client.send(bytes.subarray(split));
+      await broker.settle();
+      const seen = client.take().sort();
+      const expected = ['20020000', suback(1, 1), ...hex(publish('a/b', 'x', 1, 1)), '40020009', 'd000', 'b0020002'];
+      assert.deepEqual(seen, expected.sort(), `split at ${split}`);
+    }
+  });
+
+  it('is refused with the right code', async () => {
+    const broker = new Harness({ options: { anonymous: null } });
+    const rows: [Buffer, string][] = [
+      [connect({ user: 'guest', password: 'wrong' }), '20020004'],
+      [connect({ user: 'nowhere:guest', password: 'guest' }), '20020004'],
+      [connect({}), '20020005'],
+      [connect({ level: 5 }), '20020001'],
+      [connect({ clientId: '', user: 'guest', password: 'guest' }, false), '20020002'],
+      [connect({ clientId: 'x'.repeat(1025), user: 'guest', password: 'guest' }), '20020002'],
+    ];
+    for (const [bytes, answer] of rows) {
+      const client = broker.open();
+      client.send(bytes);
+      await broker.settle();
+      assert.deepEqual(client.take(), [answer]);
+      assert.ok(client.closed);
+    }
+    assert.equal(broker.connections.size, 0);
+  });
+
+  it('names a virtual host before the last colon of the user name', async () => {
+    const broker = new Harness();
+    broker.hosts.create('a:b');
+    const client = await broker.connect('c', { user: 'a:b:guest' });
+    const [connection] = [...broker.connections];
+    assert.equal(connection!.info().vhost, 'a:b');
+    assert.equal(connection!.info().user, 'guest');
+    assert.ok(!client.closed);
+  });
+
+  it('without a client id gets one, if the session is clean', async () => {
+    const broker = new Harness();
+    await broker.connect('');
+    await broker.connect('');
+    assert.equal(broker.connections.size, 2);
+  });
+
+  it('that does not come in time closes the socket', async () => {
+    const broker = new Harness();
+    const client = broker.open();
+    broker.tick(20);
+    assert.ok(!client.closed);
+    broker.tick(1);
+    assert.ok(client.closed);
+  });
+
+  it('whose login hangs closes the socket in time, and the login that comes then leaves nothing', async () => {
+    let answer: (identity: { user: string; tags: string[] }) => void = () => {};
+    const broker = new Harness({ login: () => new Promise((resolve) => (answer = resolve)) });
+    const client = broker.open();
+    client.send(connect({ user: 'guest', password: 'guest' }));
+    await broker.settle();
+    broker.tick(1);
+    broker.tick(21);
+    assert.ok(client.closed);
+    answer({ user: 'guest', tags: [] });
+    await broker.settle();
+    assert.deepEqual(client.take(), []);
+    assert.equal(broker.connections.size, 0);
+  });
+});
+
+describe('a breach of the protocol closes the connection and no other', () => {
+  const breaches: [why: string, bytes: Buffer][] = [
+    ['a second CONNECT', connect()],
+    ['packet type 0', packet(0x00)],
+    ['packet type 15', packet(0xf0)],
+    ['CONNACK', packet(0x20, Buffer.from([0, 0]))],
+    ['SUBACK', packet(0x90, Buffer.from([0, 1, 0]))],
+    ['PINGRESP', packet(0xd0)],
+    ['PINGREQ with content', packet(0xc0, Buffer.from([0]))],
+    ['PINGREQ with flags', packet(0xc1)],
+    ['DISCONNECT with flags', packet(0xe1)],
+    ['PUBACK with flags', packet(0x42, Buffer.from([0, 1]))],
+    ['PUBACK with id 0', packet(0x40, Buffer.from([0, 0]))],
+    ['PUBREL without its flags', packet(0x60, Buffer.from([0, 1]))],
+    ['PUBLISH with QoS 3', packet(0x36, Buffer.from([0, 1, 97, 0, 1]))],
+    ['PUBLISH to a wildcard', publish('a/#', '')],
+    ['PUBLISH to a topic that is not UTF-8', publish(Buffer.from([0xc3, 0x28]), '')],
+    ['SUBSCRIBE with a bad filter', subscribe(1, ['a#', 0])],
+    ['SUBSCRIBE without filters', subscribe(1)],
+    ['UNSUBSCRIBE with packet id 0', unsubscribe(0, 'a')],
+    ['a remaining length of five bytes', Buffer.from([0x30, 0xff, 0xff, 0xff, 0xff, 1])],
+    ['a packet over the limit', Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f])],
+  ];
+
+  it('at every breach', async () => {
+    const broker = new Harness();
+    const canary = await broker.connect('canary');
+    canary.send(subscribe(1, ['canary', 0]));
+    await broker.settle();
+    canary.take();
+    for (const [why, bytes] of breaches) {
+      const client = await broker.connect('breaker', { will: { topic: 'canary', payload: why } });
+      client.send(bytes);
+      await broker.settle();
+      assert.ok(client.closed, why);
+      assert.deepEqual(client.take(), [], why);
+      assert.deepEqual(canary.take(), hex(publish('canary', why)), why);
+    }
+    assert.equal(broker.connections.size, 1);
+  });
+
+  it('also where the first packet is not a CONNECT', async () => {
+    const broker = new Harness();
+    for (const bytes of [PINGREQ, publish('a', ''), packet(0x12), Buffer.from('GET / HTTP/1.1\r\n\r\n')]) {
+      const client = broker.open();
+      client.send(bytes);
+      await broker.settle();
+      assert.ok(client.closed);
+      assert.deepEqual(client.take(), []);
+    }
+  });
+});
+
+describe('subscriptions', () => {
+  it('select by wildcards and each publish once, at the lower QoS of the two', async () => {
+    const broker = new Harness();
+    const client = await broker.connect('sub');
+    client.send(subscribe(7, ['s/+/t', 0], ['s/#', 1], ['$x/+', 2], ['#', 0]));
+    await broker.settle();
+    assert.deepEqual(client.take(), [suback(7, 0, 1, 1, 0)]);
+    const publisher = await broker.connect('pub');
+    publisher.send(
+      publish('s/a/t', '0'),
+      publish('s/a/t', '1', 1, 1),
+      publish('other', '2', 1, 2),
+      publish('$x/y', '3'),
+    );
+    await broker.settle();
+    assert.deepEqual(
+      client.take(),
+      hex(publish('s/a/t', '0'), publish('s/a/t', '1', 1, 1), publish('other', '2'), publish('$x/y', '3')),
+    );
+    assert.deepEqual(publisher.take(), ['40020001', '40020002']);
+  });
+
+  it('are replaced by one of the same filter, and end with UNSUBSCRIBE', async () => {
+    const broker = new Harness();
+    const client = await broker.connect('sub');
+    client.send(subscribe(1, ['a', 1]), subscribe(2, ['a', 0]), publish('a', 'x', 1, 1));
+    await broker.settle();
+    assert.deepEqual(client.take(), [suback(1, 1), suback(2, 0), ...hex(publish('a', 'x')), '40020001']);
+    client.send(unsubscribe(3, 'a', 'unknown'), publish('a', 'x', 1, 2));
+    await broker.settle();
+    assert.deepEqual(client.take(), ['b0020003', '40020002']);
+  });
+
+  it('that are not permitted or too many are refused with 0x80 and leave the others', async () => {
+    const broker = new Harness({ limits: { subscriptionsPerSession: 2, topicLevels: 4 } });
+    const client = await broker.connect('sub');
+    client.send(subscribe(1, ['a/b/c/d/e', 0], ['a', 0], ['b', 1], ['c', 0], ['a', 1]));
+    await broker.settle();
+    assert.deepEqual(client.take(), [suback(1, 0x80, 0, 1, 0x80, 1)]);
+    const strict = new Harness({ allows: (permission) => permission !== 'read' });
+    const refused = await strict.connect('sub');
+    refused.send(subscribe(1, ['a', 0]), PINGREQ);
+    await strict.settle();
+    assert.deepEqual(refused.take(), [suback(1, 0x80), 'd000']);
+  });
+
+  it('get retained messages with their flag, the last of each topic, and none that was emptied', async () => {
+    const broker = new Harness();
+    const publisher = await broker.connect('pub');
+    publisher.send(
+      publish('r/1', 'old', 0, 0, 1),
+      publish('r/1', 'new', 0, 0, 1),
+      publish('r/2', 'kept', 1, 1, 1),
+      publish('r/3', 'gone', 0, 0, 1),
+      publish('r/3', '', 0, 0, 1),
+      publish('$r/4', 'hidden', 0, 0, 1),
+    );
+    await broker.settle();
+    const client = await broker.connect('sub');
+    client.send(subscribe(1, ['#', 1]));
+    await broker.settle();
+    assert.deepEqual(client.take(), [
+      suback(1, 1),
+      ...hex(publish('r/1', 'new', 0, 0, 1), publish('r/2', 'kept', 1, 1, 1)),
+    ]);
+    client.send(ack(0x40, 1), subscribe(2, ['r/2', 0]));
+    await broker.settle();
+    assert.deepEqual(client.take(), [suback(2, 0), ...hex(publish('r/2', 'kept', 0, 0, 1))]);
+    // To those who subscribed before, a retained publish comes like any other [MQTT-3.3.1-9].
+    publisher.send(publish('r/5', 'live', 0, 0, 1));
+    await broker.settle();
+    assert.deepEqual(client.take(), hex(publish('r/5', 'live')));
+  });
+});
+
+describe('publishing', () => {
+  it('at QoS 1 is acknowledged in order and not before the commit', async () => {
+    const broker = new Harness();
+    const session = await broker.session();
+    await session.declareQueue({ name: 'q', durable: true, exclusive: false, autoDelete: false, args: [] });
+    await session.bindQueue({ queue: 'q', exchange: 'amq.topic', routingKey: 'd.#', args: [] });
+    const client = await broker.connect('pub');
+    broker.store.held = true;
+    client.send(publish('d/1', 'x', 1, 5), publish('elsewhere', 'x', 1, 6), publish('d/2', 'x', 1, 7), PINGREQ);
+    await broker.settle();
+    assert.deepEqual(client.take(), ['d000']);
+    broker.store.release();
+    await broker.settle();
+    assert.deepEqual(client.take(), ['40020005', '40020006', '40020007']);
+  });
+
+  it('that fails to commit is not acknowledged: the connection closes', async () => {
+    const broker = new Harness();
+    const session = await broker.session();
+    await session.declareQueue({ name: 'q', durable: true, exclusive: false, autoDelete: false, args: [] });
+    await session.bindQueue({ queue: 'q', exchange: 'amq.topic', routingKey: '#', args: [] });
+    const client = await broker.connect('pub');
+    broker.store.held = true;
+    client.send(publish('d', 'x', 1, 5));
+    await broker.settle();
+    broker.store.fail();
+    await broker.settle();
+    assert.deepEqual(client.take(), []);
+    assert.ok(client.closed);
+  });
+
+  it('at QoS 2 routes once however often it is sent, and answers PUBREC and PUBCOMP', async () => {
+    const broker = new Harness();
+    const client = await broker.connect('sub');
+    client.send(subscribe(1, ['a', 2]));
+    await broker.settle();
+    client.take();
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('a', 'x', 2, 9), publish('a', 'x', 2, 9, 8));
+    await broker.settle();
+    publisher.send(publish('a', 'x', 2, 9, 8));
+    await broker.settle();
+    assert.deepEqual(publisher.take(), ['50020009', '50020009']);
+    publisher.send(ack(0x62, 9), ack(0x62, 9), publish('a', 'y', 2, 9));
+    await broker.settle();
+    assert.deepEqual(publisher.take(), ['70020009', '70020009', '50020009']);
+    assert.deepEqual(client.take(), hex(publish('a', 'x', 1, 1), publish('a', 'y', 1, 2)));
+  });
+
+  it('at QoS 2 is remembered by a persistent session, and a PUBREC that waits goes to the newer connection', async () => {
+    const broker = new Harness();
+    const session = await broker.session();
+    await session.declareQueue({ name: 'q', durable: true, exclusive: false, autoDelete: false, args: [] });
+    await session.bindQueue({ queue: 'q', exchange: 'amq.topic', routingKey: 'a', args: [] });
+    const first = await broker.connect('pub', {}, false);
+    broker.store.held = true;
+    first.send(publish('a', 'x', 2, 3));
+    await broker.settle();
+    first.drop();
+    await broker.settle();
+    const second = await broker.connect('pub', {}, false);
+    assert.ok(second.present);
+    second.send(publish('a', 'x', 2, 3, 8));
+    await broker.settle();
+    assert.deepEqual(second.take(), []);
+    broker.store.release();
+    await broker.settle();
+    assert.deepEqual(second.take(), ['50020003']);
+    assert.equal((await session.checkQueue('q')).messageCount, 1);
+  });
+
+  it('without permission closes the connection, or drops the message where so configured', async () => {
+    const allows = (permission: string, resource: string): boolean =>
+      permission !== 'write' || resource !== 'amq.topic';
+    const strict = new Harness({ allows });
+    const closed = await strict.connect('pub');
+    closed.send(publish('a', 'x', 1, 1));
+    await strict.settle();
+    assert.ok(closed.closed);
+    assert.deepEqual(closed.take(), []);
+    const lenient = new Harness({ allows, options: { unauthorizedPublish: 'drop' } });
+    const dropped = await lenient.connect('pub');
+    dropped.send(publish('a', 'x', 1, 1, 1), PINGREQ, subscribe(2, ['#', 0]));
+    await lenient.settle();
+    assert.deepEqual(dropped.take().sort(), ['40020001', 'd000', suback(2, 0)].sort());
+  });
+
+  it('waits for a permission that comes late, in order', async () => {
+    const broker = new Harness({ allows: async (_permission, resource) => resource !== 'never' });
+    const client = await broker.connect('pub');
+    client.send(subscribe(1, ['a', 0]), publish('a', '1', 2, 1), publish('a', '2', 1, 2), publish('a', '3'));
+    await broker.settle();
+    await broker.settle();
+    const seen = client.take();
+    assert.deepEqual(
+      seen.filter((p) => p.startsWith('3')),
+      hex(publish('a', '1'), publish('a', '2'), publish('a', '3')),
+    );
+    assert.deepEqual(
+      seen.filter((p) => !p.startsWith('3')),
+      [suback(1, 0), '50020001', '40020002'],
+    );
+  });
+
+  it('is held by backpressure, which consumers do not feel', async () => {
+    const broker = new Harness();
+    const consumer = await broker.connect('sub');
+    consumer.send(subscribe(1, ['a', 0]));
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('a', '1'));
+    await broker.settle();
+    broker.connections.hold({ reason: 'test', alarm: true });
+    publisher.send(publish('a', '2'), PINGREQ);
+    consumer.send(PINGREQ);
+    broker.tick(500);
+    await broker.settle();
+    assert.deepEqual(consumer.take(), [suback(1, 0), ...hex(publish('a', '1')), 'd000']);
+    assert.deepEqual(publisher.take(), []);
+    broker.connections.hold(null);
+    await broker.settle();
+    assert.deepEqual(consumer.take(), hex(publish('a', '2')));
+    assert.deepEqual(publisher.take(), ['d000']);
+  });
+});
+
+describe('a will', () => {
+  it('is published when its client goes without DISCONNECT, and not otherwise', async () => {
+    const broker = new Harness();
+    const watcher = await broker.connect('watcher');
+    watcher.send(subscribe(1, ['gone', 1]));
+    await broker.settle();
+    watcher.take();
+    const fields = { will: { topic: 'gone', payload: 'w' }, user: 'guest', password: 'guest' };
+    const polite = await broker.connect('a', fields);
+    polite.send(DISCONNECT);
+    await broker.settle();
+    assert.ok(polite.closed);
+    assert.deepEqual(watcher.take(), []);
+    const rude = await broker.connect('a', fields);
+    rude.drop();
+    await broker.settle();
+    assert.deepEqual(watcher.take(), hex(publish('gone', 'w')));
+    const silent = await broker.connect('a', { ...fields, keepAlive: 2, flags: 0xc6 | 0x28 });
+    broker.tick(7);
+    assert.ok(silent.closed);
+    await broker.settle();
+    assert.deepEqual(watcher.take(), hex(publish('gone', 'w', 1, 1)));
+    // It was retained as well.
+    const late = await broker.connect('late');
+    late.send(subscribe(1, ['gone', 0]));
+    await broker.settle();
+    assert.deepEqual(late.take(), [suback(1, 0), ...hex(publish('gone', 'w', 0, 0, 1))]);
+  });
+});
+
+describe('keep-alive', () => {
+  it('closes a silent client after one and a half times its interval, and no other', async () => {
+    const broker = new Harness();
+    const silent = await broker.connect('silent', { keepAlive: 10 });
+    const pinging = await broker.connect('pinging', { keepAlive: 10 });
+    const patient = await broker.connect('patient', { keepAlive: 0 });
+    for (let tick = 0; tick < 40; tick++) {
+      assert.equal(silent.closed, tick > 30, `tick ${tick}`);
+      broker.tick(1);
+      if (tick % 10 === 0) pinging.send(PINGREQ);
+    }
+    assert.ok(!pinging.closed);
+    assert.ok(!patient.closed);
+  });
+});

@@ -1,0 +1,339 @@
+// What outlives a connection: persistent sessions with their queues, packet ids and subscriptions, takeover of a client
+// id, and the flow of deliveries to clients that are slow or away.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { queueNameOf } from '../../protocols/mqtt/session-queue.ts';
+import { Message, NEVER } from '../../src/core/message.ts';
+import { NO_CODEC } from '../../src/core/properties.ts';
+import type { Session } from '../../src/core/session.ts';
+import { ack, connect, DISCONNECT, packet, publish, subscribe } from './bytes.ts';
+import { Harness } from './harness.ts';
+
+const hex = (...packets: Buffer[]): string[] => packets.map((bytes) => bytes.toString('hex'));
+const suback = (id: number, ...codes: number[]): string =>
+  packet(0x90, Buffer.from([id >> 8, id & 255, ...codes])).toString('hex');
+
+/** Publishes as another protocol does. */
+function send(session: Session, routingKey: string, body: string, persistent: boolean, exchange = 'amq.topic'): void {
+  const bytes = Buffer.from(body);
+  session.publish(
+    new Message(exchange, routingKey, bytes, 0, bytes.length, bytes, 0, 0, NO_CODEC, persistent, 0, NEVER, 0),
+    null,
+    0,
+  );
+}
+
+describe('a persistent session', () => {
+  it('queues QoS 1 while its client is away, drops QoS 0, and says that it was there', async () => {
+    const broker = new Harness();
+    const first = await broker.connect('c', {}, false);
+    assert.ok(!first.present);
+    first.send(subscribe(1, ['a/#', 1]));
+    await broker.settle();
+    first.send(DISCONNECT);
+    await broker.settle();
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('a/1', 'x', 1, 1), publish('a/2', 'y'), publish('a/3', 'z', 1, 2));
+    await broker.settle();
+    assert.equal(broker.meters.droppedDirect, 1);
+    const second = broker.open();
+    second.send(connectBytes('c'));
+    await broker.settle();
+    assert.deepEqual(second.take(), ['20020100', ...hex(publish('a/1', 'x', 1, 1), publish('a/3', 'z', 1, 2))]);
+    second.send(ack(0x40, 1), ack(0x40, 2));
+    await broker.settle();
+    assert.equal(broker.hosts.get('/')!.queues.get(queueNameOf('c'))!.unackedCount, 0);
+  });
+
+  it('sends again under the same packet ids, with DUP, and gives new messages other ids [MQTT-4.4.0-1]', async () => {
+    const broker = new Harness({ limits: { receiveMaximum: 3 } });
+    const first = await broker.connect('c', {}, false);
+    first.send(subscribe(1, ['a', 1]));
+    const publisher = await broker.connect('pub');
+    publisher.send(...[1, 2, 3, 4, 5].map((i) => publish('a', `${i}`, 1, i)));
+    await broker.settle();
+    assert.deepEqual(first.take(), [
+      suback(1, 1),
+      ...hex(publish('a', '1', 1, 1), publish('a', '2', 1, 2), publish('a', '3', 1, 3)),
+    ]);
+    first.send(ack(0x40, 2));
+    await broker.settle();
+    assert.deepEqual(first.take(), hex(publish('a', '4', 1, 4)));
+    first.drop();
+    await broker.settle();
+    const second = broker.open();
+    second.send(connectBytes('c'));
+    await broker.settle();
+    assert.deepEqual(second.take(), [
+      '20020100',
+      ...hex(publish('a', '1', 1, 1, 8), publish('a', '3', 1, 3, 8), publish('a', '4', 1, 4, 8)),
+    ]);
+    second.send(ack(0x40, 1));
+    await broker.settle();
+    const [next] = second.take();
+    assert.ok(!hex(publish('a', '5', 1, 3), publish('a', '5', 1, 4)).includes(next!));
+    assert.equal(next!.slice(0, 2), '32');
+  });
+
+  it('ends when its client connects with a clean one', async () => {
+    const broker = new Harness();
+    const first = await broker.connect('c', {}, false);
+    first.send(subscribe(1, ['a', 1]), DISCONNECT);
+    await broker.settle();
+    await broker.connect('c');
+    const third = await broker.connect('c', {}, false);
+    assert.ok(!third.present);
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('a', 'x', 1, 1));
+    await broker.settle();
+    assert.deepEqual(third.take(), []);
+  });
+
+  it('keeps its subscriptions, which UNSUBSCRIBE and a new QoS reach after a restart too', async () => {
+    const broker = new Harness();
+    const first = await broker.connect('c', {}, false);
+    first.send(subscribe(1, ['a', 1], ['b/+', 0]), DISCONNECT);
+    await broker.settle();
+    // A restart: a front-end that has seen nobody, on the same definitions.
+    const restarted = broker.restartFrontEnd();
+    const second = await restarted.connect('c', {}, false);
+    assert.ok(second.present);
+    second.send(subscribe(2, ['b/+', 1]), packet(0xa2, Buffer.from([0, 3, 0, 1, 0x61])));
+    await restarted.settle();
+    const publisher = await restarted.connect('pub');
+    publisher.send(publish('a', 'x', 1, 1), publish('b/c', 'y', 1, 2));
+    await restarted.settle();
+    assert.deepEqual(second.take(), [suback(2, 1), 'b0020003', ...hex(publish('b/c', 'y', 1, 1))]);
+    assert.equal([...restarted.hosts.get('/')!.queues.get(queueNameOf('c'))!.bindings].length, 1);
+  });
+
+  it('that nobody has taken up since a restart does not queue QoS 0', async () => {
+    const broker = new Harness();
+    const first = await broker.connect('c', {}, false);
+    first.send(subscribe(1, ['a', 1]), DISCONNECT);
+    await broker.settle();
+    const restarted = broker.restartFrontEnd();
+    const publisher = await restarted.connect('pub');
+    publisher.send(publish('a', 'x'), publish('a', 'y', 1, 1));
+    await restarted.settle();
+    assert.equal(restarted.hosts.get('/')!.queues.get(queueNameOf('c'))!.readyCount, 1);
+    assert.equal(restarted.meters.droppedDirect, 1);
+  });
+
+  it('whose client id makes too long a name is kept under its hash', () => {
+    assert.equal(queueNameOf('c'), 'mqtt-subscription-cqos1');
+    const long = queueNameOf('x'.repeat(1000));
+    assert.ok(Buffer.byteLength(long) <= 255);
+    assert.notEqual(long, queueNameOf('x'.repeat(999)));
+  });
+});
+
+describe('a clean session', () => {
+  it('leaves nothing behind', async () => {
+    const broker = new Harness();
+    const client = await broker.connect('c');
+    client.send(subscribe(1, ['a', 1]), publish('a', 'x', 1, 1));
+    await broker.settle();
+    const host = broker.hosts.get('/')!;
+    assert.equal(host.queues.size, 1);
+    client.drop();
+    await broker.settle();
+    assert.equal(host.queues.size, 0);
+    assert.equal(host.exchange('amq.topic').bindingCount, 0);
+    assert.equal(broker.ticker.size, 0);
+    assert.equal(broker.pool.lentBytes, 0);
+  });
+});
+
+describe('a client id', () => {
+  it('is taken over by a later connection, and what was unacknowledged comes there, with DUP', async () => {
+    const broker = new Harness();
+    const old = await broker.connect('c', {}, false);
+    old.send(subscribe(1, ['a', 1]));
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('a', 'x', 1, 1));
+    await broker.settle();
+    assert.deepEqual(old.take(), [suback(1, 1), ...hex(publish('a', 'x', 1, 1))]);
+    const young = broker.open();
+    young.send(connectBytes('c'));
+    await broker.settle();
+    assert.ok(old.closed);
+    assert.deepEqual(young.take(), ['20020100', ...hex(publish('a', 'x', 1, 1, 8))]);
+    // The old one's acknowledgement comes too late to count.
+    old.handler.data(ack(0x40, 1));
+    assert.equal(broker.hosts.get('/')!.queues.get(queueNameOf('c'))!.unackedCount, 1);
+  });
+
+  it('is another in another virtual host', async () => {
+    const broker = new Harness();
+    broker.hosts.create('other');
+    const one = await broker.connect('c');
+    const two = await broker.connect('c', { user: 'other:guest' });
+    assert.ok(!one.closed && !two.closed);
+  });
+
+  it('that many connections fight for ends with the last one, and clean sessions with nothing', async () => {
+    const broker = new Harness({ allows: async () => true });
+    const clients = [];
+    for (let i = 0; i < 20; i++) {
+      const client = broker.open();
+      const clean = i % 3 !== 0;
+      client.send(connectBytes('c', clean), subscribe(1, ['a', 1]), publish('b', 'x'));
+      clients.push(client);
+      if (i % 4 === 0) await broker.settle();
+    }
+    await broker.settle();
+    await broker.settle();
+    await broker.settle();
+    assert.deepEqual(
+      clients.map((client) => client.closed),
+      clients.map((_, i) => i < 19),
+    );
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('a', 'x', 1, 1));
+    await broker.settle();
+    const last = clients[19]!;
+    assert.deepEqual(last.take().slice(-1), hex(publish('a', 'x', 1, 1)));
+    last.drop();
+    await broker.settle();
+    assert.equal(broker.hosts.get('/')!.queues.size, 0);
+  });
+});
+
+describe('deliveries', () => {
+  it('from other protocols have the routing key as their topic; a key that makes none is counted', async () => {
+    const broker = new Harness();
+    const client = await broker.connect('c');
+    client.send(subscribe(1, ['#', 1]));
+    await broker.settle();
+    const session = await broker.session();
+    await session.declareQueue({ name: 'q', durable: true, exclusive: false, autoDelete: false, args: [] });
+    send(session, 'a.b/c', 'one', true);
+    send(session, 'a.*', 'two', false);
+    for (const key of ['a.+', '#', '', 'nul\u0000']) {
+      send(session, key, 'never', true);
+      send(session, key, 'never', false);
+    }
+    send(session, 'z', 'x'.repeat(20_000), true);
+    send(session, 'z', 'x'.repeat(20_000), false);
+    await broker.settle();
+    assert.deepEqual(client.take(), [
+      suback(1, 1),
+      ...hex(
+        publish('a/b.c', 'one', 1, 1),
+        publish('a/*', 'two'),
+        publish('z', 'x'.repeat(20_000), 1, 6),
+        publish('z', 'x'.repeat(20_000)),
+      ),
+    ]);
+    assert.equal(broker.meters.undeliverable, 8);
+  });
+
+  it('may come from an exchange that somebody bound by hand', async () => {
+    const broker = new Harness();
+    const client = await broker.connect('c', {}, false);
+    const session = await broker.session();
+    await session.declareExchange({
+      name: 'x',
+      kind: 'fanout',
+      durable: true,
+      autoDelete: false,
+      internal: false,
+      args: [],
+    });
+    await session.bindQueue({ queue: queueNameOf('c'), exchange: 'x', routingKey: '', args: [] });
+    send(session, 'by.hand', 'x', true, 'x');
+    send(session, 'by.hand', 'y', false, 'x');
+    await broker.settle();
+    assert.deepEqual(client.take(), hex(publish('by/hand', 'x', 1, 1), publish('by/hand', 'y')));
+  });
+
+  it('at one QoS to some and another to others carry the same message', async () => {
+    const broker = new Harness();
+    const clients = [];
+    for (let i = 0; i < 6; i++) {
+      const client = await broker.connect(`c${i}`);
+      client.send(subscribe(1, ['a/b', i % 2]));
+      clients.push(client);
+    }
+    await broker.settle();
+    for (const client of clients) client.take();
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('a/b', 'at 1', 1, 77), publish('a/b', 'at 0'), publish('a/b', 'kept', 0, 0, 1));
+    send(await broker.session(), 'a.b', 'amqp', true);
+    await broker.settle();
+    for (const [i, client] of clients.entries()) {
+      const qos1 = i % 2 === 1;
+      const expected = qos1
+        ? [publish('a/b', 'at 1', 1, 1), publish('a/b', 'at 0'), publish('a/b', 'kept'), publish('a/b', 'amqp', 1, 2)]
+        : [publish('a/b', 'at 1'), publish('a/b', 'at 0'), publish('a/b', 'kept'), publish('a/b', 'amqp')];
+      assert.deepEqual(client.take(), hex(...expected));
+    }
+  });
+
+  it('to a client that reads nothing wait at QoS 1, are dropped at QoS 0, and go on when it reads', async () => {
+    const outbox = { highWatermarkBytes: 4096, lowWatermarkBytes: 1024, flushBytes: 4096 };
+    const broker = new Harness({ outbox });
+    const slow = await broker.connect('slow');
+    slow.send(subscribe(1, ['a', 1]));
+    await broker.settle();
+    slow.take();
+    slow.transport.stuck = true;
+    const publisher = await broker.connect('pub');
+    const body = 'x'.repeat(1000);
+    for (let i = 1; i <= 20; i++) {
+      publisher.send(publish('a', `${i} ${body}`, 1, i), publish('a', `${i} ${body}`));
+      await broker.settle();
+    }
+    const queue = broker.hosts.get('/')!.queues.get(queueNameOf('slow'))!;
+    assert.ok(queue.readyCount > 10, `${queue.readyCount} wait`);
+    assert.ok(broker.meters.droppedDirect > 10);
+    assert.equal(publisher.take().length, 20);
+    let seen: string[] = [];
+    while (queue.readyCount + queue.unackedCount > 0) {
+      slow.transport.unstick();
+      await broker.settle();
+      const packets = slow.take().filter((p) => p.startsWith('32'));
+      assert.ok(packets.length > 0, 'deliveries go on');
+      seen = seen.concat(packets);
+      for (const p of packets) slow.send(ack(0x40, Number.parseInt(p.slice(12, 16), 16)));
+      await broker.settle();
+    }
+    assert.equal(seen.length, 20);
+  });
+
+  it('stop at the inflight window and go on with each acknowledgement, in any order', async () => {
+    const broker = new Harness({ limits: { receiveMaximum: 4 } });
+    const client = await broker.connect('c');
+    client.send(subscribe(1, ['a', 1]));
+    await broker.settle();
+    client.take();
+    const publisher = await broker.connect('pub');
+    for (let i = 1; i <= 50; i++) publisher.send(publish('a', `${i}`, 1, i));
+    await broker.settle();
+    const out = new Set<number>();
+    const bodies: number[] = [];
+    for (let round = 0; bodies.length < 50; round++) {
+      for (const p of client.take()) {
+        const id = Number.parseInt(p.slice(10, 14), 16);
+        assert.ok(!out.has(id), 'an id that is out is not used again');
+        out.add(id);
+        bodies.push(Number(Buffer.from(p.slice(14), 'hex').toString()));
+      }
+      assert.ok(out.size > 0 && out.size <= 4);
+      const id = [...out][round % out.size]!;
+      out.delete(id);
+      client.send(ack(0x40, id), ack(0x40, 60_000));
+      await broker.settle();
+    }
+    assert.deepEqual(
+      bodies,
+      Array.from({ length: 50 }, (_, i) => i + 1),
+    );
+  });
+});
+
+function connectBytes(clientId: string, clean = false): Buffer {
+  return connect({ clientId, user: 'guest', password: 'guest' }, clean);
+}
