@@ -5,6 +5,7 @@ export const HEADER = {
   acceptVersion: Buffer.from('accept-version'),
   ack: Buffer.from('ack'),
   destination: Buffer.from('destination'),
+  durable: Buffer.from('durable'),
   expiration: Buffer.from('expiration'),
   heartBeat: Buffer.from('heart-beat'),
   host: Buffer.from('host'),
@@ -19,6 +20,7 @@ export const HEADER = {
   requeue: Buffer.from('requeue'),
   subscription: Buffer.from('subscription'),
   transaction: Buffer.from('transaction'),
+  userId: Buffer.from('user-id'),
 } as const;
 
 /**

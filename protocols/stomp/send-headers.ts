@@ -30,6 +30,8 @@ export class SendHeaders {
   readonly transaction: string | null;
   /** The `/temp-queue/NAME` in reply-to; the connection replaces it by the queue that it made. */
   readonly replyTo: string | null;
+  /** Who the message says sent it. */
+  readonly userId: string | null;
 
   constructor(
     native: Buffer,
@@ -38,6 +40,7 @@ export class SendHeaders {
     expirationMs: number,
     transaction: string | null,
     replyTo: string | null,
+    userId: string | null,
   ) {
     this.native = native;
     this.persistent = persistent;
@@ -45,10 +48,11 @@ export class SendHeaders {
     this.expirationMs = expirationMs;
     this.transaction = transaction;
     this.replyTo = replyTo;
+    this.userId = userId;
   }
 }
 
-const NO_HEADERS = new SendHeaders(NO_BYTES, false, 0, NEVER, null, null);
+const NO_HEADERS = new SendHeaders(NO_BYTES, false, 0, NEVER, null, null, null);
 
 /**
  * Reads the parser's current frame, a SEND that was split into lines. `replyTo`, where given, takes the place of the
@@ -69,6 +73,7 @@ export function readSendHeaders(parser: FrameParser, replyTo: string | null): Se
     expiration === null ? NEVER : integer('expiration', expiration, MAX_EXPIRATION_MS),
     parser.text(HEADER.transaction),
     requested?.startsWith('/temp-queue/') ? requested : null,
+    parser.text(HEADER.userId),
   );
 }
 
