@@ -2,7 +2,7 @@
 // never waits for whoever reads: what a stalled reader leaves behind is bounded, and past the bound records are lost
 // rather than the broker held up.
 
-import pino, { type Logger } from 'pino';
+import pino, { type Logger, type LoggerOptions } from 'pino';
 import type { Config } from '../config/schema.ts';
 
 /** Bytes of records that wait for a reader. */
@@ -16,6 +16,12 @@ export interface Logging {
   flush(): void;
 }
 
+/** Errors have no enumerable fields; under either name they are written with message and stack. */
+const SERIALIZERS: NonNullable<LoggerOptions['serializers']> = {
+  err: pino.stdSerializers.err,
+  error: pino.stdSerializers.err,
+};
+
 export async function openLog(config: Config['log'], terminal: boolean): Promise<Logging> {
   const { level } = config;
   const pretty = config.format === 'pretty' || (config.format === 'auto' && terminal);
@@ -28,12 +34,19 @@ export async function openLog(config: Config['log'], terminal: boolean): Promise
       ignore: 'pid,hostname',
       translateTime: 'SYS:HH:MM:ss.l',
     });
-    return { log: pino({ level }, stream), pretty, flush() {} };
+    return { log: pino({ level, serializers: SERIALIZERS }, stream), pretty, flush() {} };
   }
   const destination = pino.destination({ dest: 1, sync: false, maxLength: BACKLOG_BYTES });
   // A reader that went away (EPIPE) is no reason to stop serving.
   destination.on('error', () => {});
-  const log = pino({ level, base: { pid: process.pid }, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+  const options: LoggerOptions = {
+    level,
+    serializers: SERIALIZERS,
+    base: { pid: process.pid },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+  };
+  const log = pino(options, destination);
   return { log, pretty, flush: () => flushQuietly(destination) };
 }
 

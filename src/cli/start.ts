@@ -3,7 +3,7 @@
 // process, because nothing is known about its state any more.
 
 import { constants } from 'node:os';
-import { type Broker, createBroker } from '../broker.ts';
+import { type Broker, startBroker } from '../broker.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { VERSION } from '../version.ts';
@@ -21,7 +21,7 @@ export async function start(flags: Readonly<Record<string, string>>): Promise<vo
   endOnSurprise(logging);
   let broker: Broker;
   try {
-    broker = await createBroker(config, { log: logging.log, onFatal: (error) => fail(logging, error, EXIT.ioError) });
+    broker = await startBroker(config, { log: logging.log, onFatal: (error) => fail(logging, error, EXIT.ioError) });
   } catch (error) {
     const details = isExpected(error) ? {} : { err: error };
     logging.log.fatal(details, `cannot start: ${(error as Error).message}`);
