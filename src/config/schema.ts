@@ -101,7 +101,10 @@ export const ConfigSchema = Type.Object(
       {
         port: port(15_674, 'WebSocket: `/stomp` (and `/ws`), `/mqtt`, `/amqp`.'),
         tlsPort: port(15_673, 'WebSocket over TLS; opens once `tls.certificateFile` is given.'),
-        origins: names(['same'], 'Origins whose pages may connect; `same`: those of the broker itself and, on this machine, of this machine; `*`: all.'),
+        origins: names(
+          ['same'],
+          'Origins whose pages may connect; `same`: those of the broker itself and, on this machine, of this machine; `*`: all.',
+        ),
       },
       'WebSocket',
     ),

@@ -21,8 +21,8 @@ export class HeadersExchange extends Exchange {
   readonly kind = 'headers';
   private readonly matchers = new Map<Binding, Matcher>();
 
-  override get cacheable(): boolean {
-    return false;
+  protected override get readsMessage(): boolean {
+    return true;
   }
 
   match(route: Route): boolean {

@@ -39,7 +39,12 @@ export abstract class Exchange {
   private readonly find: FindExchange;
   /** First binding by identity; others hang on `sibling`. */
   private readonly bindings: Map<string, Binding>;
+  /** Bindings that lead to other exchanges, by destination; made with the first. */
+  private leads: Map<Exchange, Set<Binding>> | null;
   private cache: RouteCache | null;
+  /** Whether routes may be kept, and the generation in which that was found out. */
+  private keyed: boolean;
+  private keyedGeneration: number;
   private count: number;
 
   constructor(options: ExchangeOptions, find: FindExchange) {
@@ -54,7 +59,10 @@ export abstract class Exchange {
     this.dependents = new Set();
     this.find = find;
     this.bindings = new Map();
+    this.leads = null;
     this.cache = null;
+    this.keyed = true;
+    this.keyedGeneration = -1;
     this.count = 0;
   }
 
@@ -63,9 +71,18 @@ export abstract class Exchange {
   /** Files a binding under the kind's index. Throws BrokerError for arguments that the kind cannot read. */
   protected abstract file(binding: Binding): void;
   protected abstract unfile(binding: Binding): void;
-  /** Whether the routing key alone decides the route. */
+  /** Whether the kind looks at more of a message than its routing key. */
+  protected get readsMessage(): boolean {
+    return false;
+  }
+
+  /** Whether the routing key alone decides the route, here and in every exchange that this one leads to. */
   get cacheable(): boolean {
-    return true;
+    if (this.keyedGeneration !== this.generation) {
+      this.keyedGeneration = this.generation;
+      this.keyed = this.closure().every((exchange) => !exchange.readsMessage);
+    }
+    return this.keyed;
   }
 
   get bindingCount(): number {
@@ -99,7 +116,7 @@ export abstract class Exchange {
     this.bindings.set(identity, binding);
     this.count++;
     if (binding.queue !== null) binding.queue.bound(binding);
-    else binding.exchange!.dependents.add(this);
+    else this.lead(binding, binding.exchange!);
     this.invalidate();
   }
 
@@ -108,8 +125,13 @@ export abstract class Exchange {
     this.unlink(binding);
     this.count--;
     if (binding.queue !== null) binding.queue.unbound(binding);
-    else if (!this.leadsTo(binding.exchange!)) binding.exchange!.dependents.delete(this);
+    else this.leadNoMore(binding, binding.exchange!);
     this.invalidate();
+  }
+
+  /** The bindings that lead from here to another exchange. */
+  bindingsTo(exchange: Exchange): Iterable<Binding> {
+    return this.leads?.get(exchange) ?? [];
   }
 
   /** All bindings, in no order. */
@@ -136,7 +158,7 @@ export abstract class Exchange {
 
   private walk(message: Message): readonly Target[] {
     const route = new Route(message);
-    route.enter(this);
+    route.walk(this);
     return route.targets.length === 0 ? NO_TARGETS : route.targets;
   }
 
@@ -154,9 +176,30 @@ export abstract class Exchange {
     binding.sibling = null;
   }
 
-  private leadsTo(exchange: Exchange): boolean {
-    if (this.alternate === exchange.name) return true;
-    for (const binding of this.all()) if (binding.exchange === exchange) return true;
-    return false;
+  private lead(binding: Binding, to: Exchange): void {
+    this.leads ??= new Map();
+    const known = this.leads.get(to);
+    if (known === undefined) this.leads.set(to, new Set([binding]));
+    else known.add(binding);
+    to.dependents.add(this);
+  }
+
+  private leadNoMore(binding: Binding, to: Exchange): void {
+    const known = this.leads!.get(to)!;
+    known.delete(binding);
+    if (known.size > 0) return;
+    this.leads!.delete(to);
+    if (this.alternate !== to.name) to.dependents.delete(this);
+  }
+
+  /** This exchange and all that a message published here may come through. */
+  private closure(): Exchange[] {
+    const reached = new Set<Exchange>([this]);
+    for (const exchange of reached) {
+      if (exchange.leads !== null) for (const next of exchange.leads.keys()) reached.add(next);
+      const alternate = exchange.alternateExchange();
+      if (alternate !== null) reached.add(alternate);
+    }
+    return [...reached];
   }
 }

@@ -120,9 +120,9 @@ export class Session {
       exchange = this.enterExchange(message.exchange);
       if (exchange === null) return PUBLISH.pending;
     }
-    if (message.routingKey !== this.routingKey || exchange.generation !== this.routeGeneration || !exchange.cacheable) {
+    if (message.routingKey !== this.routingKey || exchange.generation !== this.routeGeneration) {
       this.targets = exchange.route(message);
-      this.routingKey = message.routingKey;
+      this.routingKey = exchange.cacheable ? message.routingKey : null;
       this.routeGeneration = exchange.generation;
     }
     const { targets } = this;

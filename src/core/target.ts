@@ -27,22 +27,36 @@ export class Route {
   readonly message: Message;
   readonly routingKey: string;
   readonly targets: Target[];
-  /** Made when a second queue or a second exchange turns up: most routes have one of each. */
+  /** Made when a second queue turns up: most routes have one. */
   private byQueue: Map<Queue, Target> | null;
-  private visited: Set<Exchange> | null;
+  /** In the order in which they are walked. */
+  private readonly visited: Set<Exchange>;
 
   constructor(message: Message) {
     this.message = message;
     this.routingKey = message.routingKey;
     this.targets = [];
     this.byQueue = null;
-    this.visited = null;
+    this.visited = new Set();
+  }
+
+  /**
+   * Walks an exchange and all that it leads to, each once. One that matches nothing hands over to its alternate. A loop
+   * and no recursion: chains of exchanges are as long as clients make them.
+   */
+  walk(from: Exchange): void {
+    this.visited.add(from);
+    for (const exchange of this.visited) {
+      if (exchange.match(this)) continue;
+      const alternate = exchange.alternateExchange();
+      if (alternate !== null) this.visited.add(alternate);
+    }
   }
 
   /** Follows a binding that matched. */
   follow(binding: Binding): void {
     if (binding.queue !== null) this.reach(binding.queue, binding.qos);
-    else this.enter(binding.exchange!);
+    else this.visited.add(binding.exchange!);
   }
 
   /** Adds a queue, or widens its target where it is there already. */
@@ -64,15 +78,5 @@ export class Route {
     } else {
       this.byQueue.set(queue, target);
     }
-  }
-
-  /** Walks an exchange, unless this route was there before. An exchange that matches nothing hands over to its alternate. */
-  enter(exchange: Exchange): void {
-    this.visited ??= new Set();
-    if (this.visited.has(exchange)) return;
-    this.visited.add(exchange);
-    if (exchange.match(this)) return;
-    const alternate = exchange.alternateExchange();
-    if (alternate !== null) this.enter(alternate);
   }
 }

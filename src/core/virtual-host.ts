@@ -54,6 +54,8 @@ export class VirtualHost implements QueueEvents {
   readonly queues: Map<string, Queue>;
   readonly exchanges: Map<string, Exchange>;
   private readonly around: HostSurroundings;
+  /** Exchanges by the name of their alternate, which may be declared after them. */
+  private readonly byAlternate: Map<string, Set<Exchange>>;
   private bindingCount: number;
 
   constructor(name: string, around: HostSurroundings) {
@@ -61,6 +63,7 @@ export class VirtualHost implements QueueEvents {
     this.around = around;
     this.queues = new Map();
     this.exchanges = new Map();
+    this.byAlternate = new Map();
     this.bindingCount = 0;
     this.exchanges.set('', new DefaultExchange(this.queues));
     for (const [exchange, kind] of PREDECLARED) {
@@ -166,7 +169,7 @@ export class VirtualHost implements QueueEvents {
   /** Deletes a queue, its bindings and its messages. Returns how many were ready. */
   deleteQueue(queue: Queue): number {
     if (queue.deleted) return 0;
-    for (const binding of [...queue.bindings]) this.unlink(binding);
+    for (const binding of [...queue.bindings]) this.removeBinding(binding);
     this.queues.delete(queue.name);
     this.exchange('').invalidate();
     if (queue.persisted) this.around.definitions.remove('queue', [this.name, queue.name]);
@@ -196,7 +199,7 @@ export class VirtualHost implements QueueEvents {
     const binding = source.findBinding(probe.identity, args, dialect);
     if (binding === null) return false;
     const { durable } = binding;
-    this.unlink(binding);
+    this.removeBinding(binding);
     return durable;
   }
 
@@ -213,8 +216,8 @@ export class VirtualHost implements QueueEvents {
         args: tableFromJson(value.args),
       });
       this.exchanges.set(exchange.name, exchange);
+      this.linkAlternates(exchange);
     }
-    for (const exchange of this.exchanges.values()) this.linkAlternates(exchange);
     for (const { name, value } of definitions.all('queue')) {
       if (name[0] !== this.name) continue;
       const queue = new Queue(
@@ -250,25 +253,37 @@ export class VirtualHost implements QueueEvents {
     this.around.log.error({ vhost: this.name, queue: queue.name, error }, 'a stored message cannot be read');
   }
 
-  private dropExchange(exchange: Exchange): void {
-    exchange.deleted = true;
-    this.exchanges.delete(exchange.name);
-    for (const binding of [...exchange.all()]) this.unlink(binding);
-    // Bindings that lead here from other exchanges.
-    for (const source of [...exchange.dependents]) {
-      for (const binding of [...source.all()]) if (binding.exchange === exchange) this.unlink(binding);
-      source.invalidate();
-    }
-    if (exchange.durable) this.around.definitions.remove('exchange', [this.name, exchange.name]);
+  /** Removes a binding, and a source that lived only for its bindings. */
+  private removeBinding(binding: Binding): void {
+    if (this.unlink(binding)) this.dropExchange(binding.source);
   }
 
-  /** Removes a binding, its definition, and a source that lived only for its bindings. */
-  private unlink(binding: Binding): void {
+  /**
+   * Ends an exchange with its bindings, and those that lived only for their bindings to it. A loop and no recursion:
+   * chains of auto-delete exchanges are as long as clients make them.
+   */
+  private dropExchange(first: Exchange): void {
+    const ending = new Set([first]);
+    for (const exchange of ending) {
+      exchange.deleted = true;
+      this.exchanges.delete(exchange.name);
+      for (const binding of [...exchange.all()]) this.unlink(binding);
+      for (const source of [...exchange.dependents]) {
+        for (const binding of [...source.bindingsTo(exchange)]) if (this.unlink(binding)) ending.add(source);
+        source.invalidate();
+      }
+      this.unlinkAlternate(exchange);
+      if (exchange.durable) this.around.definitions.remove('exchange', [this.name, exchange.name]);
+    }
+  }
+
+  /** Removes a binding and its definition. True where its source lived only for its bindings and has none left. */
+  private unlink(binding: Binding): boolean {
     const { source } = binding;
     if (binding.durable) this.around.definitions.remove('binding', this.bindingName(binding));
     source.remove(binding);
     this.bindingCount--;
-    if (source.autoDelete && source.bindingCount === 0 && !source.deleted) this.dropExchange(source);
+    return source.autoDelete && source.bindingCount === 0 && !source.deleted;
   }
 
   private makeExchange(kind: ExchangeKind, options: ExchangeOptions): Exchange {
@@ -289,12 +304,24 @@ export class VirtualHost implements QueueEvents {
 
   /** Routes through an exchange depend on its alternate, and those of others on it where they name it. */
   private linkAlternates(exchange: Exchange): void {
-    exchange.alternateExchange()?.dependents.add(exchange);
-    for (const other of this.exchanges.values()) {
-      if (other.alternate !== exchange.name) continue;
-      exchange.dependents.add(other);
-      other.invalidate();
+    if (exchange.alternate !== null) {
+      const users = this.byAlternate.get(exchange.alternate);
+      if (users === undefined) this.byAlternate.set(exchange.alternate, new Set([exchange]));
+      else users.add(exchange);
+      exchange.alternateExchange()?.dependents.add(exchange);
     }
+    for (const user of this.byAlternate.get(exchange.name) ?? []) {
+      exchange.dependents.add(user);
+      user.invalidate();
+    }
+  }
+
+  private unlinkAlternate(exchange: Exchange): void {
+    if (exchange.alternate === null) return;
+    const users = this.byAlternate.get(exchange.alternate);
+    users?.delete(exchange);
+    if (users?.size === 0) this.byAlternate.delete(exchange.alternate);
+    exchange.alternateExchange()?.dependents.delete(exchange);
   }
 
   private destinationOf(type: string, name: string): Destination | null {

@@ -1,0 +1,246 @@
+// Wires the parts into a broker, starts and stops them. This is also the embedding API: `createBroker` starts a broker
+// inside a program or a test, on free ports, and `stop` leaves no handle open.
+
+import { AmqpFrontEnd } from '../protocols/amqp/front-end.ts';
+import { amqpProperties } from '../protocols/amqp/properties.ts';
+import { MqttFrontEnd } from '../protocols/mqtt/front-end.ts';
+import { stompFrontEnd } from '../protocols/stomp/context.ts';
+import { STOMP_CODEC } from '../protocols/stomp/property-codec.ts';
+import { PasswordAuthenticator } from './auth/password-authenticator.ts';
+import { ALL, Permissions } from './auth/permissions.ts';
+import { Users } from './auth/users.ts';
+import { embeddedConfig } from './config/embedded.ts';
+import type { Config, PartialConfig } from './config/schema.ts';
+import { Backpressure } from './core/backpressure.ts';
+import { ClientConnections } from './core/client-connection.ts';
+import { Door } from './core/door.ts';
+import type { FrontEnd } from './core/front-end.ts';
+import { type Logger, SILENT } from './core/logger.ts';
+import { MemoryBudget } from './core/memory-budget.ts';
+import { type Meters, newMeters, type StoreEvents } from './core/ports.ts';
+import { NO_CODEC, type PropertyCodec } from './core/properties.ts';
+import { Turn } from './core/turn.ts';
+import { DEFAULT_VHOST, VirtualHosts } from './core/virtual-hosts.ts';
+import type { HttpServer } from './http/http-server.ts';
+import { Listeners, PORT_NAMES, type PortName, type Ports } from './listeners.ts';
+import { Ticker } from './net/ticker.ts';
+import type { Kv } from './store/kv.ts';
+import { Store } from './store/store.ts';
+import { VERSION } from './version.ts';
+
+/** A stop waits so long for clients to say goodbye before it closes their sockets. */
+const GOODBYE_MS = 2_000;
+
+/** What a broker may be given besides its configuration. */
+export interface BrokerOptions {
+  readonly log?: Logger;
+  /** The disk, in place of the one that `dataDir` and `store` name: for tests that hold or fail commits. */
+  readonly kv?: Kv;
+  /** Called where the broker cannot go on: a commit failed for another reason than space. Default: throw. */
+  readonly onFatal?: (error: Error) => void;
+}
+
+/** A broker on free ports of this machine, in memory unless `config.dataDir` is given: for tests and programs. */
+export function createBroker(config: PartialConfig = {}, options: BrokerOptions = {}): Promise<Broker> {
+  return startBroker(embeddedConfig(config), options);
+}
+
+/** A broker by its whole configuration: for the command line. Resolves when every port is open. */
+export async function startBroker(config: Config, options: BrokerOptions = {}): Promise<Broker> {
+  const kv = options.kv ?? (await openKv(config));
+  const broker = new Broker(config, kv, options);
+  try {
+    await broker.start();
+  } catch (error) {
+    await broker.stop();
+    throw error;
+  }
+  return broker;
+}
+
+/** What stored messages may carry: each front-end's own form of properties. */
+const CODECS: ReadonlyMap<number, PropertyCodec> = new Map(
+  [NO_CODEC, amqpProperties, STOMP_CODEC].map((codec) => [codec.id, codec]),
+);
+
+/** A broker. Made by `createBroker` or `startBroker`. */
+export class Broker {
+  readonly config: Config;
+  /** The port that each listener took; null where it is off. */
+  readonly ports: Ports;
+  readonly meters: Meters;
+  readonly connections: ClientConnections;
+  readonly hosts: VirtualHosts;
+  readonly users: Users;
+  readonly permissions: Permissions;
+  private readonly log: Logger;
+  private readonly store: Store;
+  private readonly memory: MemoryBudget;
+  private readonly ticker: Ticker;
+  private readonly listeners: Listeners;
+  private readonly authenticator: PasswordAuthenticator;
+  private readonly mqtt: MqttFrontEnd;
+  private readonly startedAt: number;
+  private http: HttpServer | null;
+  private serving: boolean;
+  private stopping: Promise<void> | null;
+
+  constructor(config: Config, kv: Kv, options: BrokerOptions) {
+    const { limits } = config;
+    const log = options.log ?? SILENT;
+    const turn = new Turn({ now: Date.now });
+    this.config = config;
+    this.log = log;
+    this.ports = noPorts();
+    this.meters = newMeters();
+    this.connections = new ClientConnections();
+    this.memory = new MemoryBudget(limits.memoryHighBytes);
+    this.ticker = new Ticker((error) => log.error({ error }, 'a timer failed by a fault of ours'));
+    this.startedAt = turn.now;
+    this.http = null;
+    this.serving = false;
+    this.stopping = null;
+
+    const events: StoreEvents = {
+      commitEnded: () => turn.begin(),
+      outOfSpace: (full) => {
+        if (full) log.error({}, 'the disk is full: publishing is held');
+        else log.info({}, 'the disk takes writes again');
+        backpressure.fullDisk(full);
+      },
+      fatal: options.onFatal ?? fail,
+    };
+    this.store = new Store(kv, { events, codecs: CODECS });
+    const { queues: store, definitions } = this.store;
+    const backpressure = new Backpressure(limits, this.connections, this.memory, store, this.meters);
+    turn.sealWith(() => store.seal());
+    turn.atEnd(() => backpressure.update());
+
+    this.hosts = new VirtualHosts({ turn, store, definitions, memory: this.memory, limits, meters: this.meters, log });
+    this.users = new Users(definitions, limits);
+    this.permissions = new Permissions(definitions);
+    this.authenticator = new PasswordAuthenticator(this.users, this.permissions, config.auth.loopbackUsers);
+    const door = new Door({
+      hosts: this.hosts,
+      authenticator: this.authenticator,
+      authorizer: this.permissions,
+      store,
+      definitions,
+      turn,
+      meters: this.meters,
+      log,
+    });
+    const frontEnd: FrontEnd = {
+      door,
+      turn,
+      connections: this.connections,
+      meters: this.meters,
+      log,
+      unauthenticatedMs: limits.unauthenticatedMs,
+      messageBytes: limits.messageBytes,
+      unackedPerChannel: limits.unackedPerChannel,
+      version: VERSION,
+    };
+    const amqp = new AmqpFrontEnd(frontEnd, this.ticker, config.amqp);
+    this.mqtt = new MqttFrontEnd(frontEnd, this.ticker, config.mqtt, config.mqtt);
+    const accepts = {
+      amqp: amqp.accept.bind(amqp),
+      mqtt: this.mqtt.accept,
+      stomp: stompFrontEnd(frontEnd, this.ticker, config.stomp),
+    };
+    this.listeners = new Listeners(config, accepts, turn, this.ticker, this.connections, log);
+  }
+
+  /** Recovers what is on disk, makes the first user, opens the ports. */
+  async start(): Promise<void> {
+    const { auth } = this.config;
+    this.hosts.recover();
+    this.mqtt.recover(this.hosts);
+    if (this.users.size === 0) {
+      await this.users.put(auth.defaultUser, auth.defaultPassword, ['administrator']);
+      this.permissions.put(DEFAULT_VHOST, auth.defaultUser, ALL);
+    }
+    await this.committed();
+    await this.listeners.listen(this.ports);
+    await this.listenHttp();
+    this.serving = true;
+  }
+
+  /** Stops accepting, tells clients, commits, closes. Idempotent; resolves when nothing is left open. */
+  stop(): Promise<void> {
+    this.stopping ??= this.shutDown();
+    return this.stopping;
+  }
+
+  /** What was made at the first start is on disk before anybody can use it. */
+  private committed(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.store.queues.whenCommitted((error) => (error === null ? resolve() : reject(error)));
+      this.store.queues.seal();
+    });
+  }
+
+  private async shutDown(): Promise<void> {
+    this.serving = false;
+    await this.listeners.stop('broker is stopping', GOODBYE_MS);
+    await this.store.close();
+    await this.http?.close();
+    this.ticker.close();
+  }
+
+  /** Loads Fastify only where the API is wanted. */
+  private async listenHttp(): Promise<void> {
+    const { host, http } = this.config;
+    if (http.port === false) return;
+    const [{ HttpServer }, { Metrics }] = await Promise.all([
+      import('./http/http-server.ts'),
+      import('./metrics/metrics.ts'),
+    ]);
+    const { meters, hosts, connections, memory, authenticator, permissions } = this;
+    const store = this.store.queues;
+    const metrics = new Metrics({ meters, hosts, connections, memory, store, version: VERSION });
+    this.http = new HttpServer({
+      version: VERSION,
+      startedAt: this.startedAt,
+      hosts,
+      connections,
+      meters,
+      log: this.log,
+      limits: http,
+      metricsAuthenticated: http.metricsAuthenticated,
+      identify: (user, password, loopback) => authenticator.identify(user, password, loopback),
+      mayEnter: (user, vhost) => permissions.mayEnter(user, vhost),
+      ready: () => this.serving,
+      listeners: () => this.openPorts(),
+      scrape: () => metrics.scrape(),
+    });
+    this.ports.http = await this.http.listen(host, http.port);
+  }
+
+  private openPorts(): { name: PortName; host: string; port: number; tls: boolean }[] {
+    const open = [];
+    for (const name of PORT_NAMES) {
+      const port = this.ports[name];
+      const tls = name !== 'http' && (name.endsWith('s') ? name !== 'ws' : false);
+      if (port !== null) open.push({ name, host: this.config.host, port, tls });
+    }
+    return open;
+  }
+}
+
+async function openKv(config: Config): Promise<Kv> {
+  if (config.store === 'memory') {
+    const { MemoryKv } = await import('./store/kv-memory.ts');
+    return new MemoryKv();
+  }
+  const { LmdbKv } = await import('./store/kv-lmdb.ts');
+  return new LmdbKv(config.dataDir);
+}
+
+function noPorts(): Ports {
+  return Object.fromEntries(PORT_NAMES.map((name) => [name, null])) as Ports;
+}
+
+function fail(error: Error): never {
+  throw error;
+}

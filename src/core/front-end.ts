@@ -1,0 +1,24 @@
+// What every front-end is given: the one context from which a protocol's connections act on the broker. A front-end adds
+// its own limits to it.
+
+import type { ClientConnections } from './client-connection.ts';
+import type { Door } from './door.ts';
+import type { Logger } from './logger.ts';
+import type { Meters } from './ports.ts';
+import type { Turn } from './turn.ts';
+
+export interface FrontEnd {
+  readonly door: Door;
+  readonly turn: Turn;
+  readonly connections: ClientConnections;
+  readonly meters: Meters;
+  readonly log: Logger;
+  /** A connection that has not logged in by then is closed. Milliseconds. */
+  readonly unauthenticatedMs: number;
+  /** Largest body of a message, bytes. */
+  readonly messageBytes: number;
+  /** Deliveries without prefetch that may be out on one channel before delivery pauses. */
+  readonly unackedPerChannel: number;
+  /** Shown to clients. */
+  readonly version: string;
+}

@@ -1,0 +1,160 @@
+// The ports of a broker: which listeners the configuration asks for, which front-end each one feeds, and the network
+// context that they share. Made, started and stopped by broker.ts; the HTTP API is not among them.
+
+import type { Config } from './config/schema.ts';
+import type { ClientConnections } from './core/client-connection.ts';
+import type { Logger } from './core/logger.ts';
+import type { Turn } from './core/turn.ts';
+import { Listener, type ListenerEvents } from './net/listener.ts';
+import { SlabPool } from './net/slab-pool.ts';
+import { TRANSPORT_DEFAULTS, type TransportContext } from './net/socket-transport.ts';
+import type { Ticker } from './net/ticker.ts';
+import type { TlsFiles } from './net/tls.ts';
+import type { Accept, Transport } from './net/transport.ts';
+import { WebSocketListener, type WebSocketPath } from './net/websocket.ts';
+
+export const PORT_NAMES = ['amqp', 'amqps', 'mqtt', 'mqtts', 'stomp', 'stomps', 'ws', 'wss', 'http', 'https'] as const;
+export type PortName = (typeof PORT_NAMES)[number];
+/** The port that each listener took; null where it is off. */
+export type Ports = Record<PortName, number | null>;
+
+/** Makes each protocol's handlers. */
+export interface Accepts {
+  readonly amqp: Accept;
+  readonly mqtt: Accept;
+  readonly stomp: Accept;
+}
+
+/** Subprotocols of the WebSocket paths, in the server's order of preference. */
+const SUBPROTOCOLS = { mqtt: ['mqtt', 'mqttv3.1'], amqp: ['amqp'], stomp: ['v12.stomp'] } as const;
+
+/** Bytes of outgoing data that are gathered within a turn before they are written without waiting for its end. */
+const FLUSH_BYTES = 256 * 1024;
+
+type AnyListener = Listener | WebSocketListener;
+
+export class Listeners implements ListenerEvents {
+  private readonly open: Map<PortName, AnyListener>;
+  private readonly connections: ClientConnections;
+  private readonly log: Logger;
+
+  constructor(
+    config: Config,
+    accepts: Accepts,
+    turn: Turn,
+    ticker: Ticker,
+    connections: ClientConnections,
+    log: Logger,
+  ) {
+    this.open = new Map();
+    this.connections = connections;
+    this.log = log;
+    const context: TransportContext = {
+      scheduler: turn,
+      pool: new SlabPool(),
+      ticker,
+      outbox: {
+        highWatermarkBytes: config.limits.outboxHighBytes,
+        lowWatermarkBytes: config.limits.outboxLowBytes,
+        flushBytes: FLUSH_BYTES,
+      },
+      transport: { ...TRANSPORT_DEFAULTS, slowReaderTimeoutMs: config.limits.slowReaderTimeoutMs },
+      onHandlerError: (error, transport) => this.handlerFailed(error, transport),
+    };
+    const tls = tlsFiles(config);
+    for (const name of ['amqp', 'mqtt', 'stomp'] as const) {
+      this.add(config, name, config[name].port, null, accepts[name], context);
+      this.add(config, `${name}s`, config[name].tlsPort, tls, accepts[name], context);
+    }
+    this.addWebSocket(config, 'ws', config.ws.port, null, accepts, context);
+    this.addWebSocket(config, 'wss', config.ws.tlsPort, tls, accepts, context);
+  }
+
+  /** Starts all; resolves with their ports. Where one fails, those that were open are closed again. */
+  async listen(ports: Ports): Promise<void> {
+    try {
+      for (const [name, listener] of this.open) ports[name] = await listener.listen();
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Stops accepting and tells every client why; resolves when all are gone, at the latest after `goodbyeMs`, when what
+   * is left is closed.
+   */
+  async stop(reason: string, goodbyeMs: number): Promise<void> {
+    const stopped = Promise.all([...this.open.values()].map((listener) => listener.stopAccepting()));
+    for (const connection of [...this.connections]) connection.shutdown(reason);
+    let timer: NodeJS.Timeout | null = null;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, goodbyeMs);
+    });
+    await Promise.race([stopped, patience]);
+    if (timer !== null) clearTimeout(timer);
+    await this.close();
+  }
+
+  refused(listener: string, reason: string, peer: string): void {
+    this.log.warn({ listener, peer, reason }, 'connection refused');
+  }
+
+  private async close(): Promise<void> {
+    await Promise.all([...this.open.values()].map((listener) => listener.close()));
+  }
+
+  private handlerFailed(error: unknown, transport: Transport): void {
+    this.log.error({ error, peer: transport.peer }, 'a connection failed by a fault of ours and was closed');
+  }
+
+  private add(
+    config: Config,
+    name: PortName,
+    port: number | false,
+    tls: TlsFiles | null,
+    accept: Accept,
+    context: TransportContext,
+  ): void {
+    if (port === false || (tls === null && name.endsWith('s'))) return;
+    const options = { name, host: config.host, port, tls, maxConnections: config.limits.connections };
+    this.open.set(name, new Listener(options, accept, context, this));
+  }
+
+  private addWebSocket(
+    config: Config,
+    name: 'ws' | 'wss',
+    port: number | false,
+    tls: TlsFiles | null,
+    accepts: Accepts,
+    context: TransportContext,
+  ): void {
+    if (port === false || (tls === null && name === 'wss')) return;
+    const stomp = { protocols: SUBPROTOCOLS.stomp, optional: true, byteStream: false, accept: accepts.stomp };
+    const paths = new Map<string, WebSocketPath>([
+      ['/stomp', stomp],
+      ['/ws', stomp],
+      ['/mqtt', { protocols: SUBPROTOCOLS.mqtt, optional: false, byteStream: true, accept: accepts.mqtt }],
+      ['/amqp', { protocols: SUBPROTOCOLS.amqp, optional: true, byteStream: true, accept: accepts.amqp }],
+    ]);
+    const { origins } = config.ws;
+    const options = {
+      name,
+      host: config.host,
+      port,
+      tls,
+      maxConnections: config.limits.connections,
+      maxMessageBytes: config.limits.messageBytes,
+      origins: origins.includes('*') ? ('*' as const) : origins.includes('same') ? ('same' as const) : origins,
+      paths,
+    };
+    this.open.set(name, new WebSocketListener(options, context, this));
+  }
+}
+
+/** The TLS files, or null where no certificate is configured. */
+function tlsFiles(config: Config): TlsFiles | null {
+  const { certificateFile, keyFile, caFile, requireClientCertificate } = config.tls;
+  if (certificateFile === null || keyFile === null) return null;
+  return { certificateFile, keyFile, caFile, requireClientCertificate };
+}
