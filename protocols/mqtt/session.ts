@@ -5,6 +5,7 @@
 // It is the core's end of the delivery: QoS 1 comes through a consumer on the queue, within the inflight window; QoS 0
 // comes past the queue and is dropped and counted where the client cannot take it.
 
+import { Binding } from '../../src/core/binding.ts';
 import type { Consumer, DeliverySink } from '../../src/core/consumer.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE, type Field, type FieldTable, textField } from '../../src/core/field-table.ts';
@@ -51,8 +52,9 @@ export class MqttSession implements DeliverySink, DirectReceiver {
   private link: SessionLink | null;
   private queue: Queue | null;
   private consumer: Consumer | null;
-  /** Granted QoS by filter. This and all below are made when they are first used: most sessions are idle. */
-  private subscriptions: Map<string, number> | null;
+  /** How many subscriptions there are. Which they are is known to the core alone: they are bindings of the queue. */
+  private subscriptionCount: number;
+  /** This and all below are made when they are first used: most sessions are idle. */
   private inflight: Inflight | null;
   private backlog: RetainedBacklog | null;
   private received: Map<number, number> | null;
@@ -65,7 +67,7 @@ export class MqttSession implements DeliverySink, DirectReceiver {
     this.link = null;
     this.queue = null;
     this.consumer = null;
-    this.subscriptions = null;
+    this.subscriptionCount = 0;
     this.inflight = null;
     this.backlog = null;
     this.received = null;
@@ -106,18 +108,34 @@ export class MqttSession implements DeliverySink, DirectReceiver {
     this.consumer?.resume();
   }
 
-  /** Subscribes in the order of the request and returns its SUBACK codes (§3.9.3). Throws nothing but our own bugs. */
+  /** Subscribes and returns the SUBACK codes in the order of the request (§3.9.3). Rejects with nothing but our bugs. */
   async subscribe(requests: readonly Subscription[]): Promise<number[]> {
+    if (this.queue === null && !(await this.openedQueue())) return requests.map(() => SUBSCRIBE_REFUSED);
+    // Side by side, so that they share a commit; one filter that is there twice keeps its order.
+    const byFilter = new Map<string, Promise<number>>();
+    for (const { filter, qos } of requests) {
+      const before = byFilter.get(filter);
+      const granted = Math.min(qos, GRANTED_QOS);
+      const subscribing =
+        before === undefined
+          ? this.subscribeOne(filter, granted)
+          : before.then(() => this.subscribeOne(filter, granted));
+      byFilter.set(filter, subscribing);
+    }
+    await Promise.all(byFilter.values());
     const codes: number[] = [];
-    for (const { filter, qos } of requests) codes.push(await this.subscribeOne(filter, Math.min(qos, GRANTED_QOS)));
+    for (const { filter, qos } of requests) {
+      const code = await byFilter.get(filter)!;
+      codes.push(code === SUBSCRIBE_REFUSED ? code : Math.min(qos, GRANTED_QOS));
+    }
     return codes;
   }
 
   async unsubscribe(filters: readonly string[]): Promise<void> {
     for (const filter of filters) {
-      const qos = this.subscriptions?.get(filter);
-      if (qos === undefined || this.link === null) continue;
-      this.subscriptions!.delete(filter);
+      const qos = this.subscribedQos(filter);
+      if (qos === null || this.link === null) continue;
+      this.subscriptionCount--;
       await this.link.core.unbindQueue(this.bindingOf(filter, qos));
     }
   }
@@ -163,7 +181,6 @@ export class MqttSession implements DeliverySink, DirectReceiver {
   cancelled(): void {
     this.consumer = null;
     this.queue = null;
-    this.subscriptions = null;
     this.link?.queueGone();
   }
 
@@ -243,23 +260,38 @@ export class MqttSession implements DeliverySink, DirectReceiver {
 
   private async subscribeOne(filter: string, qos: number): Promise<number> {
     const { limits } = this.shared;
-    const known = this.subscriptions?.get(filter);
-    const room = known !== undefined || (this.subscriptions?.size ?? 0) < limits.subscriptionsPerSession;
     const { link } = this;
+    const known = this.subscribedQos(filter);
+    const room = known !== null || this.subscriptionCount < limits.subscriptionsPerSession;
     if (link === null || !room || !filterWithin(filter, limits)) return SUBSCRIBE_REFUSED;
+    if (known === null) this.subscriptionCount++;
     try {
-      if (this.queue === null) await this.openQueue(link);
       await link.core.bindQueue(this.bindingOf(filter, qos));
       // [MQTT-3.8.4-3]: the new subscription takes the place of the old one, without a gap.
-      if (known !== undefined && known !== qos) await link.core.unbindQueue(this.bindingOf(filter, known));
+      if (known !== null && known !== qos) await link.core.unbindQueue(this.bindingOf(filter, known));
     } catch (error) {
-      if (!(error instanceof BrokerError)) throw error;
-      this.shared.log.info({ clientId: this.clientId, filter, error: error.message }, 'subscription refused');
-      return SUBSCRIBE_REFUSED;
+      if (known === null) this.subscriptionCount--;
+      return this.subscriptionRefused(error, filter);
     }
-    this.subscriptions ??= new Map();
-    this.subscriptions.set(filter, qos);
     return qos;
+  }
+
+  /** Whether the session has its queue now. */
+  private async openedQueue(): Promise<boolean> {
+    const { link } = this;
+    if (link === null) return false;
+    try {
+      await this.openQueue(link);
+    } catch (error) {
+      this.subscriptionRefused(error, '');
+    }
+    return this.queue !== null;
+  }
+
+  private subscriptionRefused(error: unknown, filter: string): number {
+    if (!(error instanceof BrokerError)) throw error;
+    this.shared.log.info({ clientId: this.clientId, filter, error: error.message }, 'MQTT subscription refused');
+    return SUBSCRIBE_REFUSED;
   }
 
   /** Declares or finds the session's queue and consumes it. A clean session's is exclusive and ends with it. */
@@ -295,16 +327,21 @@ export class MqttSession implements DeliverySink, DirectReceiver {
     this.consumer = consumer;
     this.queue = consumer.queue;
     this.queue.direct = this;
-    if (this.subscriptions === null) this.recoverSubscriptions(consumer.queue);
+    this.subscriptionCount = 0;
+    for (const binding of consumer.queue.bindings) if (binding.dialect === 'mqtt') this.subscriptionCount++;
   }
 
-  /** After a restart the queue's bindings say what the session subscribed to. */
-  private recoverSubscriptions(queue: Queue): void {
-    for (const binding of queue.bindings) {
-      if (binding.dialect !== 'mqtt' || binding.source.name !== this.shared.exchange) continue;
-      this.subscriptions ??= new Map();
-      this.subscriptions.set(swapSeparators(binding.routingKey), binding.qos);
+  /** The QoS of the subscription with that filter, or null where there is none. */
+  private subscribedQos(filter: string): number | null {
+    const { queue, link } = this;
+    if (queue === null || link === null) return null;
+    const exchange = link.core.vhost.exchanges.get(this.shared.exchange);
+    if (exchange === undefined) return null;
+    for (const [qos, args] of QOS_ARGUMENTS.entries()) {
+      const probe = new Binding(exchange, { queue }, swapSeparators(filter), args, 'mqtt');
+      if (exchange.findBinding(probe.identity, args, 'mqtt') !== null) return qos;
     }
+    return null;
   }
 
   private bindingOf(
