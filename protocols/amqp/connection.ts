@@ -10,7 +10,7 @@ import { EMPTY_TABLE, type FieldTable } from '../../src/core/field-table.ts';
 import type { FrontEnd } from '../../src/core/front-end.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
-import type { Turn } from '../../src/core/turn.ts';
+import type { Flushable, Turn } from '../../src/core/turn.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { type Ticked, ticksFor } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
@@ -52,9 +52,21 @@ type State = (typeof STATE)[keyof typeof STATE];
 /** How long we wait for connection.close-ok before the socket is closed without it. */
 const CLOSE_OK_TICKS = ticksFor(3000);
 
+/**
+ * After so many publishes, and where more input is waiting, a connection lets the turn end before it reads on. libuv
+ * would hand over 32 chunks in a row: 14,000 small messages, for which consumers with prefetch have credit once a turn
+ * only. With this a consumer that acknowledges gets 2.0 instead of 0.015 million messages a second (prefetch 400, ack
+ * every 100), and an automatic one 4.1 instead of 3.4, for messages are still in the cache when they are written.
+ */
+const PUBLISHES_A_TURN = 256;
+/** What a socket reads at once: a chunk of this size means that more is waiting. */
+const FULL_CHUNK_BYTES = 64 * 1024;
+
 const NO_LOGIN: Login = { mechanism: '', user: '', password: '' };
 
-export class AmqpConnection implements TransportHandler, ClientConnection, FrameSink, ChannelConnection, Ticked {
+export class AmqpConnection
+  implements TransportHandler, ClientConnection, FrameSink, ChannelConnection, Ticked, Flushable
+{
   readonly id: number;
   readonly outbox: Outbox;
   readonly turn: Turn;
@@ -86,7 +98,10 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
   private ticks: number;
   /** A control operation is under way. */
   private busy: boolean;
+  /** Publishes since the last rest; whether there ever was one; whether we rest until the turn's end. */
+  private published: number;
   private publishes: boolean;
+  private resting: boolean;
   /** Why publishing is held, or null; and whether the client was told. */
   private heldFor: string | null;
   private toldBlocked: boolean;
@@ -124,7 +139,9 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
     this.heartbeat = new Heartbeat(0);
     this.ticks = 0;
     this.busy = false;
+    this.published = 0;
     this.publishes = false;
+    this.resting = false;
     this.heldFor = null;
     this.toldBlocked = false;
     this.paused = false;
@@ -146,6 +163,7 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
     const rest = this.state === STATE.header ? this.protocolHeader(chunk) : chunk;
     if (rest === null) return;
     this.parse(rest);
+    if (this.published >= PUBLISHES_A_TURN && chunk.length >= FULL_CHUNK_BYTES) this.rest();
   }
 
   drained(): void {
@@ -258,6 +276,7 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
         if (channel !== null && channel !== undefined && !channel.closing && !channel.publishing.assembling) {
           if (method === METHOD.basicPublish) {
             if (!this.publishes) this.firstPublish();
+            this.published++;
             return channel.publishing.publish(buffer, at + 4, end, limit);
           }
           // delivery-tag(longlong) multiple(bit)
@@ -520,6 +539,19 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
     this.updateReading();
   }
 
+  private rest(): void {
+    this.published = 0;
+    this.resting = true;
+    this.updateReading();
+    this.turn.flushLater(this);
+  }
+
+  /** The turn is ending: reads on after a rest. */
+  flush(): void {
+    this.resting = false;
+    this.updateReading();
+  }
+
   /** Parses nothing more until `work` is done; then goes on behind the frame that asked for it. */
   private wait(work: Promise<void>, onError: (error: unknown) => void): void {
     this.busy = true;
@@ -551,7 +583,8 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
   }
 
   private updateReading(): void {
-    const pause = this.busy || (this.heldFor !== null && this.publishes && this.state === STATE.running);
+    const pause =
+      this.busy || this.resting || (this.heldFor !== null && this.publishes && this.state === STATE.running);
     if (pause === this.paused) return;
     this.paused = pause;
     if (pause) this.transport.pause();
