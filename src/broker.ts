@@ -110,10 +110,10 @@ export class Broker {
       },
       fatal: options.onFatal ?? fail,
     };
-    this.store = new Store(kv, { events, codecs: CODECS });
+    this.store = new Store(kv, CODECS, this.meters, events);
     const { queues: store, definitions } = this.store;
     const backpressure = new Backpressure(limits, this.connections, this.memory, store, this.meters);
-    turn.sealWith(() => store.seal());
+    turn.sealWith(() => this.store.seal());
     turn.atEnd(() => backpressure.update());
 
     this.hosts = new VirtualHosts({ turn, store, definitions, memory: this.memory, limits, meters: this.meters, log });
@@ -160,7 +160,7 @@ export class Broker {
       await this.users.put(auth.defaultUser, auth.defaultPassword, ['administrator']);
       this.permissions.put(DEFAULT_VHOST, auth.defaultUser, ALL);
     }
-    await this.committed();
+    await this.store.flush();
     await this.listeners.listen(this.ports);
     await this.listenHttp();
     this.serving = true;
@@ -170,14 +170,6 @@ export class Broker {
   stop(): Promise<void> {
     this.stopping ??= this.shutDown();
     return this.stopping;
-  }
-
-  /** What was made at the first start is on disk before anybody can use it. */
-  private committed(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.store.queues.whenCommitted((error) => (error === null ? resolve() : reject(error)));
-      this.store.queues.seal();
-    });
   }
 
   private async shutDown(): Promise<void> {
