@@ -4,13 +4,15 @@
 import type { Socket } from 'node:net';
 
 const HOME = Symbol('open sockets');
-type HousedSocket = Socket & { [HOME]: Set<Socket> };
+type HousedSocket = Socket & { [HOME]: OpenSockets };
 
 export class OpenSockets {
   private readonly sockets: Set<Socket>;
+  private waiters: (() => void)[];
 
   constructor() {
     this.sockets = new Set();
+    this.waiters = [];
   }
 
   get size(): number {
@@ -19,15 +21,23 @@ export class OpenSockets {
 
   add(socket: Socket): void {
     this.sockets.add(socket);
-    (socket as HousedSocket)[HOME] = this.sockets;
+    (socket as HousedSocket)[HOME] = this;
     socket.on('close', leave);
   }
 
-  destroyAll(): void {
+  remove(socket: Socket): void {
+    this.sockets.delete(socket);
+    if (this.sockets.size === 0) for (const resolve of this.waiters.splice(0)) resolve();
+  }
+
+  /** Resolves when the last of them has closed; their own listeners were told by then. */
+  destroyAll(): Promise<void> {
     for (const socket of this.sockets) socket.destroy();
+    if (this.sockets.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.waiters.push(resolve));
   }
 }
 
 function leave(this: Socket): void {
-  (this as HousedSocket)[HOME].delete(this);
+  (this as HousedSocket)[HOME].remove(this);
 }

@@ -250,29 +250,19 @@ function rotate(key: number, bytes: number): number {
   return bits === 0 ? key : (key >>> bits) | (key << (32 - bits));
 }
 
-/** Unmasks `length` bytes from `from` to `to`, which is not behind it (§5.3). Exported for the benchmark. */
+/**
+ * Unmasks `length` bytes (§5.3) and moves them from `from` to `to`, which is not behind it. Longer ones are unmasked
+ * by words where they are and then moved, shorter ones byte by byte on the way. Exported for the benchmark.
+ */
 export function unmask(chunk: Buffer, from: number, to: number, length: number, key: number): void {
-  if (key === 0) {
-    if (from !== to) chunk.copyWithin(to, from, from + length);
-    return;
-  }
-  let left = length;
   let read = from;
   let write = to;
+  let left = length;
   let turned = key;
-  if (length >= WORDS_FROM_BYTES && ((from - to) & 3) === 0) {
-    while (((chunk.byteOffset + read) & 3) !== 0) {
-      chunk[write++] = chunk[read++]! ^ turned;
-      turned = rotate(turned, 1);
-      left--;
-    }
-    const count = left >>> 2;
-    const words = new Int32Array(chunk.buffer, chunk.byteOffset + write, (read - write) / 4 + count);
-    const shift = (read - write) >>> 2;
-    for (let i = 0; i < count; i++) words[i] = words[i + shift]! ^ turned;
-    read += count * 4;
-    write += count * 4;
-    left &= 3;
+  if (length >= WORDS_FROM_BYTES) {
+    if (key !== 0) unmaskWords(chunk, from, length, key);
+    if (from !== to) chunk.copyWithin(to, from, from + length);
+    return;
   }
   const key1 = turned >>> 8;
   const key2 = turned >>> 16;
@@ -285,7 +275,24 @@ export function unmask(chunk: Buffer, from: number, to: number, length: number, 
     write += 4;
     read += 4;
   }
-  if (left > 0) chunk[write] = chunk[read]! ^ turned;
-  if (left > 1) chunk[write + 1] = chunk[read + 1]! ^ key1;
-  if (left > 2) chunk[write + 2] = chunk[read + 2]! ^ key2;
+  for (; left > 0; left--) {
+    chunk[write++] = chunk[read++]! ^ turned;
+    turned >>>= 8;
+  }
+}
+
+function unmaskWords(chunk: Buffer, from: number, length: number, key: number): void {
+  const end = from + length;
+  let at = from;
+  let turned = key;
+  while (((chunk.byteOffset + at) & 3) !== 0) {
+    chunk[at++]! ^= turned;
+    turned = rotate(turned, 1);
+  }
+  const words = new Int32Array(chunk.buffer, chunk.byteOffset + at, (end - at) >>> 2);
+  for (let i = 0; i < words.length; i++) words[i]! ^= turned;
+  for (at += words.length * 4; at < end; at++) {
+    chunk[at]! ^= turned;
+    turned >>>= 8;
+  }
 }

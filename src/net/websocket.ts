@@ -118,7 +118,7 @@ export class WebSocketListener {
   /** Stops accepting and destroys what is open. */
   async close(): Promise<void> {
     const stopped = this.stopAccepting();
-    this.sockets.destroyAll();
+    await this.sockets.destroyAll();
     await stopped;
   }
 

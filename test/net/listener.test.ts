@@ -1,0 +1,247 @@
+// Listeners: bounds, errors that say whose port it is, TLS with and without client certificates, reload, and an end
+// that leaves no handle open.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { Listener, type ListenerOptions } from '../../src/net/listener.ts';
+import { hasOpenssl, type Pair, TestAuthority } from './certificates.ts';
+import { Arrivals, connected, newContext, readAll, readBytes, type TestContext } from './fixtures.ts';
+
+const PLAIN: ListenerOptions = { name: 'mqtt', host: '127.0.0.1', port: 0, tls: null, maxConnections: 100 };
+
+let context: TestContext;
+let arrivals: Arrivals;
+let refused: [string, string, string][];
+let open: Listener[];
+
+beforeEach(() => {
+  context = newContext();
+  arrivals = new Arrivals();
+  refused = [];
+  open = [];
+});
+
+afterEach(async () => {
+  for (const listener of open) {
+    await listener.close();
+    assert.equal(listener.connectionCount, 0);
+  }
+});
+
+function newListener(options: Partial<ListenerOptions> = {}): Listener {
+  const listener = new Listener({ ...PLAIN, ...options }, arrivals.accept, context, {
+    refused: (...what) => refused.push(what),
+  });
+  open.push(listener);
+  return listener;
+}
+
+describe('a listener', () => {
+  it('says which port it got', async () => {
+    const listener = newListener();
+    assert.equal(listener.port, 0);
+    const port = await listener.listen();
+    assert.ok(port > 0);
+    assert.equal(listener.port, port);
+    const arrival = arrivals.next();
+    const socket = await connected(port);
+    await arrival;
+    assert.equal(listener.acceptedCount, 1);
+    assert.equal(listener.connectionCount, 1);
+    socket.destroy();
+  });
+
+  it('names itself and the address where the port is in use', async () => {
+    const port = await newListener().listen();
+    await assert.rejects(newListener({ name: 'stomp', port }).listen(), {
+      message: `listener stomp cannot listen on 127.0.0.1:${port}: the port is in use`,
+    });
+  });
+
+  it('names itself where the address is none of ours', async () => {
+    await assert.rejects(newListener({ host: '192.0.2.1' }).listen(), /listener mqtt cannot listen on 192\.0\.2\.1:0/);
+  });
+
+  it('closes connections above its bound and counts them', async () => {
+    const listener = newListener({ maxConnections: 2 });
+    const port = await listener.listen();
+    const first = [await connected(port), await connected(port)];
+    const third = await connected(port);
+    assert.equal((await readAll(third)).length, 0);
+    assert.equal(listener.refusedCount, 1);
+    assert.equal(refused[0]?.[1], 'more than 2 connections');
+    for (const socket of first) socket.destroy();
+  });
+
+  it('stops accepting and lets those that are open go on', async () => {
+    const listener = newListener();
+    const port = await listener.listen();
+    const arrival = arrivals.next();
+    const socket = await connected(port);
+    const handler = await arrival;
+    const stopped = listener.stopAccepting();
+    const late = await connected(port).catch((error) => error.code);
+    assert.equal(late, 'ECONNREFUSED');
+    socket.write('still here');
+    await handler.bytes(10);
+    handler.transport.end();
+    await readAll(socket);
+    await stopped;
+  });
+
+  it('leaves no connection open when it is closed', async () => {
+    const listener = newListener();
+    const port = await listener.listen();
+    const arrival = arrivals.next();
+    const socket = await connected(port);
+    const handler = await arrival;
+    await listener.close();
+    assert.equal(await handler.isClosed, null);
+    await readAll(socket);
+    await listener.close();
+  });
+
+  it('can be closed before it listened', async () => {
+    await newListener().close();
+  });
+});
+
+describe('a TLS listener', { skip: !hasOpenssl() && 'openssl is not installed' }, () => {
+  let authority: TestAuthority;
+  let stranger: TestAuthority;
+  let server: Pair;
+  let device: Pair;
+
+  before(() => {
+    authority = new TestAuthority('Test CA');
+    stranger = new TestAuthority('Another CA');
+    server = authority.issue('/CN=localhost', 'server');
+    device = authority.issue('/O=Plant/CN=device-7', 'device');
+  });
+
+  after(() => {
+    authority.remove();
+    stranger.remove();
+  });
+
+  function secure(options: { caFile?: string; require?: boolean } = {}): Listener {
+    const tls = { ...server, caFile: options.caFile ?? null, requireClientCertificate: options.require ?? false };
+    return newListener({ name: 'mqtts', tls });
+  }
+
+  async function handshake(port: number, client: Pair | null = null, trusted = authority): Promise<TLSSocket> {
+    const pair = client && { cert: readFileSync(client.certificateFile), key: readFileSync(client.keyFile) };
+    const socket = connectTls({ port, host: '127.0.0.1', ca: readFileSync(trusted.caFile), ...pair });
+    socket.on('error', () => {});
+    await once(socket, 'secureConnect');
+    return socket;
+  }
+
+  it('carries bytes both ways', async () => {
+    const port = await secure().listen();
+    const arrival = arrivals.next();
+    const socket = await handshake(port);
+    const handler = await arrival;
+    assert.equal(handler.transport.secure, true);
+    assert.equal(handler.transport.clientCertificate, null);
+    assert.equal(handler.transport.loopback, true);
+    handler.onData = (chunk) => handler.transport.outbox.append(chunk, 0, chunk.length);
+    const body = Buffer.alloc(300_000, 'secret');
+    socket.write(body);
+    assert.deepEqual(await readBytes(socket, body.length), body);
+    handler.transport.end();
+    await readAll(socket);
+    assert.equal(await handler.isClosed, null);
+    assert.equal(context.pool.lentBytes, 0);
+  });
+
+  it('knows a client by its certificate', async () => {
+    const port = await secure({ caFile: authority.caFile, require: true }).listen();
+    const arrival = arrivals.next();
+    const socket = await handshake(port, device);
+    const { clientCertificate } = (await arrival).transport;
+    assert.equal(clientCertificate?.commonName, 'device-7');
+    assert.equal(clientCertificate?.subject, 'CN=device-7,O=Plant');
+    assert.match(clientCertificate?.alternativeNames ?? '', /DNS:localhost/);
+    assert.match(clientCertificate?.fingerprint256 ?? '', /^([0-9A-F]{2}:){31}[0-9A-F]{2}$/);
+    socket.destroy();
+  });
+
+  it('refuses a client without a certificate, or with one of a stranger, where it wants one', async () => {
+    const listener = secure({ caFile: authority.caFile, require: true });
+    const port = await listener.listen();
+    for (const client of [null, stranger.issue('/CN=device-7', 'forged')]) {
+      // With TLS 1.3 the client believes itself connected until the refusal arrives.
+      const socket = await handshake(port, client).catch(() => null);
+      if (socket !== null) assert.equal((await readAll(socket)).length, 0);
+    }
+    assert.equal(arrivals.handlers.length, 0);
+    assert.equal(listener.refusedCount, 2);
+  });
+
+  it('lets a client without a certificate in where one is only asked for, and does not know it', async () => {
+    const port = await secure({ caFile: authority.caFile }).listen();
+    for (const client of [null, stranger.issue('/CN=device-7', 'forged-too')]) {
+      const arrival = arrivals.next();
+      const socket = await handshake(port, client);
+      assert.equal((await arrival).transport.clientCertificate, null);
+      socket.destroy();
+    }
+  });
+
+  it('counts what is no TLS, and goes on', async () => {
+    const listener = secure();
+    const port = await listener.listen();
+    const plain = await connected(port);
+    plain.write('MQTT without TLS, sorry\r\n\r\n');
+    await readAll(plain);
+    assert.equal(listener.refusedCount, 1);
+    const arrival = arrivals.next();
+    const socket = await handshake(port);
+    await arrival;
+    socket.destroy();
+  });
+
+  it('serves a new certificate after a reload, and keeps the old one where the new files are bad', async () => {
+    const renewed = authority.issue('/CN=renewed', 'live');
+    const next = stranger.issue('/CN=localhost', 'next');
+    const listener = newListener({ tls: { ...renewed, caFile: null, requireClientCertificate: false } });
+    const port = await listener.listen();
+    const arrival = arrivals.next();
+    const early = await handshake(port);
+    const earlyHandler = await arrival;
+    copyFileSync(next.certificateFile, renewed.certificateFile);
+    copyFileSync(next.keyFile, renewed.keyFile);
+    await listener.reloadTls();
+    const late = await handshake(port, null, stranger);
+    assert.equal(late.getPeerCertificate().issuer.CN, 'Another CA');
+    early.write('still open');
+    await earlyHandler.bytes(10);
+    writeFileSync(renewed.certificateFile, 'no certificate');
+    await assert.rejects(listener.reloadTls());
+    const later = await handshake(port, null, stranger);
+    later.destroy();
+    late.destroy();
+    early.destroy();
+  });
+
+  it('names listener and file where a file cannot be read', async () => {
+    const tls = { ...server, keyFile: '/nowhere/server.key', caFile: null, requireClientCertificate: false };
+    await assert.rejects(
+      newListener({ name: 'amqps', tls }).listen(),
+      /listener amqps: cannot read the TLS key file \/nowhere/,
+    );
+  });
+
+  it('closes handshakes that are under way', async () => {
+    const listener = secure();
+    const port = await listener.listen();
+    const silent = await connected(port);
+    while (listener.connectionCount === 0) await new Promise(setImmediate);
+    await listener.close();
+    await readAll(silent);
+  });
+});
