@@ -1,0 +1,143 @@
+// What the store knows of one queue: the counts and marks of its `meta` record as they will be once everything that was
+// handed over is committed, the entries that wait for their commit, and how far its disk space is reclaimed.
+
+import type { QueueMeta } from '../core/ports.ts';
+import type { QueueEntry } from '../core/queue-entry.ts';
+import { GoneRanges } from './gone-ranges.ts';
+import { readU64, writeU64 } from './keys.ts';
+import { DamagedDataError } from './kv.ts';
+
+const FORMAT = 1;
+const META_BYTES = 1 + 7 * 8;
+/** Stands for "any entry may have been delivered". */
+const NO_BOUND = Number.MAX_SAFE_INTEGER;
+
+export class QueueState {
+  readonly id: number;
+  /** Persistent entries that are written (or in the commit in flight) and their body bytes. */
+  count: number;
+  bytes: number;
+  /** The first sequence number that was never handed over. */
+  nextSeq: number;
+  /** The first sequence number behind everything that was ever sealed; lower ones come late. */
+  sealedTo: number;
+  readonly gone: GoneRanges;
+  /** Entries below it may have been delivered. */
+  deliveredTo: number;
+  /** Entries below it carry the redelivered mark when they are loaded: what `deliveredTo` was at the start. */
+  readonly redeliveredTo: number;
+  /** Numbers below it were handed over before this start: gaps among them are found by loading. */
+  readonly recoveredTo: number;
+  /** No segment starts below it any more (late ones aside). */
+  reclaimedTo: number;
+  /** Whether there may be late segments. */
+  late: boolean;
+  /** Where the next scan between gone ranges and of late segments goes on. */
+  rangeScan: number;
+  lateScan: number;
+  /** Handed over since the last seal, and in the commit in flight. Withdrawn ones are skipped by their state. */
+  pending: QueueEntry[];
+  committing: QueueEntry[];
+  /** Entries and bytes settled since the last reclaim: when looking for dead segments is worth it. */
+  deadEntries: number;
+  deadBytes: number;
+  /** Whether the next batch has to look at it, and whether meta or gone ranges changed since they were written. */
+  listed: boolean;
+  changed: boolean;
+  /** The queue was deleted. */
+  dropped: boolean;
+  /** Whether it is on the reclaimer's list. */
+  reclaiming: boolean;
+  /** Segments with keys below it (from the last load on) were brought into memory. */
+  warmFrom: number;
+  warmTo: number;
+
+  constructor(id: number, stored: StoredMeta | null) {
+    this.id = id;
+    this.count = stored?.count ?? 0;
+    this.bytes = stored?.bytes ?? 0;
+    this.nextSeq = stored?.nextSeq ?? 1;
+    this.sealedTo = this.nextSeq;
+    this.recoveredTo = this.nextSeq;
+    this.gone = new GoneRanges(stored?.floor ?? 1);
+    this.redeliveredTo = Math.min(stored?.deliveredTo ?? 0, this.nextSeq);
+    this.deliveredTo = this.redeliveredTo;
+    this.reclaimedTo = stored?.reclaimedTo ?? 1;
+    this.late = stored?.late ?? false;
+    this.rangeScan = 0;
+    this.lateScan = 0;
+    this.pending = [];
+    this.committing = [];
+    this.deadEntries = 0;
+    this.deadBytes = 0;
+    this.listed = false;
+    this.changed = false;
+    this.dropped = false;
+    this.reclaiming = false;
+    this.warmFrom = 0;
+    this.warmTo = 0;
+  }
+
+  /** For the core. */
+  meta(): QueueMeta {
+    return {
+      count: this.count,
+      bytes: this.bytes,
+      nextSeq: this.nextSeq,
+      floor: this.gone.floor,
+      deliveredTo: this.deliveredTo,
+    };
+  }
+
+  /** The lowest number that is not readable yet because it waits for its commit; infinite where none does. */
+  firstUncommitted(): number {
+    return Math.min(lowest(this.committing), lowest(this.pending));
+  }
+}
+
+function lowest(entries: readonly QueueEntry[]): number {
+  // Almost always in order; late entries are not.
+  let seq = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < entries.length; i++) if (entries[i]!.seq < seq) seq = entries[i]!.seq;
+  return seq;
+}
+
+/** The `meta` record: format u8 | count, bytes, next seq, floor, delivered to, reclaimed to, late u64. */
+export interface StoredMeta {
+  readonly count: number;
+  readonly bytes: number;
+  readonly nextSeq: number;
+  readonly floor: number;
+  readonly deliveredTo: number;
+  readonly reclaimedTo: number;
+  readonly late: boolean;
+}
+
+export function encodeMeta(state: QueueState): Buffer {
+  const value = Buffer.allocUnsafe(META_BYTES);
+  value[0] = FORMAT;
+  writeU64(value, 1, state.count);
+  writeU64(value, 9, state.bytes);
+  writeU64(value, 17, state.nextSeq);
+  writeU64(value, 25, state.gone.floor);
+  writeU64(value, 33, Math.min(state.deliveredTo, NO_BOUND));
+  writeU64(value, 41, state.reclaimedTo);
+  writeU64(value, 49, state.late ? 1 : 0);
+  return value;
+}
+
+export function decodeMeta(value: Buffer, queueId: number): StoredMeta {
+  if (value.length !== META_BYTES || value[0] !== FORMAT) {
+    throw new DamagedDataError(`the meta record of queue ${queueId} has an unknown format`);
+  }
+  const deliveredTo = readU64(value, 33);
+  return {
+    count: readU64(value, 1),
+    bytes: readU64(value, 9),
+    nextSeq: readU64(value, 17),
+    floor: readU64(value, 25),
+    deliveredTo: deliveredTo === NO_BOUND ? Number.POSITIVE_INFINITY : deliveredTo,
+    reclaimedTo: readU64(value, 41),
+    late: readU64(value, 49) !== 0,
+  };
+}

@@ -1,0 +1,207 @@
+// Gives disk space back in slices: segments whose entries are all gone, and everything of deleted queues. It works from
+// the keys alone and keeps no list of what there is to do beyond which queues have something: after a restart it finds
+// the rest again from the meta records and the tombstones.
+
+import {
+  bodyIdOf,
+  droppedBounds,
+  droppedKey,
+  firstSeqOf,
+  goneBounds,
+  lastSeqOf,
+  queueIdOf,
+  segmentBound,
+  segmentBounds,
+} from './keys.ts';
+import type { Kv, KvBatch } from './kv.ts';
+import type { QueueState } from './queue-state.ts';
+import type { SharedBodies } from './shared-bodies.ts';
+
+/** Looking for dead segments costs a range read, so a queue waits until it has this much. */
+const DUE_ENTRIES = 64;
+const DUE_BYTES = 256 * 1024;
+/** Keys that one batch looks at. */
+const SLICE_KEYS = 512;
+
+/** What a slice changed, for the case that its batch is not written. */
+interface Undo {
+  readonly state: QueueState;
+  readonly reclaimedTo: number;
+}
+
+export class Reclaimer {
+  private readonly kv: Kv;
+  private readonly bodies: SharedBodies;
+  private due: QueueState[];
+  private dropped: number[];
+  private undo: Undo[];
+  private finished: number[];
+  private budget: number;
+
+  /** Finds the deleted queues that an earlier start did not finish. */
+  constructor(kv: Kv, bodies: SharedBodies) {
+    this.kv = kv;
+    this.bodies = bodies;
+    this.due = [];
+    const [from, to] = droppedBounds();
+    this.dropped = kv.keys(from, to, Number.MAX_SAFE_INTEGER).map(queueIdOf);
+    this.undo = [];
+    this.finished = [];
+    this.budget = 0;
+  }
+
+  /** Whether slices are left to do. */
+  get busy(): boolean {
+    return this.due.length > 0 || this.dropped.length > 0;
+  }
+
+  /** Something of this queue was settled; puts it on the list where that is worth a look. */
+  consider(state: QueueState): void {
+    if (state.deadEntries >= DUE_ENTRIES || state.deadBytes >= DUE_BYTES) this.enlist(state);
+  }
+
+  enlist(state: QueueState): void {
+    if (state.reclaiming) return;
+    state.reclaiming = true;
+    this.due.push(state);
+  }
+
+  /** A deleted queue whose tombstone is in this batch. */
+  drop(queueId: number): void {
+    this.dropped.push(queueId);
+  }
+
+  /** One slice, into a batch. `changed` is told of every queue whose meta has to be written with it. */
+  gather(batch: KvBatch, changed: (state: QueueState) => void): void {
+    this.budget = SLICE_KEYS;
+    this.undo = [];
+    this.finished = [];
+    const { due } = this;
+    let done = 0;
+    while (done < due.length && this.budget > 0) {
+      const state = due[done]!;
+      if (!state.dropped) {
+        this.undo.push({ state, reclaimedTo: state.reclaimedTo });
+        if (this.slice(state, batch)) break;
+        changed(state);
+      }
+      state.reclaiming = false;
+      done++;
+    }
+    if (done > 0) due.splice(0, done);
+    if (due.length > 0 && this.undo.length > done) changed(due[0]!);
+    while (this.dropped.length > 0 && this.budget > 0) {
+      if (!this.sliceDropped(this.dropped[0]!, batch)) break;
+      this.finished.push(this.dropped.shift()!);
+    }
+    this.bodies.gatherReleased(batch);
+  }
+
+  committed(): void {
+    this.undo = [];
+    this.finished = [];
+  }
+
+  withdraw(): void {
+    for (const { state, reclaimedTo } of this.undo) {
+      state.reclaimedTo = reclaimedTo;
+      state.rangeScan = 0;
+      state.lateScan = 0;
+      // What it removed is there again: a late segment, too.
+      state.late = true;
+      this.enlist(state);
+    }
+    this.dropped.unshift(...this.finished);
+    this.committed();
+  }
+
+  /** Returns true where the queue has more to do. */
+  private slice(state: QueueState, batch: KvBatch): boolean {
+    const { gone } = state;
+    const bound = segmentBound('entry', state.id, gone.floor);
+    while (state.reclaimedTo < gone.floor) {
+      const keys = this.keys(segmentBound('entry', state.id, state.reclaimedTo), bound);
+      let alive = false;
+      for (const key of keys) {
+        // The last segment may reach beyond the floor.
+        alive = !gone.covers(firstSeqOf(key), lastSeqOf(key) + 1);
+        if (alive) state.reclaimedTo = firstSeqOf(key);
+        else this.removeSegment(key, batch);
+      }
+      if (alive) break;
+      if (this.budget === 0) {
+        if (keys.length > 0) state.reclaimedTo = lastSeqOf(keys[keys.length - 1]!) + 1;
+        return true;
+      }
+      state.reclaimedTo = gone.floor;
+    }
+    if (!this.sliceRanges(state, batch)) return true;
+    if (state.late && !this.sliceLate(state, batch)) return true;
+    state.deadEntries = 0;
+    state.deadBytes = 0;
+    return false;
+  }
+
+  /** Segments between entries that are still out, in passes over the ranges. Returns false where the budget ran out. */
+  private sliceRanges(state: QueueState, batch: KvBatch): boolean {
+    const { gone } = state;
+    for (let i = 0; i < gone.count; i++) {
+      const range = gone.rangeAt(i);
+      const from = Math.max(range.from, state.rangeScan);
+      if (from >= range.to) continue;
+      if (range.to - range.from < DUE_ENTRIES && state.deadBytes < DUE_BYTES) continue;
+      if (this.budget === 0) return false;
+      this.budget--;
+      const keys = this.keys(segmentBound('entry', state.id, from), segmentBound('entry', state.id, range.to));
+      for (const key of keys) {
+        // The last one may reach beyond the range.
+        if (lastSeqOf(key) < range.to) this.removeSegment(key, batch);
+        state.rangeScan = lastSeqOf(key) + 1;
+      }
+      if (this.budget === 0) return false;
+      state.rangeScan = range.to;
+    }
+    state.rangeScan = 0;
+    return true;
+  }
+
+  /** Late segments are few; they are looked at in passes too. Returns false where the budget ran out. */
+  private sliceLate(state: QueueState, batch: KvBatch): boolean {
+    const [, to] = segmentBounds('late', state.id);
+    const keys = this.keys(segmentBound('late', state.id, state.lateScan), to);
+    if (keys.length === 0 && state.lateScan === 0 && this.budget > 0) state.late = false;
+    for (const key of keys) {
+      state.lateScan = lastSeqOf(key) + 1;
+      if (state.gone.covers(firstSeqOf(key), lastSeqOf(key) + 1)) this.removeSegment(key, batch);
+    }
+    if (this.budget === 0) return false;
+    state.lateScan = 0;
+    return true;
+  }
+
+  /** Returns false where there is more to do. */
+  private sliceDropped(queueId: number, batch: KvBatch): boolean {
+    for (const [from, to] of [segmentBounds('entry', queueId), segmentBounds('late', queueId)]) {
+      for (const key of this.keys(from, to)) this.removeSegment(key, batch);
+      if (this.budget === 0) return false;
+    }
+    const [from, to] = goneBounds(queueId);
+    for (const key of this.keys(from, to)) batch.remove(key);
+    if (this.budget === 0) return false;
+    batch.remove(droppedKey(queueId));
+    return true;
+  }
+
+  private keys(from: Buffer, to: Buffer): Buffer[] {
+    if (this.budget === 0) return [];
+    const keys = this.kv.keys(from, to, this.budget);
+    this.budget -= keys.length;
+    return keys;
+  }
+
+  private removeSegment(key: Buffer, batch: KvBatch): void {
+    batch.remove(key);
+    const bodyId = bodyIdOf(key);
+    if (bodyId !== 0) this.bodies.release(bodyId, queueIdOf(key), firstSeqOf(key), batch);
+  }
+}

@@ -1,0 +1,72 @@
+// The store as the broker holds it: queues and definitions over one `Kv`, in the same transactions.
+
+import { type Meters, newMeters, type StoreEvents } from '../core/ports.ts';
+import type { PropertyCodec } from '../core/properties.ts';
+import { Committer, type Later } from './committer.ts';
+import { Definitions } from './definitions.ts';
+import { Header } from './header.ts';
+import type { Kv } from './kv.ts';
+import { KvQueueStore } from './queue-store.ts';
+
+export interface StoreOptions {
+  readonly events: StoreEvents;
+  /** The property codecs by id, to read entries back. */
+  readonly codecs: ReadonlyMap<number, PropertyCodec>;
+  readonly meters?: Meters;
+  /** Timers, for the retry on a full disk; `setTimeout` unless told otherwise. */
+  readonly later?: Later;
+}
+
+export class Store {
+  readonly queues: KvQueueStore;
+  readonly definitions: Definitions;
+  private readonly kv: Kv;
+  private readonly committer: Committer;
+
+  /** Over data that is open. Throws, having changed nothing, where the data is of an unknown schema version. */
+  constructor(kv: Kv, options: StoreOptions) {
+    const { events, codecs, meters = newMeters(), later = unreferencedTimer } = options;
+    this.kv = kv;
+    const header = new Header(kv);
+    this.committer = new Committer(kv, events, later);
+    this.queues = new KvQueueStore(kv, header, codecs, meters, this.committer);
+    this.definitions = new Definitions(kv);
+    this.committer.join(this.queues);
+    this.committer.join(this.definitions);
+    // Last: it joins batches that are not empty.
+    this.committer.join(header);
+  }
+
+  /** Submits the pending batch if no commit is in flight. The turn calls it. */
+  seal(): void {
+    this.committer.seal();
+  }
+
+  /** Resolves once everything handed over so far is durable; rejects where it could not be written. */
+  flush(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.committer.whenCommitted((error) => (error === null ? resolve() : reject(error)));
+      this.committer.seal();
+    });
+  }
+
+  /** Bytes handed over and not yet committed. */
+  get uncommittedBytes(): number {
+    return this.queues.uncommittedBytes;
+  }
+
+  /** What the data takes on disk; 0 in memory. */
+  bytesOnDisk(): number {
+    return this.kv.bytesOnDisk();
+  }
+
+  /** Commits what is pending and closes the data. */
+  async close(): Promise<void> {
+    await this.committer.close();
+    await this.kv.close();
+  }
+}
+
+function unreferencedTimer(delayMs: number, action: () => void): void {
+  setTimeout(action, delayMs).unref();
+}

@@ -1,0 +1,199 @@
+// What the store's tests stand on: a queue that only remembers what the store tells it, messages, events that are
+// recorded, and a scheduler whose time the test moves.
+
+import { ConfirmRing } from '../../src/core/confirms.ts';
+import { Message, NEVER } from '../../src/core/message.ts';
+import type { StoredEntry, StoreEvents } from '../../src/core/ports.ts';
+import { NO_CODEC, NO_PROPERTIES, type PropertyCodec } from '../../src/core/properties.ts';
+import type { Queue } from '../../src/core/queue.ts';
+import { NEVER_EXPIRES, QueueEntry } from '../../src/core/queue-entry.ts';
+import type { Kv } from '../../src/store/kv.ts';
+import { Store } from '../../src/store/store.ts';
+
+const TEST_CODEC: PropertyCodec = { id: 77, protocol: 'test', decode: () => NO_PROPERTIES };
+
+export const CODECS: ReadonlyMap<number, PropertyCodec> = new Map(
+  [NO_CODEC, TEST_CODEC].map((codec) => [codec.id, codec]),
+);
+
+/** Stands for the core's queue: the store needs its id and tells it what became of entries. */
+export class FakeQueue {
+  readonly id: number;
+  readonly durable = true;
+  readonly committedSeqs: number[] = [];
+  readonly withdrawnSeqs: number[] = [];
+  nextSeq = 1;
+
+  constructor(id: number) {
+    this.id = id;
+  }
+
+  committed(entry: QueueEntry): void {
+    this.committedSeqs.push(entry.seq);
+  }
+
+  withdrawn(entry: QueueEntry): void {
+    this.withdrawnSeqs.push(entry.seq);
+  }
+
+  /** An entry as the core makes it. */
+  entry(message: Message): QueueEntry {
+    return this.entryAt(this.nextSeq++, message);
+  }
+
+  entryAt(seq: number, message: Message): QueueEntry {
+    return new QueueEntry(this as unknown as Queue, seq, message, NEVER_EXPIRES, false);
+  }
+}
+
+export interface MessageOptions {
+  readonly exchange?: string;
+  readonly routingKey?: string;
+  readonly persistent?: boolean;
+  readonly native?: string;
+  readonly priority?: number;
+  readonly expirationMs?: number;
+}
+
+export function message(body: string | Buffer, options: MessageOptions = {}): Message {
+  const { exchange = 'amq.topic', routingKey = 'a.b', persistent = true, native = 'props' } = options;
+  const { priority = 0, expirationMs = NEVER } = options;
+  const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body);
+  const properties = Buffer.from(native);
+  const made = new Message(
+    exchange,
+    routingKey,
+    bytes,
+    0,
+    bytes.length,
+    properties,
+    0,
+    properties.length,
+    TEST_CODEC,
+    persistent,
+    priority,
+    expirationMs,
+    1_700_000_000_123,
+  );
+  made.owned = true;
+  return made;
+}
+
+/** A publisher's confirms: outcomes by slot, in the order in which they left. */
+export class Confirms {
+  readonly ring: ConfirmRing;
+  readonly outcomes: [slot: number, ok: boolean][] = [];
+  private scheduled = false;
+
+  constructor() {
+    this.ring = new ConfirmRing(
+      {
+        confirmed: (_ring, from, to, ok) => {
+          for (let slot = from; slot <= to; slot++) this.outcomes.push([slot, ok]);
+        },
+      },
+      {
+        drainLater: () => {
+          this.scheduled = true;
+        },
+      },
+    );
+  }
+
+  /** Publishes entries as one message: the slot settles when every one of them is committed. */
+  attach(...entries: QueueEntry[]): number {
+    const slot = this.ring.open();
+    for (const entry of entries) {
+      this.ring.hold(slot);
+      entry.ring = this.ring;
+      entry.slot = slot;
+    }
+    this.ring.settle(slot);
+    return slot;
+  }
+
+  /** What left so far. */
+  drained(): readonly [number, boolean][] {
+    if (this.scheduled) {
+      this.scheduled = false;
+      this.ring.drain();
+    }
+    return this.outcomes;
+  }
+}
+
+/** A store with what it told its owner, and its timers in the test's hand. */
+export class Opened {
+  readonly store: Store;
+  readonly kv: Kv;
+  readonly told: string[] = [];
+  readonly fatal: Error[] = [];
+  private timers: (() => void)[] = [];
+
+  constructor(kv: Kv) {
+    this.kv = kv;
+    const events: StoreEvents = {
+      commitEnded: () => {
+        this.told.push('commit');
+      },
+      outOfSpace: (full) => {
+        this.told.push(full ? 'full' : 'space');
+      },
+      fatal: (error) => {
+        this.fatal.push(error);
+      },
+    };
+    this.store = new Store(kv, {
+      events,
+      codecs: CODECS,
+      later: (_delayMs, action) => {
+        this.timers.push(action);
+      },
+    });
+  }
+
+  get queues() {
+    return this.store.queues;
+  }
+
+  get definitions() {
+    return this.store.definitions;
+  }
+
+  /** Seals until nothing is left to commit, reclaiming included. */
+  async settle(): Promise<void> {
+    for (let idle = 0; idle < 2; ) {
+      const before = this.told.length;
+      await this.store.flush();
+      idle = this.told.length === before ? idle + 1 : 0;
+    }
+  }
+
+  /** Lets the time of every pause pass. */
+  elapse(): void {
+    const timers = this.timers;
+    this.timers = [];
+    for (const action of timers) action();
+  }
+
+  async load(queueId: number, from: number, to = Number.MAX_SAFE_INTEGER, entries = 1e9, bytes = 1e12) {
+    return await this.queues.load(queueId, from, to, entries, bytes);
+  }
+
+  /** Every entry of a queue, read in slices of `slice`. */
+  async readAll(queueId: number, slice = 1_000): Promise<StoredEntry[]> {
+    const meta = this.queues.recover(queueId);
+    const all: StoredEntry[] = [];
+    if (meta === null) return all;
+    for (let from = meta.floor; from < meta.nextSeq; ) {
+      const range = await this.load(queueId, from, meta.nextSeq, slice);
+      all.push(...range.entries);
+      from = range.nextSeq;
+    }
+    return all;
+  }
+
+  async bodies(queueId: number): Promise<string[]> {
+    return (await this.readAll(queueId)).map((entry) => entry.message.bodyBytes().toString());
+  }
+}
