@@ -1,0 +1,110 @@
+// `trivium start` as a process: it says what listens where, ends on signals with the right code, and says plainly why
+// it cannot start.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Command, record } from '../support/command.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const FREE_PORTS = ['amqp', 'mqtt', 'stomp', 'ws', 'http'].flatMap((name) => [`--${name}-port`, '0']);
+
+function directory(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'trivium-'));
+  t.after(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+function trivium(t: TestContext, args: readonly string[], environment: Record<string, string> = {}): Command {
+  return new Command(t, process.execPath, [MAIN, ...args], { environment });
+}
+
+function start(t: TestContext, ...flags: string[]): Command {
+  return trivium(t, ['start', '--host', '127.0.0.1', '--data-dir', directory(t), ...FREE_PORTS, ...flags]);
+}
+
+test('it says which port each listener took, serves, and ends in order on SIGTERM', async (t) => {
+  const command = start(t);
+  const { ports, startedInMs } = await command.line(record('ready'));
+  assert.deepEqual(Object.keys(ports as object).sort(), ['amqp', 'http', 'mqtt', 'stomp', 'ws']);
+  assert.ok(Number.isInteger(startedInMs));
+  const { http } = ports as { http: number };
+  assert.equal((await fetch(`http://127.0.0.1:${http}/health/ready`)).status, 200);
+  const overview = await fetch(`http://127.0.0.1:${http}/api/overview`, {
+    headers: { authorization: `Basic ${Buffer.from('guest:guest').toString('base64')}` },
+  });
+  assert.equal(overview.status, 200);
+  command.child.kill('SIGTERM');
+  const { code, stdout } = await command.finished();
+  assert.equal(code, 0);
+  assert.ok(record('stopped')(stdout.trimEnd().split('\n').at(-1)!));
+});
+
+test('a listener that is off is not opened, and variables and files count', async (t) => {
+  const file = join(directory(t), 'trivium.yaml');
+  writeFileSync(file, 'stomp:\n  port: off\nws:\n  port: off\n');
+  const flags = ['--host', '127.0.0.1', '--store', 'memory', '--amqp-port', '0', '--http-port', '0', '--config', file];
+  const command = trivium(t, ['start', ...flags], { TRIVIUM_MQTT_PORT: 'off' });
+  const { ports, store } = await command.line(record('ready'));
+  assert.deepEqual(Object.keys(ports as object).sort(), ['amqp', 'http']);
+  assert.equal(store, 'memory');
+  command.child.kill('SIGINT');
+  assert.equal((await command.finished()).code, 0);
+});
+
+test('at a terminal it greets a person', async (t) => {
+  const command = start(t, '--log-format', 'pretty', '--mqtt-port', 'off');
+  await command.line((line) => (line.includes('ready') ? line : null));
+  command.child.kill('SIGTERM');
+  const { stdout } = await command.finished();
+  assert.match(stdout, /^Trivium \d/);
+  assert.match(stdout, /AMQP 0-9-1 +127\.0\.0\.1:\d+/);
+  assert.match(stdout, /MQTT +off/);
+  assert.match(stdout, /First login +guest \/ guest, from this machine only/);
+});
+
+test('a port that is taken is named, exit code 1', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  for (const name of ['mqtt', 'http']) {
+    const { code, stdout } = await start(t, `--${name}-port`, String(port)).finished();
+    assert.equal(code, 1);
+    assert.match(stdout, new RegExp(`cannot start: .*${name}.*127\\.0\\.0\\.1:${port}`));
+  }
+});
+
+test('a data directory that another broker uses is refused, exit code 1', async (t) => {
+  const data = directory(t);
+  const first = start(t, '--data-dir', data);
+  await first.line(record('ready'));
+  const { code, stdout } = await start(t, '--data-dir', data).finished();
+  assert.equal(code, 1);
+  assert.match(stdout, /cannot start: /);
+  assert.ok(stdout.includes(data), 'it names the directory');
+});
+
+test('a wrong configuration is told in full, exit code 78', async (t) => {
+  const { code, stderr } = await start(t, '--amqp-prot', '1', '--log-level', 'loud').finished();
+  assert.equal(code, 78);
+  assert.match(stderr, /did you mean --amqp-port\?/);
+  assert.match(stderr, /log\.level .*allowed: one of trace/);
+});
+
+test('a command line that is not understood, exit code 2', async (t) => {
+  const { code, stderr } = await trivium(t, ['strat']).finished();
+  assert.equal(code, 2);
+  assert.match(stderr, /did you mean start\?/);
+});
+
+test('version and help', async (t) => {
+  assert.match((await trivium(t, ['version']).finished()).stdout, /^trivium \d+\.\d+\.\d+ /);
+  const help = await trivium(t, []).finished();
+  assert.equal(help.code, 0);
+  assert.match(help.stdout, /^trivium <command>/);
+});
