@@ -110,7 +110,7 @@ export class Broker {
       },
       fatal: options.onFatal ?? fail,
     };
-    this.store = new Store(kv, CODECS, this.meters, events);
+    this.store = new Store(kv, { events, codecs: CODECS, meters: this.meters });
     const { queues: store, definitions } = this.store;
     const backpressure = new Backpressure(limits, this.connections, this.memory, store, this.meters);
     turn.sealWith(() => this.store.seal());
@@ -226,7 +226,7 @@ async function openKv(config: Config): Promise<Kv> {
     return new MemoryKv();
   }
   const { LmdbKv } = await import('./store/kv-lmdb.ts');
-  return LmdbKv.open(config.dataDir);
+  return new LmdbKv(config.dataDir);
 }
 
 function noPorts(): Ports {
