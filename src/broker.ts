@@ -226,7 +226,7 @@ async function openKv(config: Config): Promise<Kv> {
     return new MemoryKv();
   }
   const { LmdbKv } = await import('./store/kv-lmdb.ts');
-  return new LmdbKv(config.dataDir);
+  return LmdbKv.open(config.dataDir);
 }
 
 function noPorts(): Ports {
