@@ -1,6 +1,6 @@
 // The store as the broker holds it: queues and definitions over one `Kv`, in the same transactions.
 
-import type { Meters, StoreEvents } from '../core/ports.ts';
+import { type Meters, newMeters, type StoreEvents } from '../core/ports.ts';
 import type { PropertyCodec } from '../core/properties.ts';
 import { Committer, type Later } from './committer.ts';
 import { Definitions } from './definitions.ts';
@@ -8,23 +8,24 @@ import { Header } from './header.ts';
 import type { Kv } from './kv.ts';
 import { KvQueueStore } from './queue-store.ts';
 
+export interface StoreOptions {
+  readonly events: StoreEvents;
+  /** The property codecs by id, to read entries back. */
+  readonly codecs: ReadonlyMap<number, PropertyCodec>;
+  readonly meters?: Meters;
+  /** Timers, for the retry on a full disk; `setTimeout` unless told otherwise. */
+  readonly later?: Later;
+}
+
 export class Store {
   readonly queues: KvQueueStore;
   readonly definitions: Definitions;
   private readonly kv: Kv;
   private readonly committer: Committer;
 
-  /**
-   * Over data that is open. `codecs` are the property codecs by id, to read entries back; `later` runs the retries on a
-   * full disk. Throws, having changed nothing, where the data is of an unknown schema version.
-   */
-  constructor(
-    kv: Kv,
-    codecs: ReadonlyMap<number, PropertyCodec>,
-    meters: Meters,
-    events: StoreEvents,
-    later: Later = unreferencedTimer,
-  ) {
+  /** Over data that is open. Throws, having changed nothing, where the data is of an unknown schema version. */
+  constructor(kv: Kv, options: StoreOptions) {
+    const { events, codecs, meters = newMeters(), later = unreferencedTimer } = options;
     this.kv = kv;
     const header = new Header(kv);
     this.committer = new Committer(kv, events, later);

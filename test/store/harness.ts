@@ -143,8 +143,12 @@ export class Opened {
         this.fatal.push(error);
       },
     };
-    this.store = new Store(kv, CODECS, newMeters(), events, (_delayMs, action) => {
-      this.timers.push(action);
+    this.store = new Store(kv, {
+      events,
+      codecs: CODECS,
+      later: (_delayMs, action) => {
+        this.timers.push(action);
+      },
     });
   }
 
