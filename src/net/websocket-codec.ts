@@ -14,6 +14,7 @@ export const CLOSE_CODE = { normal: 1000, goingAway: 1001, protocol: 1002, inval
 
 const MAX_CONTROL_BYTES = 125;
 const NOTHING = Buffer.alloc(0);
+const INVALID_TEXT = 'invalid UTF-8 in a text message';
 /** From here on unmasking by words wins over bytes, the view's cost included (bench/net.ts, `unmask`). */
 const WORDS_FROM_BYTES = 64;
 
@@ -84,7 +85,7 @@ export class WebSocketReceiver {
         const byte = chunk[runEnd]!;
         if (this.messageBytes === 0 && this.kind === MESSAGE_KIND.text && (byte & 0xc0) === 0x80) {
           // A run is checked as a whole; a message must also begin with a whole character.
-          this.fail(CLOSE_CODE.invalidText, 'invalid UTF-8 in a text message');
+          this.fail(CLOSE_CODE.invalidText, INVALID_TEXT);
           return null;
         }
         this.key = rotate(this.key, length);
@@ -160,6 +161,11 @@ export class WebSocketReceiver {
       this.frameFinal = first >= 0x80;
       this.frameLeft = length;
       this.midMessage = length > 0 || !this.frameFinal;
+      if (!this.midMessage && runStart === runEnd && this.tail.length > 0) {
+        // An empty last fragment ends a text that was handed out up to half a character.
+        this.fail(CLOSE_CODE.invalidText, INVALID_TEXT);
+        return null;
+      }
       at += header;
     }
     if (this.over) return null;
@@ -171,15 +177,10 @@ export class WebSocketReceiver {
 
   /** Hands out a run. False where the sink stopped, or where the text is none. */
   private emit(chunk: Buffer, start: number, end: number): boolean {
-    if (start === end) {
-      // A text message that ended in an empty frame may have left half a character.
-      if (this.tail.length === 0 || this.midMessage) return true;
-      this.fail(CLOSE_CODE.invalidText, 'invalid UTF-8 in a text message');
-      return false;
-    }
+    if (start === end) return true;
     const run = start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end);
     if (this.kind === MESSAGE_KIND.text && !this.isText(run)) {
-      this.fail(CLOSE_CODE.invalidText, 'invalid UTF-8 in a text message');
+      this.fail(CLOSE_CODE.invalidText, INVALID_TEXT);
       return false;
     }
     return this.sink.payload(run, this.kind);

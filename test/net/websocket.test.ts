@@ -1,0 +1,442 @@
+// WebSockets end to end, with the `ws` client as the peer and with raw bytes where no client would send them: the
+// handshake and whom it refuses, messages both ways, pings, the closing handshake, and backpressure.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { request } from 'node:http';
+import type { Socket } from 'node:net';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { type ClientOptions, WebSocket } from 'ws';
+import { ticksFor } from '../../src/net/ticker.ts';
+import { MESSAGE_KIND } from '../../src/net/transport.ts';
+import { WebSocketListener, type WebSocketOptions } from '../../src/net/websocket.ts';
+import { WebSocketError } from '../../src/net/websocket-transport.ts';
+import { hasOpenssl, TestAuthority } from './certificates.ts';
+import {
+  Arrivals,
+  connected,
+  newContext,
+  put,
+  readAll,
+  readBytes,
+  type TestContext,
+  type TestHandler,
+} from './fixtures.ts';
+
+const LINGER_MS = 1000;
+const HANDSHAKE = {
+  Host: 'broker.example',
+  Upgrade: 'websocket',
+  Connection: 'Upgrade',
+  'Sec-WebSocket-Version': '13',
+  // RFC 6455 §1.3: its example.
+  'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+};
+
+let context: TestContext;
+let arrivals: Arrivals;
+let listener: WebSocketListener;
+let refused: [string, string, string][];
+let port: number;
+
+async function start(overrides: Partial<WebSocketOptions> = {}): Promise<void> {
+  const { accept } = arrivals;
+  const options: WebSocketOptions = {
+    name: 'ws',
+    host: '127.0.0.1',
+    port: 0,
+    tls: null,
+    maxConnections: 100,
+    maxMessageBytes: 5_000_000,
+    origins: 'same',
+    paths: new Map([
+      ['/stomp', { protocols: ['v12.stomp', 'v11.stomp'], optional: true, byteStream: false, accept }],
+      ['/mqtt', { protocols: ['mqtt'], optional: false, byteStream: true, accept }],
+    ]),
+    ...overrides,
+  };
+  listener = new WebSocketListener(options, context, { refused: (...what) => refused.push(what) });
+  port = await listener.listen();
+}
+
+beforeEach(async () => {
+  context = newContext({ transport: { lingerMs: LINGER_MS, slowReaderTimeoutMs: 0 } });
+  arrivals = new Arrivals();
+  refused = [];
+  await start();
+});
+
+afterEach(async () => {
+  await listener.close();
+  assert.equal(listener.connectionCount, 0);
+  assert.equal(context.ticker.size, 0);
+  assert.equal(context.pool.lentBytes, 0);
+  assert.deepEqual(context.handlerErrors, []);
+});
+
+async function open(
+  path = '/stomp',
+  protocols = ['v12.stomp'],
+  options: ClientOptions = {},
+): Promise<[WebSocket, TestHandler]> {
+  const arrival = arrivals.next();
+  const client = new WebSocket(`ws://127.0.0.1:${port}${path}`, protocols, options);
+  await once(client, 'open');
+  return [client, await arrival];
+}
+
+/** A socket that sent a handshake and read its answer. */
+async function raw(path = '/stomp', headers: Record<string, string> = HANDSHAKE): Promise<[Socket, string]> {
+  const socket = await connected(port);
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.write(`GET ${path} HTTP/1.1\r\n${lines.join('')}\r\n`);
+  const answer = String(await readBytes(socket, 1));
+  return [socket, answer];
+}
+
+async function status(path: string, headers: Record<string, string>): Promise<string> {
+  const [socket, answer] = await raw(path, headers);
+  socket.destroy();
+  return answer.slice(9, 12);
+}
+
+describe('the opening handshake', () => {
+  it('answers the example of the RFC as the RFC does', async () => {
+    const [socket, answer] = await raw('/stomp?token=1', {
+      ...HANDSHAKE,
+      'Sec-WebSocket-Protocol': 'v10.stomp, v11.stomp',
+    });
+    assert.equal(
+      answer,
+      'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n' +
+        'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: v11.stomp\r\n\r\n',
+    );
+    assert.equal(arrivals.handlers[0]?.transport.subprotocol, 'v11.stomp');
+    socket.destroy();
+  });
+
+  it('takes the first subprotocol of the client that is spoken here', async () => {
+    const [client, { transport }] = await open('/stomp', ['v10.stomp', 'v11.stomp', 'v12.stomp']);
+    assert.equal(client.protocol, 'v11.stomp');
+    assert.equal(transport.subprotocol, 'v11.stomp');
+    assert.equal(listener.acceptedCount, 1);
+    client.terminate();
+  });
+
+  it('lets a client that offers no subprotocol in where that is allowed', async () => {
+    const [client, { transport }] = await open('/stomp', []);
+    assert.equal(client.protocol, '');
+    assert.equal(transport.subprotocol, '');
+    client.terminate();
+  });
+
+  const refusals: [string, string, Record<string, string>, string][] = [
+    ['an unknown path', '/nothing', HANDSHAKE, '404'],
+    ['no subprotocol where one is needed', '/mqtt', HANDSHAKE, '400'],
+    ['only unknown subprotocols', '/stomp', { ...HANDSHAKE, 'Sec-WebSocket-Protocol': 'v99.stomp' }, '400'],
+    ['an old version of WebSocket', '/stomp', { ...HANDSHAKE, 'Sec-WebSocket-Version': '8' }, '426'],
+    ['a key that is none', '/stomp', { ...HANDSHAKE, 'Sec-WebSocket-Key': 'short' }, '400'],
+    ['an upgrade to something else', '/stomp', { ...HANDSHAKE, Upgrade: 'h2c' }, '400'],
+    ['a page of another host', '/stomp', { ...HANDSHAKE, Origin: 'https://evil.example' }, '403'],
+    ['an opaque origin', '/stomp', { ...HANDSHAKE, Origin: 'null' }, '403'],
+    ['the right host at another port', '/stomp', { ...HANDSHAKE, Origin: 'https://broker.example:444' }, '403'],
+  ];
+
+  for (const [what, path, headers, expected] of refusals) {
+    it(`refuses ${what} with ${expected}`, async () => {
+      assert.equal(await status(path, headers), expected);
+      assert.equal(listener.refusedCount, 1);
+      assert.equal(refused[0]?.[0], 'ws');
+      assert.equal(arrivals.handlers.length, 0);
+    });
+  }
+
+  it('lets pages of its own host in, and local pages to a local broker', async () => {
+    assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'https://broker.example' }), '101');
+    assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'http://localhost:3000' }), '101');
+    assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'http://127.0.0.1:3000' }), '101');
+  });
+
+  it('lets listed origins in and no other, or all', async () => {
+    await listener.close();
+    await start({ origins: ['https://app.example'] });
+    assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'https://app.example' }), '101');
+    assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'https://broker.example' }), '403');
+    assert.equal(await status('/stomp', HANDSHAKE), '101');
+    await listener.close();
+    await start({ origins: '*' });
+    assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'null' }), '101');
+  });
+
+  it('tells a plain request how to come back', async () => {
+    const known = await get('/stomp');
+    assert.equal(known.status, 426);
+    assert.equal(known.upgrade, 'websocket');
+    assert.equal((await get('/')).status, 404);
+  });
+
+  it('takes frames that come in one packet with the handshake', async () => {
+    const socket = await connected(port);
+    const arrival = arrivals.next();
+    const lines = Object.entries(HANDSHAKE).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.write(`GET /stomp HTTP/1.1\r\n${lines.join('')}\r\n\x81\x85\0\0\0\0early`, 'latin1');
+    const handler = await arrival;
+    await handler.bytes(5);
+    assert.equal(String(handler.received), 'early');
+    socket.destroy();
+  });
+});
+
+describe('a WebSocket', () => {
+  it('carries text and binary both ways, of any length', async () => {
+    const [client, handler] = await open();
+    const { transport } = handler;
+    handler.onData = (chunk) => {
+      transport.messageKind = transport.lastMessageKind;
+      transport.outbox.append(chunk, 0, chunk.length);
+    };
+    for (const length of [1, 125, 126, 8191, 8192, 65535, 65536, 300_000]) {
+      for (const binary of [false, true]) {
+        const message = Buffer.alloc(length, 'ä'.repeat(1000)).toString().replaceAll('�', 'x');
+        const echoed = collect(client, Buffer.byteLength(message));
+        client.send(binary ? Buffer.from(message) : message);
+        const { data, isBinary } = await echoed;
+        assert.equal(data.toString(), message);
+        assert.equal(isBinary, binary);
+      }
+    }
+    assert.equal(transport.lastMessageKind, MESSAGE_KIND.binary);
+    client.terminate();
+    await handler.isClosed;
+  });
+
+  it('sends each message in the kind that was set when it was written', async () => {
+    const [client, { transport }] = await open();
+    const got: string[] = [];
+    client.on('message', (data, isBinary) => got.push(`${isBinary ? 'binary' : 'text'} ${data}`));
+    transport.messageKind = MESSAGE_KIND.text;
+    put(transport.outbox, 'a');
+    transport.messageKind = MESSAGE_KIND.text;
+    put(transport.outbox, 'b');
+    transport.messageKind = MESSAGE_KIND.binary;
+    put(transport.outbox, 'c');
+    transport.outbox.endMessage();
+    put(transport.outbox, 'd');
+    transport.messageKind = MESSAGE_KIND.text;
+    put(transport.outbox, 'e');
+    transport.end();
+    await once(client, 'close');
+    assert.deepEqual(got, ['text ab', 'binary c', 'binary d', 'text e']);
+  });
+
+  it('joins fragments with control frames between them', async () => {
+    const [client, handler] = await open();
+    const pong = once(client, 'pong');
+    client.send('one ', { fin: false });
+    client.ping('still here');
+    client.send('two ', { fin: false });
+    client.send('three', { fin: true });
+    await handler.bytes(13);
+    assert.equal(String(handler.received), 'one two three');
+    assert.equal(String((await pong)[0]), 'still here');
+    client.terminate();
+  });
+
+  it('answers a Close with the same code, and is closed without an error', async () => {
+    const [client, handler] = await open();
+    client.close(4001, 'enough');
+    const [code] = await once(client, 'close');
+    assert.equal(code, 4001);
+    assert.equal(await handler.isClosed, null);
+    assert.equal(handler.closedCount, 1);
+  });
+
+  it('closes with 1000 after it said what it had to say', async () => {
+    const [client, handler] = await open();
+    const message = once(client, 'message');
+    put(handler.transport.outbox, 'goodbye');
+    handler.transport.end();
+    handler.transport.end();
+    put(handler.transport.outbox, 'too late');
+    assert.equal(String((await message)[0]), 'goodbye');
+    const [code] = await once(client, 'close');
+    assert.equal(code, 1000);
+    assert.equal(await handler.isClosed, null);
+  });
+
+  it('is gone after the linger time where the peer does not answer its Close', async () => {
+    const arrival = arrivals.next();
+    const [socket] = await raw();
+    const handler = await arrival;
+    handler.transport.end();
+    const closeFrame = await readBytes(socket, 4);
+    assert.deepEqual([...closeFrame], [0x88, 2, 0x03, 0xe8]);
+    for (let i = 1; i < ticksFor(LINGER_MS); i++) context.ticker.advance();
+    assert.equal(handler.closedCount, 0);
+    context.ticker.advance();
+    await handler.isClosed;
+    socket.destroy();
+  });
+
+  it('tells a peer that breaks the protocol why, and the handler too', async () => {
+    const arrival = arrivals.next();
+    const [socket] = await raw();
+    const handler = await arrival;
+    socket.write(Buffer.from([0x81, 0x02, 0x68, 0x69]));
+    const answer = await readAll(socket);
+    assert.equal(answer[0], 0x88);
+    assert.equal(answer.readUInt16BE(2), 1002);
+    assert.equal(answer.subarray(4).toString(), 'a frame is not masked');
+    socket.end();
+    const error = await handler.isClosed;
+    assert.ok(error instanceof WebSocketError);
+    assert.equal(error.code, 1002);
+    assert.equal(handler.received.length, 0);
+  });
+
+  it('refuses a message above its bound with 1009', async () => {
+    const [client, handler] = await open();
+    client.on('error', () => {});
+    client.send(Buffer.alloc(5_000_001));
+    const [code] = await once(client, 'close');
+    assert.equal(code, 1009);
+    assert.ok((await handler.isClosed) instanceof WebSocketError);
+  });
+
+  it('is closed once with the error of the socket when the peer is gone', async () => {
+    const arrival = arrivals.next();
+    const [socket] = await raw();
+    const handler = await arrival;
+    socket.resetAndDestroy();
+    assert.equal(((await handler.isClosed) as NodeJS.ErrnoException).code, 'ECONNRESET');
+    assert.equal(handler.closedCount, 1);
+    handler.transport.end();
+    handler.transport.destroy();
+  });
+
+  it('delivers nothing while it is paused, between messages of one packet too', async () => {
+    const arrival = arrivals.next();
+    const [socket] = await raw();
+    const handler = await arrival;
+    const kinds: number[] = [];
+    handler.onData = () => {
+      kinds.push(handler.transport.lastMessageKind);
+      handler.transport.pause();
+    };
+    socket.write('\x81\x83\0\0\0\0one\x82\x83\0\0\0\0two\x81\x85\0\0\0\0three', 'latin1');
+    await handler.bytes(3);
+    assert.equal(String(handler.received), 'one');
+    handler.transport.resume();
+    assert.equal(String(handler.received), 'one', 'not from within resume');
+    await handler.bytes(6);
+    handler.transport.resume();
+    await handler.bytes(11);
+    assert.deepEqual(kinds, [MESSAGE_KIND.text, MESSAGE_KIND.binary, MESSAGE_KIND.text]);
+    socket.write('\x81\x84\0\0\0\0four', 'latin1');
+    handler.transport.resume();
+    await handler.bytes(15);
+    assert.equal(String(handler.received), 'onetwothreefour');
+    socket.destroy();
+  });
+
+  it('does not answer pings without bound to a peer that does not read', async () => {
+    const arrival = arrivals.next();
+    const [socket] = await raw();
+    const handler = await arrival;
+    const { outbox } = handler.transport;
+    socket.pause();
+    const body = Buffer.alloc(1024 * 1024);
+    // Until the kernel's buffers are full too.
+    while (outbox.writable) {
+      outbox.append(body, 0, body.length);
+      outbox.append(body, 0, body.length);
+      await new Promise(setImmediate);
+      await new Promise(setImmediate);
+    }
+    const unsent = outbox.unsentBytes;
+    const ping = Buffer.from('\x89\x84\0\0\0\0ping', 'latin1');
+    socket.write(
+      Buffer.concat([...Array.from({ length: 10_000 }, () => ping), Buffer.from([0x82, 0x81, 0, 0, 0, 0, 1])]),
+    );
+    await handler.bytes(1);
+    assert.ok(outbox.unsentBytes <= unsent);
+    socket.destroy();
+    await handler.isClosed;
+  });
+
+  it('ends alone where its handler throws', async () => {
+    const [client, handler] = await open();
+    const bug = new Error('a bug in the handler');
+    handler.onData = () => {
+      throw bug;
+    };
+    client.on('error', () => {});
+    client.send('provoke');
+    assert.equal(await handler.isClosed, bug);
+    assert.deepEqual(context.handlerErrors.splice(0), [bug]);
+    await once(client, 'close');
+  });
+
+  it('carries a byte stream in whatever messages', async () => {
+    const [client, handler] = await open('/mqtt', ['mqtt']);
+    const { transport } = handler;
+    assert.equal(transport.subprotocol, 'mqtt');
+    const body = Buffer.alloc(500_000, 'stream');
+    const received = collect(client, body.length + 4);
+    put(transport.outbox, 'head');
+    transport.outbox.append(body, 0, body.length);
+    assert.equal(String((await received).data), `head${body}`);
+    client.terminate();
+    await handler.isClosed;
+  });
+
+  it('works over TLS', { skip: !hasOpenssl() && 'openssl is not installed' }, async () => {
+    const authority = new TestAuthority('Test CA');
+    await listener.close();
+    const pair = authority.issue('/CN=localhost', 'server');
+    await start({ tls: { ...pair, caFile: null, requireClientCertificate: false } });
+    const arrival = arrivals.next();
+    const client = new WebSocket(`wss://localhost:${port}/stomp`, [], {
+      ca: readFileSync(authority.caFile),
+      family: 4,
+    });
+    await once(client, 'open');
+    const handler = await arrival;
+    assert.equal(handler.transport.secure, true);
+    client.send('secret');
+    await handler.bytes(6);
+    await listener.reloadTls();
+    client.close();
+    await once(client, 'close');
+    assert.equal(await handler.isClosed, null);
+    authority.remove();
+  });
+});
+
+/** Messages until so many bytes came, joined. */
+function collect(client: WebSocket, bytes: number): Promise<{ data: Buffer; isBinary: boolean }> {
+  return new Promise((resolve) => {
+    const parts: Buffer[] = [];
+    let length = 0;
+    const take = (data: Buffer, isBinary: boolean): void => {
+      parts.push(data);
+      length += data.length;
+      if (length < bytes) return;
+      client.off('message', take);
+      resolve({ data: Buffer.concat(parts), isBinary });
+    };
+    client.on('message', take);
+  });
+}
+
+async function get(path: string): Promise<{ status: number | undefined; upgrade: string | undefined }> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ port, host: '127.0.0.1', path }, (response) => {
+      response.resume();
+      resolve({ status: response.statusCode, upgrade: response.headers.upgrade });
+    });
+    outgoing.on('error', reject);
+    outgoing.end();
+  });
+}
