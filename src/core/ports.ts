@@ -69,6 +69,14 @@ export interface QueueStore {
   deleteQueue(queueId: number): void;
   /** From now on entries of this queue may be delivered: recovered after a crash they carry the redelivered mark. */
   markDelivering(queueId: number): void;
+  /** At a clean stop: exactly the entries below `seq` may have been delivered. */
+  settleDelivered(queueId: number, seq: number): void;
+  /**
+   * Appends and removes that `run` makes belong together (a message that moves from one queue to another): where the
+   * disk is full they wait whole, rather than that the removes are done and the appends refused. Whoever removes an entry
+   * in order to append its message elsewhere moves `ring` and `slot` over first: removing settles.
+   */
+  group(run: () => void): void;
   /** Runs `done` once everything handed over so far is committed (null) or has failed (the error). */
   whenCommitted(done: (error: Error | null) => void): void;
   /** Submits the pending batch if no commit is in flight. Called by the turn, once. */

@@ -44,6 +44,11 @@ export class ManualStore implements QueueStore {
   purge(): void {}
   deleteQueue(): void {}
   markDelivering(): void {}
+  settleDelivered(): void {}
+
+  group(run: () => void): void {
+    run();
+  }
 
   whenCommitted(done: (error: Error | null) => void): void {
     this.callbacks.push(done);

@@ -69,6 +69,8 @@ function forgetful(): QueueStore {
     purge() {},
     deleteQueue() {},
     markDelivering() {},
+    settleDelivered() {},
+    group: (run) => run(),
     whenCommitted: (done) => done(null),
     seal() {},
     uncommittedBytes: 0,
