@@ -32,6 +32,8 @@ const EXTRA_BYTES = 128;
 /** A WebSocket message ends after about so much, because clients bound what they take. */
 const WS_MESSAGE_BYTES = 16 * 1024;
 
+const NO_BYTES = Buffer.alloc(0);
+const PERSISTENT = Buffer.from('persistent:true\n');
 const ACK = Buffer.from('\nack:');
 const CONTENT_LENGTH = Buffer.from('\ncontent-length:');
 
@@ -185,9 +187,11 @@ export class FrameWriter {
       const found = native.indexOf(BACKSLASH, message.nativeOffset);
       if (found < 0 || found >= message.nativeOffset + message.nativeLength) return native;
     }
+    // MQTT 3.1.1: no properties but the one that its QoS stands for.
+    if (message.codec.id === CODEC_IDS.none) return message.persistent ? PERSISTENT : NO_BYTES;
     const kind = WIRE.first + 4 * this.version;
     if (message.wireKind >= kind && message.wireKind < kind + 4) return message.wire;
-    const headers = encodeHeaders(message.properties(), this.version);
+    const headers = encodeHeaders(message.properties(), message.persistent, this.version);
     message.wire = headers;
     message.wireKind = kind;
     return headers;

@@ -67,31 +67,73 @@ export function decodeHeaders(native: Buffer, offset: number, length: number): P
 }
 
 /** The common form to header lines, escaped for a receiver of that version. */
-export function encodeHeaders(properties: Properties, version: StompVersion): Buffer {
-  const lines: string[] = [];
-  const written = new Set<string>();
-  const add = (name: string, value: string | null): void => {
-    if (value === null || name === '' || written.has(name)) return;
-    written.add(name);
-    lines.push(`${escapeHeader(name, version)}:${escapeHeader(value, version)}\n`);
-  };
-  add('content-type', properties.contentType);
-  add('content-encoding', properties.contentEncoding);
-  if (properties.deliveryMode === 2) add('persistent', 'true');
-  add('priority', properties.priority === null ? null : String(properties.priority));
-  add('correlation-id', properties.correlationId);
-  add('reply-to', properties.replyTo === null ? null : replyToHeader(properties.replyTo));
-  add('expiration', properties.expiration);
-  add('amqp-message-id', properties.messageId);
-  add('timestamp', properties.timestamp === null ? null : String(properties.timestamp));
-  add('type', properties.type);
-  add('user-id', properties.userId);
-  add('app-id', properties.appId);
-  add('cluster-id', properties.clusterId);
-  for (const field of properties.headers) {
-    if (!FRAME_HEADERS.has(field.name)) add(field.name, fieldText(field.value));
+export function encodeHeaders(properties: Properties, persistent: boolean, version: StompVersion): Buffer {
+  const { priority, replyTo, timestamp, headers } = properties;
+  let text = '';
+  text += line('content-type', properties.contentType, version);
+  text += line('content-encoding', properties.contentEncoding, version);
+  if (persistent || properties.deliveryMode === 2) text += 'persistent:true\n';
+  if (priority !== null) text += `priority:${priority}\n`;
+  text += line('correlation-id', properties.correlationId, version);
+  if (replyTo !== null) text += line('reply-to', replyToHeader(replyTo), version);
+  text += line('expiration', properties.expiration, version);
+  text += line('amqp-message-id', properties.messageId, version);
+  if (timestamp !== null) text += `timestamp:${timestamp}\n`;
+  text += line('type', properties.type, version);
+  text += line('user-id', properties.userId, version);
+  text += line('app-id', properties.appId, version);
+  text += line('cluster-id', properties.clusterId, version);
+  for (let i = 0; i < headers.length; i++) {
+    const { name, value } = headers[i]!;
+    if (name === '' || FRAME_HEADERS.has(name) || isTaken(properties, persistent, i)) continue;
+    text += line(name, fieldText(value), version);
   }
-  return Buffer.from(lines.join(''), 'utf8');
+  return Buffer.from(text, 'utf8');
+}
+
+function line(name: string, value: string | null, version: StompVersion): string {
+  return value === null ? '' : `${escapeHeader(name, version)}:${escapeHeader(value, version)}\n`;
+}
+
+/** Whether the name of that header was written already: a property or the first of repeated names wins. */
+function isTaken(properties: Properties, persistent: boolean, index: number): boolean {
+  const { headers } = properties;
+  const { name } = headers[index]!;
+  for (let i = 0; i < index; i++) if (headers[i]!.name === name) return true;
+  if (!PROPERTY_HEADERS.has(name)) return false;
+  if (name === 'persistent') return persistent || properties.deliveryMode === 2;
+  return propertyNamed(properties, name) !== null;
+}
+
+function propertyNamed(properties: Properties, name: string): unknown {
+  switch (name) {
+    case 'content-type':
+      return properties.contentType;
+    case 'content-encoding':
+      return properties.contentEncoding;
+    case 'priority':
+      return properties.priority;
+    case 'correlation-id':
+      return properties.correlationId;
+    case 'reply-to':
+      return properties.replyTo;
+    case 'expiration':
+      return properties.expiration;
+    case 'amqp-message-id':
+      return properties.messageId;
+    case 'timestamp':
+      return properties.timestamp;
+    case 'type':
+      return properties.type;
+    case 'user-id':
+      return properties.userId;
+    case 'app-id':
+      return properties.appId;
+    case 'cluster-id':
+      return properties.clusterId;
+    default:
+      return null;
+  }
 }
 
 /** `true` in either spelling that RabbitMQ accepts. */

@@ -5,7 +5,7 @@ import { isUtf8 } from 'node:buffer';
 import { NEVER } from '../../src/core/message.ts';
 import { escapeHeader } from './escaping.ts';
 import type { FrameParser } from './frame-parser.ts';
-import { FRAME_HEADERS, HEADER } from './header-names.ts';
+import { FRAME_HEADERS } from './header-names.ts';
 import { isTrue } from './property-codec.ts';
 import { malformed, StompError } from './stomp-error.ts';
 import { STOMP_VERSION } from './version.ts';
@@ -57,86 +57,169 @@ const NO_HEADERS = new SendHeaders(NO_BYTES, false, 0, NEVER, null, null, null);
 /**
  * Reads the parser's current frame, a SEND that was split into lines. `replyTo`, where given, takes the place of the
  * header's value. Throws StompError for values that cannot be meant.
+ *
+ * Names are told apart by their bytes and lines that are in native form already are copied as they are, because
+ * publishers whose headers differ with every message come through here: 3 × over strings, bench/stomp-codec.ts.
  */
 export function readSendHeaders(parser: FrameParser, replyTo: string | null): SendHeaders {
+  const { buffer, lineCount } = parser;
   // Nothing but destination, receipt and content-length: the usual SEND.
-  const forwarded = forwardedLines(parser);
-  if (forwarded === 0) return NO_HEADERS;
-  const persistent = parser.text(HEADER.persistent);
-  const priority = parser.text(HEADER.priority);
-  const expiration = parser.text(HEADER.expiration);
-  const requested = parser.text(HEADER.replyTo);
-  return new SendHeaders(
-    nativeBytes(parser, replyTo),
-    persistent !== null && isTrue(persistent),
-    priority === null ? 0 : integer('priority', priority, 255),
-    expiration === null ? NEVER : integer('expiration', expiration, MAX_EXPIRATION_MS),
-    parser.text(HEADER.transaction),
-    requested?.startsWith('/temp-queue/') ? requested : null,
-    parser.text(HEADER.userId),
-  );
-}
-
-function forwardedLines(parser: FrameParser): number {
-  let count = parser.lineCount;
-  if (parser.destinationStart >= 0) count--;
-  if (parser.receiptStart >= 0) count--;
-  if (parser.hasContentLength) count--;
-  return count;
-}
-
-/** The lines that travel with the message, escaped as 1.2 does. */
-function nativeBytes(parser: FrameParser, replyTo: string | null): Buffer {
-  const { buffer, version, lineCount } = parser;
-  if (!isUtf8(buffer.subarray(parser.frame, parser.frame + parser.bodyStart))) {
-    throw malformed('headers are not valid UTF-8');
-  }
-  const parts: Buffer[] = [];
-  const seen: number[] = [];
+  let native = NO_BYTES;
+  let length = 0;
+  let persistent = false;
+  let priority = 0;
+  let expirationMs = NEVER;
+  let transaction: string | null = null;
+  let tempQueue: string | null = null;
+  let userId: string | null = null;
   for (let line = 0; line < lineCount; line++) {
-    if (repeats(parser, line, seen)) continue;
-    seen.push(line);
     const start = parser.nameStart(line);
+    const nameEnd = parser.nameEnd(line);
     const end = parser.valueEnd(line);
-    // Usually the line is already in its native form.
-    const plain = version === STOMP_VERSION.v1_2 && isPlain(buffer, parser.valueStart(line), end);
-    const name = parser.decode(start, parser.nameEnd(line));
-    if (FRAME_HEADERS.has(name)) continue;
-    if (name === 'reply-to' && replyTo !== null) parts.push(lineBytes(name, replyTo));
-    else if (plain && isPlain(buffer, start, parser.nameEnd(line))) {
-      const copy = Buffer.allocUnsafe(end - start + 1);
-      buffer.copy(copy, 0, start, end);
-      copy[end - start] = LF;
-      parts.push(copy);
-    } else parts.push(lineBytes(name, parser.decode(parser.valueStart(line), end)));
+    const name = nameOf(buffer, start, nameEnd);
+    // Repeated headers: the first wins (STOMP 1.2, «Repeated Header Entries»).
+    if (name === NAME.frame || repeats(parser, line)) continue;
+    let replaced: string | null = null;
+    if (name !== NAME.other) {
+      const value = parser.decode(nameEnd + 1, end);
+      switch (name) {
+        case NAME.persistent:
+          persistent = isTrue(value);
+          break;
+        case NAME.priority:
+          priority = integer('priority', value, 255);
+          break;
+        case NAME.expiration:
+          expirationMs = integer('expiration', value, MAX_EXPIRATION_MS);
+          break;
+        case NAME.replyTo:
+          if (value.startsWith('/temp-queue/')) {
+            tempQueue = value;
+            replaced = replyTo;
+          }
+          break;
+        case NAME.userId:
+          userId = value;
+          break;
+        case NAME.transaction:
+          transaction = value;
+          continue;
+        default:
+          name satisfies never;
+      }
+    }
+    if (native.length === 0) native = Buffer.allocUnsafe(parser.bodyStart);
+    const copied = replaced === null ? copyLine(parser, start, nameEnd, end, native, length) : -1;
+    if (copied >= 0) {
+      length = copied;
+      continue;
+    }
+    const text = parser.decode(start, nameEnd);
+    // Only an escaped name can still turn out to be one of the frame's.
+    if (FRAME_HEADERS.has(text)) continue;
+    const bytes = lineBytes(text, replaced ?? parser.decode(nameEnd + 1, end));
+    // Rare, so that making room each time is cheap enough.
+    native = Buffer.concat([native.subarray(0, length), bytes, Buffer.alloc(parser.bodyStart)]);
+    length += bytes.length;
   }
-  return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+  if (length === 0 && transaction === null) return NO_HEADERS;
+  const bytes = native.subarray(0, length);
+  return new SendHeaders(bytes, persistent, priority, expirationMs, transaction, tempQueue, userId);
+}
+
+/**
+ * Copies a header line that is in native form already; answers where it ends in `target`, or −1 where it is not. Lines
+ * that are not ASCII are checked to be UTF-8.
+ */
+function copyLine(
+  parser: FrameParser,
+  start: number,
+  nameEnd: number,
+  end: number,
+  target: Buffer,
+  at: number,
+): number {
+  const { buffer } = parser;
+  if (parser.version !== STOMP_VERSION.v1_2) return utf8Line(buffer, start, end);
+  let to = at;
+  for (let from = start; from < end; from++) {
+    const byte = buffer[from]!;
+    if (byte === BACKSLASH || byte === CR || byte >= 0x80 || (byte === COLON && from > nameEnd)) {
+      return utf8Line(buffer, start, end);
+    }
+    target[to++] = byte;
+  }
+  target[to++] = LF;
+  return to;
+}
+
+/** Always −1: the line has to be read as text, which it must be. */
+function utf8Line(buffer: Buffer, start: number, end: number): -1 {
+  if (!isUtf8(buffer.subarray(start, end))) throw malformed('headers are not valid UTF-8');
+  return -1;
 }
 
 function lineBytes(name: string, value: string): Buffer {
-  return Buffer.from(`${escapeHeader(name, STOMP_VERSION.v1_2)}:${escapeHeader(value, STOMP_VERSION.v1_2)}\n`, 'utf8');
+  const { v1_2 } = STOMP_VERSION;
+  return Buffer.from(`${escapeHeader(name, v1_2)}:${escapeHeader(value, v1_2)}\n`, 'utf8');
 }
 
-/** Repeated headers: the first wins (STOMP 1.2, «Repeated Header Entries»). */
-function repeats(parser: FrameParser, line: number, seen: readonly number[]): boolean {
+/** Whether an earlier line has the same name. */
+function repeats(parser: FrameParser, line: number): boolean {
   const start = parser.nameStart(line);
   const length = parser.nameEnd(line) - start;
   const { buffer } = parser;
-  next: for (let i = 0; i < seen.length; i++) {
-    const other = parser.nameStart(seen[i]!);
-    if (parser.nameEnd(seen[i]!) - other !== length) continue;
+  next: for (let i = 0; i < line; i++) {
+    const other = parser.nameStart(i);
+    if (parser.nameEnd(i) - other !== length) continue;
     for (let j = 0; j < length; j++) if (buffer[other + j] !== buffer[start + j]) continue next;
     return true;
   }
   return false;
 }
 
-function isPlain(buffer: Buffer, start: number, end: number): boolean {
-  for (let at = start; at < end; at++) {
-    const byte = buffer[at];
-    if (byte === BACKSLASH || byte === CR || byte === COLON) return false;
+/** What a header name is to a SEND: one of the frame's, one with a meaning of its own, or any other. */
+const NAME = {
+  other: 0,
+  frame: 1,
+  persistent: 2,
+  priority: 3,
+  expiration: 4,
+  replyTo: 5,
+  userId: 6,
+  transaction: 7,
+} as const;
+type Name = (typeof NAME)[keyof typeof NAME];
+
+const NAMES: readonly (readonly { readonly bytes: Buffer; readonly name: Name }[])[] = namesByLength([
+  ...[...FRAME_HEADERS].filter((name) => name !== 'transaction').map((name) => [name, NAME.frame] as const),
+  ['persistent', NAME.persistent],
+  ['priority', NAME.priority],
+  ['expiration', NAME.expiration],
+  ['reply-to', NAME.replyTo],
+  ['user-id', NAME.userId],
+  ['transaction', NAME.transaction],
+]);
+
+function nameOf(buffer: Buffer, start: number, end: number): Name {
+  const length = end - start;
+  if (length >= NAMES.length) return NAME.other;
+  const candidates = NAMES[length]!;
+  next: for (let i = 0; i < candidates.length; i++) {
+    const { bytes, name } = candidates[i]!;
+    for (let j = 0; j < length; j++) if (buffer[start + j] !== bytes[j]) continue next;
+    return name;
   }
-  return true;
+  return NAME.other;
+}
+
+function namesByLength(
+  names: readonly (readonly [string, Name])[],
+): readonly { readonly bytes: Buffer; readonly name: Name }[][] {
+  const longest = Math.max(...names.map(([text]) => text.length));
+  const table = Array.from({ length: longest + 1 }, (): { bytes: Buffer; name: Name }[] => []);
+  for (const [text, name] of names) table[text.length]!.push({ bytes: Buffer.from(text), name });
+  return table;
 }
 
 function integer(name: string, text: string, max: number): number {

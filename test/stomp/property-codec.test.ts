@@ -27,7 +27,7 @@ function decoded(bytes: Buffer): Properties {
 }
 
 function headers(properties: Partial<Properties>, version: StompVersion = STOMP_VERSION.v1_2): string {
-  return encodeHeaders({ ...NO_PROPERTIES, ...properties }, version).toString();
+  return encodeHeaders({ ...NO_PROPERTIES, ...properties }, false, version).toString();
 }
 
 describe('SEND headers', () => {
@@ -201,7 +201,7 @@ describe('STOMP property codec', () => {
     fc.assert(
       fc.property(fc.uniqueArray(fc.tuple(name, text), { selector: ([key]) => key }), (pairs) => {
         const table: FieldTable = pairs.map(([key, value]) => ({ name: key, value: { type: 'S', value } }));
-        const bytes = encodeHeaders({ ...NO_PROPERTIES, headers: table }, STOMP_VERSION.v1_2);
+        const bytes = encodeHeaders({ ...NO_PROPERTIES, headers: table }, false, STOMP_VERSION.v1_2);
         assert.deepEqual([...decoded(bytes).headers], [...table]);
       }),
     );
