@@ -48,7 +48,7 @@ before(async (t) => {
   tarball = description.filename;
   contents = description.files.map((file: { path: string }) => file.path);
   writeFileSync(join(project, 'package.json'), '{ "name": "empty", "private": true, "type": "module" }\n');
-  const flags = ['--prefer-offline', '--no-audit', '--no-fund'];
+  const flags = ['--prefer-offline', '--no-audit', '--no-fund', '--fetch-retries=1'];
   const installed = await run(t as TestContext, 'npm', ['install', ...flags, join(project, tarball)], project);
   if (installed.code !== 0 && UNREACHABLE.test(installed.stderr)) unreachable = 'the npm registry is not reachable';
   else assert.equal(installed.code, 0, installed.stderr);

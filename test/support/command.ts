@@ -75,6 +75,6 @@ export function record(message: string) {
 
 /** Ours, but with this Node.js first, and without what npm and the test runner tell the processes that they start. */
 function cleanEnvironment(): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => !/^(npm_(?!config_registry)|NODE_|TRIVIUM_)/.test(name));
+  const kept = Object.entries(process.env).filter(([name]) => !/^(npm_(?!config_registry)|NODE_(TEST|OPTIONS|COMPILE)|TRIVIUM_)/.test(name));
   return { ...Object.fromEntries(kept), PATH: `${dirname(process.execPath)}:${process.env.PATH}` };
 }
