@@ -16,7 +16,7 @@ import type { DestinationLines } from './destination-lines.ts';
 import { escapeHeader } from './escaping.ts';
 import type { MessageHead } from './message-head.ts';
 import { encodeHeaders } from './property-codec.ts';
-import { STOMP_VERSION, type StompVersion } from './version.ts';
+import { STOMP_VERSION, type StompVersion, SUPPORTED_VERSIONS } from './version.ts';
 
 const LF = 0x0a;
 const NUL = 0;
@@ -225,6 +225,21 @@ export function textFrame(
 ): Buffer {
   const lines = headers.map(([name, value]) => `${name}:${escapeHeader(value, version)}\n`);
   return Buffer.from(`${command}\n${lines.join('')}\n${body}\0`);
+}
+
+/** An ERROR frame. `receiptId` is the failed frame's receipt header, byte for byte (latin1), or null. */
+export function errorFrame(summary: string, detail: string, receiptId: string | null, version: StompVersion): Buffer {
+  const body = Buffer.from(`${detail}\n`);
+  const receipt = receiptId === null ? '' : `receipt-id:${Buffer.from(receiptId, 'latin1').toString()}\n`;
+  const lines = [
+    'ERROR\n',
+    `message:${escapeHeader(summary, version)}\n`,
+    receipt,
+    'content-type:text/plain\n',
+    `version:${SUPPORTED_VERSIONS}\n`,
+    `content-length:${body.length}\n\n`,
+  ];
+  return Buffer.concat([Buffer.from(lines.join('')), body, Buffer.from([NUL])]);
 }
 
 /** Writes a natural number in decimal and answers where it ends. */

@@ -8,10 +8,14 @@ import type { StompLimits } from './limits.ts';
 import { limitExceeded, StompError } from './stomp-error.ts';
 import type { MessageId } from './subscription.ts';
 
-export type Operation =
-  | { readonly kind: 'send'; readonly message: Message; readonly destination: Destination }
+/** An ACK or NACK. */
+export type Settlement =
   | { readonly kind: 'ack'; readonly id: MessageId }
   | { readonly kind: 'nack'; readonly id: MessageId; readonly requeue: boolean };
+
+export type Operation =
+  | Settlement
+  | { readonly kind: 'send'; readonly message: Message; readonly destination: Destination };
 
 export class Transactions {
   private readonly limits: StompLimits;

@@ -1,0 +1,237 @@
+// The publishing half of a connection: SEND, with and without a transaction, and BEGIN, COMMIT, ABORT. The hot path is
+// `send` where the header block repeats: a comparison, one Message, one call of the session.
+
+import type { ConfirmRing } from '../../src/core/confirms.ts';
+import { BrokerError } from '../../src/core/errors.ts';
+import { EMPTY_TABLE } from '../../src/core/field-table.ts';
+import { Message } from '../../src/core/message.ts';
+import { PUBLISH, type PublishOutcome, type Session } from '../../src/core/session.ts';
+import type { StompClient } from './client.ts';
+import { DESTINATION_KIND, type Destination, replyToHeader } from './destination.ts';
+import type { DestinationCache } from './destination-cache.ts';
+import { ensureQueue, readSendOptions } from './endpoints.ts';
+import type { FrameParser } from './frame-parser.ts';
+import { STOMP_CODEC } from './property-codec.ts';
+import { readSendHeaders, type SendHeaders } from './send-headers.ts';
+import { StompError } from './stomp-error.ts';
+import type { Subscriptions } from './subscriptions.ts';
+import { type Operation, Transactions } from './transactions.ts';
+
+/** Names of queues that a connection remembers to exist. */
+const MAX_ENSURED = 10_000;
+/** From here on a message in a buffer of its own is left there instead of being copied (message-slabs.ts). */
+const OWN_BUFFER_BYTES = 8 * 1024;
+
+export class Publisher {
+  /** SENDs so far. */
+  count: number;
+  private readonly client: StompClient;
+  private readonly parser: FrameParser;
+  private readonly session: Session;
+  private readonly destinations: DestinationCache;
+  private readonly subscriptions: Subscriptions;
+  private readonly transactions: Transactions;
+  /** Queues behind `/temp-queue/NAME`, by that destination; made with the first. */
+  private tempQueues: Map<string, string> | null;
+  /** The last header block that was read, and the destination in it: what the parser means by «repeated». */
+  private headers: SendHeaders | null;
+  private destination: Destination | null;
+  /** Queues that this connection has seen to exist (made with the first), and the last destination that was ready. */
+  private ensured: Set<string> | null;
+  private lastReady: Destination | null;
+
+  constructor(client: StompClient, session: Session, subscriptions: Subscriptions, destinations: DestinationCache) {
+    this.count = 0;
+    this.client = client;
+    this.parser = client.parser;
+    this.session = session;
+    this.destinations = destinations;
+    this.subscriptions = subscriptions;
+    this.transactions = new Transactions(client.context.limits);
+    this.tempQueues = null;
+    this.headers = null;
+    this.destination = null;
+    this.ensured = null;
+    this.lastReady = null;
+  }
+
+  /** The parser's current frame is a SEND. */
+  send(): void {
+    const { parser } = this;
+    let headers: SendHeaders;
+    let destination: Destination;
+    if (parser.repeated) {
+      headers = this.headers!;
+      destination = parser.sameDestination ? this.destination! : this.resolve();
+    } else {
+      headers = this.readHeaders();
+      destination = this.resolve();
+      this.destination = destination;
+    }
+    const { replyTo } = headers;
+    if (replyTo !== null && !this.tempQueues?.has(replyTo)) {
+      this.client.suspend(this.openTempQueue(replyTo, destination));
+      return;
+    }
+    this.sendTo(destination, headers);
+  }
+
+  private readHeaders(): SendHeaders {
+    const { parser } = this;
+    let headers = readSendHeaders(parser, null);
+    const queue = headers.replyTo === null ? undefined : this.tempQueues?.get(headers.replyTo);
+    if (queue !== undefined) headers = readSendHeaders(parser, replyToHeader(queue));
+    if (headers.userId !== null && headers.userId !== this.session.identity.user) {
+      throw new BrokerError('precondition-failed', `user-id '${headers.userId}' is not the user that logged in`);
+    }
+    this.headers = headers;
+    return headers;
+  }
+
+  private resolve(): Destination {
+    if (this.parser.destinationStart < 0) throw new StompError('Missing header', "SEND needs a 'destination' header");
+    return this.destinations.resolve(this.parser);
+  }
+
+  private sendTo(destination: Destination, headers: SendHeaders): void {
+    const { parser } = this;
+    if (destination !== this.lastReady) {
+      if (destination.kind === DESTINATION_KIND.tempQueue) {
+        throw new StompError('Invalid destination', `'${destination.text}' can only stand in 'reply-to'`);
+      }
+      if (destination.kind === DESTINATION_KIND.queue && !this.ensured?.has(destination.routingKey)) {
+        this.client.suspend(this.sendEnsured(destination, headers));
+        return;
+      }
+      this.lastReady = destination;
+    }
+    const { native } = headers;
+    const message = new Message(
+      destination.exchange,
+      destination.routingKey,
+      parser.buffer,
+      parser.frame + parser.bodyStart,
+      parser.bodyLength,
+      native,
+      0,
+      native.length,
+      STOMP_CODEC,
+      headers.persistent,
+      headers.priority,
+      headers.expirationMs,
+      this.client.context.turn.now,
+    );
+    // A large body that spanned chunks lies in a buffer of its own already, and so do the headers.
+    if (parser.alone && parser.bodyLength >= OWN_BUFFER_BYTES) message.owned = true;
+    if (headers.transaction !== null) {
+      this.client.context.turn.retain(message);
+      this.transactions.add(headers.transaction, { kind: 'send', message, destination });
+      this.client.receipt(this.client.receiptId());
+      return;
+    }
+    const receipt = parser.receiptStart < 0 ? null : this.client.receiptId();
+    if (receipt === null) {
+      const outcome = this.session.publish(message, null, 0);
+      if (outcome !== PUBLISH.routed) this.unpublished(outcome, message, destination, null, 0);
+    } else {
+      const { ring } = this.client;
+      const slot = ring.open(receipt);
+      const outcome = this.session.publish(message, ring, slot);
+      const later = outcome !== PUBLISH.routed && this.unpublished(outcome, message, destination, ring, slot);
+      if (!later) ring.settle(slot);
+    }
+    this.count++;
+  }
+
+  begin(transaction: string): void {
+    this.transactions.begin(transaction);
+  }
+
+  /** An ACK or NACK that waits for its transaction. */
+  defer(transaction: string, operation: Operation): void {
+    this.transactions.add(transaction, operation);
+  }
+
+  abort(transaction: string): void {
+    this.transactions.take(transaction);
+  }
+
+  commit(transaction: string): void {
+    this.client.suspend(this.carryOut(this.transactions.take(transaction)));
+  }
+
+  /** Carries a transaction out: one slot of the ring stands for all of it. */
+  private async carryOut(operations: readonly Operation[]): Promise<void> {
+    const { ring } = this.client;
+    const slot = ring.open(this.client.receiptId() ?? undefined);
+    this.count++;
+    for (const operation of operations) {
+      if (!this.client.running) return;
+      if (operation.kind === 'send') {
+        const { message, destination } = operation;
+        const outcome = this.session.publish(message, ring, slot);
+        // Only an authorisation that has to wait, or a queue that was deleted meanwhile, splits the turn.
+        if (outcome !== PUBLISH.routed) await this.publishLater(outcome, message, destination, ring, slot);
+      } else this.subscriptions.settle(operation);
+    }
+    ring.settle(slot);
+  }
+
+  /** A publish that reached no queue. True where it goes on later, and its slot is settled then. */
+  private unpublished(
+    outcome: PublishOutcome,
+    message: Message,
+    destination: Destination,
+    ring: ConfirmRing | null,
+    slot: number,
+  ): boolean {
+    if (outcome === PUBLISH.unroutable && destination.kind !== DESTINATION_KIND.queue) return false;
+    this.client.context.turn.retain(message);
+    const published = this.publishLater(outcome, message, destination, ring, slot);
+    this.client.suspend(published.then(() => ring?.settle(slot)));
+    return true;
+  }
+
+  /** Publishes once the authorisation is known, and into a queue that was deleted since its first use. */
+  private async publishLater(
+    first: PublishOutcome,
+    message: Message,
+    destination: Destination,
+    ring: ConfirmRing | null,
+    slot: number,
+  ): Promise<void> {
+    const session = this.session;
+    let outcome = first;
+    let declared = destination.kind !== DESTINATION_KIND.queue;
+    while (outcome !== PUBLISH.routed && this.client.running) {
+      if (outcome === PUBLISH.pending) await session.ready();
+      else if (declared) return;
+      else {
+        declared = true;
+        await ensureQueue(session, destination, readSendOptions(this.parser));
+      }
+      outcome = session.publish(message, ring, slot);
+    }
+  }
+
+  /** The first SEND to a /queue/ destination. */
+  private async sendEnsured(destination: Destination, headers: SendHeaders): Promise<void> {
+    await ensureQueue(this.session, destination, readSendOptions(this.parser));
+    this.ensured ??= new Set();
+    if (this.ensured.size === MAX_ENSURED) this.ensured.clear();
+    this.ensured.add(destination.routingKey);
+    this.lastReady = destination;
+    if (this.client.running) this.sendTo(destination, headers);
+  }
+
+  /** The first SEND with that temporary queue in reply-to: what is answered there comes to this connection. */
+  private async openTempQueue(name: string, destination: Destination): Promise<void> {
+    const request = { name: '', durable: false, exclusive: true, autoDelete: true, args: EMPTY_TABLE };
+    const { name: queue } = await this.session.declareQueue(request);
+    await this.subscriptions.openReplies(name, queue);
+    if (!this.client.running) return;
+    this.tempQueues ??= new Map();
+    this.tempQueues.set(name, queue);
+    this.sendTo(destination, this.readHeaders());
+  }
+}
