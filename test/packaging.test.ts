@@ -42,7 +42,7 @@ let unreachable: string | null = null;
 
 before(async (t) => {
   const packed = await run(t as TestContext, 'npm', ['pack', '--json', '--pack-destination', project], ROOT);
-  assert.equal(packed.code, 0, packed.stderr);
+  assert.equal(packed.code, 0, `${packed.stdout}${packed.stderr}`);
   // What prepack prints comes first.
   const [description] = JSON.parse(packed.stdout.slice(packed.stdout.indexOf('[\n')));
   tarball = description.filename;

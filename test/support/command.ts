@@ -1,5 +1,5 @@
-// Runs commands and watches their output: for tests of the command line and of the package. Processes are ended by
-// their own handle and never outlive the test.
+// Runs commands and watches their output: for tests of the command line and of the package. A command and what it
+// starts are ended by their own process group and never outlive the test.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -31,6 +31,8 @@ export class Command {
       cwd: options.cwd,
       env: { ...cleanEnvironment(), ...options.environment },
       stdio: ['ignore', 'pipe', 'pipe'],
+      // A group of its own, so that what the command starts ends with it.
+      detached: true,
     });
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text;
@@ -39,7 +41,17 @@ export class Command {
       this.stderr += text;
     });
     this.closed = once(this.child, 'close');
-    t.after(() => this.child.kill('SIGKILL'));
+    t.after(() => this.end());
+  }
+
+  /** Kills it and everything that it started. */
+  private async end(): Promise<void> {
+    try {
+      process.kill(-this.child.pid!, 'SIGKILL');
+    } catch {
+      // They have all ended.
+    }
+    await this.closed;
   }
 
   async finished(): Promise<Finished> {
@@ -75,6 +87,8 @@ export function record(message: string) {
 
 /** Ours, but with this Node.js first, and without what npm and the test runner tell the processes that they start. */
 function cleanEnvironment(): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(([name]) => !/^(npm_(?!config_registry)|NODE_(TEST|OPTIONS|COMPILE)|TRIVIUM_)/.test(name));
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !/^(npm_(?!config_registry)|NODE_(TEST|OPTIONS|COMPILE)|TRIVIUM_)/.test(name),
+  );
   return { ...Object.fromEntries(kept), PATH: `${dirname(process.execPath)}:${process.env.PATH}` };
 }

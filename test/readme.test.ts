@@ -1,0 +1,53 @@
+// What README.md promises: its configuration table is the schema's, its files exist, and the commands of its tour do
+// what it says when they are pasted (with the ports of a broker that this test starts).
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { createBroker } from '../src/broker.ts';
+import { Command } from './support/command.ts';
+import { README, withReference } from './support/config-reference.ts';
+
+const ROOT = dirname(README);
+const text = readFileSync(README, 'utf8');
+
+test('the configuration table is what the schema says (npm run reference writes it)', () => {
+  assert.equal(text, withReference(text));
+});
+
+test('every link to a file leads somewhere', () => {
+  const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map((match) => match[1]!);
+  assert.ok(links.length >= 4);
+  assert.deepEqual(
+    links.filter((link) => !existsSync(join(ROOT, link))),
+    [],
+  );
+});
+
+test('the commands of the tour carry one message over three protocols', async (t) => {
+  if (spawnSync('mosquitto_pub', ['--help']).error !== undefined) return t.skip('mosquitto_pub is not installed');
+  const broker = await createBroker();
+  t.after(() => broker.stop());
+  const { amqp, mqtt, ws } = broker.ports;
+  const paste = (start: string): Command => {
+    const block = [...text.matchAll(/^```sh\n(.*?)^```/gms)]
+      .map((match) => match[1]!)
+      .find((each) => each.includes(start));
+    assert.ok(block !== undefined, start);
+    const here = block
+      .replace('localhost:5672', `localhost:${amqp}`)
+      .replace('localhost:15674', `localhost:${ws}`)
+      .replace('-p 1883', `-p ${mqtt}`);
+    return new Command(t, 'sh', ['-c', here], { cwd: ROOT });
+  };
+  const says = (wanted: string) => (line: string) => (line === wanted ? line : null);
+
+  const backend = paste('"amqplib"');
+  const browser = paste('"@stomp/stompjs"');
+  await Promise.all([backend.line(says('the backend waits')), browser.line(says('the browser waits'))]);
+  assert.equal((await paste('mosquitto_pub').finished()).code, 0);
+  await backend.line(says('AMQP  sensors.oven.temperature 21.5'));
+  await browser.line(says('STOMP /topic/sensors.oven.temperature 21.5'));
+});
