@@ -8,7 +8,7 @@ import type { ClientConnection, ConnectionInfo } from '../../src/core/client-con
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE, type FieldTable } from '../../src/core/field-table.ts';
 import type { FrontEnd } from '../../src/core/front-end.ts';
-import type { Meters } from '../../src/core/ports.ts';
+import type { Identity, Meters } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Flushable, Turn } from '../../src/core/turn.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
@@ -34,7 +34,7 @@ import { METHOD } from './method-ids.ts';
 import { readClose, readConnectionOpen, readStartOk, readTuneOk } from './methods.ts';
 import type { PropertyScanner } from './properties.ts';
 import { Reader } from './reader.ts';
-import { type Login, MECHANISMS, readLogin } from './sasl.ts';
+import { MECHANISMS, readLogin } from './sasl.ts';
 import {
   type ClientCapabilities,
   clientCapabilities,
@@ -62,8 +62,6 @@ const PUBLISHES_A_TURN = 256;
 /** What a socket reads at once: a chunk of this size means that more is waiting. */
 const FULL_CHUNK_BYTES = 64 * 1024;
 
-const NO_LOGIN: Login = { mechanism: '', user: '', password: '' };
-
 export class AmqpConnection
   implements TransportHandler, ClientConnection, FrameSink, ChannelConnection, Ticked, Flushable
 {
@@ -85,7 +83,9 @@ export class AmqpConnection
   private readonly connectedAt: number;
   private state: State;
   private headerBytes: number;
-  private login: Login;
+  /** Who it says it is; who it is. */
+  private user: string;
+  private identity: Identity | null;
   private clientProperties: FieldTable;
   private capabilities: ClientCapabilities;
   private loggedIn: Session | null;
@@ -129,7 +129,8 @@ export class AmqpConnection
     this.connectedAt = Date.now();
     this.state = STATE.header;
     this.headerBytes = 0;
-    this.login = NO_LOGIN;
+    this.user = '';
+    this.identity = null;
     this.clientProperties = EMPTY_TABLE;
     this.capabilities = NO_CAPABILITIES;
     this.loggedIn = null;
@@ -181,7 +182,7 @@ export class AmqpConnection
     this.state = STATE.closed;
     if (!this.busy) this.giveBack();
     if (!wasOpen) return;
-    const details = { connection: this.id, peer: this.transport.peer, user: this.login.user };
+    const details = { connection: this.id, peer: this.transport.peer, user: this.user };
     if (orderly) this.context.log.info(details, 'AMQP connection closed');
     else this.context.log.warn({ ...details, error: error?.message }, 'AMQP connection closed without a close method');
   }
@@ -430,6 +431,8 @@ export class AmqpConnection
         break;
       case METHOD.connectionClose:
         readClose(reader);
+        // First, so that a client that has seen close-ok finds its messages requeued and its exclusive queues gone.
+        this.giveBack();
         this.send(bareMethod(0, METHOD.connectionCloseOk));
         this.end();
         break;
@@ -454,10 +457,16 @@ export class AmqpConnection
     const { clientProperties, mechanism, response } = readStartOk(reader);
     this.clientProperties = clientProperties;
     this.capabilities = clientCapabilities(clientProperties);
-    this.login = readLogin(mechanism, response);
-    this.state = STATE.tuneOk;
-    const { channelMax, frameMaxBytes, heartbeatSeconds } = this.frontEnd.limits;
-    this.send(connectionTune(channelMax, frameMaxBytes, heartbeatSeconds));
+    const { user, password } = readLogin(mechanism, response);
+    this.user = user;
+    const { door } = this.context;
+    const login = door.identify(user, password, this.transport.loopback).then((identity) => {
+      this.identity = identity;
+      this.state = STATE.tuneOk;
+      const { channelMax, frameMaxBytes, heartbeatSeconds } = this.frontEnd.limits;
+      this.send(connectionTune(channelMax, frameMaxBytes, heartbeatSeconds));
+    });
+    this.wait(login, (error) => this.loginFailed(error, mechanism));
   }
 
   private tuneOk(reader: Reader): void {
@@ -473,37 +482,35 @@ export class AmqpConnection
   }
 
   private open(vhost: string): void {
-    const { user, password } = this.login;
-    this.login = { ...this.login, password: '' };
-    const { loopback } = this.transport;
-    const login = this.context.door.login({ user, password, vhost, loopback }).then((session) => {
-      this.loggedIn = session;
-      if (this.gone) return;
-      this.state = STATE.running;
-      this.send(connectionOpenOk());
-      this.context.connections.add(this);
-      this.context.log.info(
-        { connection: this.id, peer: this.transport.peer, user, vhost, name: connectionName(this.clientProperties) },
-        'AMQP connection opened',
-      );
-    });
-    this.wait(login, (error) => this.loginFailed(error, vhost));
+    try {
+      this.loggedIn = this.context.door.enter(this.identity!, vhost);
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error;
+      this.refused(error.message);
+      throw new AmqpError(REPLY.notAllowed, error.message);
+    }
+    this.state = STATE.running;
+    this.send(connectionOpenOk());
+    this.context.connections.add(this);
+    const name = connectionName(this.clientProperties);
+    this.context.log.info(
+      { connection: this.id, peer: this.transport.peer, user: this.user, vhost, name },
+      'AMQP connection opened',
+    );
   }
 
-  private loginFailed(error: unknown, vhost: string): void {
+  private loginFailed(error: unknown, mechanism: string): void {
     if (!(error instanceof BrokerError)) {
-      this.fail(error, METHOD.connectionOpen);
+      this.fail(error, METHOD.connectionStartOk);
       return;
     }
     this.refused(error.message);
-    if (error.kind !== 'access-refused') {
-      this.fail(new AmqpError(REPLY.notAllowed, `vhost ${vhost} not found`), METHOD.connectionOpen);
-    } else if (this.capabilities.authenticationFailureClose) {
-      const text = 'Login was refused using authentication mechanism PLAIN. For details see the broker logfile.';
-      this.fail(new AmqpError(REPLY.accessRefused, text), 0);
-    } else {
+    if (!this.capabilities.authenticationFailureClose) {
       this.end();
+      return;
     }
+    const text = `Login was refused using authentication mechanism ${mechanism}. For details see the broker logfile.`;
+    this.fail(new AmqpError(REPLY.accessRefused, text), 0);
   }
 
   private openChannel(number: number): void {
@@ -622,7 +629,7 @@ export class AmqpConnection
   }
 
   private refused(why: string): void {
-    this.context.log.warn({ peer: this.transport.peer, user: this.login.user, reason: why }, 'AMQP connection refused');
+    this.context.log.warn({ peer: this.transport.peer, user: this.user, reason: why }, 'AMQP connection refused');
   }
 
   private require(state: State, method: number): void {

@@ -8,7 +8,6 @@ import { decodeTable } from './field-table-codec.ts';
 export const MECHANISMS = 'PLAIN AMQPLAIN';
 
 export interface Login {
-  readonly mechanism: string;
   readonly user: string;
   readonly password: string;
 }
@@ -31,7 +30,6 @@ function readPlain(response: Buffer): Login {
   const password = user === 0 ? 0 : response.indexOf(0, user) + 1;
   if (password === 0 || response.indexOf(0, password) >= 0) throw invalid('PLAIN');
   return {
-    mechanism: 'PLAIN',
     user: response.toString('utf8', user, password - 1),
     password: response.toString('utf8', password),
   };
@@ -43,7 +41,7 @@ function readAmqplain(response: Buffer): Login {
   const user = textOf(findField(table, 'LOGIN'));
   const password = textOf(findField(table, 'PASSWORD'));
   if (user === null || password === null) throw invalid('AMQPLAIN');
-  return { mechanism: 'AMQPLAIN', user, password };
+  return { user, password };
 }
 
 function invalid(mechanism: string): AmqpError {

@@ -20,7 +20,7 @@ export class PasswordAuthenticator implements Authenticator {
     const { user, vhost } = credentials;
     const identity = await this.identify(user, credentials.password, credentials.loopback);
     if ('refused' in identity) return identity;
-    if (!this.permissions.mayEnter(user, vhost)) return { refused: `user '${user}' has no access to vhost '${vhost}'` };
+    if (!this.mayEnter(user, vhost)) return { refused: `user '${user}' has no access to vhost '${vhost}'` };
     return identity;
   }
 
@@ -42,6 +42,10 @@ export class PasswordAuthenticator implements Authenticator {
     const known = this.users.get(user);
     if (known === null) return { refused: `user '${user}' was removed` };
     return { user, tags: known.tags };
+  }
+
+  mayEnter(user: string, vhost: string): boolean {
+    return this.permissions.mayEnter(user, vhost);
   }
 }
 

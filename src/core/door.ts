@@ -40,4 +40,22 @@ export class Door {
     if (host === null) throw new BrokerError('not-found', `no vhost '${credentials.vhost}'`);
     return new Session(host, answer as Identity, this.around);
   }
+
+  /** Who it is, for protocols that name the virtual host later. Throws BrokerError: `access-refused`. */
+  async identify(user: string, password: string, loopback: boolean): Promise<Identity> {
+    const answer = await this.around.authenticator.identify(user, password, loopback);
+    if ('refused' in answer)
+      throw new BrokerError('access-refused', `login refused for user '${user}': ${answer.refused}`);
+    return answer;
+  }
+
+  /** A session for somebody who was identified. Throws BrokerError: `not-found`, `access-refused`. */
+  enter(identity: Identity, vhost: string): Session {
+    const host = this.around.hosts.get(vhost);
+    if (host === null) throw new BrokerError('not-found', `vhost ${vhost} not found`);
+    if (!this.around.authenticator.mayEnter(identity.user, vhost)) {
+      throw new BrokerError('access-refused', `access to vhost '${vhost}' refused for user '${identity.user}'`);
+    }
+    return new Session(host, identity, this.around);
+  }
 }

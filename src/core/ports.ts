@@ -143,6 +143,10 @@ export interface Credentials {
 export interface Authenticator {
   /** The identity, or null where user, password or vhost access is refused; the reason is for the log only. */
   authenticate(credentials: Credentials): Promise<Identity | { readonly refused: string }>;
+  /** The first half of `authenticate`, for protocols that name the virtual host later (AMQP). */
+  identify(user: string, password: string, loopback: boolean): Promise<Identity | { readonly refused: string }>;
+  /** The second half. */
+  mayEnter(user: string, vhost: string): boolean;
 }
 
 export interface Authorizer {

@@ -125,6 +125,14 @@ describe('an AMQP connection', () => {
     await client.expect(METHOD.connectionOpenOk);
   });
 
+  test('a virtual host that is not there is 530', async () => {
+    const client = await started();
+    client.send(wire.startOk('guest', 'guest'), wire.tuneOk(2047, 131072, 0), wire.open('nowhere'));
+    await client.expect(METHOD.connectionTune);
+    const closed = await client.expectConnectionClose();
+    assert.deepEqual([closed.code, closed.text], [530, 'NOT_ALLOWED - vhost nowhere not found']);
+  });
+
   for (const [what, tuneOk, text] of [
     ['frame_max below 4096', wire.tuneOk(2047, 4095, 0), 'frame_max = 4095 is lower than the minimum'],
     ['frame_max above ours', wire.tuneOk(2047, 131073, 0), 'frame_max = 131073 is higher than the maximum'],
@@ -300,7 +308,6 @@ describe('an AMQP connection', () => {
     assert.equal((await other.expectChannelClose()).code, 405);
     client.send(wire.connectionClose());
     await client.expect(METHOD.connectionCloseOk);
-    await client.rest();
     const third = await open();
     third.send(wire.checkQueue(1, 'mine'));
     assert.equal((await third.expectChannelClose()).code, 404);

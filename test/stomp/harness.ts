@@ -72,6 +72,8 @@ export class Harness implements Authorizer {
     const authenticator = {
       authenticate: async ({ user, password }: { user: string; password: string }) =>
         password === 'guest' ? { user, tags: [] } : { refused: 'the password is wrong' },
+      identify: () => Promise.resolve({ refused: 'by STOMP' }),
+      mayEnter: () => true,
     };
     this.door = new Door({ ...shared, hosts: this.hosts, authenticator, authorizer: this });
     const frontEnd = {
