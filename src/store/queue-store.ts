@@ -42,14 +42,16 @@ const PREFETCH_SEGMENTS = 256;
 /** What the batch in flight did to a queue, for the case that it is not written. */
 interface Undo {
   readonly state: QueueState;
-  readonly sealedTo: number;
   readonly obsolete: readonly number[];
 }
 
 /** Appends and removes that belong together. */
 interface Group {
   adds: QueueEntry[];
+  /** Written entries that are settled. */
   removes: QueueEntry[];
+  /** Groups whose appends this one takes back while they are pending: they become one. */
+  joined: Group[];
 }
 
 export class KvQueueStore implements QueueStore, Participant {
@@ -67,6 +69,10 @@ export class KvQueueStore implements QueueStore, Participant {
   private dropped: number[];
   private openGroup: Group | null;
   private groups: Group[];
+  /** Numbers by queue whose removes wait with their groups: on disk they are still there. Empty but on a full disk. */
+  private waitingRemoves: Map<QueueState, Set<number>>;
+  /** The group in which an entry that is not committed was appended. */
+  private readonly groupOf: Map<QueueEntry, Group>;
   private pendingBytes: number;
   /** Of the batch in flight. */
   private undo: Undo[];
@@ -95,6 +101,8 @@ export class KvQueueStore implements QueueStore, Participant {
     this.dropped = [];
     this.openGroup = null;
     this.groups = [];
+    this.waitingRemoves = new Map();
+    this.groupOf = new Map();
     this.pendingBytes = 0;
     this.undo = [];
     this.committingDropped = [];
@@ -134,6 +142,8 @@ export class KvQueueStore implements QueueStore, Participant {
     if (before === STORE_STATE.pending) {
       this.unqueue(entry);
       settle(entry);
+      const group = this.openGroup === null ? undefined : this.groupOf.get(entry);
+      if (group !== undefined) this.openGroup!.joined.push(group);
       return;
     }
     // A committing one is on its way to disk already: the next batch says that it is gone.
@@ -149,13 +159,13 @@ export class KvQueueStore implements QueueStore, Participant {
       run();
       return;
     }
-    const group: Group = { adds: [], removes: [] };
+    const group: Group = { adds: [], removes: [], joined: [] };
     this.openGroup = group;
     try {
       run();
     } finally {
       this.openGroup = null;
-      if (group.adds.length > 0 && group.removes.length > 0) this.groups.push(group);
+      if (group.adds.length > 0) this.endGroup(group);
     }
   }
 
@@ -276,6 +286,7 @@ export class KvQueueStore implements QueueStore, Participant {
     this.writer.recycle(this.slabs);
     this.slabs = [];
     this.committingBytes = 0;
+    for (const { adds } of this.committingGroups) for (const entry of adds) this.groupOf.delete(entry);
     this.committingGroups = [];
     this.committingDropped = [];
     const { undo, meters } = this;
@@ -306,10 +317,9 @@ export class KvQueueStore implements QueueStore, Participant {
     this.dropped = [...this.committingDropped, ...this.dropped];
     this.committingDropped = [];
     const whole = this.ungroup();
-    for (const { state, sealedTo, obsolete } of undo) {
+    for (const { state, obsolete } of undo) {
       const entries = state.committing;
       state.committing = [];
-      state.sealedTo = sealedTo;
       if (state.dropped) {
         for (const entry of entries) this.refuse(state, entry);
         continue;
@@ -330,12 +340,11 @@ export class KvQueueStore implements QueueStore, Participant {
   private gatherQueue(state: QueueState, batch: KvBatch, whole: boolean): void {
     state.listed = false;
     if (state.dropped) return;
-    const sealedTo = state.sealedTo;
     if (whole) this.gatherEntries(state, batch);
     else if (state.pending.length > 0) this.list(state);
     if (!state.changed) return;
     state.changed = false;
-    this.undo.push({ state, sealedTo, obsolete: state.gone.obsoleteNow() });
+    this.undo.push({ state, obsolete: state.gone.obsoleteNow() });
     state.gone.gather(batch, state.id);
     batch.put(metaKey(state.id), encodeMeta(state));
   }
@@ -417,6 +426,7 @@ export class KvQueueStore implements QueueStore, Participant {
       return;
     }
     entry.storeState = STORE_STATE.deleted;
+    state.gone.add(entry.seq, entry.seq + 1, false);
     if (entry.message.persistent) {
       state.count--;
       state.bytes -= entry.message.bodyLength;
@@ -427,7 +437,7 @@ export class KvQueueStore implements QueueStore, Participant {
     entry.queue.withdrawn(entry);
   }
 
-  /** An entry of a group that waits whole: it is pending again, in its old place. */
+  /** An entry of a group that waits whole: it is pending again. */
   private requeue(state: QueueState, entry: QueueEntry): void {
     if (entry.storeState !== STORE_STATE.committing) return;
     entry.storeState = STORE_STATE.pending;
@@ -439,6 +449,19 @@ export class KvQueueStore implements QueueStore, Participant {
     if (entry.message.bodyLength >= SHARED_BODY_BYTES) this.bodies.added(entry.message);
   }
 
+  private endGroup(group: Group): void {
+    for (const other of new Set(group.joined)) {
+      group.adds.push(...other.adds);
+      group.removes.push(...other.removes);
+      this.groups = this.groups.filter((each) => each !== other);
+    }
+    group.joined = [];
+    // Appends alone may be refused: nobody was told anything of them yet.
+    if (group.removes.length === 0) return;
+    for (const entry of group.adds) this.groupOf.set(entry, group);
+    this.groups.push(group);
+  }
+
   /** Takes the removes of groups back that were not written. Returns the entries that wait with them. */
   private ungroup(): Set<QueueEntry> {
     const whole = new Set<QueueEntry>();
@@ -448,6 +471,9 @@ export class KvQueueStore implements QueueStore, Participant {
         const state = this.states.get(entry.queue.id);
         if (state === undefined || !state.gone.has(entry.seq)) continue;
         state.gone.punch(entry.seq);
+        const waiting = this.waitingRemoves.get(state);
+        if (waiting === undefined) this.waitingRemoves.set(state, new Set([entry.seq]));
+        else waiting.add(entry.seq);
         if (entry.message.persistent) {
           state.count++;
           state.bytes += entry.message.bodyLength;
@@ -462,6 +488,7 @@ export class KvQueueStore implements QueueStore, Participant {
 
   /** Does the removes of waiting groups again, now that their batch is tried again. */
   private regroup(): void {
+    if (this.waitingRemoves.size > 0) this.waitingRemoves = new Map();
     for (const group of this.groups) {
       for (const entry of group.removes) {
         const state = this.states.get(entry.queue.id);
@@ -525,6 +552,7 @@ export class KvQueueStore implements QueueStore, Participant {
     if (from >= bound) return { entries: [], nextSeq: Math.max(fromSeq, bound) };
     const inOrder = new SegmentCursor(this.kv, 'entry', state.id, from, bound, this.codecs);
     const late = state.late ? new SegmentCursor(this.kv, 'late', state.id, from, bound, this.codecs) : null;
+    const waiting = this.waitingRemoves.get(state);
     const entries: StoredEntry[] = [];
     let bytes = 0;
     let expected = from;
@@ -537,7 +565,7 @@ export class KvQueueStore implements QueueStore, Participant {
       if (seq > expected) this.foundGap(state, expected, seq);
       expected = seq + 1;
       if (!reader.persistent && reader.epoch !== this.header.epoch) this.foundStale(state, seq);
-      else if (seq >= gone.floor && !gone.has(seq)) {
+      else if (!gone.has(seq) && !waiting?.has(seq)) {
         if (entries.length >= maxEntries || (bytes + reader.size > maxBytes && entries.length > 0)) {
           nextSeq = seq;
           break;

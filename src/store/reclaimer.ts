@@ -33,7 +33,7 @@ export class Reclaimer {
   private readonly kv: Kv;
   private readonly bodies: SharedBodies;
   private due: QueueState[];
-  private dropped: number[];
+  private readonly dropped: Set<number>;
   private undo: Undo[];
   private finished: number[];
   private budget: number;
@@ -44,7 +44,7 @@ export class Reclaimer {
     this.bodies = bodies;
     this.due = [];
     const [from, to] = droppedBounds();
-    this.dropped = kv.keys(from, to, Number.MAX_SAFE_INTEGER).map(queueIdOf);
+    this.dropped = new Set(kv.keys(from, to, Number.MAX_SAFE_INTEGER).map(queueIdOf));
     this.undo = [];
     this.finished = [];
     this.budget = 0;
@@ -52,7 +52,7 @@ export class Reclaimer {
 
   /** Whether slices are left to do. */
   get busy(): boolean {
-    return this.due.length > 0 || this.dropped.length > 0;
+    return this.due.length > 0 || this.dropped.size > 0;
   }
 
   /** Something of this queue was settled; puts it on the list where that is worth a look. */
@@ -68,7 +68,7 @@ export class Reclaimer {
 
   /** A deleted queue whose tombstone is in this batch. */
   drop(queueId: number): void {
-    this.dropped.push(queueId);
+    this.dropped.add(queueId);
   }
 
   /** One slice, into a batch. `changed` is told of every queue whose meta has to be written with it. */
@@ -90,9 +90,10 @@ export class Reclaimer {
     }
     if (done > 0) due.splice(0, done);
     if (due.length > 0 && this.undo.length > done) changed(due[0]!);
-    while (this.dropped.length > 0 && this.budget > 0) {
-      if (!this.sliceDropped(this.dropped[0]!, batch)) break;
-      this.finished.push(this.dropped.shift()!);
+    for (const queueId of this.dropped) {
+      if (!this.sliceDropped(queueId, batch)) break;
+      this.dropped.delete(queueId);
+      this.finished.push(queueId);
     }
     this.bodies.gatherReleased(batch);
   }
@@ -111,7 +112,7 @@ export class Reclaimer {
       state.late = true;
       this.enlist(state);
     }
-    this.dropped.unshift(...this.finished);
+    for (const queueId of this.finished) this.dropped.add(queueId);
     this.committed();
   }
 
@@ -181,6 +182,7 @@ export class Reclaimer {
 
   /** Returns false where there is more to do. */
   private sliceDropped(queueId: number, batch: KvBatch): boolean {
+    if (this.budget === 0) return false;
     for (const [from, to] of [segmentBounds('entry', queueId), segmentBounds('late', queueId)]) {
       for (const key of this.keys(from, to)) this.removeSegment(key, batch);
       if (this.budget === 0) return false;

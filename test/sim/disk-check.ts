@@ -1,0 +1,59 @@
+// Looks at everything on a disk and says what does not belong there: bodies nobody refers to, refs to bodies that are
+// not there, segments that overlap or belong to no queue.
+
+import assert from 'node:assert/strict';
+import {
+  bodyIdOf,
+  bodyKey,
+  END_KEY,
+  FIRST_KEY,
+  firstSeqOf,
+  kindOf,
+  lastSeqOf,
+  queueIdOf,
+  readU64,
+  refKey,
+} from '../../src/store/keys.ts';
+import type { Kv } from '../../src/store/kv.ts';
+
+/** `reclaimed`: whether the background work is done, so that nothing of deleted queues may be left. */
+export function checkDisk(kv: Kv, reclaimed: boolean): void {
+  const keys = kv.keys(FIRST_KEY, END_KEY, Number.MAX_SAFE_INTEGER);
+  const text = (key: Buffer) => key.toString('hex');
+  const present = new Set(keys.map(text));
+  const queues = new Set<number>();
+  const dropped = new Set<number>();
+  const refs = new Map<number, number>();
+  const shared = new Set<string>();
+  const ends = new Map<string, number>();
+  for (const key of keys) {
+    const kind = kindOf(key);
+    if (kind === 'meta') queues.add(queueIdOf(key));
+    if (kind === 'dropped') dropped.add(queueIdOf(key));
+    if (kind !== 'entry' && kind !== 'late') continue;
+    const lane = `${kind} ${queueIdOf(key)}`;
+    assert.ok(firstSeqOf(key) > (ends.get(lane) ?? 0), `segments of ${lane} overlap`);
+    ends.set(lane, lastSeqOf(key));
+    if (bodyIdOf(key) !== 0) shared.add(text(refKey(bodyIdOf(key), queueIdOf(key), firstSeqOf(key))));
+  }
+  for (const key of keys) {
+    const kind = kindOf(key);
+    assert.notEqual(kind, null, 'a record of no kind');
+    if (kind === 'ref') {
+      const bodyId = readU64(key, 1);
+      refs.set(bodyId, (refs.get(bodyId) ?? 0) + 1);
+      assert.ok(present.has(text(bodyKey(bodyId))), `dangling ref to body ${bodyId}`);
+      assert.ok(shared.has(text(key)), `a ref to body ${bodyId} from no segment`);
+    }
+    if (kind === 'entry' || kind === 'late' || kind === 'gone') {
+      const queueId = queueIdOf(key);
+      const owned = queues.has(queueId) || (!reclaimed && dropped.has(queueId));
+      assert.ok(owned, `a record of queue ${queueId}, which is not there`);
+    }
+  }
+  for (const ref of shared) assert.ok(present.has(ref), 'a segment with a shared body has no ref');
+  for (const key of keys) {
+    if (kindOf(key) === 'body') assert.ok(refs.has(readU64(key, 1)), `orphan body ${readU64(key, 1)}`);
+  }
+  if (reclaimed) assert.equal(dropped.size, 0, 'a tombstone was left');
+}

@@ -1,0 +1,554 @@
+// One run of the store's simulation: a seeded sequence of everything that the core does with a store, over a faulty disk,
+// beside a naive model that remembers what was promised. After every crash the disk is opened again and compared:
+//
+//   - a message whose confirm left, and that nobody acknowledged, is there, in order, with its bytes
+//   - an acknowledgement, purge or deletion that was reported durable is never undone
+//   - an entry that was acknowledged before it was written, or refused, is not there
+//   - a message that moves between queues is in exactly one of them
+//   - counts and bytes in meta are those of the entries; the redelivered mark is where it must be and nowhere else
+//   - definitions that were put together are there together
+//   - no orphan body, no dangling ref, no record of a queue that is not there
+
+import assert from 'node:assert/strict';
+import { crc32 } from 'node:zlib';
+import { ConfirmRing } from '../../src/core/confirms.ts';
+import type { Message } from '../../src/core/message.ts';
+import type { StoredEntry } from '../../src/core/ports.ts';
+import { type QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
+import type { Kv } from '../../src/store/kv.ts';
+import { FakeQueue, message, Opened } from '../store/harness.ts';
+import { FaultyKv } from '../support/faulty-kv.ts';
+import { checkDisk } from './disk-check.ts';
+import type { Random } from './random.ts';
+
+/** A message as its publisher knows it. */
+interface Published {
+  readonly text: string;
+  readonly persistent: boolean;
+  confirmed: boolean;
+  refused: boolean;
+}
+
+/** A message's place in a queue, or the places through which it moved. */
+interface Copy {
+  readonly queue: SimQueue;
+  readonly entry: QueueEntry;
+  readonly published: Published;
+  readonly movedFrom: Copy | null;
+  acked: boolean;
+  ackDurable: boolean;
+  /** Settled before a batch took it. */
+  neverWritten: boolean;
+  withdrawn: boolean;
+  /** Whether the store ever called it committed. */
+  committed: boolean;
+}
+
+class SimQueue extends FakeQueue {
+  copies: Map<number, Copy> = new Map();
+  /** Transient entries that stayed in memory so far. */
+  inMemory: QueueEntry[] = [];
+  deleted = false;
+  deleteDurable = false;
+  /** Entries below it must, entries from `mayBeRedelivered` on must not carry the mark after a crash. */
+  redeliveredBelow = 0;
+  mayBeRedelivered = 0;
+  /** How often the core said exactly what was delivered: an older mark is void. */
+  settledDelivered = 0;
+
+  /** What the store said that it must not say; looked at after each step. */
+  readonly violations: string[] = [];
+
+  override committed(entry: QueueEntry): void {
+    const copy = this.copies.get(entry.seq)!;
+    if (copy.committed) this.violations.push(`entry ${entry.seq} was committed twice`);
+    if (copy.acked) this.violations.push(`entry ${entry.seq} was committed after it was settled`);
+    copy.committed = true;
+  }
+
+  override withdrawn(entry: QueueEntry): void {
+    const copy = this.copies.get(entry.seq)!;
+    if (isSafe(copy)) this.violations.push(`entry ${entry.seq} was promised and withdrawn`);
+    copy.withdrawn = true;
+  }
+
+  live(): Copy[] {
+    return [...this.copies.values()].filter((copy) => !copy.acked && !copy.withdrawn);
+  }
+}
+
+/** Whether the store promised that this message is kept. */
+function isSafe(copy: Copy): boolean {
+  return (
+    copy.published.persistent &&
+    (copy.committed || copy.published.confirmed || (copy.movedFrom !== null && isSafe(copy.movedFrom)))
+  );
+}
+
+/** Replaces parts of the store, to show that the simulation notices. */
+export interface Sabotage {
+  kv?(kv: FaultyKv): Kv;
+  opened?(opened: Opened): void;
+}
+
+const BODIES = [0, 3, 40, 4_096, 5_000, 9_000, 70_000] as const;
+const KEEP_QUEUES = 3;
+
+export class StoreWorld {
+  private readonly random: Random;
+  private readonly sabotage: Sabotage;
+  private kv: FaultyKv;
+  private opened: Opened;
+  private ring: ConfirmRing;
+  private ringDue: boolean;
+  private bySlot: Map<number, Published>;
+  private queues: SimQueue[];
+  private serial: number;
+  /** What was settled since the last report was asked for. */
+  private unreported: (() => void)[];
+  private definition: number;
+  private definitionDurable: number;
+
+  constructor(random: Random, sabotage: Sabotage) {
+    this.random = random;
+    this.sabotage = sabotage;
+    this.kv = new FaultyKv();
+    this.opened = this.open();
+    this.ringDue = false;
+    this.bySlot = new Map();
+    this.ring = this.newRing();
+    this.queues = [];
+    this.serial = 0;
+    this.unreported = [];
+    this.definition = 0;
+    this.definitionDurable = 0;
+  }
+
+  async run(steps: number): Promise<void> {
+    for (let step = 0; step < steps; step++) {
+      await this.step();
+      this.drain();
+      assert.deepEqual(this.opened.fatal, []);
+      for (const queue of this.queues) assert.deepEqual(queue.violations, []);
+    }
+    await this.quiesce();
+    await this.crash();
+  }
+
+  private async step(): Promise<void> {
+    const { random } = this;
+    const roll = random.below(100);
+    if (roll < 30) this.publish();
+    else if (roll < 48) this.acknowledge();
+    else if (roll < 52) this.move();
+    else if (roll < 54) this.pageOut();
+    else if (roll < 56) this.markDelivering();
+    else if (roll < 58) this.purge();
+    else if (roll < 59) this.deleteQueue();
+    else if (roll < 61) this.define();
+    else if (roll < 66) this.report();
+    else if (roll < 80) this.opened.store.seal();
+    else if (roll < 92) await this.endCommit();
+    else if (roll < 94) await this.read();
+    else if (roll < 96) await this.toggleSpace();
+    else if (roll < 97) await this.quiesce();
+    else if (roll < 98) await this.restart();
+    else await this.crash();
+  }
+
+  // What the core does.
+
+  private queue(): SimQueue {
+    const alive = this.queues.filter((queue) => !queue.deleted);
+    if (alive.length < KEEP_QUEUES) {
+      const made = new SimQueue(this.opened.queues.nextQueueId());
+      this.queues.push(made);
+      return made;
+    }
+    return this.random.pick(alive)!;
+  }
+
+  private publish(): void {
+    const { random } = this;
+    const persistent = random.chance(0.75);
+    const size = BODIES[random.below(random.chance(0.3) ? BODIES.length : 3)]!;
+    const text = `${++this.serial}:${'x'.repeat(size)}`;
+    const published: Published = { text, persistent, confirmed: false, refused: false };
+    const sent = message(text, { persistent, routingKey: random.chance(0.5) ? 'a.b' : `k.${this.serial}` });
+    const targets = new Set<SimQueue>();
+    for (let i = random.chance(0.4) ? 3 : 1; i > 0; i--) targets.add(this.queue());
+    const slot = this.ring.open();
+    this.bySlot.set(slot, published);
+    for (const queue of targets) {
+      const entry = queue.entry(sent);
+      if (!persistent && random.chance(0.5)) {
+        queue.inMemory.push(entry);
+        continue;
+      }
+      if (persistent) {
+        this.ring.hold(slot);
+        entry.ring = this.ring;
+        entry.slot = slot;
+      }
+      this.append(queue, entry, published, null);
+    }
+    this.ring.settle(slot);
+  }
+
+  private append(queue: SimQueue, entry: QueueEntry, published: Published, movedFrom: Copy | null): void {
+    queue.copies.set(entry.seq, {
+      queue,
+      entry,
+      published,
+      movedFrom,
+      acked: false,
+      ackDurable: false,
+      neverWritten: false,
+      withdrawn: false,
+      committed: false,
+    });
+    this.opened.queues.append(entry);
+  }
+
+  /** Transient entries that stayed in memory are paged out, in any order and late. */
+  private pageOut(): void {
+    const queue = this.queue();
+    const { inMemory } = queue;
+    while (inMemory.length > 0 && this.random.chance(0.8)) {
+      const [entry] = inMemory.splice(this.random.below(inMemory.length), 1);
+      const published = {
+        text: entry!.message.bodyBytes().toString(),
+        persistent: false,
+        confirmed: false,
+        refused: false,
+      };
+      this.append(queue, entry!, published, null);
+    }
+  }
+
+  private acknowledge(): void {
+    const queue = this.queue();
+    const live = queue.live();
+    const inOrder = this.random.chance(0.6);
+    for (let i = 1 + this.random.below(4); i > 0; i--) {
+      const copy = inOrder ? live.shift() : this.random.pick(live);
+      if (copy === undefined || copy.acked) return;
+      this.settled(copy);
+      this.opened.queues.remove(copy.entry);
+    }
+  }
+
+  /** A message moves to another queue, as a dead letter does. */
+  private move(): void {
+    const from = this.random.pick(this.queue().live());
+    const to = this.queue();
+    if (from === undefined || from.queue === to || !from.published.persistent) return;
+    this.opened.queues.group(() => {
+      const entry = to.entry(copyMessage(from.entry.message));
+      entry.ring = from.entry.ring;
+      entry.slot = from.entry.slot;
+      from.entry.ring = null;
+      this.settled(from);
+      this.opened.queues.remove(from.entry);
+      this.append(to, entry, from.published, from);
+    });
+  }
+
+  private settled(copy: Copy): void {
+    copy.acked = true;
+    if (copy.entry.storeState === STORE_STATE.pending) copy.neverWritten = true;
+    this.unreported.push(() => {
+      copy.ackDurable = true;
+    });
+  }
+
+  private purge(): void {
+    const queue = this.queue();
+    const keep = queue.live().filter(() => this.random.chance(0.2));
+    for (const copy of queue.live()) if (!keep.includes(copy)) this.settled(copy);
+    this.opened.queues.purge(
+      queue.id,
+      keep.map(({ entry }) => entry),
+    );
+  }
+
+  private deleteQueue(): void {
+    const queue = this.queue();
+    for (const copy of queue.live()) this.settled(copy);
+    queue.deleted = true;
+    this.unreported.push(() => {
+      queue.deleteDurable = true;
+    });
+    this.opened.queues.deleteQueue(queue.id);
+  }
+
+  private markDelivering(): void {
+    const queue = this.queue();
+    const { queues } = this.opened;
+    const known = queues.recover(queue.id)?.nextSeq ?? 1;
+    if (this.random.chance(0.7)) {
+      queues.markDelivering(queue.id);
+      queue.mayBeRedelivered = Number.POSITIVE_INFINITY;
+      const { settledDelivered } = queue;
+      this.unreported.push(() => {
+        if (queue.settledDelivered === settledDelivered) queue.redeliveredBelow = Number.POSITIVE_INFINITY;
+      });
+    } else {
+      const seq = this.random.below(known + 1);
+      queues.settleDelivered(queue.id, seq);
+      queue.settledDelivered++;
+      queue.redeliveredBelow = Math.min(queue.redeliveredBelow, seq);
+      queue.mayBeRedelivered = Math.max(queue.mayBeRedelivered, seq);
+    }
+  }
+
+  private define(): void {
+    const value = { version: ++this.definition };
+    this.opened.definitions.put('queue', ['/', 'one'], value);
+    this.opened.definitions.put('binding', ['/', 'one', 'other'], value);
+    this.opened.queues.whenCommitted((error) => {
+      if (error === null) this.definitionDurable = Math.max(this.definitionDurable, value.version);
+    });
+  }
+
+  /** Asks when everything so far is durable, and remembers the answer. */
+  private report(): void {
+    const reported = this.unreported;
+    this.unreported = [];
+    this.opened.queues.whenCommitted((error) => {
+      if (error !== null) this.unreported.push(...reported);
+      else for (const durable of reported) durable();
+    });
+  }
+
+  // What the disk does.
+
+  private async endCommit(): Promise<void> {
+    if (this.kv.waiting) this.kv.release();
+    await tick();
+  }
+
+  private async toggleSpace(): Promise<void> {
+    this.kv.full = !this.kv.full && this.random.chance(0.5);
+    this.kv.fullForAll = this.random.chance(0.3);
+    this.opened.elapse();
+    await tick();
+  }
+
+  /** Ends every commit until nothing is left to do, and compares what this process sees. */
+  private async quiesce(): Promise<void> {
+    this.kv.full = false;
+    for (let idle = 0, commits = -1; idle < 3; ) {
+      this.opened.elapse();
+      this.opened.store.seal();
+      while (this.kv.waiting) {
+        this.kv.release();
+        await tick();
+      }
+      await tick();
+      idle = this.kv.commits === commits ? idle + 1 : 0;
+      commits = this.kv.commits;
+    }
+    this.drain();
+    this.report();
+    checkDisk(this.kv.disk, true);
+    for (const queue of this.queues) {
+      if (queue.deleted) continue;
+      const read = await this.readSlices(queue);
+      const expected = queue.live().sort((a, b) => a.entry.seq - b.entry.seq);
+      assert.deepEqual(read.map(describe), expected.map(describeCopy), `queue ${queue.id}`);
+      this.checkMeta(queue, read);
+    }
+  }
+
+  private async read(): Promise<void> {
+    const queue = this.queue();
+    const meta = this.opened.queues.recover(queue.id);
+    if (meta === null) return;
+    const from = this.random.below(meta.nextSeq + 2);
+    const limit = 1 + this.random.below(5);
+    this.kv.cold = this.random.chance(0.3);
+    const { entries, nextSeq } = await this.opened.load(queue.id, from, meta.nextSeq, limit);
+    assert.ok(entries.length <= limit);
+    // Every committed entry of the range that it says it covered, and nothing else.
+    const expected = queue
+      .live()
+      .filter((copy) => copy.committed && copy.entry.seq >= from && copy.entry.seq < nextSeq)
+      .sort((a, b) => a.entry.seq - b.entry.seq);
+    assert.deepEqual(entries.map(describe), expected.map(describeCopy), `load of queue ${queue.id}`);
+  }
+
+  private async restart(): Promise<void> {
+    await this.quiesce();
+    await this.opened.store.close();
+    this.kv = new FaultyKv(this.kv.disk.clone());
+    this.opened = this.open();
+    await this.recover();
+  }
+
+  private async crash(): Promise<void> {
+    this.drain();
+    this.kv = new FaultyKv(this.kv.crash(this.random.chance(0.5)));
+    this.opened = this.open();
+    await this.recover();
+  }
+
+  // What the next start finds.
+
+  private open(): Opened {
+    this.kv.hold = true;
+    const opened = new Opened(this.sabotage.kv?.(this.kv) ?? this.kv);
+    this.sabotage.opened?.(opened);
+    return opened;
+  }
+
+  private async recover(): Promise<void> {
+    checkDisk(this.kv.disk, false);
+    const found = new Map<SimQueue, Map<number, StoredEntry>>();
+    for (const queue of this.queues) {
+      const meta = this.opened.queues.recover(queue.id);
+      if (queue.deleteDurable) assert.equal(meta, null, `queue ${queue.id} is back`);
+      const read = meta === null ? [] : await this.readSlices(queue);
+      found.set(queue, new Map(read.map((entry) => [entry.seq, entry])));
+      for (let i = 1; i < read.length; i++) assert.ok(read[i]!.seq > read[i - 1]!.seq, 'out of order');
+      this.checkMeta(queue, read);
+    }
+    for (const queue of this.queues) this.checkQueue(queue, found);
+    this.checkDefinitions();
+    this.adopt(found);
+  }
+
+  private checkQueue(queue: SimQueue, found: ReadonlyMap<SimQueue, ReadonlyMap<number, StoredEntry>>): void {
+    const there = (copy: Copy): boolean => found.get(copy.queue)!.has(copy.entry.seq);
+    const entries = found.get(queue)!;
+    for (const [seq, entry] of entries) {
+      const copy = queue.copies.get(seq);
+      assert.ok(copy !== undefined, `entry ${seq} was never appended`);
+      assert.equal(describe(entry), describeCopy(copy));
+      const name = `entry ${seq} of queue ${queue.id}`;
+      assert.ok(copy.published.persistent, `${name} is transient`);
+      assert.ok(!copy.withdrawn, `${name} was refused`);
+      assert.ok(!copy.neverWritten, `${name} was settled before it was written`);
+      assert.ok(!copy.ackDurable, `${name} is back`);
+      if (seq < queue.redeliveredBelow) assert.ok(entry.redelivered, `${name} lacks the redelivered mark`);
+      if (seq >= queue.mayBeRedelivered) assert.ok(!entry.redelivered, `${name} has the redelivered mark`);
+    }
+    for (const copy of queue.copies.values()) {
+      const places: Copy[] = [];
+      for (let at: Copy | null = copy; at !== null; at = at.movedFrom) places.push(at);
+      const present = places.filter(there).length;
+      assert.ok(present <= 1, `entry ${copy.entry.seq} of queue ${queue.id} is in two places`);
+      if (copy.acked || copy.withdrawn || !isSafe(copy)) continue;
+      assert.equal(present, 1, `entry ${copy.entry.seq} of queue ${queue.id} is lost`);
+    }
+  }
+
+  private checkMeta(queue: SimQueue, read: readonly StoredEntry[]): void {
+    const meta = this.opened.queues.recover(queue.id);
+    if (meta === null) return;
+    const persistent = read.filter((entry) => entry.message.persistent);
+    assert.equal(meta.count, persistent.length, `count of queue ${queue.id}`);
+    const bytes = persistent.reduce((sum, entry) => sum + entry.message.bodyLength, 0);
+    assert.equal(meta.bytes, bytes, `bytes of queue ${queue.id}`);
+    for (const { seq } of read) assert.ok(seq >= meta.floor && seq < meta.nextSeq);
+  }
+
+  private checkDefinitions(): void {
+    const one = [...this.opened.definitions.all('queue')][0]?.value.version ?? 0;
+    const other = [...this.opened.definitions.all('binding')][0]?.value.version ?? 0;
+    assert.equal(one, other, 'definitions that belong together');
+    assert.ok((one as number) >= this.definitionDurable, 'a durable definition is lost');
+    this.definitionDurable = one as number;
+  }
+
+  /** What was found is all there is from now on. */
+  private adopt(found: ReadonlyMap<SimQueue, ReadonlyMap<number, StoredEntry>>): void {
+    this.unreported = [];
+    this.bySlot = new Map();
+    this.ringDue = false;
+    this.ring = this.newRing();
+    const queues: SimQueue[] = [];
+    for (const [old, entries] of found) {
+      const meta = this.opened.queues.recover(old.id);
+      if (meta === null) continue;
+      const queue = new SimQueue(old.id);
+      queue.nextSeq = meta.nextSeq;
+      queue.redeliveredBelow = meta.deliveredTo;
+      queue.mayBeRedelivered = meta.deliveredTo;
+      for (const stored of entries.values()) {
+        const entry = queue.entryAt(stored.seq, stored.message);
+        entry.storeState = STORE_STATE.committed;
+        const text = stored.message.bodyBytes().toString();
+        queue.copies.set(entry.seq, {
+          queue,
+          entry,
+          published: { text, persistent: true, confirmed: true, refused: false },
+          movedFrom: null,
+          acked: false,
+          ackDurable: false,
+          neverWritten: false,
+          withdrawn: false,
+          committed: true,
+        });
+      }
+      queues.push(queue);
+    }
+    this.queues = queues;
+  }
+
+  private async readSlices(queue: SimQueue): Promise<StoredEntry[]> {
+    this.kv.cold = this.random.chance(0.3);
+    return await this.opened.readAll(queue.id, 1 + this.random.below(20));
+  }
+
+  // Confirms.
+
+  private newRing(): ConfirmRing {
+    const ring: ConfirmRing = new ConfirmRing(
+      {
+        confirmed: (_ring, from, to, ok) => {
+          if (ring !== this.ring) return;
+          for (let slot = from; slot <= to; slot++) {
+            const published = this.bySlot.get(slot)!;
+            if (ok) published.confirmed = true;
+            else published.refused = true;
+          }
+        },
+      },
+      {
+        drainLater: () => {
+          this.ringDue = true;
+        },
+      },
+    );
+    return ring;
+  }
+
+  private drain(): void {
+    if (!this.ringDue) return;
+    this.ringDue = false;
+    this.ring.drain();
+  }
+}
+
+function describe(entry: StoredEntry): string {
+  return `${entry.seq} ${entry.message.routingKey} ${brief(entry.message.bodyBytes().toString())}`;
+}
+
+function describeCopy({ entry, published }: Copy): string {
+  return `${entry.seq} ${entry.message.routingKey} ${brief(published.text)}`;
+}
+
+function brief(text: string): string {
+  return `${text.slice(0, 8)} (${text.length} ${crc32(text)})`;
+}
+
+/** The same message for another queue: what moves is a message of its own. */
+function copyMessage(original: Message): Message {
+  const { exchange, routingKey, persistent } = original;
+  return message(Buffer.from(original.bodyBytes()), { exchange, routingKey, persistent });
+}
+
+function tick(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
