@@ -26,7 +26,11 @@ export interface Accepts {
 }
 
 /** Subprotocols of the WebSocket paths, in the server's order of preference. */
-const SUBPROTOCOLS = { mqtt: ['mqtt', 'mqttv3.1'], amqp: ['amqp'], stomp: ['v12.stomp'] } as const;
+const SUBPROTOCOLS = {
+  mqtt: ['mqtt', 'mqttv3.1'],
+  amqp: ['amqp'],
+  stomp: ['v12.stomp', 'v11.stomp', 'v10.stomp'],
+} as const;
 
 /** Bytes of outgoing data that are gathered within a turn before they are written without waiting for its end. */
 const FLUSH_BYTES = 256 * 1024;

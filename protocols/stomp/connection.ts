@@ -5,12 +5,14 @@
 // Receipts leave through one confirm ring, so a receipt for a SEND into durable queues comes after the commit and all
 // receipts keep the order of their frames.
 
+import { hostname } from 'node:os';
 import type { ClientConnection, ConnectionInfo } from '../../src/core/client-connection.ts';
 import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/field-table.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Flushable } from '../../src/core/turn.ts';
+import { DEFAULT_VHOST } from '../../src/core/virtual-hosts.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import type { StompClient } from './client.ts';
 import { COMMAND, commandName } from './command.ts';
@@ -277,10 +279,10 @@ export class StompConnection
     if (user === null || password === null) {
       throw new StompError('Bad CONNECT', "'login' and 'passcode' are required");
     }
-    const vhost = host === null || host === '' ? '/' : host;
+    const vhost = host === null || host === '' ? DEFAULT_VHOST : host;
     let session: Session;
     try {
-      session = await context.door.login({ user, password, vhost, loopback: transport.loopback });
+      session = await this.login(user, password, vhost);
     } catch (error) {
       context.log.warn(
         { connection: this.id, peer: transport.peer, user, vhost, reason: String(error) },
@@ -310,6 +312,21 @@ export class StompConnection
     this.writer.frame(textFrame('CONNECTED', headers, '', STOMP_VERSION.v1_0));
     this.heartBeat.start(offer, beat);
     context.log.info({ connection: this.id, peer: transport.peer, user, vhost }, 'STOMP connection opened');
+  }
+
+  /**
+   * «It is RECOMMENDED clients set this to the host name that the socket was established against» (STOMP 1.2, CONNECT),
+   * and several libraries do: where that is no virtual host of the user's, the default one is meant.
+   */
+  private async login(user: string, password: string, vhost: string): Promise<Session> {
+    const { context, transport } = this;
+    const { loopback } = transport;
+    try {
+      return await context.door.login({ user, password, vhost, loopback });
+    } catch (error) {
+      if (!(error instanceof BrokerError) || !isOwnName(vhost, transport.local)) throw error;
+      return context.door.login({ user, password, vhost: DEFAULT_VHOST, loopback });
+    }
   }
 
   private disconnect(): void {
@@ -433,6 +450,12 @@ export class StompConnection
     // What is suspended may still declare and consume; it is given back when it is done.
     if (this.suspensions === 0) this.session?.close();
   }
+}
+
+/** Whether that is a name or an address of this machine, as the socket or the system knows it. */
+function isOwnName(name: string, local: string): boolean {
+  const address = local.slice(0, local.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+  return name === 'localhost' || name === address || name === hostname();
 }
 
 function notConnected(): StompError {

@@ -227,7 +227,10 @@ export function textFrame(
   return Buffer.from(`${command}\n${lines.join('')}\n${body}\0`);
 }
 
-/** An ERROR frame. `receiptId` is the failed frame's receipt header, byte for byte (latin1), or null. */
+/**
+ * An ERROR frame. `receiptId` is the failed frame's receipt header, byte for byte (latin1), or null. The content type
+ * names its charset because stompit ends its process with an unhandled error on a bare text/plain.
+ */
 export function errorFrame(summary: string, detail: string, receiptId: string | null, version: StompVersion): Buffer {
   const body = Buffer.from(`${detail}\n`);
   const receipt = receiptId === null ? '' : `receipt-id:${Buffer.from(receiptId, 'latin1').toString()}\n`;
@@ -235,7 +238,7 @@ export function errorFrame(summary: string, detail: string, receiptId: string | 
     'ERROR\n',
     `message:${escapeHeader(summary, version)}\n`,
     receipt,
-    'content-type:text/plain\n',
+    'content-type:text/plain;charset=utf-8\n',
     `version:${SUPPORTED_VERSIONS}\n`,
     `content-length:${body.length}\n\n`,
   ];

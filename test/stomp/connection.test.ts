@@ -1,6 +1,7 @@
 // A STOMP connection: login, receipts, errors, heart-beats, and what a close gives back.
 
 import assert from 'node:assert/strict';
+import { hostname } from 'node:os';
 import { describe, it } from 'node:test';
 import { frame } from './frames.ts';
 import { type Client, Harness } from './harness.ts';
@@ -54,6 +55,15 @@ describe('STOMP login', () => {
     await refused(harness.open(), /access refused for user 'guest'/, frame('CONNECT', ['login:guest', 'passcode:no']));
     await refused(harness.open(), /'login' and 'passcode'/, frame('CONNECT', ['accept-version:1.2']));
     await refused(harness.open(), /not_found: no vhost 'nowhere'/, frame('CONNECT', [...LOGIN, 'host:nowhere']));
+  });
+
+  it('takes its own name in host, as the specification recommends it, for the default vhost', async () => {
+    const harness = new Harness();
+    for (const host of ['localhost', '127.0.0.1', hostname(), '/', '']) {
+      const [connected] = await harness.open().exchange(frame('CONNECT', [...LOGIN, `host:${host}`]));
+      assert.equal(connected!.command, 'CONNECTED', host);
+    }
+    assert.ok([...harness.connections].every((connection) => connection.info().vhost === '/'));
   });
 
   it('wants CONNECT first and once', async () => {
@@ -164,7 +174,7 @@ describe('STOMP errors', () => {
       frame('SEND', ['destination:/queue/ignored', 'receipt:2'], 'x'),
     );
     assert.equal(headers['receipt-id'], 'r:1');
-    assert.equal(headers['content-type'], 'text/plain');
+    assert.equal(headers['content-type'], 'text/plain;charset=utf-8');
     assert.equal((await other.exchange(frame('BEGIN', ['transaction:1', 'receipt:1'])))[0]!.command, 'RECEIPT');
     assert.equal(harness.connections.size, 1);
   });
