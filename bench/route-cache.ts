@@ -29,7 +29,7 @@ const scanned = Array.from({ length: SCANNED_KEYS }, (_, i) => messageTo(`site.$
 
 const walked = rate(hot, (message) => {
   const route = new Route(message);
-  route.enter(exchange);
+  route.walk(exchange);
   return route.targets.length;
 });
 const cached = rate(hot, (message) => exchange.route(message).length);

@@ -38,7 +38,7 @@ function measure(dialect: Dialect): Figure[] {
   const routing = performance.now();
   for (const message of messages) {
     const route = new Route(message);
-    route.enter(exchange);
+    route.walk(exchange);
     targets += route.targets.length;
   }
   const routed = performance.now();

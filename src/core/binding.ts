@@ -39,7 +39,7 @@ export class Binding {
     this.routingKey = routingKey;
     this.args = args;
     this.dialect = dialect;
-    this.qos = integerOf(findField(args, 'x-mqtt-qos')) ?? ANY_QOS;
+    this.qos = Math.min(Math.max(integerOf(findField(args, 'x-mqtt-qos')) ?? ANY_QOS, 0), ANY_QOS);
     this.sibling = null;
   }
 
@@ -47,11 +47,10 @@ export class Binding {
     return this.source.durable && (this.queue?.persisted ?? this.exchange!.durable);
   }
 
-  /** Destination and key in one string: what a source's bindings are found by. */
+  /** Destination and key in one string: what a source's bindings are found by. Both may hold any character. */
   get identity(): string {
-    return this.queue !== null
-      ? `q${this.queue.name}\u0000${this.routingKey}`
-      : `e${this.exchange!.name}\u0000${this.routingKey}`;
+    const { name } = this.queue ?? this.exchange!;
+    return `${this.queue !== null ? 'q' : 'e'}${name.length} ${name}${this.routingKey}`;
   }
 
   same(args: FieldTable, dialect: Dialect): boolean {

@@ -5,7 +5,7 @@
 import type { Binding } from './binding.ts';
 import { BrokerError } from './errors.ts';
 import { Exchange } from './exchange.ts';
-import { type FieldTable, findField, sameValue, textOf } from './field-table.ts';
+import { type FieldTable, type FieldValue, fieldFinder, findField, sameValue, textOf } from './field-table.ts';
 import type { Route } from './target.ts';
 
 const MODES = ['all', 'any', 'all-with-x', 'any-with-x'] as const;
@@ -27,10 +27,10 @@ export class HeadersExchange extends Exchange {
 
   match(route: Route): boolean {
     if (this.matchers.size === 0) return false;
-    const { headers } = route.message.properties();
+    const find = fieldFinder(route.message.properties().headers);
     let matched = false;
     for (const matcher of this.matchers.values()) {
-      if (!matches(matcher, headers)) continue;
+      if (!matches(matcher, find)) continue;
       matched = true;
       route.follow(matcher.binding);
     }
@@ -62,9 +62,9 @@ function modeOf(args: FieldTable): Mode {
 }
 
 /** `all` of no fields matches everything, `any` of no fields matches nothing, as in RabbitMQ. */
-function matches(matcher: Matcher, headers: FieldTable): boolean {
+function matches(matcher: Matcher, find: (name: string) => FieldValue | null): boolean {
   for (const field of matcher.fields) {
-    const header = findField(headers, field.name);
+    const header = find(field.name);
     const same = header !== null && (field.value.type === 'V' || sameValue(field.value, header));
     if (same === matcher.any) return matcher.any;
   }

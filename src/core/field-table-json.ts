@@ -37,6 +37,8 @@ function valueToJson(value: FieldValue): JsonValue {
       return tableToJson(value.value);
     case 'f':
     case 'd':
+      // JSON has neither infinities nor a negative zero.
+      if (Object.is(value.value, -0)) return '-0';
       return Number.isFinite(value.value) ? value.value : String(value.value);
     default:
       return value.value;

@@ -1,0 +1,124 @@
+// A core without protocols or a disk, for the tests of this folder: one virtual host over the store in the test's hand,
+// turns that end when the test awaits them, messages and sinks.
+
+import { setImmediate as nextImmediate } from 'node:timers/promises';
+import type { ConsumeOptions, Consumer, DeliverySink } from '../../src/core/consumer.ts';
+import { EMPTY_TABLE, type FieldTable } from '../../src/core/field-table.ts';
+import { type CoreLimits, DEFAULT_LIMITS } from '../../src/core/limits.ts';
+import { type Logger, SILENT } from '../../src/core/logger.ts';
+import { MemoryBudget } from '../../src/core/memory-budget.ts';
+import { Message, NEVER } from '../../src/core/message.ts';
+import { type Meters, newMeters } from '../../src/core/ports.ts';
+import { NO_PROPERTIES, type PropertyCodec } from '../../src/core/properties.ts';
+import type { Queue } from '../../src/core/queue.ts';
+import type { QueueEntry } from '../../src/core/queue-entry.ts';
+import { Turn } from '../../src/core/turn.ts';
+import { type QueueDeclaration, VirtualHost } from '../../src/core/virtual-host.ts';
+import { FakeStore } from '../support/fake-store.ts';
+
+const NO_BYTES = Buffer.alloc(0);
+
+export interface MessageFields {
+  readonly exchange?: string;
+  readonly key?: string;
+  readonly body?: string | Buffer;
+  readonly persistent?: boolean;
+  readonly headers?: FieldTable;
+}
+
+export function message(fields: MessageFields = {}): Message {
+  const { exchange = '', key = '', persistent = false, headers = EMPTY_TABLE } = fields;
+  const body = Buffer.from(fields.body ?? '');
+  const codec: PropertyCodec = { id: 0, protocol: 'test', decode: () => ({ ...NO_PROPERTIES, headers }) };
+  return new Message(exchange, key, body, 0, body.length, NO_BYTES, 0, 0, codec, persistent, 0, NEVER, 0);
+}
+
+export class Core {
+  readonly store: FakeStore;
+  readonly turn: Turn;
+  readonly memory: MemoryBudget;
+  readonly meters: Meters;
+  readonly limits: CoreLimits;
+  readonly log: Logger;
+  readonly host: VirtualHost;
+
+  constructor(store: FakeStore = new FakeStore({ automatic: true }), limits: Partial<CoreLimits> = {}) {
+    this.store = store;
+    this.turn = new Turn({ now: () => 0 });
+    this.turn.sealWith(() => store.seal());
+    this.limits = { ...DEFAULT_LIMITS, ...limits };
+    this.memory = new MemoryBudget(this.limits.memoryHighBytes);
+    this.meters = newMeters();
+    this.log = SILENT;
+    this.host = new VirtualHost('/', this.surroundings);
+  }
+
+  get surroundings() {
+    const { store, turn, memory, meters, limits, log } = this;
+    return { store, definitions: store.definitions, turn, memory, meters, limits, log };
+  }
+
+  queue(name: string, options: Partial<QueueDeclaration> = {}): Queue {
+    const declaration = { name, durable: true, autoDelete: false, args: EMPTY_TABLE, owner: null, ...options };
+    return this.host.declareQueue(declaration).queue;
+  }
+
+  exchange(name: string, kind: string, args: FieldTable = EMPTY_TABLE, autoDelete = false) {
+    this.host.declareExchange({ name, kind, durable: true, autoDelete, internal: false, args });
+    return this.host.exchange(name);
+  }
+
+  /** Names of the queues that a message reaches, sorted. */
+  reached(exchange: string, key: string, headers: FieldTable = EMPTY_TABLE): string[] {
+    const targets = this.host.exchange(exchange).route(message({ exchange, key, headers }));
+    return targets.map((target) => target.queue.name).sort();
+  }
+
+  /** Publishes to the default exchange without a session. */
+  put(queue: Queue, body: string, persistent = false): void {
+    queue.accept(message({ key: queue.name, body, persistent }), queue.alone[0]!, null, 0);
+  }
+}
+
+/** Lets the turn that has begun, and those that it begins, end. */
+export async function turns(count = 3): Promise<void> {
+  for (let i = 0; i < count; i++) await nextImmediate();
+}
+
+export interface Delivery {
+  readonly body: string;
+  readonly entry: QueueEntry | null;
+  readonly redelivered: boolean;
+}
+
+/** A sink that keeps what it is given. */
+export class RecordingSink implements DeliverySink {
+  readonly deliveries: Delivery[] = [];
+  open = true;
+  cancellations = 0;
+
+  deliver(_consumer: Consumer, given: Message, entry: QueueEntry | null, redelivered: boolean): void {
+    this.deliveries.push({ body: given.bodyBytes().toString(), entry, redelivered });
+  }
+
+  writable(): boolean {
+    return this.open;
+  }
+
+  cancelled(): void {
+    this.cancellations++;
+  }
+
+  get bodies(): string[] {
+    return this.deliveries.map(({ body }) => body);
+  }
+
+  /** The entries that came, and forgets the deliveries. */
+  take(): QueueEntry[] {
+    return this.deliveries.splice(0).map(({ entry }) => entry!);
+  }
+}
+
+export function consumeOptions(options: Partial<ConsumeOptions> = {}): ConsumeOptions {
+  return { tag: 'c', noAck: false, exclusive: false, prefetch: 0, priority: 0, args: EMPTY_TABLE, ...options };
+}

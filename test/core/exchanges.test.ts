@@ -1,0 +1,318 @@
+// What each kind of exchange matches, and what all share: merging, cycles, alternates, and routes that are forgotten
+// when something on their way changes.
+
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import type { Dialect } from '../../src/core/binding.ts';
+import type { Exchange } from '../../src/core/exchange.ts';
+import { EMPTY_TABLE, type FieldTable, type FieldValue, textField } from '../../src/core/field-table.ts';
+import { Core, message } from './core.ts';
+
+let core: Core;
+beforeEach(() => {
+  core = new Core();
+});
+
+function bind(exchange: string, queue: string, key: string, args: FieldTable = EMPTY_TABLE, dialect: Dialect = 'amqp') {
+  const known = core.host.queues.get(queue) ?? core.queue(queue);
+  return core.host.bind(core.host.exchange(exchange), { queue: known }, key, args, dialect);
+}
+
+function unbind(exchange: string, queue: string, key: string, args: FieldTable = EMPTY_TABLE) {
+  return core.host.unbind(core.host.exchange(exchange), { queue: core.host.queues.get(queue)! }, key, args, 'amqp');
+}
+
+function lead(source: string, destination: string, key: string) {
+  core.host.bind(core.host.exchange(source), { exchange: core.host.exchange(destination) }, key, EMPTY_TABLE, 'amqp');
+}
+
+function field(name: string, type: FieldValue['type'], value: unknown): FieldTable[number] {
+  return { name, value: { type, value } as FieldValue };
+}
+
+function match(mode: string | null, ...fields: FieldTable): FieldTable {
+  return mode === null ? fields : [textField('x-match', mode), ...fields];
+}
+
+const alternate = (name: string): FieldTable => [textField('alternate-exchange', name)];
+
+describe('the default exchange', () => {
+  it('reaches the queue of that name and nothing else', () => {
+    core.queue('a');
+    assert.deepEqual(core.reached('', 'a'), ['a']);
+    assert.deepEqual(core.reached('', 'b'), []);
+    core.queue('b');
+    assert.deepEqual(core.reached('', 'b'), ['b']);
+    core.host.deleteQueue(core.host.queues.get('b')!);
+    assert.deepEqual(core.reached('', 'b'), []);
+  });
+});
+
+describe('a direct exchange', () => {
+  it('matches equal keys', () => {
+    bind('amq.direct', 'a', 'k');
+    bind('amq.direct', 'b', 'k');
+    bind('amq.direct', 'c', 'K');
+    assert.deepEqual(core.reached('amq.direct', 'k'), ['a', 'b']);
+    assert.deepEqual(core.reached('amq.direct', 'x'), []);
+    unbind('amq.direct', 'a', 'k');
+    assert.deepEqual(core.reached('amq.direct', 'k'), ['b']);
+  });
+});
+
+describe('a fanout exchange', () => {
+  it('matches whatever the key', () => {
+    bind('amq.fanout', 'a', 'k');
+    bind('amq.fanout', 'b', '');
+    assert.deepEqual(core.reached('amq.fanout', 'x'), ['a', 'b']);
+    unbind('amq.fanout', 'a', 'k');
+    assert.deepEqual(core.reached('amq.fanout', 'x'), ['b']);
+  });
+});
+
+describe('a headers exchange', () => {
+  const one = textField('a', '1');
+  const two = textField('b', '2');
+  const hidden = textField('x-c', '3');
+
+  it('wants all headers unless told otherwise', () => {
+    bind('amq.headers', 'plain', '', match(null, one, two));
+    bind('amq.headers', 'all', '', match('all', one, two));
+    assert.deepEqual(core.reached('amq.headers', '', [one, two]), ['all', 'plain']);
+    assert.deepEqual(core.reached('amq.headers', '', [one]), []);
+    assert.deepEqual(core.reached('amq.headers', '', [one, textField('b', 'other')]), []);
+  });
+
+  it('wants one header of `any`', () => {
+    bind('amq.headers', 'any', '', match('any', one, two));
+    assert.deepEqual(core.reached('amq.headers', '', [two]), ['any']);
+    assert.deepEqual(core.reached('amq.headers', '', [textField('b', '1')]), []);
+    assert.deepEqual(core.reached('amq.headers', ''), []);
+  });
+
+  it('looks at x- headers only in the modes that say so', () => {
+    bind('amq.headers', 'all', '', match('all', one, hidden));
+    bind('amq.headers', 'all-with-x', '', match('all-with-x', one, hidden));
+    bind('amq.headers', 'any', '', match('any', hidden));
+    bind('amq.headers', 'any-with-x', '', match('any-with-x', hidden));
+    assert.deepEqual(core.reached('amq.headers', '', [one]), ['all']);
+    assert.deepEqual(core.reached('amq.headers', '', [hidden]), ['any-with-x']);
+    assert.deepEqual(core.reached('amq.headers', '', [one, hidden]), ['all', 'all-with-x', 'any-with-x']);
+  });
+
+  it('takes a void argument as a question for presence', () => {
+    bind('amq.headers', 'q', '', match('all', field('a', 'V', null)));
+    assert.deepEqual(core.reached('amq.headers', '', [field('a', 'I', 7)]), ['q']);
+    assert.deepEqual(core.reached('amq.headers', '', [two]), []);
+  });
+
+  it('matches everything with all of nothing, nothing with any of nothing', () => {
+    bind('amq.headers', 'all', '', match('all'));
+    bind('amq.headers', 'any', '', match('any'));
+    assert.deepEqual(core.reached('amq.headers', ''), ['all']);
+  });
+
+  it('compares integers by value, not by width, and exactly', () => {
+    bind('amq.headers', 'q', '', match('all', field('n', 'l', 5n)));
+    bind('amq.headers', 'big', '', match('all', field('n', 'l', 2n ** 53n)));
+    assert.deepEqual(core.reached('amq.headers', '', [field('n', 'b', 5)]), ['q']);
+    assert.deepEqual(core.reached('amq.headers', '', [field('n', 'l', 2n ** 53n)]), ['big']);
+    assert.deepEqual(core.reached('amq.headers', '', [field('n', 'l', 2n ** 53n + 1n)]), []);
+  });
+
+  it('refuses an unknown mode and is as it was', () => {
+    assert.throws(() => bind('amq.headers', 'q', '', match('some', one)), { kind: 'precondition-failed' });
+    assert.throws(() => bind('amq.headers', 'q', '', [field('x-match', 'I', 1)]), { kind: 'precondition-failed' });
+    assert.equal(core.host.exchange('amq.headers').bindingCount, 0);
+    assert.deepEqual(core.reached('amq.headers', '', [one]), []);
+  });
+
+  it('takes the first of headers with the same name, however many there are', () => {
+    bind('amq.headers', 'q', '', match('all', textField('h1', 'first')));
+    const many = Array.from({ length: 100 }, (_, i) => textField(`h${i}`, 'first'));
+    assert.deepEqual(core.reached('amq.headers', '', [...many, textField('h1', 'second')]), ['q']);
+    assert.deepEqual(core.reached('amq.headers', '', [textField('h1', 'second'), ...many]), []);
+  });
+
+  it('compares tables of tens of thousands of hostile fields without squaring them', () => {
+    const fields = Array.from({ length: 40_000 }, (_, i) => field(`h${i}`, 'V', null));
+    bind('amq.headers', 'q', '', fields);
+    bind('amq.headers', 'q', '', [...fields].reverse());
+    const started = performance.now();
+    assert.deepEqual(core.reached('amq.headers', '', [...fields].reverse()), ['q']);
+    assert.ok(performance.now() - started < 1000);
+  });
+});
+
+describe('bindings', () => {
+  it('are the same by destination, key, arguments and dialect', () => {
+    assert.equal(bind('amq.topic', 'q', 'k'), true);
+    assert.equal(bind('amq.topic', 'q', 'k'), false);
+    assert.equal(bind('amq.topic', 'q', 'k', [field('n', 'I', 1)]), true);
+    assert.equal(bind('amq.topic', 'q', 'k', [field('n', 'l', 1n)]), false);
+    assert.equal(bind('amq.topic', 'q', 'k', EMPTY_TABLE, 'mqtt'), true);
+    assert.equal(core.host.exchange('amq.topic').bindingCount, 3);
+    assert.equal(unbind('amq.topic', 'q', 'k', [field('n', 'I', 2)]), false);
+    assert.equal(unbind('amq.topic', 'q', 'k', [field('n', 'I', 1)]), true);
+    assert.equal(unbind('amq.topic', 'q', 'k'), true);
+    assert.equal(core.host.exchange('amq.topic').bindingCount, 1);
+    assert.deepEqual(core.reached('amq.topic', 'k'), ['q']);
+  });
+
+  it('of different queues are different, whatever characters names and keys have', () => {
+    bind('amq.direct', 'a', 'b\u0000c');
+    assert.equal(bind('amq.direct', 'a\u0000b', 'c'), true);
+    assert.deepEqual(core.reached('amq.direct', 'c'), ['a\u0000b']);
+  });
+
+  it('whose tables only look alike are different', () => {
+    bind('amq.direct', 'q', 'k', [field('n', 'I', 1), field('n', 'I', 1)]);
+    assert.equal(bind('amq.direct', 'q', 'k', [field('n', 'I', 1), field('m', 'I', 1)]), true);
+  });
+
+  it('with a NaN are themselves', () => {
+    bind('amq.direct', 'q', 'k', [field('n', 'd', Number.NaN)]);
+    assert.equal(bind('amq.direct', 'q', 'k', [field('n', 'd', Number.NaN)]), false);
+    assert.equal(unbind('amq.direct', 'q', 'k', [field('n', 'd', Number.NaN)]), true);
+  });
+
+  it('that match together make one target of the highest QoS', () => {
+    const qos = (value: number) => [field('x-mqtt-qos', 'B', value)];
+    bind('amq.topic', 'q', 'a.#', qos(0), 'mqtt');
+    bind('amq.topic', 'q', 'a.+', qos(1), 'mqtt');
+    const route = (key: string) =>
+      core.host
+        .exchange('amq.topic')
+        .route(message({ key }))
+        .map(({ qos }) => qos);
+    assert.deepEqual(route('a.b'), [1]);
+    assert.deepEqual(route('a.b.c'), [0]);
+    bind('amq.topic', 'q', 'a.b');
+    assert.deepEqual(route('a.b'), [2]);
+    bind('amq.topic', 'p', 'wild', qos(77), 'mqtt');
+    assert.deepEqual(route('wild'), [2]);
+  });
+});
+
+describe('exchanges bound to exchanges', () => {
+  it('pass messages on, through cycles once', () => {
+    for (const name of ['x', 'y', 'z']) core.exchange(name, 'fanout');
+    lead('x', 'y', '');
+    lead('y', 'z', '');
+    lead('z', 'x', '');
+    lead('x', 'x', 'itself');
+    for (const name of ['x', 'y', 'z']) bind(name, `q${name}`, '');
+    bind('z', 'qx', '');
+    for (const name of ['x', 'y', 'z']) assert.deepEqual(core.reached(name, ''), ['qx', 'qy', 'qz']);
+  });
+
+  it('are as deep as clients make them', () => {
+    const depth = 20_000;
+    for (let i = 0; i <= depth; i++) core.exchange(`x${i}`, 'fanout', EMPTY_TABLE, true);
+    // From the end, so that a new binding invalidates nobody yet.
+    bind(`x${depth}`, 'q', '');
+    for (let i = depth - 1; i >= 0; i--) lead(`x${i}`, `x${i + 1}`, '');
+    assert.deepEqual(core.reached('x0', ''), ['q']);
+    const before = core.host.exchanges.size;
+    core.host.deleteQueue(core.host.queues.get('q')!);
+    assert.equal(before - core.host.exchanges.size, depth + 1);
+  });
+
+  it('forget routes when something changes further down', () => {
+    core.exchange('x', 'topic');
+    core.exchange('y', 'direct');
+    core.exchange('z', 'fanout');
+    lead('x', 'y', '#');
+    lead('y', 'z', 'k');
+    assert.deepEqual(core.reached('x', 'k'), []);
+    bind('z', 'q', '');
+    assert.deepEqual(core.reached('x', 'k'), ['q']);
+    core.host.unbind(core.host.exchange('y'), { exchange: core.host.exchange('z') }, 'k', EMPTY_TABLE, 'amqp');
+    assert.deepEqual(core.reached('x', 'k'), []);
+    bind('z', 'p', '');
+    assert.deepEqual(core.reached('x', 'k'), []);
+    lead('y', 'z', 'k');
+    assert.deepEqual(core.reached('x', 'k'), ['p', 'q']);
+    core.host.deleteExchange('z', false);
+    assert.deepEqual(core.reached('x', 'k'), []);
+    assert.equal(core.host.exchange('y').bindingCount, 0);
+  });
+
+  it('keep no routes by key where a headers exchange decides further down', () => {
+    core.exchange('x', 'direct');
+    lead('x', 'amq.headers', 'k');
+    bind('amq.headers', 'q', '', match('all', textField('a', '1')));
+    assert.deepEqual(core.reached('x', 'k'), []);
+    assert.deepEqual(core.reached('x', 'k', [textField('a', '1')]), ['q']);
+    assert.deepEqual(core.reached('x', 'k'), []);
+    assert.equal(core.host.exchange('x').cacheable, false);
+    core.host.unbind(core.host.exchange('x'), { exchange: core.host.exchange('amq.headers') }, 'k', [], 'amqp');
+    assert.equal(core.host.exchange('x').cacheable, true);
+  });
+
+  it('do not lose one another while one of several bindings is left', () => {
+    lead('amq.topic', 'amq.fanout', 'a');
+    lead('amq.topic', 'amq.fanout', 'b');
+    core.host.unbind(core.host.exchange('amq.topic'), { exchange: core.host.exchange('amq.fanout') }, 'a', [], 'amqp');
+    assert.deepEqual(core.reached('amq.topic', 'b'), []);
+    bind('amq.fanout', 'q', '');
+    assert.deepEqual(core.reached('amq.topic', 'b'), ['q']);
+  });
+});
+
+describe('an alternate exchange', () => {
+  it('gets what the exchange matches with nothing', () => {
+    core.exchange('alt', 'fanout');
+    core.exchange('x', 'direct', alternate('alt'));
+    bind('alt', 'rest', '');
+    bind('x', 'q', 'k');
+    assert.deepEqual(core.reached('x', 'k'), ['q']);
+    assert.deepEqual(core.reached('x', 'other'), ['rest']);
+  });
+
+  it('may be declared later, go and come again, and be a headers exchange', () => {
+    core.exchange('x', 'direct', alternate('alt'));
+    assert.deepEqual(core.reached('x', 'k'), []);
+    core.exchange('alt', 'fanout');
+    bind('alt', 'rest', '');
+    assert.deepEqual(core.reached('x', 'k'), ['rest']);
+    core.host.deleteExchange('alt', false);
+    assert.deepEqual(core.reached('x', 'k'), []);
+    core.exchange('alt', 'headers');
+    bind('alt', 'rest', '', match('all', textField('a', '1')));
+    assert.deepEqual(core.reached('x', 'k'), []);
+    assert.deepEqual(core.reached('x', 'k', [textField('a', '1')]), ['rest']);
+  });
+
+  it('of itself, or in a ring, ends', () => {
+    core.exchange('x', 'direct', alternate('y'));
+    core.exchange('y', 'direct', alternate('x'));
+    core.exchange('self', 'direct', alternate('self'));
+    assert.deepEqual(core.reached('x', 'k'), []);
+    assert.deepEqual(core.reached('self', 'k'), []);
+  });
+
+  it('does not remember exchanges that are gone', () => {
+    const alt: Exchange = core.exchange('alt', 'fanout');
+    for (let i = 0; i < 10; i++) {
+      core.exchange('x', 'direct', alternate('alt'));
+      core.host.deleteExchange('x', false);
+    }
+    assert.equal(alt.dependents.size, 0);
+  });
+});
+
+describe('an auto-delete exchange', () => {
+  it('goes with its last binding, and with it those that lived for theirs to it', () => {
+    core.exchange('x', 'fanout', EMPTY_TABLE, true);
+    core.exchange('y', 'fanout', EMPTY_TABLE, true);
+    lead('x', 'y', '');
+    bind('y', 'q', 'one');
+    bind('y', 'q', 'two');
+    unbind('y', 'q', 'one');
+    assert.ok(core.host.exchanges.has('y'));
+    core.host.deleteQueue(core.host.queues.get('q')!);
+    assert.ok(!core.host.exchanges.has('y') && !core.host.exchanges.has('x'));
+    assert.deepEqual([...core.store.definitions.all('binding')], []);
+  });
+});

@@ -1,0 +1,216 @@
+// A store in a test's hand: commits end when the test says so, well or not, and loads answer at once or when they are
+// told to. It keeps what a real one keeps (queue-store.ts is checked against the same rules by its own suite) and
+// asserts what it is told: no entry is appended twice, none is settled twice.
+
+import assert from 'node:assert/strict';
+import type { LoadedRange, QueueMeta, QueueStore, StoredEntry } from '../../src/core/ports.ts';
+import { type QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
+import { RecordedDefinitions } from './recorded-definitions.ts';
+
+export interface FakeStoreOptions {
+  /** Each seal commits what it submits before it returns. */
+  readonly automatic?: boolean;
+  /** Loads answer when `answerLoads` is called. */
+  readonly late?: boolean;
+  /** Entries that one load gives at most, whatever it is asked for. */
+  readonly entriesPerLoad?: number;
+}
+
+type Callback = (error: Error | null) => void;
+
+export class FakeStore implements QueueStore {
+  readonly definitions: RecordedDefinitions;
+  readonly automatic: boolean;
+  late: boolean;
+  readonly entriesPerLoad: number;
+  /** Committed entries by queue, in order of sequence. */
+  readonly committed: Map<number, Map<number, QueueEntry>>;
+  /** What `recover` says, by queue. */
+  readonly metas: Map<number, QueueMeta>;
+  readonly delivering: Set<number>;
+  /** Loads fail with this. */
+  damage: Error | null;
+  pending: QueueEntry[];
+  private committing: QueueEntry[] | null;
+  private waiting: Callback[];
+  private waitingInFlight: Callback[];
+  private loads: (() => void)[];
+  private lastQueueId: number;
+
+  constructor(options: FakeStoreOptions = {}) {
+    this.definitions = new RecordedDefinitions();
+    this.automatic = options.automatic ?? false;
+    this.late = options.late ?? false;
+    this.entriesPerLoad = options.entriesPerLoad ?? Number.POSITIVE_INFINITY;
+    this.committed = new Map();
+    this.metas = new Map();
+    this.delivering = new Set();
+    this.damage = null;
+    this.pending = [];
+    this.committing = null;
+    this.waiting = [];
+    this.waitingInFlight = [];
+    this.loads = [];
+    this.lastQueueId = 0;
+  }
+
+  recover(queueId: number): QueueMeta | null {
+    return this.metas.get(queueId) ?? null;
+  }
+
+  nextQueueId(): number {
+    return ++this.lastQueueId;
+  }
+
+  append(entry: QueueEntry): void {
+    assert.equal(entry.storeState, STORE_STATE.none, 'an entry is appended once');
+    entry.storeState = STORE_STATE.pending;
+    this.pending.push(entry);
+  }
+
+  remove(entry: QueueEntry): void {
+    const before = entry.storeState;
+    assert.ok(before !== STORE_STATE.none && before !== STORE_STATE.deleted, 'only what is stored is removed, once');
+    entry.storeState = STORE_STATE.deleted;
+    if (before === STORE_STATE.pending) this.pending.splice(this.pending.indexOf(entry), 1);
+    if (before === STORE_STATE.committed) this.committed.get(entry.queue.id)!.delete(entry.seq);
+    settle(entry);
+  }
+
+  load(queueId: number, from: number, to: number, maxEntries: number, maxBytes: number) {
+    const read = (): LoadedRange => {
+      if (this.damage !== null) throw this.damage;
+      const entries: StoredEntry[] = [];
+      let bytes = 0;
+      for (const entry of this.committed.get(queueId)?.values() ?? []) {
+        if (entry.seq < from || entry.seq >= to) continue;
+        bytes += entry.message.bodyLength;
+        const full = entries.length >= Math.min(maxEntries, this.entriesPerLoad) || bytes > maxBytes;
+        if (entries.length > 0 && full) return { entries, nextSeq: entry.seq };
+        const { seq, message, expiresAt } = entry;
+        entries.push({ seq, message, expiresAt, redelivered: false });
+      }
+      return { entries, nextSeq: to };
+    };
+    if (!this.late) return read();
+    return new Promise<LoadedRange>((resolve, reject) => {
+      this.loads.push(() => {
+        try {
+          resolve(read());
+        } catch (error) {
+          reject(error as Error);
+        }
+      });
+    });
+  }
+
+  purge(queueId: number, keep: readonly QueueEntry[]): void {
+    const kept = new Set(keep);
+    this.forget(queueId, kept);
+    const left = keep.filter((entry) => entry.storeState === STORE_STATE.committed);
+    this.committed.set(queueId, new Map(left.sort((a, b) => a.seq - b.seq).map((entry) => [entry.seq, entry])));
+  }
+
+  deleteQueue(queueId: number): void {
+    this.forget(queueId, new Set());
+    this.committed.delete(queueId);
+  }
+
+  markDelivering(queueId: number): void {
+    this.delivering.add(queueId);
+  }
+
+  settleDelivered(queueId: number): void {
+    this.delivering.delete(queueId);
+  }
+
+  group(run: () => void): void {
+    run();
+  }
+
+  whenCommitted(done: Callback): void {
+    this.waiting.push(done);
+  }
+
+  seal(): void {
+    if (this.committing !== null || (this.pending.length === 0 && this.waiting.length === 0)) return;
+    this.committing = this.pending;
+    this.pending = [];
+    for (const entry of this.committing) entry.storeState = STORE_STATE.committing;
+    this.waitingInFlight = this.waiting;
+    this.waiting = [];
+    if (this.automatic) this.commit();
+  }
+
+  get uncommittedBytes(): number {
+    return [...this.pending, ...(this.committing ?? [])].reduce((sum, entry) => sum + entry.message.bodyLength, 0);
+  }
+
+  get inFlight(): boolean {
+    return this.committing !== null;
+  }
+
+  /** The commit in flight ends well. */
+  commit(): void {
+    const { entries, callbacks } = this.takeInFlight();
+    for (const entry of entries) {
+      if (entry.storeState !== STORE_STATE.committing) continue;
+      entry.storeState = STORE_STATE.committed;
+      const { id } = entry.queue;
+      if (!this.committed.has(id)) this.committed.set(id, new Map());
+      this.committed.get(id)!.set(entry.seq, entry);
+      settle(entry);
+      entry.queue.committed(entry);
+    }
+    for (const done of callbacks) done(null);
+  }
+
+  /** The commit in flight fails for want of space: its new entries are withdrawn. */
+  fail(): void {
+    const { entries, callbacks } = this.takeInFlight();
+    for (const entry of entries) {
+      if (entry.storeState !== STORE_STATE.committing) continue;
+      entry.storeState = STORE_STATE.deleted;
+      const { ring } = entry;
+      entry.ring = null;
+      ring?.refuse(entry.slot);
+      entry.queue.withdrawn(entry);
+    }
+    for (const done of callbacks) done(new Error('no space left on device'));
+  }
+
+  /** Answers the loads that wait. */
+  answerLoads(): void {
+    const loads = this.loads;
+    this.loads = [];
+    for (const answer of loads) answer();
+  }
+
+  get loadsWaiting(): number {
+    return this.loads.length;
+  }
+
+  private takeInFlight(): { entries: QueueEntry[]; callbacks: Callback[] } {
+    const entries = this.committing ?? [];
+    const callbacks = this.waitingInFlight;
+    this.committing = null;
+    this.waitingInFlight = [];
+    return { entries, callbacks };
+  }
+
+  private forget(queueId: number, kept: ReadonlySet<QueueEntry>): void {
+    const goes = (entry: QueueEntry): boolean => entry.queue.id === queueId && !kept.has(entry);
+    for (const entry of [...this.pending, ...(this.committing ?? [])].filter(goes)) {
+      if (entry.storeState === STORE_STATE.deleted) continue;
+      entry.storeState = STORE_STATE.deleted;
+      settle(entry);
+    }
+    this.pending = this.pending.filter((entry) => !goes(entry));
+  }
+}
+
+function settle(entry: QueueEntry): void {
+  const { ring } = entry;
+  entry.ring = null;
+  ring?.settle(entry.slot);
+}
