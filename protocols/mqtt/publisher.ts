@@ -59,6 +59,7 @@ export class Publisher implements ConfirmSink {
     const { reader, topicKeys, turn, encoder, exchange } = this.shared;
     reader.read(buffer, buffer[start]!, body, end);
     const { qos, packetId, payloadStart, retain } = reader;
+    if (end - payloadStart > this.shared.context.messageBytes) throw new MalformedPacket('a message over the limit');
     const routingKey = topicKeys.keyOf(buffer, reader.topicStart, reader.topicLength);
     if (qos === 2 && this.openSlot === -1 && !this.firstTime(packetId)) return NEXT.goOn;
     const message = new Message(

@@ -5,12 +5,11 @@
 // It is the core's end of the delivery: QoS 1 comes through a consumer on the queue, within the inflight window; QoS 0
 // comes past the queue and is dropped and counted where the client cannot take it.
 
-import { Binding } from '../../src/core/binding.ts';
 import type { Consumer, DeliverySink } from '../../src/core/consumer.ts';
 import { BrokerError } from '../../src/core/errors.ts';
-import { EMPTY_TABLE, type Field, type FieldTable, textField } from '../../src/core/field-table.ts';
+import { EMPTY_TABLE, textField } from '../../src/core/field-table.ts';
 import type { Message } from '../../src/core/message.ts';
-import type { DirectReceiver, Queue } from '../../src/core/queue.ts';
+import type { DirectReceiver } from '../../src/core/queue.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Target } from '../../src/core/target.ts';
@@ -19,22 +18,11 @@ import type { Subscription } from './control.ts';
 import { Inflight } from './inflight.ts';
 import { FIRST_BYTE, SUBSCRIBE_REFUSED } from './packet-types.ts';
 import { writeAck } from './publish.ts';
+import { ARRIVAL, Received } from './received.ts';
 import { RetainedBacklog } from './retained-backlog.ts';
 import { queueNameOf, SESSION_ARGUMENT } from './session-queue.ts';
 import type { MqttShared } from './shared.ts';
-import { filterWithin, swapSeparators } from './topics.ts';
-
-/** The highest QoS that a subscription is granted. */
-const GRANTED_QOS = 1;
-
-/** Where a QoS 2 publish of the client stands between its PUBLISH and its PUBREL. */
-const RECEIVED = {
-  /** Offered to the core, not settled: no PUBREC yet. */
-  offered: 0,
-  /** The same, and the client asked again over a newer connection, which gets the PUBREC. */
-  awaited: 1,
-  settled: 2,
-} as const;
+import { Subscriptions } from './subscriptions.ts';
 
 /** The session's end of a connection. */
 export interface SessionLink {
@@ -50,14 +38,12 @@ export class MqttSession implements DeliverySink, DirectReceiver {
   readonly persistent: boolean;
   private readonly shared: MqttShared;
   private link: SessionLink | null;
-  private queue: Queue | null;
   private consumer: Consumer | null;
-  /** How many subscriptions there are. Which they are is known to the core alone: they are bindings of the queue. */
-  private subscriptionCount: number;
+  private subscriptions: Subscriptions | null;
   /** This and all below are made when they are first used: most sessions are idle. */
   private inflight: Inflight | null;
   private backlog: RetainedBacklog | null;
-  private received: Map<number, number> | null;
+  private received: Received | null;
 
   constructor(clientId: string, persistent: boolean, shared: MqttShared) {
     this.clientId = clientId;
@@ -65,9 +51,8 @@ export class MqttSession implements DeliverySink, DirectReceiver {
     this.persistent = persistent;
     this.shared = shared;
     this.link = null;
-    this.queue = null;
     this.consumer = null;
-    this.subscriptionCount = 0;
+    this.subscriptions = null;
     this.inflight = null;
     this.backlog = null;
     this.received = null;
@@ -108,36 +93,16 @@ export class MqttSession implements DeliverySink, DirectReceiver {
     this.consumer?.resume();
   }
 
-  /** Subscribes and returns the SUBACK codes in the order of the request (§3.9.3). Rejects with nothing but our bugs. */
+  /** Subscribes and gives the SUBACK codes in the order of the request. Rejects with nothing but our own bugs. */
   async subscribe(requests: readonly Subscription[]): Promise<number[]> {
-    if (this.queue === null && !(await this.openedQueue())) return requests.map(() => SUBSCRIBE_REFUSED);
-    // Side by side, so that they share a commit; one filter that is there twice keeps its order.
-    const byFilter = new Map<string, Promise<number>>();
-    for (const { filter, qos } of requests) {
-      const before = byFilter.get(filter);
-      const granted = Math.min(qos, GRANTED_QOS);
-      const subscribing =
-        before === undefined
-          ? this.subscribeOne(filter, granted)
-          : before.then(() => this.subscribeOne(filter, granted));
-      byFilter.set(filter, subscribing);
-    }
-    await Promise.all(byFilter.values());
-    const codes: number[] = [];
-    for (const { filter, qos } of requests) {
-      const code = await byFilter.get(filter)!;
-      codes.push(code === SUBSCRIBE_REFUSED ? code : Math.min(qos, GRANTED_QOS));
-    }
-    return codes;
+    const { link } = this;
+    if (link !== null && this.subscriptions === null) await this.openForSubscriptions(link);
+    if (this.link === null || this.subscriptions === null) return requests.map(() => SUBSCRIBE_REFUSED);
+    return this.subscriptions.add(requests, this.link.core);
   }
 
   async unsubscribe(filters: readonly string[]): Promise<void> {
-    for (const filter of filters) {
-      const qos = this.subscribedQos(filter);
-      if (qos === null || this.link === null) continue;
-      this.subscriptionCount--;
-      await this.link.core.unbindQueue(this.bindingOf(filter, qos));
-    }
+    if (this.link !== null) await this.subscriptions?.remove(filters, this.link.core);
   }
 
   /** Sends the retained messages that a new subscription selects (§3.8.4), as the outbox takes them. */
@@ -180,7 +145,7 @@ export class MqttSession implements DeliverySink, DirectReceiver {
 
   cancelled(): void {
     this.consumer = null;
-    this.queue = null;
+    this.subscriptions = null;
     this.link?.queueGone();
   }
 
@@ -210,20 +175,11 @@ export class MqttSession implements DeliverySink, DirectReceiver {
     else if (inflight.takeRetained(id)) this.drainBacklog();
   }
 
-  /**
-   * A QoS 2 PUBLISH: true where it is new and to be published, false where it was seen before. A repeated one gets its
-   * PUBREC once the first one is settled (§4.3.3).
-   */
+  /** A QoS 2 PUBLISH: true where it is new and to be published. A repeated one gets its PUBREC when that is due. */
   receiveOnce(id: number): boolean {
-    const received = (this.received ??= new Map());
-    const state = received.get(id);
-    if (state === undefined) {
-      received.set(id, RECEIVED.offered);
-      return true;
-    }
-    if (state === RECEIVED.settled) this.writeReceived(id);
-    else received.set(id, RECEIVED.awaited);
-    return false;
+    const arrival = (this.received ??= new Received()).arrived(id);
+    if (arrival === ARRIVAL.answer) this.writeReceived(id);
+    return arrival === ARRIVAL.first;
   }
 
   /** QoS 2 publishes without PUBREL. */
@@ -231,24 +187,14 @@ export class MqttSession implements DeliverySink, DirectReceiver {
     return this.received === null ? 0 : this.received.size;
   }
 
-  /**
-   * A QoS 2 publish was settled by the core, over the connection that asks or one before. Writes the PUBREC to whoever
-   * waits for it. A refused one is forgotten, so that the client may send it again.
-   */
-  settled(id: number, ok: boolean, byCurrentConnection: boolean): void {
-    const state = this.received?.get(id);
-    if (state === undefined) return;
-    if (!ok) {
-      this.received!.delete(id);
-      return;
-    }
-    this.received!.set(id, RECEIVED.settled);
-    if (byCurrentConnection || state === RECEIVED.awaited) this.writeReceived(id);
+  /** A QoS 2 publish was settled by the core, over the connection that is `connected` or over one before. */
+  settled(id: number, ok: boolean, connected: boolean): void {
+    if (this.received?.settled(id, ok, connected)) this.writeReceived(id);
   }
 
-  /** PUBREL: the id may be used again. */
+  /** PUBREL. */
   released(id: number): void {
-    this.received?.delete(id);
+    this.received?.released(id);
   }
 
   private writeReceived(id: number): void {
@@ -258,40 +204,14 @@ export class MqttSession implements DeliverySink, DirectReceiver {
     outbox.position = writeAck(outbox.buffer, outbox.position, FIRST_BYTE.pubrec, id);
   }
 
-  private async subscribeOne(filter: string, qos: number): Promise<number> {
-    const { limits } = this.shared;
-    const { link } = this;
-    const known = this.subscribedQos(filter);
-    const room = known !== null || this.subscriptionCount < limits.subscriptionsPerSession;
-    if (link === null || !room || !filterWithin(filter, limits)) return SUBSCRIBE_REFUSED;
-    if (known === null) this.subscriptionCount++;
-    try {
-      await link.core.bindQueue(this.bindingOf(filter, qos));
-      // [MQTT-3.8.4-3]: the new subscription takes the place of the old one, without a gap.
-      if (known !== null && known !== qos) await link.core.unbindQueue(this.bindingOf(filter, known));
-    } catch (error) {
-      if (known === null) this.subscriptionCount--;
-      return this.subscriptionRefused(error, filter);
-    }
-    return qos;
-  }
-
-  /** Whether the session has its queue now. */
-  private async openedQueue(): Promise<boolean> {
-    const { link } = this;
-    if (link === null) return false;
+  /** A clean session gets its queue with its first subscription. Where that is refused there is none afterwards. */
+  private async openForSubscriptions(link: SessionLink): Promise<void> {
     try {
       await this.openQueue(link);
     } catch (error) {
-      this.subscriptionRefused(error, '');
+      if (!(error instanceof BrokerError)) throw error;
+      this.shared.log.info({ queue: this.queueName, error: error.message }, 'MQTT subscriptions refused');
     }
-    return this.queue !== null;
-  }
-
-  private subscriptionRefused(error: unknown, filter: string): number {
-    if (!(error instanceof BrokerError)) throw error;
-    this.shared.log.info({ clientId: this.clientId, filter, error: error.message }, 'MQTT subscription refused');
-    return SUBSCRIBE_REFUSED;
   }
 
   /** Declares or finds the session's queue and consumes it. A clean session's is exclusive and ends with it. */
@@ -325,36 +245,8 @@ export class MqttSession implements DeliverySink, DirectReceiver {
       return;
     }
     this.consumer = consumer;
-    this.queue = consumer.queue;
-    this.queue.direct = this;
-    this.subscriptionCount = 0;
-    for (const binding of consumer.queue.bindings) if (binding.dialect === 'mqtt') this.subscriptionCount++;
-  }
-
-  /** The QoS of the subscription with that filter, or null where there is none. */
-  private subscribedQos(filter: string): number | null {
-    const { queue, link } = this;
-    if (queue === null || link === null) return null;
-    const exchange = link.core.vhost.exchanges.get(this.shared.exchange);
-    if (exchange === undefined) return null;
-    for (const [qos, args] of QOS_ARGUMENTS.entries()) {
-      const probe = new Binding(exchange, { queue }, swapSeparators(filter), args, 'mqtt');
-      if (exchange.findBinding(probe.identity, args, 'mqtt') !== null) return qos;
-    }
-    return null;
-  }
-
-  private bindingOf(
-    filter: string,
-    qos: number,
-  ): { queue: string; exchange: string; routingKey: string; args: FieldTable; dialect: 'mqtt' } {
-    return {
-      queue: this.queueName,
-      exchange: this.shared.exchange,
-      routingKey: swapSeparators(filter),
-      args: QOS_ARGUMENTS[qos]!,
-      dialect: 'mqtt',
-    };
+    consumer.queue.direct = this;
+    this.subscriptions = new Subscriptions(consumer.queue, this.shared);
   }
 
   private drainBacklog(): void {
@@ -379,8 +271,3 @@ export class MqttSession implements DeliverySink, DirectReceiver {
     }
   }
 }
-
-/** Binding arguments by QoS, shared by all bindings. */
-const QOS_ARGUMENTS: readonly FieldTable[] = [0, 1, 2].map((value): readonly Field[] => [
-  { name: 'x-mqtt-qos', value: { type: 'B', value } },
-]);
