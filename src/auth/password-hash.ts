@@ -3,8 +3,9 @@
 
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto';
 
-/** 16 MiB and about 0.13 s of one thread: OWASP's recommendation for r = 8 at this memory. */
-const COST = Object.freeze({ log2N: 14, r: 8, p: 5 });
+/** With a cost (the logarithm of scrypt's N) of 14: 16 MiB and 0.13 s of one thread, as OWASP recommends. */
+const BLOCK_SIZE = 8;
+const PARALLELISM = 5;
 const SALT_BYTES = 16;
 const HASH_BYTES = 32;
 /** No stored hash may ask for more, whatever its parameters say. */
@@ -13,15 +14,21 @@ const MEMORY_BYTES = 256 * 1024 * 1024;
 /** Longer passwords are refused before anything is computed. */
 export const PASSWORD_BYTES = 1024;
 
-export async function hashPassword(password: string): Promise<string> {
+/** @param cost each step doubles time and memory */
+export async function hashPassword(password: string, cost: number): Promise<string> {
   const salt = randomBytes(SALT_BYTES);
-  const hash = await derive(password, salt, HASH_BYTES, COST.log2N, COST.r, COST.p);
-  return ['scrypt', COST.log2N, COST.r, COST.p, salt.toString('base64'), hash.toString('base64')].join('$');
+  const hash = await derive(password, salt, HASH_BYTES, cost, BLOCK_SIZE, PARALLELISM);
+  return stored(cost, salt, hash);
 }
 
-/** Whether `password` is the one behind `stored`, compared in constant time. A damaged hash matches nothing. */
-export async function verifyPassword(password: string, stored: string): Promise<boolean> {
-  const [scheme, log2N, r, p, salt, hash] = stored.split('$');
+/** A hash that no password has: checking it takes as long as checking one that could be right. */
+export function hashOfNobody(cost: number): string {
+  return stored(cost, Buffer.alloc(SALT_BYTES), Buffer.alloc(HASH_BYTES));
+}
+
+/** Whether `password` is the one behind `record`, compared in constant time. A damaged hash matches nothing. */
+export async function verifyPassword(password: string, record: string): Promise<boolean> {
+  const [scheme, log2N, r, p, salt, hash] = record.split('$');
   if (scheme !== 'scrypt' || salt === undefined || hash === undefined) return false;
   const expected = Buffer.from(hash, 'base64');
   if (expected.length === 0) return false;
@@ -34,6 +41,10 @@ export async function verifyPassword(password: string, stored: string): Promise<
     Number(p),
   );
   return timingSafeEqual(actual, expected);
+}
+
+function stored(cost: number, salt: Buffer, hash: Buffer): string {
+  return ['scrypt', cost, BLOCK_SIZE, PARALLELISM, salt.toString('base64'), hash.toString('base64')].join('$');
 }
 
 function derive(password: string, salt: Buffer, length: number, log2N: number, r: number, p: number): Promise<Buffer> {

@@ -8,7 +8,7 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { BrokerError } from '../core/errors.ts';
 import type { DefinitionStore } from '../core/ports.ts';
 import { Gate } from './gate.ts';
-import { hashPassword, PASSWORD_BYTES, verifyPassword } from './password-hash.ts';
+import { hashOfNobody, hashPassword, PASSWORD_BYTES, verifyPassword } from './password-hash.ts';
 
 /** Tags that the management API knows, as in RabbitMQ. Others are kept and mean nothing to the broker. */
 export const TAGS = ['administrator', 'monitoring', 'policymaker', 'management'] as const;
@@ -23,6 +23,8 @@ export interface UserLimits {
   readonly passwordHashes: number;
   /** Logins that wait for one before more are refused. */
   readonly passwordQueue: number;
+  /** Cost of new hashes, the logarithm of scrypt's N: each step doubles time and memory. */
+  readonly passwordCost: number;
 }
 
 export const VERDICT = { accepted: 'accepted', wrong: 'wrong', busy: 'busy' } as const;
@@ -30,9 +32,6 @@ export type Verdict = (typeof VERDICT)[keyof typeof VERDICT];
 
 const NAME_BYTES = 255;
 const TAGS_PER_USER = 64;
-
-/** A hash that no password has: checking an unknown user takes as long as checking a known one. */
-const NOBODY = `scrypt$14$8$5$${Buffer.alloc(16).toString('base64')}$${Buffer.alloc(32).toString('base64')}`;
 
 interface Account extends User {
   readonly hash: string;
@@ -42,6 +41,7 @@ export class Users {
   private readonly definitions: DefinitionStore;
   private readonly accounts: Map<string, Account>;
   private readonly gate: Gate;
+  private readonly cost: number;
   private readonly key: Buffer;
   /** The HMAC of the last password that was verified, by user. */
   private readonly verified: Map<string, Buffer>;
@@ -52,6 +52,7 @@ export class Users {
     this.definitions = definitions;
     this.accounts = new Map();
     this.gate = new Gate(limits.passwordHashes, limits.passwordQueue);
+    this.cost = limits.passwordCost;
     this.key = randomBytes(32);
     this.verified = new Map();
     this.checking = new Map();
@@ -81,10 +82,10 @@ export class Users {
     if (password.length === 0 || Buffer.byteLength(password) > PASSWORD_BYTES) {
       throw new BrokerError('invalid-argument', `a password has 1 to ${PASSWORD_BYTES} bytes`);
     }
-    const hash = await hashPassword(password);
+    const hash = await hashPassword(password, this.cost);
     const account = Object.freeze({ name, tags: Object.freeze([...tags]), hash });
     this.accounts.set(name, account);
-    this.verified.delete(name);
+    this.verified.set(name, this.digest(password));
     this.definitions.put('user', [name], { hash, tags: account.tags });
   }
 
@@ -100,7 +101,7 @@ export class Users {
   async verify(name: string, password: string): Promise<Verdict> {
     if (Buffer.byteLength(password) > PASSWORD_BYTES) return VERDICT.wrong;
     const account = this.accounts.get(name);
-    const digest = createHmac('sha256', this.key).update(password).digest();
+    const digest = this.digest(password);
     const known = this.verified.get(name);
     if (known !== undefined && timingSafeEqual(known, digest)) return VERDICT.accepted;
     const id = `${digest.toString('base64')} ${name}`;
@@ -114,8 +115,12 @@ export class Users {
     return check;
   }
 
+  private digest(password: string): Buffer {
+    return createHmac('sha256', this.key).update(password).digest();
+  }
+
   private async check(account: Account | null, password: string, digest: Buffer): Promise<Verdict> {
-    const matches = await this.gate.pass(() => verifyPassword(password, account?.hash ?? NOBODY));
+    const matches = await this.gate.pass(() => verifyPassword(password, account?.hash ?? hashOfNobody(this.cost)));
     if (matches === null) return VERDICT.busy;
     if (!matches || account === null) return VERDICT.wrong;
     // The user may have been changed or removed while its old password was being checked.

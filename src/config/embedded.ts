@@ -4,6 +4,9 @@
 import { configOf } from './load.ts';
 import type { Config, PartialConfig } from './schema.ts';
 
+/** Hashes that never reach a disk need not withstand a thief, and a test should not wait for them. */
+const IN_MEMORY_PASSWORD_COST = 10;
+
 const FREE = Object.freeze({ port: 0, tlsPort: 0 });
 
 /**
@@ -11,10 +14,12 @@ const FREE = Object.freeze({ port: 0, tlsPort: 0 });
  * @throws ConfigError
  */
 export function embeddedConfig(options: PartialConfig = {}): Config {
+  const store = options.store ?? (options.dataDir === undefined ? 'memory' : 'lmdb');
   return configOf({
     host: '127.0.0.1',
-    store: options.dataDir === undefined ? 'memory' : 'lmdb',
     ...options,
+    store,
+    limits: { ...(store === 'memory' ? { passwordCost: IN_MEMORY_PASSWORD_COST } : {}), ...options.limits },
     log: { level: 'silent', ...options.log },
     amqp: { ...FREE, ...options.amqp },
     mqtt: { ...FREE, ...options.mqtt },

@@ -169,6 +169,7 @@ export const ConfigSchema = Type.Object(
         exchangesPerVhost: count(100_000, 1, 100_000_000, 'Exchanges of one virtual host.'),
         bindingsPerVhost: count(2_000_000, 1, 1_000_000_000, 'Bindings of one virtual host.'),
         passwordHashes: count(2, 1, 16, 'Passwords that are hashed at the same time (16 MiB and a thread each).'),
+        passwordCost: count(14, 10, 17, 'Cost of a new password hash; each step doubles its time and memory.'),
         passwordQueue: count(4096, 1, 1_000_000, 'Logins that wait for a hash before more are refused.'),
       },
       'Limits',

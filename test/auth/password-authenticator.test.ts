@@ -9,7 +9,7 @@ import { RecordedDefinitions } from '../support/recorded-definitions.ts';
 
 async function brokerWithGuest() {
   const definitions = new RecordedDefinitions();
-  const users = new Users(definitions, { passwordHashes: 2, passwordQueue: 10 });
+  const users = new Users(definitions, { passwordHashes: 2, passwordQueue: 10, passwordCost: 10 });
   const permissions = new Permissions(definitions);
   const made = await ensureFirstUser(users, permissions, '/', 'guest', 'guest');
   return { users, permissions, made, authenticator: new PasswordAuthenticator(users, permissions, ['guest']) };

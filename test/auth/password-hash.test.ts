@@ -2,17 +2,17 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hashPassword, verifyPassword } from '../../src/auth/password-hash.ts';
+import { hashOfNobody, hashPassword, verifyPassword } from '../../src/auth/password-hash.ts';
 
 test('a hash matches its password only', async () => {
-  const hash = await hashPassword('pässword');
+  const hash = await hashPassword('pässword', 14);
   assert.equal(await verifyPassword('pässword', hash), true);
   assert.equal(await verifyPassword('password', hash), false);
   assert.equal(await verifyPassword('', hash), false);
 });
 
 test('two hashes of one password differ, and neither holds it', async () => {
-  const [a, b] = await Promise.all([hashPassword('secret'), hashPassword('secret')]);
+  const [a, b] = await Promise.all([hashPassword('secret', 10), hashPassword('secret', 10)]);
   assert.notEqual(a, b);
   assert.ok(!a.includes('secret') && !a.includes(Buffer.from('secret').toString('base64')));
 });
@@ -22,6 +22,10 @@ test('a hash with other parameters is still understood', async () => {
   const stored = 'scrypt$10$8$1$MDEyMzQ1Njc4OWFiY2RlZg==$jWwWyOwrJADy0pa0WcIVwTF1kiRjSUD1WO0knZ38XAg=';
   assert.equal(await verifyPassword('x', stored), true);
   assert.equal(await verifyPassword('y', stored), false);
+});
+
+test('the hash of nobody matches nothing', async () => {
+  for (const password of ['', 'guest', '\0']) assert.equal(await verifyPassword(password, hashOfNobody(10)), false);
 });
 
 for (const damaged of ['', 'plain', 'bcrypt$1$2$3$AAAA$AAAA', 'scrypt$14$8$5$AAAA', 'scrypt$14$8$5$AAAA$']) {

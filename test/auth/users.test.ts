@@ -6,7 +6,7 @@ import { Users } from '../../src/auth/users.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { RecordedDefinitions } from '../support/recorded-definitions.ts';
 
-const LIMITS = { passwordHashes: 2, passwordQueue: 100 };
+const LIMITS = { passwordHashes: 2, passwordQueue: 100, passwordCost: 10 };
 
 test('the right password is accepted, a wrong one and an unknown user are not', async () => {
   const users = new Users(new RecordedDefinitions(), LIMITS);
@@ -46,22 +46,24 @@ test('a removed user is not let in by a remembered password', async () => {
 });
 
 test('a user that is removed while its password is checked is not let in', async () => {
-  const users = new Users(new RecordedDefinitions(), LIMITS);
-  await users.put('anna', 'secret', []);
+  const definitions = new RecordedDefinitions();
+  await new Users(definitions, LIMITS).put('anna', 'secret', []);
+  const users = new Users(definitions, LIMITS);
   const verdict = users.verify('anna', 'secret');
   users.remove('anna');
   assert.equal(await verdict, 'wrong');
 });
 
 test('a storm of one login is one hash: the gate that lets two through is never full', async () => {
-  const users = new Users(new RecordedDefinitions(), { passwordHashes: 1, passwordQueue: 0 });
-  await users.put('anna', 'secret', []);
+  const definitions = new RecordedDefinitions();
+  await new Users(definitions, LIMITS).put('anna', 'secret', []);
+  const users = new Users(definitions, { passwordHashes: 1, passwordQueue: 0, passwordCost: 10 });
   const storm = await Promise.all(Array.from({ length: 1000 }, () => users.verify('anna', 'secret')));
   assert.deepEqual(new Set(storm), new Set(['accepted']));
 });
 
 test('past the bound on waiting logins more are refused, and remembered ones still get in', async () => {
-  const users = new Users(new RecordedDefinitions(), { passwordHashes: 1, passwordQueue: 1 });
+  const users = new Users(new RecordedDefinitions(), { passwordHashes: 1, passwordQueue: 1, passwordCost: 10 });
   await users.put('anna', 'secret', []);
   assert.equal(await users.verify('anna', 'secret'), 'accepted');
   const guesses = ['a', 'b', 'c'].map((guess) => users.verify('anna', guess));
