@@ -44,6 +44,14 @@ export interface DirectReceiver {
   receive(message: Message, target: Target): void;
 }
 
+/** A publisher that waits for consumers to catch up. */
+export interface DrainWaiter {
+  drained(): void;
+}
+
+/** Ready messages at which consumers count as behind. */
+const CROWDED_ENTRIES = 4096;
+
 /** Deliveries in one slice of the work list. */
 const SLICE = 256;
 
@@ -72,6 +80,8 @@ export class Queue implements Task {
   private lastOut: QueueEntry | null;
   private scheduled: boolean;
   private delivering: boolean;
+  /** Who waits for deliveries; null: nobody. */
+  private waiting: { readonly level: number; readonly waiter: DrainWaiter }[] | null;
 
   constructor(options: QueueOptions, around: QueueSurroundings, events: QueueEvents) {
     this.id = options.id;
@@ -95,6 +105,7 @@ export class Queue implements Task {
     this.lastOut = null;
     this.scheduled = false;
     this.delivering = false;
+    this.waiting = null;
   }
 
   get readyCount(): number {
@@ -179,6 +190,26 @@ export class Queue implements Task {
 
   /** One slice of deliveries: the queue as a task of the work list. */
   run(): boolean {
+    const more = this.deliverSlice();
+    if (this.waiting !== null) this.tellWaiting();
+    return more;
+  }
+
+  /** Whether its consumers are behind: a publisher that goes on at full speed would only lengthen the queue. */
+  get crowded(): boolean {
+    return this.consumers.size > 0 && this.window.length > CROWDED_ENTRIES;
+  }
+
+  /**
+   * Calls `waiter.drained()` once deliveries have brought the ready messages below `level`. It may never happen: whoever
+   * waits has a time limit too.
+   */
+  whenBelow(level: number, waiter: DrainWaiter): void {
+    this.waiting ??= [];
+    this.waiting.push({ level, waiter });
+  }
+
+  private deliverSlice(): boolean {
     for (let done = 0; done < SLICE; done++) {
       if (this.deleted || this.window.peek() === null) return this.rest();
       const consumer = this.consumers.next();
@@ -297,6 +328,16 @@ export class Queue implements Task {
   /** A stored record could not be read. */
   damaged(error: Error): void {
     this.events.damaged(this, error);
+  }
+
+  private tellWaiting(): void {
+    const ready = this.window.length;
+    const waiting = this.waiting!;
+    this.waiting = null;
+    for (const wait of waiting) {
+      if (ready < wait.level) wait.waiter.drained();
+      else this.whenBelow(wait.level, wait.waiter);
+    }
   }
 
   private rest(): boolean {

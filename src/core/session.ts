@@ -69,6 +69,9 @@ export interface Got {
 /** An AMQP short string (0-9-1 §4.2.5.3) holds no more, so no name may be longer. */
 const MAX_NAME_BYTES = 255;
 
+/** Targets that `crowded` looks at: a fan-out to thousands is not searched. */
+const CROWDED_LOOKED_AT = 16;
+
 /** The name under which permissions on the default exchange are given, as in RabbitMQ. */
 const DEFAULT_EXCHANGE_RESOURCE = 'amq.default';
 
@@ -134,6 +137,15 @@ export class Session {
     }
     for (let i = 0; i < targets.length; i++) targets[i]!.queue.accept(message, targets[i]!, ring, slot);
     return PUBLISH.routed;
+  }
+
+  /** A queue of the last publish whose consumers are behind, or null. */
+  crowded(): Queue | null {
+    const { targets } = this;
+    for (let i = 0; i < targets.length && i < CROWDED_LOOKED_AT; i++) {
+      if (targets[i]!.queue.crowded) return targets[i]!.queue;
+    }
+    return null;
   }
 
   /** Resolves when the permission that `publish` waited for is known. */

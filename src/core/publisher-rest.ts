@@ -1,0 +1,74 @@
+// Fairness between a publisher that floods and the consumers of what it publishes. libuv hands over up to 32 chunks of
+// one socket in a row: 14,000 small messages, for which a consumer with prefetch has credit once a turn. So a connection
+// that has published much in this turn, and has more input waiting, rests until the turn's end; where its consumers are
+// behind, until they have caught up a step, but never longer than a moment: a slow consumer must not stop a publisher.
+//
+// Measured with 100-byte messages, one publisher that never waits: prefetch 400 and an ack every 100 gives 1.5 instead
+// of 0.02 million messages a second (0.4 with the turn's end alone), and automatic acks 4.0 instead of 3.4 million,
+// because messages are still in the processor's cache when they are delivered.
+
+import type { DrainWaiter } from './queue.ts';
+import type { Session } from './session.ts';
+import type { Flushable, Turn } from './turn.ts';
+
+/** Publishes after which a connection rests. */
+export const PUBLISHES_A_TURN = 256;
+/** What a socket reads at once: a chunk of this size means that more is waiting. */
+export const FULL_CHUNK_BYTES = 64 * 1024;
+
+/** How far consumers catch up before a crowding publisher goes on. */
+const STEP_ENTRIES = 512;
+/** The longest rest. It lets a publisher go on at 64 MB/s however slow its consumers are. */
+const LONGEST_MS = 1;
+
+export class PublisherRest implements Flushable, DrainWaiter {
+  /** Whether the connection is to read nothing. */
+  resting: boolean;
+  private readonly turn: Turn;
+  private readonly changed: () => void;
+  private session: Session | null;
+  private timer: NodeJS.Timeout | null;
+
+  /** `changed` is called whenever `resting` has changed. */
+  constructor(turn: Turn, changed: () => void) {
+    this.resting = false;
+    this.turn = turn;
+    this.changed = changed;
+    this.session = null;
+    this.timer = null;
+  }
+
+  begin(session: Session): void {
+    if (this.resting) return;
+    this.resting = true;
+    this.session = session;
+    this.turn.flushLater(this);
+    this.changed();
+  }
+
+  /** The turn is ending. */
+  flush(): void {
+    const queue = this.session?.crowded() ?? null;
+    if (queue === null || !this.resting) {
+      this.end();
+      return;
+    }
+    queue.whenBelow(queue.readyCount - STEP_ENTRIES, this);
+    this.timer = setTimeout(() => this.end(), LONGEST_MS);
+  }
+
+  /** The consumers have caught up a step. A late call, after the longest rest, ends the next one early: no harm. */
+  drained(): void {
+    this.end();
+  }
+
+  /** Ends the rest, now. */
+  end(): void {
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timer = null;
+    this.session = null;
+    if (!this.resting) return;
+    this.resting = false;
+    this.changed();
+  }
+}
