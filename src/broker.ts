@@ -6,8 +6,8 @@ import { amqpProperties } from '../protocols/amqp/properties.ts';
 import { MqttFrontEnd } from '../protocols/mqtt/front-end.ts';
 import { stompFrontEnd } from '../protocols/stomp/context.ts';
 import { STOMP_CODEC } from '../protocols/stomp/property-codec.ts';
-import { PasswordAuthenticator } from './auth/password-authenticator.ts';
-import { ALL, Permissions } from './auth/permissions.ts';
+import { ensureFirstUser, PasswordAuthenticator } from './auth/password-authenticator.ts';
+import { Permissions } from './auth/permissions.ts';
 import { Users } from './auth/users.ts';
 import { embeddedConfig } from './config/embedded.ts';
 import type { Config, PartialConfig } from './config/schema.ts';
@@ -22,7 +22,7 @@ import { NO_CODEC, type PropertyCodec } from './core/properties.ts';
 import { Turn } from './core/turn.ts';
 import { DEFAULT_VHOST, VirtualHosts } from './core/virtual-hosts.ts';
 import type { HttpServer } from './http/http-server.ts';
-import { Listeners, PORT_NAMES, type PortName, type Ports } from './listeners.ts';
+import { Listeners, PORT_NAMES, type PortName, type Ports, tlsFiles } from './listeners.ts';
 import { Ticker } from './net/ticker.ts';
 import type { Kv } from './store/kv.ts';
 import { Store } from './store/store.ts';
@@ -156,10 +156,7 @@ export class Broker {
     const { auth } = this.config;
     this.hosts.recover();
     this.mqtt.recover(this.hosts);
-    if (this.users.size === 0) {
-      await this.users.put(auth.defaultUser, auth.defaultPassword, ['administrator']);
-      this.permissions.put(DEFAULT_VHOST, auth.defaultUser, ALL);
-    }
+    await ensureFirstUser(this.users, this.permissions, DEFAULT_VHOST, auth.defaultUser, auth.defaultPassword);
     await this.store.flush();
     await this.listeners.listen(this.ports);
     await this.listenHttp();
@@ -183,7 +180,9 @@ export class Broker {
   /** Loads Fastify only where the API is wanted. */
   private async listenHttp(): Promise<void> {
     const { host, http } = this.config;
-    if (http.port === false) return;
+    const tls = tlsFiles(this.config);
+    const tlsPort = tls === null ? false : http.tlsPort;
+    if (http.port === false && tlsPort === false) return;
     const [{ HttpServer }, { Metrics }] = await Promise.all([
       import('./http/http-server.ts'),
       import('./metrics/metrics.ts'),
@@ -206,7 +205,8 @@ export class Broker {
       listeners: () => this.openPorts(),
       scrape: () => metrics.scrape(),
     });
-    this.ports.http = await this.http.listen(host, http.port);
+    if (http.port !== false) this.ports.http = await this.http.listen(host, http.port);
+    if (tls !== null && tlsPort !== false) this.ports.https = await this.http.listenTls(host, tlsPort, tls);
   }
 
   private openPorts(): { name: PortName; host: string; port: number; tls: boolean }[] {

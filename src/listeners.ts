@@ -7,7 +7,7 @@ import type { Logger } from './core/logger.ts';
 import type { Turn } from './core/turn.ts';
 import { Listener, type ListenerEvents } from './net/listener.ts';
 import { SlabPool } from './net/slab-pool.ts';
-import { TRANSPORT_DEFAULTS, type TransportContext } from './net/socket-transport.ts';
+import type { TransportContext } from './net/socket-transport.ts';
 import type { Ticker } from './net/ticker.ts';
 import type { TlsFiles } from './net/tls.ts';
 import type { Accept, Transport } from './net/transport.ts';
@@ -62,7 +62,7 @@ export class Listeners implements ListenerEvents {
         lowWatermarkBytes: config.limits.outboxLowBytes,
         flushBytes: FLUSH_BYTES,
       },
-      transport: { ...TRANSPORT_DEFAULTS, slowReaderTimeoutMs: config.limits.slowReaderTimeoutMs },
+      transport: { lingerMs: config.limits.lingerMs, slowReaderTimeoutMs: config.limits.slowReaderTimeoutMs },
       onHandlerError: (error, transport) => this.handlerFailed(error, transport),
     };
     const tls = tlsFiles(config);
@@ -157,7 +157,7 @@ export class Listeners implements ListenerEvents {
 }
 
 /** The TLS files, or null where no certificate is configured. */
-function tlsFiles(config: Config): TlsFiles | null {
+export function tlsFiles(config: Config): TlsFiles | null {
   const { certificateFile, keyFile, caFile, requireClientCertificate } = config.tls;
   if (certificateFile === null || keyFile === null) return null;
   return { certificateFile, keyFile, caFile, requireClientCertificate };

@@ -136,7 +136,7 @@ export const ConfigSchema = Type.Object(
     ),
     limits: section(
       {
-        connections: count(65_536, 1, 10_000_000, 'Client connections of all protocols.'),
+        connections: count(65_536, 1, 10_000_000, 'Client connections of each listener.'),
         unauthenticatedMs: count(10_000, 100, 600_000, 'Time in which a new connection must have logged in.'),
         slowReaderTimeoutMs: count(
           60_000,
