@@ -11,7 +11,7 @@
 //
 // A SEND whose header block repeats that of the SEND before it, but for the values of `content-length`, `receipt` and
 // `destination`, is recognised by comparing bytes (`repeated`): its headers are then not split into lines at all,
-// 6 × over parsing them, bench/stomp-codec.ts.
+// 4 to 6 × over parsing them, bench/stomp-codec.ts.
 
 import { COMMAND, type Command, commandAt, MAX_COMMAND_BYTES } from './command.ts';
 import { unescapeHeader } from './escaping.ts';
