@@ -121,12 +121,17 @@ export abstract class Exchange {
   }
 
   remove(binding: Binding): void {
+    this.detach(binding);
+    this.invalidate();
+  }
+
+  /** Removes a binding where the routes through this exchange are void already. */
+  detach(binding: Binding): void {
     this.unfile(binding);
     this.unlink(binding);
     this.count--;
     if (binding.queue !== null) binding.queue.unbound(binding);
     else this.leadNoMore(binding, binding.exchange!);
-    this.invalidate();
   }
 
   /** The bindings that lead from here to another exchange. */

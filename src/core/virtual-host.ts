@@ -255,14 +255,18 @@ export class VirtualHost implements QueueEvents {
 
   /** Removes a binding, and a source that lived only for its bindings. */
   private removeBinding(binding: Binding): void {
-    if (this.unlink(binding)) this.dropExchange(binding.source);
+    const last = this.unlink(binding);
+    binding.source.invalidate();
+    if (last) this.dropExchange(binding.source);
   }
 
   /**
    * Ends an exchange with its bindings, and those that lived only for their bindings to it. A loop and no recursion:
-   * chains of auto-delete exchanges are as long as clients make them.
+   * chains of auto-delete exchanges are as long as clients make them. All that ends, and all whose routes change, leads
+   * to the first: voiding its routes voids theirs.
    */
   private dropExchange(first: Exchange): void {
+    first.invalidate();
     const ending = new Set([first]);
     for (const exchange of ending) {
       exchange.deleted = true;
@@ -270,7 +274,6 @@ export class VirtualHost implements QueueEvents {
       for (const binding of [...exchange.all()]) this.unlink(binding);
       for (const source of [...exchange.dependents]) {
         for (const binding of [...source.bindingsTo(exchange)]) if (this.unlink(binding)) ending.add(source);
-        source.invalidate();
       }
       this.unlinkAlternate(exchange);
       if (exchange.durable) this.around.definitions.remove('exchange', [this.name, exchange.name]);
@@ -281,7 +284,7 @@ export class VirtualHost implements QueueEvents {
   private unlink(binding: Binding): boolean {
     const { source } = binding;
     if (binding.durable) this.around.definitions.remove('binding', this.bindingName(binding));
-    source.remove(binding);
+    source.detach(binding);
     this.bindingCount--;
     return source.autoDelete && source.bindingCount === 0 && !source.deleted;
   }
