@@ -31,6 +31,8 @@ export class Binding {
   readonly qos: number;
   /** The next binding with the same destination and key but other arguments or dialect; the source's list. */
   sibling: Binding | null;
+  /** Where it stands in the list of bindings with the same pattern; the topic trie's. */
+  place: number;
 
   constructor(source: Exchange, destination: Destination, routingKey: string, args: FieldTable, dialect: Dialect) {
     this.source = source;
@@ -41,6 +43,7 @@ export class Binding {
     this.dialect = dialect;
     this.qos = Math.min(Math.max(integerOf(findField(args, 'x-mqtt-qos')) ?? ANY_QOS, 0), ANY_QOS);
     this.sibling = null;
+    this.place = 0;
   }
 
   get durable(): boolean {

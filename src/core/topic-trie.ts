@@ -3,8 +3,8 @@
 // absorb.
 //
 // Patterns with several `#` (`#.a.#.a.#`) have exponentially many ways to match a long key, and both are in a client's
-// hands. As long as the trie holds such a pattern, matches go level by level over sets of nodes instead, which costs at
-// most nodes × words.
+// hands. They have a tree of their own, so that they slow nobody else, and there a match goes level by level over sets of
+// nodes, which costs at most nodes × words.
 //
 // Nodes are small because there may be millions: a node with one child keeps it inline, a map appears with the second.
 
@@ -72,30 +72,32 @@ class TrieNode {
 
 export class TopicTrie {
   private readonly root = new TrieNode();
+  /** Of patterns with more than one MULTI; made with the first. */
+  private ambiguous: TrieNode | null = null;
   private count = 0;
-  /** Patterns with more than one MULTI. */
-  private ambiguous = 0;
 
   get size(): number {
     return this.count;
   }
 
   add(pattern: readonly PatternWord[], binding: Binding): void {
-    let node = this.root;
+    let node = isAmbiguous(pattern) ? (this.ambiguous ??= new TrieNode()) : this.root;
     for (const word of pattern) {
       if (word === SINGLE) node = node.single ??= new TrieNode();
       else if (word === MULTI) node = node.multi ??= new TrieNode();
       else node = node.getOrMake(word);
     }
     node.bindings ??= [];
+    binding.place = node.bindings.length;
     node.bindings.push(binding);
     this.count++;
-    if (isAmbiguous(pattern)) this.ambiguous++;
   }
 
   /** Removes a binding that was added under the same pattern, and the nodes that nothing needs any more. */
   remove(pattern: readonly PatternWord[], binding: Binding): void {
-    const path: TrieNode[] = [this.root];
+    const root = isAmbiguous(pattern) ? this.ambiguous : this.root;
+    if (root === null) return;
+    const path: TrieNode[] = [root];
     for (const word of pattern) {
       const node = path[path.length - 1]!;
       const next = word === SINGLE ? node.single : word === MULTI ? node.multi : (node.get(word) ?? null);
@@ -103,13 +105,16 @@ export class TopicTrie {
       path.push(next);
     }
     const leaf = path[path.length - 1]!;
-    const index = leaf.bindings?.indexOf(binding) ?? -1;
-    if (index === -1) return;
-    const last = leaf.bindings!.pop()!;
-    if (last !== binding) leaf.bindings![index] = last;
-    if (leaf.bindings!.length === 0) leaf.bindings = null;
+    const { bindings } = leaf;
+    if (bindings === null || bindings[binding.place] !== binding) return;
+    // The last one takes its place: a search would make the unsubscribing of 100,000 from one filter quadratic.
+    const last = bindings.pop()!;
+    if (last !== binding) {
+      bindings[binding.place] = last;
+      last.place = binding.place;
+    }
+    if (bindings.length === 0) leaf.bindings = null;
     this.count--;
-    if (isAmbiguous(pattern)) this.ambiguous--;
     for (let depth = pattern.length - 1; depth >= 0 && path[depth + 1]!.empty; depth--) {
       const word = pattern[depth]!;
       const parent = path[depth]!;
@@ -117,6 +122,7 @@ export class TopicTrie {
       else if (word === MULTI) parent.multi = null;
       else parent.drop(word);
     }
+    if (this.ambiguous?.empty) this.ambiguous = null;
   }
 
   /**
@@ -124,11 +130,29 @@ export class TopicTrie {
    * with a wildcard are left out (MQTT topics that start with `$`).
    */
   match(words: readonly string[], rootWildcards: boolean, onMatch: OnMatch): void {
-    const from = rootWildcards ? 0 : 1;
-    const start = rootWildcards ? this.root : words.length > 0 ? this.root.get(words[0]!) : undefined;
-    if (start === undefined) return;
-    if (this.ambiguous > 0) this.sweep(start, words, from, onMatch);
-    else this.walk(start, words, from, onMatch);
+    if (rootWildcards) {
+      this.walk(this.root, words, 0, onMatch);
+      if (this.ambiguous !== null) this.sweep(this.ambiguous, words, 0, onMatch);
+      return;
+    }
+    if (words.length === 0) return;
+    const start = this.root.get(words[0]!);
+    if (start !== undefined) this.walk(start, words, 1, onMatch);
+    const ambiguous = this.ambiguous?.get(words[0]!);
+    if (ambiguous !== undefined) this.sweep(ambiguous, words, 1, onMatch);
+  }
+
+  /** Nodes that there are: what patterns that were removed must leave nothing of. */
+  get nodes(): number {
+    let nodes = 0;
+    const left = [this.root, this.ambiguous];
+    for (let node = left.pop(); node !== undefined; node = left.pop()) {
+      if (node === null) continue;
+      nodes++;
+      left.push(node.onlyChild, node.single, node.multi);
+      if (node.children !== null) for (const child of node.children.values()) left.push(child);
+    }
+    return nodes;
   }
 
   private walk(node: TrieNode, words: readonly string[], at: number, onMatch: OnMatch): void {
