@@ -142,7 +142,9 @@ export class Broker {
       version: VERSION,
     };
     const amqp = new AmqpFrontEnd(frontEnd, this.ticker, config.amqp);
-    this.mqtt = new MqttFrontEnd(frontEnd, this.ticker, config.mqtt, config.mqtt);
+    const { defaultUser: user, defaultPassword: password } = config.auth;
+    const anonymous = config.mqtt.anonymous ? { user, password } : null;
+    this.mqtt = new MqttFrontEnd(frontEnd, this.ticker, { ...config.mqtt, anonymous }, config.mqtt);
     const accepts = {
       amqp: amqp.accept.bind(amqp),
       mqtt: this.mqtt.accept,
