@@ -5,14 +5,17 @@
 // iterators are drained before anything returns, an open one would pin pages; cold values are prefetched off the main
 // thread before they are read.
 
-import { mkdirSync, statSync } from 'node:fs';
+import { mkdirSync, statfsSync, statSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { DataLock } from './data-lock.ts';
 import { type Kv, type KvBatch, type KvRecord, OutOfSpaceError } from './kv.ts';
 
 /** LMDB hands the operating system's error numbers through. */
-const OUT_OF_SPACE = ['ENOSPC', 'EDQUOT', 'EFBIG', 'MDB_MAP_FULL', 'No space left', 'Disk quota', 'File too large'];
+const OUT_OF_SPACE: readonly unknown[] = [constants.errno.ENOSPC, constants.errno.EDQUOT, constants.errno.EFBIG];
+/** A write that was cut short because the disk became full is an I/O error to LMDB. With less than this it was that. */
+const FULL_BELOW_BYTES = 64 * 1024 * 1024;
 /** How long the reason of a failed commit is waited for; LMDB may never give it. */
 const REASON_MS = 1_000;
 
@@ -40,6 +43,9 @@ export class LmdbKv implements Kv {
         encoding: 'binary',
         keyEncoding: 'binary',
         overlappingSync: false,
+        // A transaction is a batch and nothing but it. Otherwise LMDB wraps one around the turn, whose promise nobody
+        // holds and whose rejection would end the process.
+        eventTurnBatching: false,
         maxDbs: 1,
       });
       return new LmdbKv(file, lock, db);
@@ -98,10 +104,16 @@ export class LmdbKv implements Kv {
       });
     } catch (error) {
       const reason = await reasonOf(error);
-      const text = String(reason);
-      if (OUT_OF_SPACE.some((word) => text.includes(word))) throw new OutOfSpaceError(reason);
-      throw reason;
+      throw this.isFull(reason) ? new OutOfSpaceError(reason) : reason;
     }
+  }
+
+  private isFull(reason: unknown): boolean {
+    const code = (reason as { code?: unknown }).code;
+    if (OUT_OF_SPACE.includes(code)) return true;
+    if (code !== constants.errno.EIO) return false;
+    const { bavail, bsize } = statfsSync(this.file);
+    return bavail * bsize < FULL_BELOW_BYTES;
   }
 
   bytesOnDisk(): number {

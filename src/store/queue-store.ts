@@ -69,8 +69,6 @@ export class KvQueueStore implements QueueStore, Participant {
   private dropped: number[];
   private openGroup: Group | null;
   private groups: Group[];
-  /** Numbers by queue whose removes wait with their groups: on disk they are still there. Empty but on a full disk. */
-  private waitingRemoves: Map<QueueState, Set<number>>;
   /** The group in which an entry that is not committed was appended. */
   private readonly groupOf: Map<QueueEntry, Group>;
   private pendingBytes: number;
@@ -101,7 +99,6 @@ export class KvQueueStore implements QueueStore, Participant {
     this.dropped = [];
     this.openGroup = null;
     this.groups = [];
-    this.waitingRemoves = new Map();
     this.groupOf = new Map();
     this.pendingBytes = 0;
     this.undo = [];
@@ -257,7 +254,7 @@ export class KvQueueStore implements QueueStore, Participant {
   }
 
   gather(batch: KvBatch, whole: boolean): void {
-    if (whole) this.regroup();
+    if (!whole) this.suspendGroups();
     // Before the entries: it looks at what is on disk.
     this.committingDropped = this.dropped;
     this.dropped = [];
@@ -272,7 +269,10 @@ export class KvQueueStore implements QueueStore, Participant {
     this.listed = [];
     this.undo = [];
     for (let i = 0; i < states.length; i++) this.gatherQueue(states[i]!, batch, whole);
-    if (!whole) return;
+    if (!whole) {
+      this.resumeGroups();
+      return;
+    }
     this.bodies.gathered();
     this.slabs = this.writer.takeSlabs();
     this.committingBytes = this.pendingBytes;
@@ -328,11 +328,10 @@ export class KvQueueStore implements QueueStore, Participant {
       this.change(state);
       const again: QueueEntry[] = [];
       for (const entry of entries) {
-        if (whole.has(entry)) again.push(entry);
-        else this.refuse(state, entry);
+        if (!whole.has(entry)) this.refuse(state, entry);
+        else if (this.requeue(state, entry)) again.push(entry);
       }
-      for (const entry of again) this.requeue(state, entry);
-      if (again.length > 0) state.pending = [...again.filter(isPending), ...state.pending];
+      if (again.length > 0) state.pending = [...again, ...state.pending];
     }
   }
 
@@ -421,8 +420,7 @@ export class KvQueueStore implements QueueStore, Participant {
   /** An entry of a batch that was not written, and that is not to be tried again. */
   private refuse(state: QueueState, entry: QueueEntry): void {
     if (entry.storeState !== STORE_STATE.committing) {
-      // It was settled meanwhile; a group that waits must not settle it again.
-      for (const group of this.groups) group.removes = group.removes.filter((removed) => removed !== entry);
+      this.neverWritten(entry);
       return;
     }
     entry.storeState = STORE_STATE.deleted;
@@ -437,9 +435,12 @@ export class KvQueueStore implements QueueStore, Participant {
     entry.queue.withdrawn(entry);
   }
 
-  /** An entry of a group that waits whole: it is pending again. */
-  private requeue(state: QueueState, entry: QueueEntry): void {
-    if (entry.storeState !== STORE_STATE.committing) return;
+  /** An entry of a group that waits whole: it is pending again. False where it was settled. */
+  private requeue(state: QueueState, entry: QueueEntry): boolean {
+    if (entry.storeState !== STORE_STATE.committing) {
+      this.neverWritten(entry);
+      return false;
+    }
     entry.storeState = STORE_STATE.pending;
     if (entry.message.persistent) {
       state.count--;
@@ -447,6 +448,12 @@ export class KvQueueStore implements QueueStore, Participant {
     }
     this.pendingBytes += costOf(entry);
     if (entry.message.bodyLength >= SHARED_BODY_BYTES) this.bodies.added(entry.message);
+    return true;
+  }
+
+  /** An entry was settled while its batch failed: a group that waits must not settle it again. */
+  private neverWritten(entry: QueueEntry): void {
+    for (const group of this.groups) group.removes = group.removes.filter((removed) => removed !== entry);
   }
 
   private endGroup(group: Group): void {
@@ -462,33 +469,31 @@ export class KvQueueStore implements QueueStore, Participant {
     this.groups.push(group);
   }
 
-  /** Takes the removes of groups back that were not written. Returns the entries that wait with them. */
+  /** The groups of a batch that was not written wait for the next whole one. Returns the entries that wait with them. */
   private ungroup(): Set<QueueEntry> {
-    const whole = new Set<QueueEntry>();
-    for (const group of this.committingGroups) {
-      for (const entry of group.adds) whole.add(entry);
+    const waiting = new Set<QueueEntry>();
+    for (const { adds } of this.committingGroups) for (const entry of adds) waiting.add(entry);
+    this.groups = [...this.committingGroups, ...this.groups];
+    this.committingGroups = [];
+    return waiting;
+  }
+
+  /** A batch without new records must not hold the removes of groups whose appends wait. */
+  private suspendGroups(): void {
+    for (const group of this.groups) {
       for (const entry of group.removes) {
         const state = this.states.get(entry.queue.id);
         if (state === undefined || !state.gone.has(entry.seq)) continue;
         state.gone.punch(entry.seq);
-        const waiting = this.waitingRemoves.get(state);
-        if (waiting === undefined) this.waitingRemoves.set(state, new Set([entry.seq]));
-        else waiting.add(entry.seq);
-        if (entry.message.persistent) {
-          state.count++;
-          state.bytes += entry.message.bodyLength;
-        }
-        this.change(state);
+        if (!entry.message.persistent) continue;
+        state.count++;
+        state.bytes += entry.message.bodyLength;
       }
     }
-    this.groups = [...this.committingGroups, ...this.groups];
-    this.committingGroups = [];
-    return whole;
   }
 
-  /** Does the removes of waiting groups again, now that their batch is tried again. */
-  private regroup(): void {
-    if (this.waitingRemoves.size > 0) this.waitingRemoves = new Map();
+  /** After such a batch was gathered. */
+  private resumeGroups(): void {
     for (const group of this.groups) {
       for (const entry of group.removes) {
         const state = this.states.get(entry.queue.id);
@@ -552,7 +557,6 @@ export class KvQueueStore implements QueueStore, Participant {
     if (from >= bound) return { entries: [], nextSeq: Math.max(fromSeq, bound) };
     const inOrder = new SegmentCursor(this.kv, 'entry', state.id, from, bound, this.codecs);
     const late = state.late ? new SegmentCursor(this.kv, 'late', state.id, from, bound, this.codecs) : null;
-    const waiting = this.waitingRemoves.get(state);
     const entries: StoredEntry[] = [];
     let bytes = 0;
     let expected = from;
@@ -565,7 +569,7 @@ export class KvQueueStore implements QueueStore, Participant {
       if (seq > expected) this.foundGap(state, expected, seq);
       expected = seq + 1;
       if (!reader.persistent && reader.epoch !== this.header.epoch) this.foundStale(state, seq);
-      else if (!gone.has(seq) && !waiting?.has(seq)) {
+      else if (!gone.has(seq)) {
         if (entries.length >= maxEntries || (bytes + reader.size > maxBytes && entries.length > 0)) {
           nextSeq = seq;
           break;
@@ -652,10 +656,6 @@ const NOTHING = Buffer.alloc(0);
 
 function costOf(entry: QueueEntry): number {
   return entry.message.bodyLength + entry.message.nativeLength + PENDING_OVERHEAD_BYTES;
-}
-
-function isPending(entry: QueueEntry): boolean {
-  return entry.storeState === STORE_STATE.pending;
 }
 
 /** This target's answer for the publisher's confirm. */

@@ -13,7 +13,7 @@ import { Random } from './random.ts';
 import { type Sabotage, StoreWorld } from './store-world.ts';
 
 const { SEED, CI_LONG } = process.env;
-const RUNS = CI_LONG === undefined ? 2_000 : 50_000;
+const RUNS = CI_LONG === undefined ? 1_000 : 50_000;
 const STEPS = 80;
 /** Within so many runs a sabotage has to be noticed. */
 const SABOTAGED_RUNS = 500;

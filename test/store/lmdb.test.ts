@@ -1,12 +1,19 @@
-// The store's contract over LMDB, and what belongs to LMDB alone: the lock on the data directory.
+// The store's contract over LMDB, and what belongs to LMDB alone: the lock on the data directory, and that a commit has
+// ended only when the operating system has synced it.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { execFile, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { LmdbKv } from '../../src/store/kv-lmdb.ts';
 import { storeContract } from './contract.ts';
+
+const CHILD = fileURLToPath(new URL('child.ts', import.meta.url));
 
 async function directory(): Promise<string> {
   return await mkdtemp(join(tmpdir(), 'trivium-store-'));
@@ -26,5 +33,57 @@ test('a second broker is kept out of a data directory until the first is gone', 
   assert.throws(() => LmdbKv.open(path), /in use by another broker/);
   await first.close();
   await LmdbKv.open(path).close();
+  await rm(path, { recursive: true });
+});
+
+test('the lock of a broker that was killed does not stay', async () => {
+  const path = await directory();
+  const child = spawn(process.execPath, [CHILD, 'hold', path], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(child.stdout!, 'data');
+  assert.throws(() => LmdbKv.open(path), /in use by another broker/);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  await LmdbKv.open(path).close();
+  await rm(path, { recursive: true });
+});
+
+test('a confirm leaves only after the data was synced', async (t) => {
+  if (spawnSync('strace', ['-V']).error !== undefined) {
+    t.skip('strace is not installed');
+    return;
+  }
+  const path = await directory();
+  const trace = join(path, 'trace');
+  const calls = 'trace=pwrite64,pwritev,writev,write,fdatasync,fsync,msync,openat';
+  const data = join(path, 'data');
+  await promisify(execFile)('strace', ['-f', '-y', '-e', calls, '-o', trace, process.execPath, CHILD, 'confirm', data]);
+  const lines = (await readFile(trace, 'utf8')).split('\n');
+  let synced = -1;
+  let written = -1;
+  let confirms = 0;
+  // LMDB writes pages, syncs them, and then writes its meta page through a descriptor that syncs each write.
+  const dataFile = join(data, 'data.mdb');
+  const syncing = new Set(
+    lines
+      .filter((line) => line.includes(`"${dataFile}"`) && line.includes('O_DSYNC'))
+      .map((line) => /= (\d+)/.exec(line)?.[1]),
+  );
+  lines.forEach((line, i) => {
+    if (line.includes(dataFile) && /\b(fdatasync|fsync|msync)\(/.test(line)) synced = i;
+    const write = /\bp?write(?:64|v)?\((\d+)<([^>]*)>/.exec(line);
+    if (write === null) return;
+    if (write[2] === dataFile) {
+      if (syncing.has(write[1])) synced = i;
+      else written = i;
+    } else if (line.includes('confirmed')) {
+      confirms++;
+      assert.ok(written >= 0, 'a confirm left before anything was written');
+      assert.ok(
+        synced > written,
+        `a confirm left before its data was synced:\n${lines.slice(written, i + 1).join('\n')}`,
+      );
+    }
+  });
+  assert.equal(confirms, 3);
   await rm(path, { recursive: true });
 });

@@ -1,0 +1,152 @@
+// What the store promises when commits are held, when the disk is full, and when it fails for no known reason.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { STORE_STATE } from '../../src/core/queue-entry.ts';
+import { FaultyKv } from '../support/faulty-kv.ts';
+import { Confirms, FakeQueue, message, Opened } from './harness.ts';
+
+function opened(): { kv: FaultyKv; open: Opened; queue: FakeQueue; confirms: Confirms } {
+  const kv = new FaultyKv();
+  const open = new Opened(kv);
+  return { kv, open, queue: new FakeQueue(open.queues.nextQueueId()), confirms: new Confirms() };
+}
+
+function tick(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Seals and lets commits end until nothing more happens. */
+async function settle({ store }: Opened): Promise<void> {
+  for (let i = 0; i < 6; i++) {
+    store.seal();
+    await tick();
+  }
+}
+
+test('while a commit is held no confirm leaves, and the next batch waits its turn', async () => {
+  const { kv, open, queue, confirms } = opened();
+  kv.hold = true;
+  const first = queue.entry(message('1'));
+  confirms.attach(first);
+  open.queues.append(first);
+  open.store.seal();
+  const second = queue.entry(message('2'));
+  confirms.attach(second);
+  open.queues.append(second);
+  const outcomes: (Error | null)[] = [];
+  open.queues.whenCommitted((error) => outcomes.push(error));
+  open.store.seal();
+  await tick();
+  assert.deepEqual([kv.commits, confirms.drained(), outcomes], [1, [], []]);
+  kv.release();
+  await tick();
+  assert.deepEqual(confirms.drained(), [[0, true]]);
+  assert.deepEqual(outcomes, []);
+  open.store.seal();
+  kv.release();
+  await tick();
+  assert.deepEqual(confirms.drained(), [
+    [0, true],
+    [1, true],
+  ]);
+  assert.deepEqual(outcomes, [null]);
+});
+
+test('a batch that finds the disk full is refused, and said so once', async () => {
+  const { kv, open, queue, confirms } = opened();
+  kv.full = true;
+  const entry = queue.entry(message('no'));
+  confirms.attach(entry);
+  open.queues.append(entry);
+  open.definitions.put('queue', ['no'], {});
+  const outcomes: (Error | null)[] = [];
+  open.queues.whenCommitted((error) => outcomes.push(error));
+  await settle(open);
+  assert.deepEqual(confirms.drained(), [[0, false]]);
+  assert.deepEqual(queue.withdrawnSeqs, [1]);
+  assert.equal(outcomes[0]?.name, 'OutOfSpaceError');
+  assert.deepEqual(
+    open.told.filter((what) => what !== 'commit'),
+    ['full'],
+  );
+  assert.deepEqual([...open.definitions.all('queue')], []);
+  assert.equal(open.queues.uncommittedBytes, 0);
+});
+
+test('acknowledgements are committed on a full disk, and writing goes on when there is space', async () => {
+  const { kv, open, queue, confirms } = opened();
+  const old = queue.entry(message('old'));
+  const kept = queue.entry(message('kept'));
+  open.queues.append(old);
+  open.queues.append(kept);
+  await open.store.flush();
+  kv.full = true;
+  open.queues.remove(old);
+  const refused = queue.entry(message('refused'));
+  confirms.attach(refused);
+  open.queues.append(refused);
+  await settle(open);
+  assert.equal(new Opened(new FaultyKv(kv.disk.clone())).queues.recover(queue.id)!.count, 1);
+  kv.full = false;
+  open.elapse();
+  await settle(open);
+  assert.deepEqual(
+    open.told.filter((what) => what !== 'commit'),
+    ['full', 'space'],
+  );
+  const next = queue.entry(message('next'));
+  confirms.attach(next);
+  open.queues.append(next);
+  await settle(open);
+  assert.deepEqual(confirms.drained(), [
+    [0, false],
+    [1, true],
+  ]);
+  assert.deepEqual(await open.bodies(queue.id), ['kept', 'next']);
+});
+
+test('a message that moves while the disk is full stays where it was until it can be where it goes', async () => {
+  const { kv, open, queue } = opened();
+  const other = new FakeQueue(open.queues.nextQueueId());
+  const entry = queue.entry(message('moves'));
+  open.queues.append(entry);
+  await open.store.flush();
+  kv.full = true;
+  const moved = other.entry(message('moves'));
+  open.queues.group(() => {
+    open.queues.remove(entry);
+    open.queues.append(moved);
+  });
+  await settle(open);
+  assert.equal(moved.storeState, STORE_STATE.pending);
+  const afterCrash = new Opened(new FaultyKv(kv.disk.clone()));
+  assert.deepEqual(await afterCrash.bodies(queue.id), ['moves']);
+  assert.deepEqual(await afterCrash.bodies(other.id), []);
+  kv.full = false;
+  open.elapse();
+  await settle(open);
+  const later = new Opened(new FaultyKv(kv.disk.clone()));
+  assert.deepEqual(await later.bodies(queue.id), []);
+  assert.deepEqual(await later.bodies(other.id), ['moves']);
+  assert.deepEqual(other.withdrawnSeqs, []);
+});
+
+test('after a failure that nobody understands nobody is answered and nothing is written any more', async () => {
+  const { kv, open, queue, confirms } = opened();
+  kv.hold = true;
+  const entry = queue.entry(message('?'));
+  confirms.attach(entry);
+  open.queues.append(entry);
+  const outcomes: (Error | null)[] = [];
+  open.queues.whenCommitted((error) => outcomes.push(error));
+  open.store.seal();
+  kv.fail(true);
+  await tick();
+  assert.equal(open.fatal[0]?.message, 'EIO');
+  assert.deepEqual([confirms.drained(), outcomes, queue.withdrawnSeqs], [[], [], []]);
+  open.queues.append(queue.entry(message('more')));
+  open.store.seal();
+  await tick();
+  assert.equal(kv.commits, 1);
+});
