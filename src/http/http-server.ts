@@ -13,6 +13,7 @@ import { connectionRoutes } from './routes-connections.ts';
 import { healthRoutes } from './routes-health.ts';
 import { overviewRoute } from './routes-overview.ts';
 import { queueRoutes } from './routes-queues.ts';
+import { LazyValidation } from './validation.ts';
 
 /** The API takes no bodies yet; whoever sends more than this is closed. */
 const BODY_BYTES = 64 * 1024;
@@ -70,6 +71,7 @@ export class HttpServer {
 }
 
 function application(context: HttpContext): FastifyInstance {
+  const validation = new LazyValidation();
   const app = fastify({
     logger: false,
     bodyLimit: BODY_BYTES,
@@ -79,8 +81,7 @@ function application(context: HttpContext): FastifyInstance {
     // A path that cannot be decoded never reaches the error handler of the routes.
     frameworkErrors: answerError(context.log),
     routerOptions: { maxParamLength: PARAMETER_CHARACTERS },
-    // Query values are text: `?page=2` is a number, but nothing is removed or defaulted behind the routes' backs.
-    ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, useDefaults: false } },
+    schemaController: validation.schemaController,
   });
   app.server.maxConnections = CONNECTIONS;
   app.decorateRequest('identity', null);
@@ -90,6 +91,7 @@ function application(context: HttpContext): FastifyInstance {
   app.register(
     async (api) => {
       api.addHook('onRequest', authenticate(context));
+      validation.loadBefore(api);
       overviewRoute(api, context);
       queueRoutes(api, context);
       connectionRoutes(api, context);

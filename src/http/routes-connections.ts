@@ -10,7 +10,7 @@ import { plainTable } from './plain-table.ts';
 
 const Nullable = Type.Union([Type.String(), Type.Null()]);
 
-const ConnectionBody = Type.Object({
+export const ConnectionBody = Type.Object({
   id: Type.Integer(),
   name: Type.String({ description: 'Peer and local end, or what the client calls itself.' }),
   user_provided_name: Nullable,

@@ -6,7 +6,7 @@ import { type Static, Type } from 'typebox';
 import { identityOf, seesVhost } from './access.ts';
 import type { HttpContext } from './context.ts';
 
-const OverviewBody = Type.Object({
+export const OverviewBody = Type.Object({
   product_name: Type.Literal('Trivium'),
   product_version: Type.String(),
   node: Type.String(),

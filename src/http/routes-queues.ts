@@ -10,7 +10,7 @@ import { HttpError } from './http-error.ts';
 import { listOf, PageQuery, pageOf } from './paging.ts';
 import { plainTable } from './plain-table.ts';
 
-const QueueBody = Type.Object({
+export const QueueBody = Type.Object({
   name: Type.String(),
   vhost: Type.String(),
   type: Type.Literal('classic'),

@@ -1,10 +1,20 @@
 // The HTTP API over a real socket: health, who may ask, what is shown, pages, and one shape for every error.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { request } from 'node:https';
 import { type TestContext, test } from 'node:test';
+import type { TSchema } from 'typebox';
+import { Value } from 'typebox/value';
 import type { Identity } from '../../src/core/ports.ts';
 import type { HttpContext } from '../../src/http/context.ts';
 import { HttpServer } from '../../src/http/http-server.ts';
+import { ConnectionBody } from '../../src/http/routes-connections.ts';
+import { OverviewBody } from '../../src/http/routes-overview.ts';
+import { QueueBody } from '../../src/http/routes-queues.ts';
+import { hasOpenssl, TestAuthority } from '../net/certificates.ts';
 import { connection, declare, registry } from '../support/registry.ts';
 
 /** name → password and tags; `narrow` has access to the virtual host `b` only. */
@@ -50,9 +60,22 @@ async function serve(t: TestContext, changes: Partial<HttpContext> = {}) {
     const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers });
     const text = await response.text();
     const json = response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : null;
+    if (response.status === 200) for (const item of [json].flat()) holdsTo(path, item);
     return { status: response.status, headers: response.headers, text, json };
   };
   return { ...core, get, logged };
+}
+
+/** Answers are held to their routes' schemas here; the server itself does not check what it says. */
+function holdsTo(path: string, item: unknown): void {
+  const schemas: readonly [RegExp, TSchema][] = [
+    [/^\/api\/overview/, OverviewBody],
+    [/^\/api\/queues(?!.*page=)/, QueueBody],
+    [/^\/api\/connections(?!.*page=)/, ConnectionBody],
+  ];
+  for (const [pattern, schema] of schemas) {
+    if (pattern.test(path)) assert.deepEqual(Value.Errors(schema, item), [], path);
+  }
 }
 
 test('alive is said to anybody; ready only while clients are served', async (t) => {
@@ -224,6 +247,21 @@ test('metrics are open unless they are told to ask', async (t) => {
   const closed = await serve(t, { metricsAuthenticated: true });
   assert.equal((await closed.get('/metrics', null)).status, 401);
   assert.equal((await closed.get('/metrics', 'eyes')).text, 'up 1\n');
+});
+
+test('the same is served over TLS', async (t) => {
+  if (!hasOpenssl()) return t.skip('openssl is not installed');
+  const authority = new TestAuthority('Test');
+  t.after(() => authority.remove());
+  const server = new HttpServer(await contextOnly());
+  t.after(() => server.close());
+  const files = { ...authority.issue('/CN=localhost', 'server'), caFile: null, requireClientCertificate: false };
+  const port = await server.listenTls('127.0.0.1', 0, files);
+  const options = { host: '127.0.0.1', port, path: '/health/ready', ca: readFileSync(authority.caFile) };
+  const [response] = (await once(request({ ...options, agent: false }).end(), 'response')) as [IncomingMessage];
+  assert.equal(response.statusCode, 200);
+  response.resume();
+  await once(response, 'end');
 });
 
 test('a port that is taken is named in the error', async (t) => {

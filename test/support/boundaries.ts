@@ -42,7 +42,7 @@ const PARTS: readonly Part[] = [
   {
     prefix: 'src/http/',
     imports: ['src/core/', 'src/net/', 'src/config/'],
-    packages: ['fastify', 'typebox', 'node:http', 'node:https', 'node:net'],
+    packages: ['fastify', 'typebox', 'typebox/value', 'node:http', 'node:https', 'node:net'],
   },
   { prefix: 'protocols/amqp/', imports: ['src/core/', 'src/net/'], packages: [] },
   { prefix: 'protocols/mqtt/', imports: ['src/core/', 'src/net/'], packages: ['mqtt-packet'] },
