@@ -74,12 +74,12 @@ export class GoneRanges {
       if (settled && !kept.stored) this.touch(kept);
       return;
     }
+    let worth = settled || kept.stored || kept.dirty;
     if (from < kept.from) {
       if (kept.stored) this.obsolete.push(kept.from);
       kept.from = from;
       kept.stored = false;
     }
-    let worth = settled || kept.stored || kept.dirty;
     const until = Math.max(to, last.to);
     for (let i = first + 1; i < end; i++) {
       worth ||= ranges[i]!.stored || ranges[i]!.dirty;

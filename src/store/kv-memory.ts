@@ -1,6 +1,7 @@
 // A `Kv` in memory: for a broker without a data directory, and beneath the simulation's faulty disk. Keys are kept in
 // order as latin1 text (which sorts as the bytes do) in chunks, so that an insert moves a chunk at most.
 
+import { ownBytes } from '../core/own-bytes.ts';
 import type { Kv, KvBatch, KvRecord } from './kv.ts';
 
 const CHUNK_KEYS = 512;
@@ -67,7 +68,7 @@ export class MemoryKv implements Kv {
       const key = batch.keys[i]!.toString('latin1');
       const value = batch.values[i]!;
       if (value === null) this.removeKey(key);
-      else this.putKey(key, Buffer.from(value));
+      else this.putKey(key, ownBytes(value));
     }
   }
 

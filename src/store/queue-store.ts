@@ -256,8 +256,9 @@ export class KvQueueStore implements QueueStore, Participant {
   gather(batch: KvBatch, whole: boolean): void {
     if (!whole) this.suspendGroups();
     // Before the entries: it looks at what is on disk.
-    this.committingDropped = this.dropped;
-    this.dropped = [];
+    const held = whole ? NOBODY : this.sourcesOfGroups();
+    this.committingDropped = this.dropped.filter((queueId) => !held.has(queueId));
+    this.dropped = this.dropped.filter((queueId) => held.has(queueId));
     for (const queueId of this.committingDropped) {
       batch.remove(metaKey(queueId));
       batch.put(droppedKey(queueId), NOTHING);
@@ -310,6 +311,7 @@ export class KvQueueStore implements QueueStore, Participant {
 
   withdraw(): void {
     this.reclaimer.withdraw();
+    for (const queueId of this.committingDropped) this.reclaimer.undrop(queueId);
     this.slabs = [];
     this.committingBytes = 0;
     const undo = this.undo;
@@ -492,6 +494,11 @@ export class KvQueueStore implements QueueStore, Participant {
     }
   }
 
+  /** Queues from which waiting groups move: while those wait they are not deleted from disk. */
+  private sourcesOfGroups(): ReadonlySet<number> {
+    return new Set(this.groups.flatMap(({ removes }) => removes.map((entry) => entry.queue.id)));
+  }
+
   /** After such a batch was gathered. */
   private resumeGroups(): void {
     for (const group of this.groups) {
@@ -653,6 +660,7 @@ export class KvQueueStore implements QueueStore, Participant {
 }
 
 const NOTHING = Buffer.alloc(0);
+const NOBODY: ReadonlySet<number> = new Set();
 
 function costOf(entry: QueueEntry): number {
   return entry.message.bodyLength + entry.message.nativeLength + PENDING_OVERHEAD_BYTES;

@@ -71,6 +71,11 @@ export class Reclaimer {
     this.dropped.add(queueId);
   }
 
+  /** Its tombstone was not written: it is still there. */
+  undrop(queueId: number): void {
+    this.dropped.delete(queueId);
+  }
+
   /** One slice, into a batch. `changed` is told of every queue whose meta has to be written with it. */
   gather(batch: KvBatch, changed: (state: QueueState) => void): void {
     this.budget = SLICE_KEYS;

@@ -59,6 +59,7 @@ test('gone ranges hold what a set holds, disjoint and in order', () => {
         }
       }
     }),
+    { numRuns: 1_000 },
   );
 });
 
@@ -87,5 +88,6 @@ test('what was settled comes back from disk, and nothing that is not gone', asyn
         }
       }
     }),
+    { numRuns: 1_000 },
   );
 });
