@@ -6,6 +6,7 @@
 
 import type { Consumer, DeliverySink } from '../../src/core/consumer.ts';
 import type { Message } from '../../src/core/message.ts';
+import { ownBytes } from '../../src/core/own-bytes.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
 import type { Unacked } from '../../src/core/unacked.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
@@ -172,7 +173,7 @@ export class Delivery implements DeliverySink {
     }
     if (!this.composed) {
       const head = Buffer.alloc(MAX_HEAD_BYTES);
-      this.template = Buffer.from(head.subarray(0, this.writeHead(head, 0, exchange, routingKey)));
+      this.template = ownBytes(head.subarray(0, this.writeHead(head, 0, exchange, routingKey)));
       this.composed = true;
     }
     return true;
