@@ -3,6 +3,7 @@
 // UTF-8 or holds U+0000, packet id 0, reserved flags, will QoS 3, bytes after the end, a password without a user.
 
 import { type IConnectPacket, type ISubscribePacket, type IUnsubscribePacket, type Packet, parser } from 'mqtt-packet';
+import { ownBytes } from '../../src/core/own-bytes.ts';
 import { ConnectRefused, MalformedPacket } from './errors.ts';
 import { CONNECT_CODE } from './packet-types.ts';
 import { filterProblem, type TopicLimits, topicProblem } from './topics.ts';
@@ -86,7 +87,7 @@ export class ControlPackets {
           : {
               topic: will.topic,
               // A copy: a will lives as long as its connection and must not pin the chunk that it came in.
-              payload: Buffer.from(will.payload as Buffer),
+              payload: ownBytes(will.payload as Buffer),
               qos: will.qos ?? 0,
               retain: will.retain === true,
             },

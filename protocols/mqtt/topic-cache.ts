@@ -3,6 +3,7 @@
 // shared by all connections.
 
 import { isUtf8 } from 'node:buffer';
+import { ownUtf8 } from '../../src/core/own-bytes.ts';
 import { MalformedPacket } from './errors.ts';
 import { type TopicLimits, topicOfKey } from './topics.ts';
 
@@ -141,5 +142,5 @@ export class KeyTopics {
 
 function encodeTopic(routingKey: string): Buffer {
   const topic = topicOfKey(routingKey);
-  return topic === null ? NO_TOPIC : Buffer.from(topic, 'utf8');
+  return topic === null ? NO_TOPIC : ownUtf8(topic);
 }

@@ -2,6 +2,7 @@
 // Direct-mapped and of a fixed size: a collision costs a parse and nothing else. One for each version, because the same
 // bytes mean different text where the version knows other escapes.
 
+import { ownBytes } from '../../src/core/own-bytes.ts';
 import { type Destination, parseDestination } from './destination.ts';
 import type { FrameParser } from './frame-parser.ts';
 import type { StompVersion } from './version.ts';
@@ -41,7 +42,7 @@ export class DestinationCache {
       if (i === length && found !== null) return found;
     }
     const destination = parseDestination(parser.decode(start, end));
-    this.keys[slot] = Buffer.from(buffer.subarray(start, end));
+    this.keys[slot] = ownBytes(buffer.subarray(start, end));
     this.values[slot] = destination;
     return destination;
   }

@@ -1,6 +1,7 @@
 // The `destination:…` line of MESSAGE frames by exchange and routing key, encoded once. Bounded: when it is full it
 // starts anew, which costs each key one encoding.
 
+import { ownUtf8 } from '../../src/core/own-bytes.ts';
 import { formatDestination } from './destination.ts';
 import { escapeHeader } from './escaping.ts';
 import type { StompVersion } from './version.ts';
@@ -33,7 +34,7 @@ export class DestinationLines {
       lines = new Map();
       this.exchanges.set(exchange, lines);
     }
-    const line = Buffer.from(`destination:${escapeHeader(formatDestination(exchange, routingKey), this.version)}\n`);
+    const line = ownUtf8(`destination:${escapeHeader(formatDestination(exchange, routingKey), this.version)}\n`);
     lines.set(routingKey, line);
     this.count++;
     return line;
