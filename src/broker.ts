@@ -158,7 +158,11 @@ export class Broker {
     const { auth } = this.config;
     this.hosts.recover();
     this.mqtt.recover(this.hosts);
-    await ensureFirstUser(this.users, this.permissions, DEFAULT_VHOST, auth.defaultUser, auth.defaultPassword);
+    // The hash of a first user's password is made on another thread, while Fastify loads on this one.
+    await Promise.all([
+      ensureFirstUser(this.users, this.permissions, DEFAULT_VHOST, auth.defaultUser, auth.defaultPassword),
+      this.config.http.port === false ? null : import('./http/http-server.ts'),
+    ]);
     await this.store.flush();
     await this.listeners.listen(this.ports);
     await this.listenHttp();

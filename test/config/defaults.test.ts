@@ -3,16 +3,18 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { AMQP_DEFAULTS } from '../../protocols/amqp/front-end.ts';
 import { DEFAULT_MQTT_LIMITS } from '../../protocols/mqtt/limits.ts';
 import { STOMP_LIMITS } from '../../protocols/stomp/limits.ts';
 import { defaultConfig } from '../../src/config/load.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { OUTBOX_DEFAULTS } from '../../src/net/outbox.ts';
 
-const { mqtt, stomp, limits } = defaultConfig();
+const { amqp, mqtt, stomp, limits } = defaultConfig();
 
 const PARTS: readonly [string, object, object, readonly string[]][] = [
   ['the core', DEFAULT_LIMITS, limits, []],
+  ['AMQP', AMQP_DEFAULTS, amqp, []],
   ['MQTT', DEFAULT_MQTT_LIMITS, mqtt, ['connectTimeoutMs']],
   ['STOMP', STOMP_LIMITS, stomp, ['loginTimeoutMs', 'maxBodyBytes']],
 ];
