@@ -1,7 +1,12 @@
-// Ports for processes that cannot be told to take any: the system picks a free one, we let go of it, they take it.
+// Ports for processes that cannot be told to take any, or that come back on the same one. They lie below the range from
+// which the system gives ports to outgoing connections, so that none of those takes one before its process does.
 
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect, createServer, type Server } from 'node:net';
+
+const LOWEST = 12_000;
+const HIGHEST = 32_000;
 
 /** A port of loopback that was free a moment ago. */
 export async function freePort(): Promise<number> {
@@ -11,16 +16,27 @@ export async function freePort(): Promise<number> {
 
 /** That many distinct free ports. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(
-    servers.map((server) => {
-      server.close();
-      return once(server, 'close');
-    }),
-  );
+  const ports: number[] = [];
+  const servers: Server[] = [];
+  while (ports.length < count) {
+    const port = randomInt(LOWEST, HIGHEST);
+    const server = createServer();
+    if (!(await listens(server, port))) continue;
+    ports.push(port);
+    servers.push(server);
+  }
+  for (const server of servers) {
+    server.close();
+    await once(server, 'close');
+  }
   return ports;
+}
+
+function listens(server: Server, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => resolve(true));
+  });
 }
 
 /** Whether somebody accepts connections there. */

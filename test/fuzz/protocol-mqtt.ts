@@ -1,0 +1,142 @@
+// MQTT for the fuzzer: conversations written by hand, and what the broker's answers mean.
+
+import * as mqtt from '../support/wire/mqtt.ts';
+import type { Frames } from './mutate.ts';
+import type { FuzzProtocol, Inspection } from './protocol.ts';
+import type { Random } from './random.ts';
+
+const { PACKET } = mqtt;
+
+const STATES = ['nothing', 'refused', 'connected', 'subscribed', 'publishing'] as const;
+
+const CREDENTIALS = { user: 'guest', password: 'guest' } as const;
+
+export const MQTT: FuzzProtocol = {
+  name: 'mqtt',
+  states: STATES,
+  handshakeFrames: 1,
+  conversations: (id) => [clean(id), persistent(id), retaining(id), unicode(id), wildcards(id)],
+  lengthField: (frame) => (frame.length >= 2 ? { offset: 1, bytes: frame[1]! < 0x80 ? 1 : 2 } : null),
+  randomFrame,
+  inspect,
+};
+
+function clean(id: number): Frames {
+  const topic = `fuzz/${id}/clean`;
+  return [
+    mqtt.connect(`fuzz-clean-${id}`, { ...CREDENTIALS, keepAliveSeconds: 60, will: { topic, payload: 'will' } }),
+    mqtt.subscribe(1, `fuzz/${id}/#`, 1),
+    mqtt.publish(topic, Buffer.from('zero'), 0, 0),
+    mqtt.publish(topic, Buffer.from('one'), 1, 10),
+    mqtt.publish(topic, Buffer.from('two'), 2, 11),
+    mqtt.acknowledgement(PACKET.pubrel, 11),
+    mqtt.pingreq(),
+    mqtt.unsubscribe(2, `fuzz/${id}/#`),
+    mqtt.disconnect(),
+  ];
+}
+
+/** A session that outlives its connection: what comes back may be acknowledged out of turn. */
+function persistent(id: number): Frames {
+  const topic = `fuzz/${id}/kept`;
+  return [
+    mqtt.connect(`fuzz-kept-${id}`, { ...CREDENTIALS, clean: false }),
+    mqtt.subscribe(1, topic, 1),
+    mqtt.publish(topic, Buffer.from('kept'), 1, 1),
+    mqtt.publish(topic, Buffer.from('kept'), 1, 2),
+    mqtt.acknowledgement(PACKET.puback, 1),
+    mqtt.acknowledgement(PACKET.puback, 2),
+    mqtt.acknowledgement(PACKET.puback, 3),
+    mqtt.unsubscribe(2, topic),
+    mqtt.disconnect(),
+  ];
+}
+
+function retaining(id: number): Frames {
+  const topic = `fuzz/${id}/retained`;
+  return [
+    mqtt.connect(`fuzz-retain-${id}`, CREDENTIALS),
+    mqtt.publish(topic, Buffer.from('state'), 1, 1, true),
+    mqtt.subscribe(2, topic, 0),
+    mqtt.publish(topic, Buffer.alloc(0), 0, 0, true),
+    mqtt.disconnect(),
+  ];
+}
+
+function unicode(id: number): Frames {
+  const topic = `fuzz/${id}/Ä漢😀/a.b*c`;
+  return [
+    mqtt.connect(`fuzz-ü-${id}`, CREDENTIALS),
+    mqtt.subscribe(1, topic, 1),
+    mqtt.publish(topic, Buffer.alloc(5000, 'u'), 1, 1),
+    mqtt.publish(topic, Buffer.alloc(0), 0, 0),
+    mqtt.disconnect(),
+  ];
+}
+
+function wildcards(id: number): Frames {
+  return [
+    mqtt.connect('', CREDENTIALS),
+    mqtt.subscribe(1, `fuzz/${id}/+/x`, 0),
+    mqtt.subscribe(2, `fuzz/${id}//#`, 2),
+    mqtt.subscribe(3, '$SYS/#', 0),
+    mqtt.publish(`fuzz/${id}//x`, Buffer.from('w'), 1, 1),
+    mqtt.unsubscribe(4, 'never/subscribed'),
+    mqtt.disconnect(),
+  ];
+}
+
+function randomFrame(random: Random): Buffer {
+  const flags = random.chance(0.7) ? random.pick([0, 2]) : random.int(16);
+  return mqtt.packet(random.int(16), flags, random.bytes(random.int(40)));
+}
+
+function inspect(answer: Buffer): Inspection {
+  let state: (typeof STATES)[number] = 'nothing';
+  let error: string | null = null;
+  const reach = (reached: (typeof STATES)[number]) => {
+    if (STATES.indexOf(reached) > STATES.indexOf(state)) state = reached;
+  };
+  for (let at = 0; at < answer.length; ) {
+    const type = answer[at]! >> 4;
+    let length = 0;
+    let head = at + 1;
+    for (let shift = 0; ; shift += 7) {
+      if (shift > 21 || head >= answer.length) throw new Error(`no remaining length at ${at}`);
+      const byte = answer[head++]!;
+      length |= (byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    if (head + length > answer.length) throw new Error(`the answer ends within a packet at ${at}`);
+    switch (type) {
+      case PACKET.connack:
+        if (at !== 0) throw new Error('CONNACK is not the first packet [MQTT-3.2.0-1]');
+        if (answer[head + 1] === 0) reach('connected');
+        else {
+          reach('refused');
+          error = `CONNACK ${answer[head + 1]}`;
+        }
+        break;
+      case PACKET.suback:
+        reach('subscribed');
+        break;
+      case PACKET.publish:
+      case PACKET.puback:
+      case PACKET.pubrec:
+      case PACKET.pubcomp:
+        reach('publishing');
+        break;
+      case PACKET.pubrel:
+      case PACKET.unsuback:
+      case PACKET.pingresp:
+        break;
+      case PACKET.disconnect:
+        error = `DISCONNECT ${answer[head]}`;
+        break;
+      default:
+        throw new Error(`a broker does not send packet type ${type}`);
+    }
+    at = head + length;
+  }
+  return { state, error };
+}
