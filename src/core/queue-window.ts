@@ -8,7 +8,11 @@
 // While everything fits the window, `paged` and `tail` are empty and an append goes to `head`. Reading back starts when
 // the window is half empty, so that a consumer seldom waits. Memory is bounded by the window and by what waits for its
 // commit, which backpressure bounds.
+//
+// An entry that was withdrawn (its commit failed) stays where it is, marked deleted and accounted for no more, until its
+// turn comes.
 
+import { BrokerError } from './errors.ts';
 import type { CoreLimits } from './limits.ts';
 import { ENTRY_OVERHEAD_BYTES, type MemoryBudget } from './memory-budget.ts';
 import type { LoadedRange, Meters, QueueStore, StoredEntry } from './ports.ts';
@@ -16,11 +20,11 @@ import type { Queue } from './queue.ts';
 import { QueueEntry, STORE_STATE } from './queue-entry.ts';
 import { Ring } from './ring.ts';
 
-/** While memory is short, windows shrink to this share. */
-const PRESSED_SHARE = 1 / 8;
 /** Entries that one load reads at most, so that a turn stays short. */
 const LOAD_ENTRIES = 4096;
 const LOAD_BYTES = 4 * 1024 * 1024;
+/** However short memory is, an empty head is given so much of it: consumers are what makes room. */
+const LEAST_SHARE = 1 / 16;
 
 /** What a window needs from its surroundings; shared by all queues. */
 export interface WindowSurroundings {
@@ -48,6 +52,8 @@ export class QueueWindow {
   private pagedCount: number;
   /** The load that is under way, or null. */
   private loading: Promise<void> | null;
+  /** Set where the head cannot be read back: the queue stands until it is purged. */
+  private damage: Error | null;
   /** Grows when the contents were dropped: a load that was under way then is void. */
   private version: number;
   private count: number;
@@ -63,6 +69,7 @@ export class QueueWindow {
     this.pagedTo = 0;
     this.pagedCount = 0;
     this.loading = null;
+    this.damage = null;
     this.version = 0;
     this.count = 0;
   }
@@ -92,25 +99,22 @@ export class QueueWindow {
       this.pushHead(entry);
       return;
     }
-    if (entry.storeState === STORE_STATE.none) {
-      this.around.meters.pagedOut++;
-      this.around.store.append(entry);
-    }
+    if (entry.storeState === STORE_STATE.none) this.around.store.append(entry);
     this.tail.push(entry);
   }
 
   /** The next entry, or null: the queue is empty, or its head is being read back and `queue.wake` will be called. */
   peek(): QueueEntry | null {
-    const last = this.returned[this.returned.length - 1];
-    if (last !== undefined) return last;
+    const { returned, head } = this;
+    for (let last = returned[returned.length - 1]; last !== undefined; last = returned[returned.length - 1]) {
+      if (last.storeState !== STORE_STATE.deleted) return last;
+      returned.pop();
+    }
+    while (head.peek()?.storeState === STORE_STATE.deleted) this.shiftHead();
     if (this.head.length * 2 < this.around.limits.queueWindowEntries && (this.pagedCount > 0 || this.tail.length > 0)) {
       this.refill();
     }
-    for (let entry = this.head.peek(); entry !== undefined; entry = this.head.peek()) {
-      if (entry.storeState !== STORE_STATE.deleted) return entry;
-      this.shiftHead();
-    }
-    return null;
+    return head.peek() ?? null;
   }
 
   /** Takes the entry that `peek` returned. It stays accounted for until `release`. */
@@ -119,9 +123,11 @@ export class QueueWindow {
     return this.returned.pop() ?? this.shiftHead();
   }
 
-  /** Resolves when the load that is under way is in; null where none is. */
+  /** Resolves when the load that is under way is in; null where none is. Rejects where the head cannot be read. */
   whenReadBack(): Promise<void> | null {
-    return this.loading;
+    if (this.damage === null) return this.loading;
+    const { name } = this.queue;
+    return Promise.reject(new BrokerError('internal', `the next message of queue '${name}' cannot be read`));
   }
 
   /** The entry left memory for good: settled, dropped or withdrawn. */
@@ -132,12 +138,15 @@ export class QueueWindow {
   /** Entries come back, in any order; they are delivered again in their original order. */
   putBack(entries: readonly QueueEntry[]): void {
     this.count += entries.length;
-    if (entries.length === 1 && this.returned.length > 0) {
-      insertDescending(this.returned, entries[0]!);
-      return;
+    const { returned } = this;
+    const back = [...entries].sort((a, b) => b.seq - a.seq);
+    // Only those that come after the first of them move, and there are few: what comes back is what went out last.
+    const behind = returned.splice(placeOf(returned, back[0]!.seq));
+    for (let i = 0, j = 0; i < back.length || j < behind.length; ) {
+      const next =
+        j === behind.length || (i < back.length && back[i]!.seq > behind[j]!.seq) ? back[i++]! : behind[j++]!;
+      returned.push(next);
     }
-    this.returned.push(...entries);
-    this.returned.sort((a, b) => b.seq - a.seq);
   }
 
   /** An entry was committed: newest entries that are safe on disk leave memory. */
@@ -147,7 +156,10 @@ export class QueueWindow {
         this.tail.shift();
         continue;
       }
+      // A transient one that could not be written is tried again; a persistent one would have been refused.
+      if (entry.storeState === STORE_STATE.none) this.around.store.append(entry);
       if (entry.storeState !== STORE_STATE.committed) return;
+      this.around.meters.pagedOut++;
       this.tail.shift();
       if (this.pagedCount === 0) this.pagedFrom = entry.seq;
       this.pagedTo = entry.seq + 1;
@@ -165,7 +177,7 @@ export class QueueWindow {
   /** Forgets all ready entries, on disk or not. Returns how many there were. */
   clear(): number {
     const dropped = this.count;
-    for (const entry of this.returned) this.release(entry);
+    for (const entry of this.returned) if (entry.storeState !== STORE_STATE.deleted) this.release(entry);
     for (const ring of [this.head, this.tail]) {
       for (let entry = ring.shift(); entry !== undefined; entry = ring.shift()) {
         if (entry.storeState !== STORE_STATE.deleted) this.release(entry);
@@ -177,12 +189,13 @@ export class QueueWindow {
     this.count = 0;
     this.version++;
     this.loading = null;
+    this.damage = null;
     return dropped;
   }
 
   private hasRoom(): boolean {
     const { limits, memory } = this.around;
-    const share = memory.pressed ? PRESSED_SHARE : 1;
+    const { share } = memory;
     return this.head.length < limits.queueWindowEntries * share && this.headBytes < limits.queueWindowBytes * share;
   }
 
@@ -199,9 +212,9 @@ export class QueueWindow {
 
   /** Brings entries towards the head: from disk as long as some are there, then those that never left memory. */
   private refill(): void {
-    while (this.pagedCount > 0 && this.loading === null && this.hasRoom() && this.needsMore()) {
-      const { store } = this.around;
-      const loaded = store.load(this.queue.id, this.pagedFrom, this.pagedTo, LOAD_ENTRIES, LOAD_BYTES);
+    while (this.pagedCount > 0 && this.loading === null && this.damage === null && this.mayLoad()) {
+      const loaded = this.load();
+      if (loaded === null) return;
       if (loaded instanceof Promise) {
         this.loadLater(loaded);
         return;
@@ -214,8 +227,32 @@ export class QueueWindow {
     }
   }
 
-  private needsMore(): boolean {
-    return this.head.length * 2 < this.around.limits.queueWindowEntries;
+  private mayLoad(): boolean {
+    if (this.head.length === 0) return true;
+    return this.head.length * 2 < this.around.limits.queueWindowEntries && this.hasRoom();
+  }
+
+  /** Null where what is there cannot be read. */
+  private load(): LoadedRange | Promise<LoadedRange> | null {
+    const { store, memory } = this.around;
+    const share = Math.max(memory.share, LEAST_SHARE);
+    try {
+      return store.load(
+        this.queue.id,
+        this.pagedFrom,
+        this.pagedTo,
+        Math.ceil(LOAD_ENTRIES * share),
+        LOAD_BYTES * share,
+      );
+    } catch (error) {
+      this.damaged(error as Error);
+      return null;
+    }
+  }
+
+  private damaged(error: Error): void {
+    this.damage = error;
+    this.queue.damaged(error);
   }
 
   private loadLater(loaded: Promise<LoadedRange>): void {
@@ -227,7 +264,9 @@ export class QueueWindow {
       this.queue.wake();
     };
     this.loading = loaded.then(done, (error: unknown) => {
-      if (version === this.version) this.queue.damaged(error as Error);
+      if (version !== this.version) return;
+      this.loading = null;
+      this.damaged(error as Error);
     });
   }
 
@@ -256,13 +295,14 @@ export class QueueWindow {
   }
 }
 
-function insertDescending(entries: QueueEntry[], entry: QueueEntry): void {
+/** How many of the entries, sorted descending, have a higher sequence number. */
+function placeOf(entries: readonly QueueEntry[], seq: number): number {
   let low = 0;
   let high = entries.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (entries[middle]!.seq > entry.seq) low = middle + 1;
+    if (entries[middle]!.seq > seq) low = middle + 1;
     else high = middle;
   }
-  entries.splice(low, 0, entry);
+  return low;
 }

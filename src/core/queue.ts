@@ -81,7 +81,7 @@ export class Queue implements Task {
   private scheduled: boolean;
   private delivering: boolean;
   /** Who waits for deliveries; null: nobody. */
-  private waiting: { readonly level: number; readonly waiter: DrainWaiter }[] | null;
+  private waiting: Map<DrainWaiter, number> | null;
 
   constructor(options: QueueOptions, around: QueueSurroundings, events: QueueEvents) {
     this.id = options.id;
@@ -202,11 +202,15 @@ export class Queue implements Task {
 
   /**
    * Calls `waiter.drained()` once deliveries have brought the ready messages below `level`. It may never happen: whoever
-   * waits has a time limit too.
+   * waits has a time limit too, and says so with `waitNoMore`.
    */
   whenBelow(level: number, waiter: DrainWaiter): void {
-    this.waiting ??= [];
-    this.waiting.push({ level, waiter });
+    this.waiting ??= new Map();
+    this.waiting.set(waiter, level);
+  }
+
+  waitNoMore(waiter: DrainWaiter): void {
+    this.waiting?.delete(waiter);
   }
 
   private deliverSlice(): boolean {
@@ -332,12 +336,12 @@ export class Queue implements Task {
 
   private tellWaiting(): void {
     const ready = this.window.length;
-    const waiting = this.waiting!;
-    this.waiting = null;
-    for (const wait of waiting) {
-      if (ready < wait.level) wait.waiter.drained();
-      else this.whenBelow(wait.level, wait.waiter);
+    for (const [waiter, level] of this.waiting!) {
+      if (ready >= level) continue;
+      this.waiting!.delete(waiter);
+      waiter.drained();
     }
+    if (this.waiting!.size === 0) this.waiting = null;
   }
 
   private rest(): boolean {

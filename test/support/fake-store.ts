@@ -23,7 +23,7 @@ export class FakeStore implements QueueStore {
   readonly automatic: boolean;
   late: boolean;
   readonly entriesPerLoad: number;
-  /** Committed entries by queue, in order of sequence. */
+  /** Committed entries by queue and sequence. */
   readonly committed: Map<number, Map<number, QueueEntry>>;
   /** What `recover` says, by queue. */
   readonly metas: Map<number, QueueMeta>;
@@ -82,7 +82,8 @@ export class FakeStore implements QueueStore {
       if (this.damage !== null) throw this.damage;
       const entries: StoredEntry[] = [];
       let bytes = 0;
-      for (const entry of this.committed.get(queueId)?.values() ?? []) {
+      const stored = [...(this.committed.get(queueId)?.values() ?? [])].sort((a, b) => a.seq - b.seq);
+      for (const entry of stored) {
         if (entry.seq < from || entry.seq >= to) continue;
         bytes += entry.message.bodyLength;
         const full = entries.length >= Math.min(maxEntries, this.entriesPerLoad) || bytes > maxBytes;
@@ -120,16 +121,16 @@ export class FakeStore implements QueueStore {
     this.delivering.add(queueId);
   }
 
+  whenCommitted(done: Callback): void {
+    this.waiting.push(done);
+  }
+
   settleDelivered(queueId: number): void {
     this.delivering.delete(queueId);
   }
 
   group(run: () => void): void {
     run();
-  }
-
-  whenCommitted(done: Callback): void {
-    this.waiting.push(done);
   }
 
   seal(): void {
@@ -146,8 +147,9 @@ export class FakeStore implements QueueStore {
     return [...this.pending, ...(this.committing ?? [])].reduce((sum, entry) => sum + entry.message.bodyLength, 0);
   }
 
-  get inFlight(): boolean {
-    return this.committing !== null;
+  /** Entries of the commit in flight, those that were settled meanwhile left out. */
+  get inFlight(): readonly QueueEntry[] {
+    return (this.committing ?? []).filter((entry) => entry.storeState === STORE_STATE.committing);
   }
 
   /** The commit in flight ends well. */

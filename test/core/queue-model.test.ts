@@ -1,0 +1,257 @@
+// A queue against a list: whatever is published, consumed, taken, returned and purged, whenever commits end, fail and
+// loads answer, messages leave in order, each once until it is returned, nothing is held where somebody could take it,
+// and counts and memory end where they began.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { ConfirmRing } from '../../src/core/confirms.ts';
+import { Consumer, type DeliverySink } from '../../src/core/consumer.ts';
+import type { Message } from '../../src/core/message.ts';
+import type { Queue } from '../../src/core/queue.ts';
+import type { QueueEntry } from '../../src/core/queue-entry.ts';
+import { FakeStore } from '../support/fake-store.ts';
+import { Core, consumeOptions, message, turns } from './core.ts';
+
+type Command = readonly [
+  (
+    | 'publish'
+    | 'consume'
+    | 'cancel'
+    | 'get'
+    | 'ack'
+    | 'requeue'
+    | 'purge'
+    | 'stall'
+    | 'commit'
+    | 'fail'
+    | 'load'
+    | 'turn'
+  ),
+  number,
+  boolean,
+];
+
+class Model {
+  readonly core: Core;
+  readonly store: FakeStore;
+  readonly queue: Queue;
+  /** Bodies in the order in which they must leave: numbers, counted up. */
+  ready: number[] = [];
+  readonly out: { readonly entry: QueueEntry; readonly id: number }[] = [];
+  readonly returned = new Set<number>();
+  readonly consumers: { readonly consumer: Consumer; readonly sink: { open: boolean } }[] = [];
+  readonly ring: ConfirmRing;
+  readonly refused: number[] = [];
+  readonly withdrawn: number[] = [];
+  published = 0;
+  private confirmed = 0;
+
+  constructor(durable: boolean, late: boolean, windowEntries: number) {
+    this.store = new FakeStore({ late, entriesPerLoad: 2 });
+    this.core = new Core(this.store, { queueWindowEntries: windowEntries });
+    this.queue = this.core.queue('q', { durable });
+    this.ring = new ConfirmRing(
+      {
+        confirmed: (_ring, from, to, ok) => {
+          assert.equal(from, this.confirmed, 'confirms leave in order');
+          this.confirmed = to + 1;
+          if (!ok) for (let slot = from; slot <= to; slot++) this.refused.push(slot + 1);
+        },
+      },
+      this.core.turn,
+    );
+  }
+
+  run(command: Command): void | Promise<void> {
+    const [kind, number, flag] = command;
+    switch (kind) {
+      case 'publish':
+        for (let i = 0; i <= number; i++) this.publish(flag);
+        return;
+      case 'consume':
+        return this.consume(number % 4, flag && number % 2 === 0);
+      case 'cancel':
+        return this.cancel(number, flag);
+      case 'get':
+        return this.get(flag);
+      case 'ack':
+        for (let i = 0; i <= number && this.out.length > 0; i++) {
+          this.queue.acknowledge(this.out.splice(number % this.out.length, 1)[0]!.entry);
+        }
+        return;
+      case 'requeue':
+        return this.requeue(this.out.splice(flag ? 0 : this.out.length >> 1, number + 1));
+      case 'purge':
+        assert.equal(this.queue.purge(), this.ready.length);
+        this.ready = [];
+        return;
+      case 'stall':
+        return this.stall(number);
+      case 'commit':
+        return this.store.commit();
+      case 'fail':
+        return this.fail();
+      case 'load':
+        return this.store.answerLoads();
+      case 'turn':
+        return turns();
+      default:
+        kind satisfies never;
+    }
+  }
+
+  check(): void {
+    assert.equal(this.queue.readyCount, this.ready.length);
+    assert.equal(this.queue.unackedCount, this.out.length);
+    assert.ok(this.core.memory.held >= 0);
+  }
+
+  /** Everything under way ends well. */
+  async quiet(): Promise<void> {
+    for (let i = 0; i < 200; i++) {
+      this.core.turn.begin();
+      await turns(2);
+      if (this.store.pending.length === 0 && this.store.inFlight.length === 0 && this.store.loadsWaiting === 0) break;
+      this.store.commit();
+      this.store.answerLoads();
+    }
+    this.check();
+    const able = this.consumers.some(({ consumer }) => consumer.hasCredit());
+    assert.ok(this.ready.length === 0 || !able, 'nothing waits where a consumer has credit');
+    assert.equal(this.ring.size, 0);
+    assert.deepEqual(this.refused, this.withdrawn, 'what was refused is what could not be written');
+  }
+
+  /** Takes and settles all that is left: nothing of it remains anywhere. */
+  async empty(): Promise<void> {
+    while (this.consumers.length > 0) this.cancel(0, true);
+    while (this.ready.length > 0) {
+      const before = this.ready.length;
+      this.get(true);
+      if (this.ready.length === before) await this.quiet();
+    }
+    for (const { entry } of this.out.splice(0)) this.queue.acknowledge(entry);
+    await this.quiet();
+    assert.equal(this.core.memory.held, 0);
+    assert.equal(this.store.committed.get(this.queue.id)?.size ?? 0, 0);
+  }
+
+  private publish(persistent: boolean): void {
+    const id = ++this.published;
+    this.ready.push(id);
+    const slot = this.ring.open();
+    this.queue.accept(message({ body: `${id}`, persistent }), this.queue.alone[0]!, this.ring, slot);
+    this.ring.settle(slot);
+  }
+
+  private consume(prefetch: number, noAck: boolean): void {
+    const sink = { open: true };
+    const deliverySink: DeliverySink = {
+      deliver: (_consumer, message, entry, redelivered) => {
+        assert.ok(sink.open);
+        assert.equal(entry === null, noAck);
+        this.left(message, entry, redelivered);
+      },
+      writable: () => sink.open,
+      cancelled: () => assert.fail('the queue is not deleted'),
+    };
+    const consumer = new Consumer(this.queue, deliverySink, consumeOptions({ prefetch, noAck }));
+    this.queue.addConsumer(consumer);
+    this.consumers.push({ consumer, sink });
+    consumer.start();
+  }
+
+  private cancel(number: number, requeue: boolean): void {
+    if (this.consumers.length === 0) return;
+    const { consumer } = this.consumers.splice(number % this.consumers.length, 1)[0]!;
+    this.queue.removeConsumer(consumer);
+    if (!requeue) return;
+    const held = this.out.filter(({ entry }) => entry.consumer === consumer);
+    for (const one of held) this.out.splice(this.out.indexOf(one), 1);
+    this.requeue(held);
+  }
+
+  private get(noAck: boolean): void {
+    const entry = this.queue.takeNext(noAck);
+    if (entry === null) {
+      assert.ok(this.ready.length === 0 || this.queue.whenReadBack() !== null);
+      return;
+    }
+    this.left(entry.message, noAck ? null : entry, entry.redelivered);
+  }
+
+  private requeue(entries: readonly { readonly entry: QueueEntry; readonly id: number }[]): void {
+    for (const { id } of entries) this.returned.add(id);
+    this.ready = [...this.ready, ...entries.map(({ id }) => id)].sort((a, b) => a - b);
+    this.queue.requeue(entries.map(({ entry }) => entry));
+  }
+
+  private stall(number: number): void {
+    if (this.consumers.length === 0) return;
+    const { consumer, sink } = this.consumers[number % this.consumers.length]!;
+    sink.open = !sink.open;
+    if (sink.open) consumer.resume();
+  }
+
+  private fail(): void {
+    const { queue } = this;
+    for (const entry of this.store.inFlight) {
+      if (!queue.persisted || !entry.message.persistent) continue;
+      this.withdrawn.push(Number(entry.message.bodyBytes().toString()));
+      if (!entry.out) this.ready.splice(this.ready.indexOf(entry.seq), 1);
+    }
+    this.store.fail();
+  }
+
+  private left(message: Message, entry: QueueEntry | null, redelivered: boolean): void {
+    const id = Number(message.bodyBytes().toString());
+    assert.equal(id, this.ready.shift(), 'messages leave in order');
+    assert.equal(redelivered, this.returned.has(id));
+    if (entry !== null) this.out.push({ entry, id });
+  }
+}
+
+const command: fc.Arbitrary<Command> = fc.tuple(
+  fc.oneof(
+    { weight: 4, arbitrary: fc.constantFrom('publish' as const, 'turn' as const) },
+    { weight: 2, arbitrary: fc.constantFrom('ack' as const, 'requeue' as const, 'get' as const, 'commit' as const) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom(
+        'consume' as const,
+        'cancel' as const,
+        'purge' as const,
+        'stall' as const,
+        'fail' as const,
+        'load' as const,
+      ),
+    },
+  ),
+  fc.nat(5),
+  fc.boolean(),
+);
+
+describe('a queue', () => {
+  for (const late of [false, true]) {
+    it(`behaves as a list, over a store that answers ${late ? 'late' : 'at once'}`, async () => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.boolean(),
+          fc.integer({ min: 1, max: 6 }),
+          fc.array(command, { maxLength: 60, size: 'max' }),
+          async (durable, windowEntries, commands) => {
+            const model = new Model(durable, late, windowEntries);
+            for (const command of commands) {
+              await model.run(command);
+              model.check();
+            }
+            await model.quiet();
+            await model.empty();
+          },
+        ),
+        { numRuns: 1000 },
+      );
+    });
+  }
+});
