@@ -1,28 +1,37 @@
 // The ledger of one channel or session: which entries are out with the client, by delivery tag. Tags count from 1 and
 // are handed out in order, so the ledger is a ring with holes; acknowledging a prefix (`multiple`) costs what it
 // settles and nothing more. An idle channel allocates nothing.
+//
+// A client may keep one entry for days while millions come and go behind it: where the ring would grow for the sake of
+// a few old ones, these move out of it (stragglers.ts).
 
 import type { QueueEntry } from './queue-entry.ts';
+import { Stragglers } from './stragglers.ts';
 
 const FIRST_CAPACITY = 64;
+/** A full ring that is filled to this share at most keeps its size: what it holds are stragglers. */
+const SPARSE = 1 / 4;
 
 export class Unacked {
   private entries: (QueueEntry | null)[];
-  /** Every tag below `first` is settled; `next` is the tag that comes. */
+  /** Entries with tags below `first`; made with the first. */
+  private old: Stragglers | null;
+  /** Every tag below `first` is settled or old; `next` is the tag that comes. */
   private first: number;
   private next: number;
-  private held: number;
+  private inRing: number;
 
   constructor() {
     this.entries = [];
+    this.old = null;
     this.first = 1;
     this.next = 1;
-    this.held = 0;
+    this.inRing = 0;
   }
 
   /** Entries that are out. */
   get size(): number {
-    return this.held;
+    return this.old === null ? this.inRing : this.inRing + this.old.size;
   }
 
   /** The last tag that was handed out; 0 before the first. */
@@ -45,28 +54,31 @@ export class Unacked {
   add(entry: QueueEntry): number {
     if (this.next - this.first === this.entries.length) this.grow();
     this.entries[this.next & (this.entries.length - 1)] = entry;
-    this.held++;
+    this.inRing++;
     return this.next++;
   }
 
   /** The entry with that tag, or null where it is settled or was never handed out. */
   get(tag: number): QueueEntry | null {
-    if (tag < this.first || tag >= this.next) return null;
+    if (tag < this.first) return this.old === null ? null : this.old.get(tag);
+    if (tag >= this.next) return null;
     return this.entries[tag & (this.entries.length - 1)] ?? null;
   }
 
   /** Removes and returns the entry with that tag, or null where there is none. */
   take(tag: number): QueueEntry | null {
+    if (tag < this.first) return this.old === null ? null : this.old.take(tag);
     const entry = this.get(tag);
     if (entry === null) return null;
     this.entries[tag & (this.entries.length - 1)] = null;
-    this.held--;
+    this.inRing--;
     if (tag === this.first) this.advance();
     return entry;
   }
 
   /** Removes the oldest entry with a tag up to `tag`, or null where none is left: a loop over it settles a prefix. */
   takeFirst(tag: number): QueueEntry | null {
+    if (this.old !== null && this.old.size > 0) return this.old.takeFirst(tag);
     this.advance();
     if (this.first > tag || this.first >= this.next) return null;
     return this.take(this.first);
@@ -90,11 +102,28 @@ export class Unacked {
   }
 
   private grow(): void {
+    if (this.entries.length > 0 && this.inRing <= this.entries.length * SPARSE) {
+      this.retire();
+      return;
+    }
     const capacity = Math.max(FIRST_CAPACITY, this.entries.length * 2);
     const entries: (QueueEntry | null)[] = new Array(capacity).fill(null);
     for (let tag = this.first; tag < this.next; tag++) {
       entries[tag & (capacity - 1)] = this.entries[tag & (this.entries.length - 1)] ?? null;
     }
     this.entries = entries;
+  }
+
+  /** Moves what the ring holds to the stragglers. */
+  private retire(): void {
+    this.old ??= new Stragglers();
+    for (; this.first < this.next; this.first++) {
+      const at = this.first & (this.entries.length - 1);
+      const entry = this.entries[at]!;
+      if (entry === null) continue;
+      this.old.add(this.first, entry);
+      this.entries[at] = null;
+    }
+    this.inRing = 0;
   }
 }

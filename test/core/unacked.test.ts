@@ -1,0 +1,120 @@
+// The ledger of delivery tags against a map, and its bounds.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { QueueEntry } from '../../src/core/queue-entry.ts';
+import { Unacked } from '../../src/core/unacked.ts';
+import { Core, message } from './core.ts';
+
+const queue = new Core().queue('q');
+const shared = message();
+
+function entry(): QueueEntry {
+  return new QueueEntry(queue, 1, shared, 0, false);
+}
+
+const command = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('add' as const), times: fc.integer({ min: 1, max: 100 }) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('skip' as const), times: fc.integer({ min: 1, max: 150 }) }) },
+  // Oldest, newest or anywhere: `at` is a share of the tags so far, a little beyond them too.
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('take' as const), at: fc.double({ min: 0, max: 1.1 }) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('most' as const), every: fc.integer({ min: 2, max: 40 }) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('upTo' as const), at: fc.double({ min: 0, max: 1.1 }) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('drain' as const) }) },
+);
+
+describe('the ledger of unacknowledged entries', () => {
+  it('gives back what was put in under its tag, once, and prefixes in order', () => {
+    fc.assert(
+      fc.property(fc.array(command, { maxLength: 60, size: 'max' }), (commands) => {
+        const unacked = new Unacked();
+        const model = new Map<number, QueueEntry>();
+        let last = 0;
+        const takePrefix = (to: number): QueueEntry[] => {
+          const taken = [...model].filter(([tag]) => tag <= to);
+          for (const [tag] of taken) model.delete(tag);
+          return taken.map(([, entry]) => entry);
+        };
+        for (const command of commands) {
+          switch (command.kind) {
+            case 'add':
+              for (let i = 0; i < command.times; i++) {
+                const added = entry();
+                assert.equal(unacked.add(added), ++last);
+                model.set(last, added);
+              }
+              break;
+            case 'skip':
+              for (let i = 0; i < command.times; i++) assert.equal(unacked.skip(), ++last);
+              break;
+            case 'take': {
+              const tag = Math.round(command.at * last);
+              const known = model.get(tag) ?? null;
+              assert.equal(unacked.get(tag), known);
+              assert.equal(unacked.take(tag), known);
+              assert.equal(unacked.take(tag), null);
+              model.delete(tag);
+              break;
+            }
+            case 'most':
+              for (const [tag, known] of [...model].filter(([tag]) => tag % command.every !== 0)) {
+                assert.equal(unacked.take(tag), known);
+                model.delete(tag);
+              }
+              break;
+            case 'upTo': {
+              const tag = Math.round(command.at * last);
+              assert.deepEqual(unacked.takeUpTo(tag), takePrefix(tag));
+              break;
+            }
+            case 'drain':
+              assert.deepEqual(unacked.drain(), takePrefix(last));
+              break;
+            default:
+              command satisfies never;
+          }
+          assert.equal(unacked.size, model.size);
+          assert.equal(unacked.lastTag, last);
+        }
+        assert.deepEqual(unacked.drain(), [...model.values()]);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('stays small behind an entry that is kept while a million come and go', () => {
+    const unacked = new Unacked();
+    const kept = entry();
+    unacked.add(kept);
+    const passing = entry();
+    for (let i = 0; i < 1_000_000; i++) {
+      if (i % 3 === 0) unacked.skip();
+      else unacked.take(unacked.add(passing));
+    }
+    assert.ok((unacked as unknown as { entries: unknown[] }).entries.length <= 64);
+    assert.equal(unacked.size, 1);
+    assert.equal(unacked.get(1), kept);
+    assert.deepEqual(unacked.drain(), [kept]);
+  });
+
+  it('settles a hundred thousand stragglers one by one without searching', () => {
+    const unacked = new Unacked();
+    for (let i = 0; i < 800_000; i++) {
+      const tag = unacked.add(entry());
+      if (i % 8 !== 0) unacked.take(tag);
+    }
+    const started = performance.now();
+    assert.equal(unacked.drain().length, 100_000);
+    assert.ok(performance.now() - started < 1000);
+  });
+
+  it('knows nothing of tags that were never handed out', () => {
+    const unacked = new Unacked();
+    for (const tag of [-1, 0, 1, 2 ** 40]) assert.equal(unacked.take(tag), null);
+    unacked.add(entry());
+    for (const tag of [-1, 0, 2, 65, 2 ** 40]) assert.equal(unacked.take(tag), null);
+    assert.deepEqual(unacked.takeUpTo(0), []);
+    assert.equal(unacked.size, 1);
+  });
+});
