@@ -83,6 +83,29 @@ export class Message {
     return this.common;
   }
 
+  /** The same message without its bytes: what stays in memory of one that can be read back from disk. */
+  shell(): Message {
+    const { exchange, routingKey, bodyLength, nativeLength, codec, persistent, priority } = this;
+    const shell = new Message(
+      exchange,
+      routingKey,
+      NO_BYTES,
+      0,
+      bodyLength,
+      NO_BYTES,
+      0,
+      nativeLength,
+      codec,
+      persistent,
+      priority,
+      this.expirationMs,
+      this.receivedAt,
+    );
+    shell.owned = true;
+    shell.retained = true;
+    return shell;
+  }
+
   /** A view of the body. Allocates; for rare paths and tests, not for delivery. */
   bodyBytes(): Buffer {
     return this.body.subarray(this.bodyOffset, this.bodyOffset + this.bodyLength);

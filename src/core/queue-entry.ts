@@ -27,7 +27,10 @@ export class QueueEntry {
   readonly queue: Queue;
   /** Position in its queue, from 1, never reused; survives restarts. Delivery order is seq order. */
   readonly seq: number;
-  readonly message: Message;
+  /** Replaced by its shell while the bytes are on disk only. */
+  message: Message;
+  /** Whether the message's bytes are on disk only: they are read back before the next delivery. */
+  unloaded: boolean;
   /** Milliseconds since the epoch, or NEVER_EXPIRES. */
   expiresAt: number;
   /** Deliveries so far, as far as this process knows. */
@@ -50,6 +53,7 @@ export class QueueEntry {
     this.queue = queue;
     this.seq = seq;
     this.message = message;
+    this.unloaded = false;
     this.expiresAt = expiresAt;
     this.deliveryCount = 0;
     this.redelivered = redelivered;

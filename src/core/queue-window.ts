@@ -15,6 +15,7 @@
 import { BrokerError } from './errors.ts';
 import type { CoreLimits } from './limits.ts';
 import { ENTRY_OVERHEAD_BYTES, type MemoryBudget } from './memory-budget.ts';
+import type { Message } from './message.ts';
 import type { LoadedRange, Meters, QueueStore, StoredEntry } from './ports.ts';
 import type { Queue } from './queue.ts';
 import { QueueEntry, STORE_STATE } from './queue-entry.ts';
@@ -36,7 +37,11 @@ export interface WindowSurroundings {
 
 /** Bytes that an entry holds in memory. */
 export function heldBytes(entry: QueueEntry): number {
-  return ENTRY_OVERHEAD_BYTES + entry.message.bodyLength + entry.message.nativeLength;
+  return entry.unloaded ? ENTRY_OVERHEAD_BYTES : ENTRY_OVERHEAD_BYTES + messageBytes(entry.message);
+}
+
+function messageBytes(message: Message): number {
+  return message.bodyLength + message.nativeLength;
 }
 
 export class QueueWindow {
@@ -107,8 +112,12 @@ export class QueueWindow {
   peek(): QueueEntry | null {
     const { returned, head } = this;
     for (let last = returned[returned.length - 1]; last !== undefined; last = returned[returned.length - 1]) {
-      if (last.storeState !== STORE_STATE.deleted) return last;
-      returned.pop();
+      if (last.storeState === STORE_STATE.deleted) {
+        returned.pop();
+        continue;
+      }
+      if (last.unloaded) this.reload(last);
+      return last.unloaded ? null : last;
     }
     while (head.peek()?.storeState === STORE_STATE.deleted) this.shiftHead();
     if (this.head.length * 2 < this.around.limits.queueWindowEntries && (this.pagedCount > 0 || this.tail.length > 0)) {
@@ -133,6 +142,17 @@ export class QueueWindow {
   /** The entry left memory for good: settled, dropped or withdrawn. */
   release(entry: QueueEntry): void {
     this.around.memory.held -= heldBytes(entry);
+  }
+
+  /**
+   * The entry is out with somebody and safe on disk: while memory is short its bytes need not be in both places. They
+   * are read back if it returns.
+   */
+  unload(entry: QueueEntry): void {
+    if (entry.unloaded || entry.storeState !== STORE_STATE.committed || this.around.memory.share === 1) return;
+    this.around.memory.held -= messageBytes(entry.message);
+    entry.message = entry.message.shell();
+    entry.unloaded = true;
   }
 
   /** Entries come back, in any order; they are delivered again in their original order. */
@@ -213,10 +233,10 @@ export class QueueWindow {
   /** Brings entries towards the head: from disk as long as some are there, then those that never left memory. */
   private refill(): void {
     while (this.pagedCount > 0 && this.loading === null && this.damage === null && this.mayLoad()) {
-      const loaded = this.load();
+      const loaded = this.load(this.pagedFrom, this.pagedTo);
       if (loaded === null) return;
       if (loaded instanceof Promise) {
-        this.loadLater(loaded);
+        this.loadLater(loaded, (range) => this.takeIn(range));
         return;
       }
       this.takeIn(loaded);
@@ -233,17 +253,11 @@ export class QueueWindow {
   }
 
   /** Null where what is there cannot be read. */
-  private load(): LoadedRange | Promise<LoadedRange> | null {
+  private load(from: number, to: number): LoadedRange | Promise<LoadedRange> | null {
     const { store, memory } = this.around;
     const share = Math.max(memory.share, LEAST_SHARE);
     try {
-      return store.load(
-        this.queue.id,
-        this.pagedFrom,
-        this.pagedTo,
-        Math.ceil(LOAD_ENTRIES * share),
-        LOAD_BYTES * share,
-      );
+      return store.load(this.queue.id, from, to, Math.ceil(LOAD_ENTRIES * share), LOAD_BYTES * share);
     } catch (error) {
       this.damaged(error as Error);
       return null;
@@ -255,12 +269,12 @@ export class QueueWindow {
     this.queue.damaged(error);
   }
 
-  private loadLater(loaded: Promise<LoadedRange>): void {
+  private loadLater(loaded: Promise<LoadedRange>, use: (range: LoadedRange) => void): void {
     const { version } = this;
     const done = (range: LoadedRange): void => {
       if (version !== this.version) return;
       this.loading = null;
-      this.takeIn(range);
+      use(range);
       this.queue.wake();
     };
     this.loading = loaded.then(done, (error: unknown) => {
@@ -268,6 +282,32 @@ export class QueueWindow {
       this.loading = null;
       this.damaged(error as Error);
     });
+  }
+
+  /** Reads the bytes of returned entries back, from the first one on. */
+  private reload(first: QueueEntry): void {
+    if (this.loading !== null || this.damage !== null) return;
+    const loaded = this.load(first.seq, this.returned[0]!.seq + 1);
+    if (loaded === null) return;
+    if (loaded instanceof Promise) this.loadLater(loaded, (range) => this.refresh(first, range));
+    else this.refresh(first, loaded);
+  }
+
+  /** Gives returned entries the messages that were read back. The range also holds entries that are still out. */
+  private refresh(first: QueueEntry, range: LoadedRange): void {
+    const { returned } = this;
+    let at = returned.length - 1;
+    for (const { seq, message } of range.entries) {
+      while (at >= 0 && returned[at]!.seq < seq) at--;
+      const entry = returned[at];
+      if (entry === undefined || entry.seq !== seq || !entry.unloaded) continue;
+      entry.message = message;
+      entry.unloaded = false;
+      this.around.memory.held += messageBytes(message);
+    }
+    if (first.unloaded && first.storeState === STORE_STATE.committed && returned.includes(first)) {
+      this.damaged(new Error(`entry ${first.seq} of queue '${this.queue.name}' is not on disk`));
+    }
   }
 
   private takeIn(range: LoadedRange): void {

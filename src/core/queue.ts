@@ -23,7 +23,13 @@ export interface QueueOptions {
   readonly autoDelete: boolean;
   readonly args: FieldTable;
   /** The session that alone may use it and with which it ends; null: anybody's. */
-  readonly owner: object | null;
+  readonly owner: QueueOwner | null;
+}
+
+/** The one whose alone an exclusive queue is. */
+export interface QueueOwner {
+  /** The queue is gone, whoever ended it. */
+  disowned(queue: Queue): void;
 }
 
 /** What a queue needs from its surroundings; shared by all queues of a broker. */
@@ -61,7 +67,7 @@ export class Queue implements Task {
   readonly durable: boolean;
   readonly autoDelete: boolean;
   readonly args: FieldTable;
-  readonly owner: object | null;
+  readonly owner: QueueOwner | null;
   /** Whether it survives a restart, and its persistent messages with it. Exclusive queues never do. */
   readonly persisted: boolean;
   /** The route that ends here and nowhere else. */
@@ -312,7 +318,8 @@ export class Queue implements Task {
   }
 
   /** The store committed an entry of this queue. */
-  committed(_entry: QueueEntry): void {
+  committed(entry: QueueEntry): void {
+    if (entry.out) this.window.unload(entry);
     this.window.committed();
   }
 
@@ -358,6 +365,7 @@ export class Queue implements Task {
     this.linkOut(entry);
     if (entry.redelivered) this.around.meters.redelivered++;
     consumer.sink.deliver(consumer, entry.message, entry, entry.redelivered);
+    this.window.unload(entry);
   }
 
   /** To a consumer that does not: the entry is done with. */

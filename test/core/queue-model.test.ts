@@ -7,6 +7,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { ConfirmRing } from '../../src/core/confirms.ts';
 import { Consumer, type DeliverySink } from '../../src/core/consumer.ts';
+import { ENTRY_OVERHEAD_BYTES } from '../../src/core/memory-budget.ts';
 import type { Message } from '../../src/core/message.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
@@ -47,9 +48,11 @@ class Model {
   published = 0;
   private confirmed = 0;
 
-  constructor(durable: boolean, late: boolean, windowEntries: number) {
+  constructor(durable: boolean, late: boolean, windowEntries: number, shortOfMemory: boolean) {
     this.store = new FakeStore({ late, entriesPerLoad: 2 });
-    this.core = new Core(this.store, { queueWindowEntries: windowEntries });
+    // Short of memory: from the fourth entry on windows shrink, and what is out leaves memory.
+    const memory = shortOfMemory ? { memoryHighBytes: 6 * ENTRY_OVERHEAD_BYTES } : {};
+    this.core = new Core(this.store, { queueWindowEntries: windowEntries, ...memory });
     this.queue = this.core.queue('q', { durable });
     this.ring = new ConfirmRing(
       {
@@ -239,9 +242,10 @@ describe('a queue', () => {
         fc.asyncProperty(
           fc.boolean(),
           fc.integer({ min: 1, max: 6 }),
+          fc.boolean(),
           fc.array(command, { maxLength: 60, size: 'max' }),
-          async (durable, windowEntries, commands) => {
-            const model = new Model(durable, late, windowEntries);
+          async (durable, windowEntries, shortOfMemory, commands) => {
+            const model = new Model(durable, late, windowEntries, shortOfMemory);
             for (const command of commands) {
               await model.run(command);
               model.check();

@@ -3,6 +3,7 @@
 // asserts what it is told: no entry is appended twice, none is settled twice.
 
 import assert from 'node:assert/strict';
+import type { Message } from '../../src/core/message.ts';
 import type { LoadedRange, QueueMeta, QueueStore, StoredEntry } from '../../src/core/ports.ts';
 import { type QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
 import { RecordedDefinitions } from './recorded-definitions.ts';
@@ -25,6 +26,8 @@ export class FakeStore implements QueueStore {
   readonly entriesPerLoad: number;
   /** Committed entries by queue and sequence. */
   readonly committed: Map<number, Map<number, QueueEntry>>;
+  /** Messages as they were handed over: an entry may let go of its bytes later. */
+  private readonly written: Map<string, Message>;
   /** What `recover` says, by queue. */
   readonly metas: Map<number, QueueMeta>;
   readonly delivering: Set<number>;
@@ -43,6 +46,7 @@ export class FakeStore implements QueueStore {
     this.late = options.late ?? false;
     this.entriesPerLoad = options.entriesPerLoad ?? Number.POSITIVE_INFINITY;
     this.committed = new Map();
+    this.written = new Map();
     this.metas = new Map();
     this.delivering = new Set();
     this.damage = null;
@@ -65,6 +69,7 @@ export class FakeStore implements QueueStore {
   append(entry: QueueEntry): void {
     assert.equal(entry.storeState, STORE_STATE.none, 'an entry is appended once');
     entry.storeState = STORE_STATE.pending;
+    this.written.set(`${entry.queue.id} ${entry.seq}`, entry.message);
     this.pending.push(entry);
   }
 
@@ -88,8 +93,8 @@ export class FakeStore implements QueueStore {
         bytes += entry.message.bodyLength;
         const full = entries.length >= Math.min(maxEntries, this.entriesPerLoad) || bytes > maxBytes;
         if (entries.length > 0 && full) return { entries, nextSeq: entry.seq };
-        const { seq, message, expiresAt } = entry;
-        entries.push({ seq, message, expiresAt, redelivered: false });
+        const { seq, expiresAt } = entry;
+        entries.push({ seq, message: this.written.get(`${queueId} ${seq}`)!, expiresAt, redelivered: false });
       }
       return { entries, nextSeq: to };
     };
