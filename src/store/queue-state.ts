@@ -12,6 +12,10 @@ const META_BYTES = 1 + 7 * 8;
 /** Stands for "any entry may have been delivered". */
 const NO_BOUND = Number.MAX_SAFE_INTEGER;
 
+/** The order in which the reclaimer looks at a queue's segments: below the floor, between gone ranges, late ones. */
+export const RECLAIM_PHASE = { floor: 0, ranges: 1, late: 2 } as const;
+type ReclaimPhase = (typeof RECLAIM_PHASE)[keyof typeof RECLAIM_PHASE];
+
 export class QueueState {
   readonly id: number;
   /** Persistent entries that are written (or in the commit in flight) and their body bytes. */
@@ -32,6 +36,8 @@ export class QueueState {
   reclaimedTo: number;
   /** Whether there may be late segments. */
   late: boolean;
+  /** What the reclaimer looks at next. */
+  reclaimPhase: ReclaimPhase;
   /** Where the next scan between gone ranges and of late segments goes on. */
   rangeScan: number;
   lateScan: number;
@@ -64,6 +70,7 @@ export class QueueState {
     this.deliveredTo = this.redeliveredTo;
     this.reclaimedTo = stored?.reclaimedTo ?? 1;
     this.late = stored?.late ?? false;
+    this.reclaimPhase = RECLAIM_PHASE.floor;
     this.rangeScan = 0;
     this.lateScan = 0;
     this.pending = [];

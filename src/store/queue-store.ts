@@ -17,7 +17,7 @@ import type { Kv, KvBatch } from './kv.ts';
 import { MoveGroups } from './move-groups.ts';
 import { QueueReader } from './queue-reader.ts';
 import { decodeMeta, encodeMeta, QueueState } from './queue-state.ts';
-import { Reclaimer } from './reclaimer.ts';
+import { Reclaimer, type ReclaimLimits } from './reclaimer.ts';
 import { SHARED_BODY_BYTES, SharedBodies } from './shared-bodies.ts';
 
 /** What an entry takes beside its bytes while it waits. */
@@ -57,6 +57,7 @@ export class KvQueueStore implements QueueStore, Participant {
     codecs: ReadonlyMap<number, PropertyCodec>,
     meters: Meters,
     committer: Committer,
+    reclaim: ReclaimLimits,
   ) {
     this.kv = kv;
     this.header = header;
@@ -66,7 +67,7 @@ export class KvQueueStore implements QueueStore, Participant {
     this.writer = new EntryWriter(header.epoch, this.bodies);
     this.reader = new QueueReader(kv, codecs, header.epoch, this.change);
     this.groups = new MoveGroups();
-    this.reclaimer = new Reclaimer(kv, this.bodies);
+    this.reclaimer = new Reclaimer(kv, this.bodies, reclaim);
     this.states = new Map();
     this.listed = [];
     this.dropped = [];

@@ -14,14 +14,22 @@ import {
   segmentBounds,
 } from './keys.ts';
 import type { Kv, KvBatch } from './kv.ts';
-import type { QueueState } from './queue-state.ts';
+import { type QueueState, RECLAIM_PHASE } from './queue-state.ts';
 import type { SharedBodies } from './shared-bodies.ts';
 
-/** Looking for dead segments costs a range read, so a queue waits until it has this much. */
-const DUE_ENTRIES = 64;
-const DUE_BYTES = 256 * 1024;
-/** Keys that one batch looks at. */
-const SLICE_KEYS = 512;
+export interface ReclaimLimits {
+  /** Looking for dead segments costs a range read, so a queue waits until it has this much. */
+  readonly dueEntries: number;
+  readonly dueBytes: number;
+  /** Keys that one batch looks at. */
+  readonly sliceKeys: number;
+}
+
+export const RECLAIM_LIMITS: ReclaimLimits = Object.freeze({
+  dueEntries: 64,
+  dueBytes: 256 * 1024,
+  sliceKeys: 512,
+});
 
 /** What a slice changed, for the case that its batch is not written. */
 interface Undo {
@@ -32,6 +40,7 @@ interface Undo {
 export class Reclaimer {
   private readonly kv: Kv;
   private readonly bodies: SharedBodies;
+  private readonly limits: ReclaimLimits;
   private due: QueueState[];
   private readonly dropped: Set<number>;
   private undo: Undo[];
@@ -39,9 +48,10 @@ export class Reclaimer {
   private budget: number;
 
   /** Finds the deleted queues that an earlier start did not finish. */
-  constructor(kv: Kv, bodies: SharedBodies) {
+  constructor(kv: Kv, bodies: SharedBodies, limits: ReclaimLimits) {
     this.kv = kv;
     this.bodies = bodies;
+    this.limits = limits;
     this.due = [];
     const [from, to] = droppedBounds();
     this.dropped = new Set(kv.keys(from, to, Number.MAX_SAFE_INTEGER).map(queueIdOf));
@@ -57,7 +67,7 @@ export class Reclaimer {
 
   /** Something of this queue was settled; puts it on the list where that is worth a look. */
   consider(state: QueueState): void {
-    if (state.deadEntries >= DUE_ENTRIES || state.deadBytes >= DUE_BYTES) this.enlist(state);
+    if (state.deadEntries >= this.limits.dueEntries || state.deadBytes >= this.limits.dueBytes) this.enlist(state);
   }
 
   enlist(state: QueueState): void {
@@ -78,7 +88,7 @@ export class Reclaimer {
 
   /** One slice, into a batch. `changed` is told of every queue whose meta has to be written with it. */
   gather(batch: KvBatch, changed: (state: QueueState) => void): void {
-    this.budget = SLICE_KEYS;
+    this.budget = this.limits.sliceKeys;
     this.undo = [];
     this.finished = [];
     const { due } = this;
@@ -111,6 +121,7 @@ export class Reclaimer {
   withdraw(): void {
     for (const { state, reclaimedTo } of this.undo) {
       state.reclaimedTo = reclaimedTo;
+      state.reclaimPhase = RECLAIM_PHASE.floor;
       state.rangeScan = 0;
       state.lateScan = 0;
       // What it removed is there again: a late segment, too.
@@ -121,41 +132,53 @@ export class Reclaimer {
     this.committed();
   }
 
-  /** Returns true where the queue has more to do. */
+  /** Returns true where the queue has more to do; the next slice goes on in the phase where this one ended. */
   private slice(state: QueueState, batch: KvBatch): boolean {
-    const { gone } = state;
-    const bound = segmentBound('entry', state.id, gone.floor);
-    while (state.reclaimedTo < gone.floor) {
-      const keys = this.keys(segmentBound('entry', state.id, state.reclaimedTo), bound);
-      let alive = false;
-      for (const key of keys) {
-        // The last segment may reach beyond the floor.
-        alive = !gone.covers(firstSeqOf(key), lastSeqOf(key) + 1);
-        if (alive) state.reclaimedTo = firstSeqOf(key);
-        else this.removeSegment(key, batch);
-      }
-      if (alive) break;
-      if (this.budget === 0) {
-        if (keys.length > 0) state.reclaimedTo = lastSeqOf(keys[keys.length - 1]!) + 1;
-        return true;
-      }
-      state.reclaimedTo = gone.floor;
+    if (state.reclaimPhase === RECLAIM_PHASE.floor) {
+      if (!this.sliceFloor(state, batch)) return true;
+      state.reclaimPhase = RECLAIM_PHASE.ranges;
     }
-    if (!this.sliceRanges(state, batch)) return true;
+    if (state.reclaimPhase === RECLAIM_PHASE.ranges) {
+      if (!this.sliceRanges(state, batch)) return true;
+      state.reclaimPhase = RECLAIM_PHASE.late;
+    }
     if (state.late && !this.sliceLate(state, batch)) return true;
+    state.reclaimPhase = RECLAIM_PHASE.floor;
     state.deadEntries = 0;
     state.deadBytes = 0;
     return false;
   }
 
+  /** Segments below the floor. Returns false where the budget ran out. */
+  private sliceFloor(state: QueueState, batch: KvBatch): boolean {
+    const { gone } = state;
+    const bound = segmentBound('entry', state.id, gone.floor);
+    while (state.reclaimedTo < gone.floor) {
+      const keys = this.keys(segmentBound('entry', state.id, state.reclaimedTo), bound);
+      for (const key of keys) {
+        if (!gone.covers(firstSeqOf(key), lastSeqOf(key) + 1)) {
+          // The last one reaches beyond the floor.
+          state.reclaimedTo = firstSeqOf(key);
+          return true;
+        }
+        this.removeSegment(key, batch);
+        state.reclaimedTo = lastSeqOf(key) + 1;
+      }
+      if (this.budget === 0) return false;
+      state.reclaimedTo = gone.floor;
+    }
+    return true;
+  }
+
   /** Segments between entries that are still out, in passes over the ranges. Returns false where the budget ran out. */
   private sliceRanges(state: QueueState, batch: KvBatch): boolean {
     const { gone } = state;
+    const { dueEntries, dueBytes } = this.limits;
     for (let i = 0; i < gone.count; i++) {
       const range = gone.rangeAt(i);
       const from = Math.max(range.from, state.rangeScan);
       if (from >= range.to) continue;
-      if (range.to - range.from < DUE_ENTRIES && state.deadBytes < DUE_BYTES) continue;
+      if (range.to - range.from < dueEntries && state.deadBytes < dueBytes) continue;
       if (this.budget === 0) return false;
       this.budget--;
       const keys = this.keys(segmentBound('entry', state.id, from), segmentBound('entry', state.id, range.to));
@@ -164,8 +187,8 @@ export class Reclaimer {
         if (lastSeqOf(key) < range.to) this.removeSegment(key, batch);
         state.rangeScan = lastSeqOf(key) + 1;
       }
+      if (this.budget > 0 || keys.length === 0) state.rangeScan = range.to;
       if (this.budget === 0) return false;
-      state.rangeScan = range.to;
     }
     state.rangeScan = 0;
     return true;
@@ -173,9 +196,10 @@ export class Reclaimer {
 
   /** Late segments are few; they are looked at in passes too. Returns false where the budget ran out. */
   private sliceLate(state: QueueState, batch: KvBatch): boolean {
+    if (this.budget === 0) return false;
     const [, to] = segmentBounds('late', state.id);
     const keys = this.keys(segmentBound('late', state.id, state.lateScan), to);
-    if (keys.length === 0 && state.lateScan === 0 && this.budget > 0) state.late = false;
+    if (keys.length === 0 && state.lateScan === 0) state.late = false;
     for (const key of keys) {
       state.lateScan = lastSeqOf(key) + 1;
       if (state.gone.covers(firstSeqOf(key), lastSeqOf(key) + 1)) this.removeSegment(key, batch);
@@ -200,9 +224,8 @@ export class Reclaimer {
   }
 
   private keys(from: Buffer, to: Buffer): Buffer[] {
-    if (this.budget === 0) return [];
-    const keys = this.kv.keys(from, to, this.budget);
-    this.budget -= keys.length;
+    const keys = this.kv.keys(from, to, Math.max(1, this.budget));
+    this.budget = Math.max(0, this.budget - keys.length);
     return keys;
   }
 

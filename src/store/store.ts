@@ -7,12 +7,14 @@ import { Definitions } from './definitions.ts';
 import { Header } from './header.ts';
 import type { Kv } from './kv.ts';
 import { KvQueueStore } from './queue-store.ts';
+import { RECLAIM_LIMITS, type ReclaimLimits } from './reclaimer.ts';
 
 export interface StoreOptions {
   readonly events: StoreEvents;
   /** The property codecs by id, to read entries back. */
   readonly codecs: ReadonlyMap<number, PropertyCodec>;
   readonly meters?: Meters;
+  readonly reclaim?: ReclaimLimits;
   /** Timers, for the retry on a full disk; `setTimeout` unless told otherwise. */
   readonly later?: Later;
 }
@@ -25,11 +27,11 @@ export class Store {
 
   /** Over data that is open. Throws, having changed nothing, where the data is of an unknown schema version. */
   constructor(kv: Kv, options: StoreOptions) {
-    const { events, codecs, meters = newMeters(), later = unreferencedTimer } = options;
+    const { events, codecs, meters = newMeters(), reclaim = RECLAIM_LIMITS, later = unreferencedTimer } = options;
     this.kv = kv;
     const header = new Header(kv);
     this.committer = new Committer(kv, events, later);
-    this.queues = new KvQueueStore(kv, header, codecs, meters, this.committer);
+    this.queues = new KvQueueStore(kv, header, codecs, meters, this.committer, reclaim);
     this.definitions = new Definitions(kv);
     this.committer.join(this.queues);
     this.committer.join(this.definitions);

@@ -93,6 +93,8 @@ export interface Sabotage {
 
 const BODIES = [0, 3, 40, 4_096, 5_000, 9_000, 70_000] as const;
 const KEEP_QUEUES = 3;
+/** Little at a time, so that crashes fall between slices. */
+const RECLAIM = { dueEntries: 3, dueBytes: 5_000, sliceKeys: 2 };
 
 export class StoreWorld {
   private readonly random: Random;
@@ -397,7 +399,7 @@ export class StoreWorld {
 
   private open(): Opened {
     this.kv.hold = true;
-    const opened = new Opened(this.sabotage.kv?.(this.kv) ?? this.kv);
+    const opened = new Opened(this.sabotage.kv?.(this.kv) ?? this.kv, RECLAIM);
     this.sabotage.opened?.(opened);
     return opened;
   }

@@ -8,6 +8,7 @@ import { NO_CODEC, NO_PROPERTIES, type PropertyCodec } from '../../src/core/prop
 import type { Queue } from '../../src/core/queue.ts';
 import { NEVER_EXPIRES, QueueEntry } from '../../src/core/queue-entry.ts';
 import type { Kv } from '../../src/store/kv.ts';
+import { RECLAIM_LIMITS, type ReclaimLimits } from '../../src/store/reclaimer.ts';
 import { Store } from '../../src/store/store.ts';
 
 const TEST_CODEC: PropertyCodec = { id: 77, protocol: 'test', decode: () => NO_PROPERTIES };
@@ -130,7 +131,7 @@ export class Opened {
   readonly fatal: Error[] = [];
   private timers: (() => void)[] = [];
 
-  constructor(kv: Kv) {
+  constructor(kv: Kv, reclaim: ReclaimLimits = RECLAIM_LIMITS) {
     this.kv = kv;
     const events: StoreEvents = {
       commitEnded: () => {
@@ -146,6 +147,7 @@ export class Opened {
     this.store = new Store(kv, {
       events,
       codecs: CODECS,
+      reclaim,
       later: (_delayMs, action) => {
         this.timers.push(action);
       },
