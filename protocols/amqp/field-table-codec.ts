@@ -3,9 +3,12 @@
 //
 //   field-table  = long-uint *( short-string field-value )       the length counts bytes
 //   field-value  = 't' boolean   | 'b' int8    | 'B' uint8  | 's' int16  | 'u' uint16 | 'I' int32 | 'i' uint32
-//                | 'l' int64     | 'L' int64   | 'f' float  | 'd' double | 'D' uint8 uint32
+//                | 'l' int64     | 'L' int64   | 'f' float  | 'd' double | 'D' uint8 int32
 //                | 'S' long-string | 'x' long-string | 'A' field-array | 'T' uint64 | 'F' field-table | 'V'
 //   field-array  = long-uint *field-value
+//
+// The unscaled part of a decimal is signed: the grammar and the text of §4.2.5 disagree, and clients that write decimals
+// (Java's, pika) follow the text.
 //
 // Depth is bounded here, size by the frame that holds the table. Encoding what was decoded gives the same bytes, but
 // for a boolean other than 0 or 1 and for field names that are not UTF-8.
@@ -97,7 +100,7 @@ class TableDecoder {
       case 0x44: {
         // D
         const at = this.take(5);
-        return { type: 'D', value: { scale: buffer[at]!, unscaled: buffer.readUInt32BE(at + 1) } };
+        return { type: 'D', value: { scale: buffer[at]!, unscaled: buffer.readInt32BE(at + 1) } };
       }
       case 0x53: {
         // S
@@ -233,7 +236,7 @@ function encodeValue(writer: Writer, field: FieldValue): void {
       break;
     case 'D':
       writer.octet(field.value.scale);
-      writer.long(field.value.unscaled >>> 0);
+      writer.signedLong(field.value.unscaled);
       break;
     case 'S':
     case 'x':

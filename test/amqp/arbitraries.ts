@@ -32,7 +32,7 @@ export const anyTable: fc.Arbitrary<FieldTable> = fc.letrec<{ table: FieldTable;
     plain({ type: fc.constant('d'), value: fc.double({ noNaN: true }) }),
     plain({
       type: fc.constant('D'),
-      value: plain({ scale: fc.nat(255), unscaled: fc.nat(4294967295) }),
+      value: plain({ scale: fc.nat(255), unscaled: fc.integer({ min: -2147483648, max: 2147483647 }) }),
     }),
     plain({ type: fc.constant('S'), value: anyText }),
     plain({ type: fc.constant('x'), value: anyBytes }),

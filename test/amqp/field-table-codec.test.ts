@@ -29,6 +29,7 @@ const EXAMPLES: readonly [string, FieldValue, string][] = [
   ['float', { type: 'f', value: 1.5 }, '66 3fc00000'],
   ['double', { type: 'd', value: -2.25 }, '64 c002000000000000'],
   ['decimal', { type: 'D', value: { scale: 2, unscaled: 314 } }, '44 02 0000013a'],
+  ['decimal below zero', { type: 'D', value: { scale: 2, unscaled: -5 } }, '44 02 fffffffb'],
   ['text', { type: 'S', value: 'hé' }, '53 00000003 68c3a9'],
   ['bytes that are no text', { type: 'S', value: Buffer.from([0xff]) }, '53 00000001 ff'],
   ['byte array', { type: 'x', value: Buffer.from([0, 1]) }, '78 00000002 0001'],
