@@ -25,7 +25,7 @@ export const HEADER = {
 
 /**
  * Headers that belong to one frame, not to the message: never forwarded from a SEND, and never written into a MESSAGE
- * from a message header of another protocol, because there they would take the place of the broker's own.
+ * under that name from a message header of another protocol, because there they would take the place of the broker's own.
  */
 export const FRAME_HEADERS: ReadonlySet<string> = new Set([
   'ack',

@@ -83,23 +83,34 @@ export function encodeHeaders(properties: Properties, persistent: boolean, versi
   text += line('user-id', properties.userId, version);
   text += line('app-id', properties.appId, version);
   text += line('cluster-id', properties.clusterId, version);
-  for (let i = 0; i < headers.length; i++) {
-    const { name, value } = headers[i]!;
-    if (name === '' || FRAME_HEADERS.has(name) || isTaken(properties, persistent, i)) continue;
-    text += line(name, fieldText(value), version);
-  }
+  if (headers.length > 0) text += headerLines(properties, persistent, version);
   return Buffer.from(text, 'utf8');
+}
+
+/**
+ * Message headers. One whose name would be read as something else (a header of the frame, a property that is set, or
+ * who sent it) has `x-` in front of it; of repeated names the first stands (STOMP 1.2, «Repeated Header Entries»).
+ */
+function headerLines(properties: Properties, persistent: boolean, version: StompVersion): string {
+  let text = '';
+  const written = new Set<string>();
+  for (const { name, value } of properties.headers) {
+    const shown = isTaken(properties, persistent, name) ? `x-${name}` : name;
+    if (written.has(shown)) continue;
+    written.add(shown);
+    text += line(shown, fieldText(value), version);
+  }
+  return text;
 }
 
 function line(name: string, value: string | null, version: StompVersion): string {
   return value === null ? '' : `${escapeHeader(name, version)}:${escapeHeader(value, version)}\n`;
 }
 
-/** Whether the name of that header was written already: a property or the first of repeated names wins. */
-function isTaken(properties: Properties, persistent: boolean, index: number): boolean {
-  const { headers } = properties;
-  const { name } = headers[index]!;
-  for (let i = 0; i < index; i++) if (headers[i]!.name === name) return true;
+/** Whether a message header of that name would be taken for something else. */
+function isTaken(properties: Properties, persistent: boolean, name: string): boolean {
+  // Who sent a message is what the broker has checked, never what a header says.
+  if (name === '' || name === 'user-id' || FRAME_HEADERS.has(name)) return true;
   if (!PROPERTY_HEADERS.has(name)) return false;
   if (name === 'persistent') return persistent || properties.deliveryMode === 2;
   return propertyNamed(properties, name) !== null;
@@ -125,8 +136,6 @@ function propertyNamed(properties: Properties, name: string): unknown {
       return properties.timestamp;
     case 'type':
       return properties.type;
-    case 'user-id':
-      return properties.userId;
     case 'app-id':
       return properties.appId;
     case 'cluster-id':
@@ -175,9 +184,11 @@ function plain(value: FieldValue): unknown {
     case 'u':
     case 'I':
     case 'i':
+      return value.value;
     case 'f':
     case 'd':
-      return value.value;
+      // JSON has no word for what is not a number.
+      return Number.isFinite(value.value) ? value.value : String(value.value);
     case 'l':
     case 'L':
     case 'T':

@@ -177,6 +177,7 @@ describe('STOMP property codec', () => {
             { type: 'I', value: 1 },
             { type: 'F', value: [{ name: 'k', value: { type: 'l', value: 2n } }] },
             { type: 'V', value: null },
+            { type: 'd', value: Number.NaN },
           ],
         },
       },
@@ -184,15 +185,34 @@ describe('STOMP property codec', () => {
     assert.equal(
       headers({ headers: table }),
       'bool:true\nint:-5\nlong:9007199254740993\ndouble:1.5\ntime:1700000000\ndecimal:-0.05\ntext:ü\\c\\n\nutf8:€\n' +
-        'octets:/wA=\nvoid:\narray:[1,{"k"\\c2},null]\n',
+        'octets:/wA=\nvoid:\narray:[1,{"k"\\c2},null,"NaN"]\n',
     );
   });
 
-  it('lets no message header take the place of one of the frame or of a property', () => {
-    const table: FieldTable = ['subscription', 'message-id', 'content-length', 'destination', 'ack', 'priority'].map(
-      (name) => ({ name, value: { type: 'S', value: 'spoofed' } }),
+  it('lets no message header take the place of one of the frame or of a property, and drops none', () => {
+    const names = ['subscription', 'message-id', 'content-length', 'destination', 'ack', 'priority', 'type', ''];
+    const table: FieldTable = names.map((name) => ({ name, value: { type: 'S', value: 'h' } }));
+    assert.equal(
+      headers({ headers: table, priority: 1 }),
+      'priority:1\nx-subscription:h\nx-message-id:h\nx-content-length:h\nx-destination:h\nx-ack:h\nx-priority:h\n' +
+        'type:h\nx-:h\n',
     );
-    assert.equal(headers({ headers: table, priority: 1 }), 'priority:1\n');
+  });
+
+  it('says that a user sent it only where the broker knows', () => {
+    const table: FieldTable = [{ name: 'user-id', value: { type: 'S', value: 'admin' } }];
+    assert.equal(headers({ headers: table }), 'x-user-id:admin\n');
+    assert.equal(headers({ headers: table, userId: 'guest' }), 'user-id:guest\nx-user-id:admin\n');
+  });
+
+  it('writes the first of repeated headers, however many there are', () => {
+    const table: FieldTable = Array.from({ length: 40_000 }, (_, i) => ({
+      name: `h${i % 20_000}`,
+      value: { type: 'I', value: i },
+    }));
+    const lines = headers({ headers: table }).trimEnd().split('\n');
+    assert.equal(lines.length, 20_000);
+    assert.equal(lines.at(-1), 'h19999:19999');
   });
 
   it('keeps text headers through encode and decode', () => {
