@@ -37,8 +37,6 @@ export class Message {
    */
   wire: Buffer;
   wireKind: number;
-  /** The id of the shared body record, given by the store when a large body goes to several durable queues; 0: none. */
-  bodyId: number;
   private common: Properties | null;
 
   constructor(
@@ -73,7 +71,6 @@ export class Message {
     this.retained = false;
     this.wire = NO_BYTES;
     this.wireKind = 0;
-    this.bodyId = 0;
     this.common = null;
   }
 
@@ -104,6 +101,26 @@ export class Message {
     shell.owned = true;
     shell.retained = true;
     return shell;
+  }
+
+  /** The same message as if it had been published with another key: to be routed, not to be kept. */
+  withRoutingKey(routingKey: string): Message {
+    const { body, bodyOffset, bodyLength, native, nativeOffset, nativeLength, codec } = this;
+    return new Message(
+      this.exchange,
+      routingKey,
+      body,
+      bodyOffset,
+      bodyLength,
+      native,
+      nativeOffset,
+      nativeLength,
+      codec,
+      this.persistent,
+      this.priority,
+      this.expirationMs,
+      this.receivedAt,
+    );
   }
 
   /** A view of the body. Allocates; for rare paths and tests, not for delivery. */
