@@ -1,0 +1,132 @@
+// Protects request and reply across protocols: a service answers to what it finds in the reply-to of its own protocol,
+// as it always does, and does not notice that the requester speaks another one.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, test } from 'node:test';
+import { Client } from '@stomp/stompjs';
+import amqplib, { type Channel, type ChannelModel, type ConsumeMessage } from 'amqplib';
+import { type Broker, createBroker } from '../../src/broker.ts';
+import * as stomp from '../support/wire/stomp.ts';
+import { expectStomp, headerOf, openStomp, type RawPeer, tcp } from './raw-peer.ts';
+
+let broker: Broker;
+let connection: ChannelModel;
+let channel: Channel;
+
+before(async () => {
+  broker = await createBroker();
+  connection = await amqplib.connect(`amqp://127.0.0.1:${broker.ports.amqp}`);
+  channel = await connection.createChannel();
+});
+
+after(async () => {
+  await connection.close();
+  await broker.stop();
+});
+
+/** The usual AMQP RPC server: answers through the default exchange, with the request's correlation id. */
+async function serveAmqp(queue: string): Promise<void> {
+  await channel.assertQueue(queue);
+  await channel.consume(queue, (request) => {
+    const { replyTo, correlationId } = request!.properties;
+    channel.sendToQueue(replyTo as string, Buffer.from(request!.content.toString().toUpperCase()), {
+      correlationId: correlationId as string,
+      contentType: 'text/plain',
+    });
+    channel.ack(request!);
+  });
+}
+
+/** A STOMP service: answers to the destination in reply-to. */
+async function serveStomp(queue: string): Promise<RawPeer> {
+  const service = await openStomp(await tcp(broker.ports.stomp!));
+  service.send(stomp.subscribe('requests', `/queue/${queue}`, { receipt: 'serving' }));
+  await expectStomp(service, 'RECEIPT');
+  return service;
+}
+
+async function answerOne(service: RawPeer): Promise<void> {
+  const request = await expectStomp(service, 'MESSAGE');
+  const answer = Buffer.from(request.body.toString().toUpperCase());
+  const correlation = headerOf(request, 'correlation-id')!;
+  service.send(stomp.send(headerOf(request, 'reply-to')!, answer, { 'correlation-id': correlation, kind: 'answer' }));
+}
+
+test('a STOMP requester with a temporary queue is answered by an AMQP service', async () => {
+  await serveAmqp('upper');
+  const requester = await openStomp(await tcp(broker.ports.stomp!));
+  for (const [id, text] of ['größe', 'second'].entries()) {
+    const headers = { 'reply-to': '/temp-queue/answers', 'correlation-id': `c\\c${id}` };
+    requester.send(stomp.send('/queue/upper', Buffer.from(text), headers));
+    const reply = await expectStomp(requester, 'MESSAGE');
+    assert.equal(reply.body.toString(), text.toUpperCase());
+    assert.equal(headerOf(reply, 'subscription'), '/temp-queue/answers');
+    assert.equal(headerOf(reply, 'correlation-id'), `c\\c${id}`);
+    assert.equal(headerOf(reply, 'content-type'), 'text/plain');
+  }
+  await requester.close();
+});
+
+test('a browser library over WebSocket is answered by an AMQP service', async () => {
+  await serveAmqp('upper-ws');
+  const client = new Client({
+    brokerURL: `ws://127.0.0.1:${broker.ports.ws}/stomp`,
+    connectHeaders: { login: 'guest', passcode: 'guest' },
+    reconnectDelay: 0,
+  });
+  const reply = await new Promise<string>((resolve, reject) => {
+    client.onStompError = (frame) => reject(new Error(frame.body));
+    // Replies come under a subscription that the broker made: no callback of the library is for them.
+    client.onUnhandledMessage = (message) => resolve(`${message.headers['correlation-id']} ${message.body}`);
+    client.onConnect = () => {
+      const headers = { 'reply-to': '/temp-queue/answers', 'correlation-id': '7' };
+      client.publish({ destination: '/queue/upper-ws', body: 'hello', headers });
+    };
+    client.activate();
+  });
+  assert.equal(reply, '7 HELLO');
+  await client.deactivate();
+});
+
+test('an AMQP requester with an exclusive queue is answered by a STOMP service', async () => {
+  const service = await serveStomp('lower');
+  const { queue: answers } = await channel.assertQueue('', { exclusive: true });
+  const replies = new Promise<ConsumeMessage>((resolve) => {
+    channel.consume(answers, (message) => resolve(message!), { noAck: true });
+  });
+  channel.sendToQueue('lower', Buffer.from('größe'), { replyTo: answers, correlationId: 'c:1' });
+  await answerOne(service);
+  const reply = await replies;
+  assert.equal(reply.content.toString(), 'GRÖSSE');
+  assert.equal(reply.properties.correlationId, 'c:1');
+  assert.equal(reply.properties.headers?.kind, 'answer');
+  await service.close();
+});
+
+test('a STOMP requester is answered by a STOMP service', async () => {
+  const service = await serveStomp('both');
+  const requester = await openStomp(await tcp(broker.ports.stomp!));
+  const headers = { 'reply-to': '/temp-queue/answers', 'correlation-id': '1' };
+  requester.send(stomp.send('/queue/both', Buffer.from('hello'), headers));
+  await answerOne(service);
+  const reply = await expectStomp(requester, 'MESSAGE');
+  assert.deepEqual([reply.body.toString(), headerOf(reply, 'kind')], ['HELLO', 'answer']);
+  await requester.close();
+  await service.close();
+});
+
+test('a reply to a requester that has gone is dropped, and the service goes on', async () => {
+  const service = await serveStomp('gone');
+  const requester = await openStomp(await tcp(broker.ports.stomp!));
+  requester.send(
+    stomp.send('/queue/gone', Buffer.from('1'), { 'reply-to': '/temp-queue/answers', 'correlation-id': '1' }),
+  );
+  const request = await expectStomp(service, 'MESSAGE');
+  const goodbye = once(requester.socket, 'close');
+  requester.send(stomp.frame('DISCONNECT', { receipt: 'bye' }));
+  await goodbye;
+  service.send(stomp.send(headerOf(request, 'reply-to')!, Buffer.from('late'), { receipt: 'sent' }));
+  assert.equal(headerOf(await expectStomp(service, 'RECEIPT'), 'receipt-id'), 'sent');
+  await service.close();
+});
