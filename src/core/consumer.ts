@@ -19,6 +19,11 @@ export interface DeliverySink {
   cancelled(consumer: Consumer): void;
 }
 
+/** Who made the consumer, and forgets it when it ends. */
+export interface ConsumerOwner {
+  ended(consumer: Consumer): void;
+}
+
 export interface ConsumeOptions {
   readonly tag: string;
   readonly noAck: boolean;
@@ -43,9 +48,10 @@ export class Consumer {
   unacked: number;
   /** Whether the queue counts on it to have credit; the queue's consumer set keeps it. */
   listed: boolean;
+  private readonly owner: ConsumerOwner | null;
   private state: 'waiting' | 'started' | 'ended';
 
-  constructor(queue: Queue, sink: DeliverySink, options: ConsumeOptions) {
+  constructor(queue: Queue, sink: DeliverySink, options: ConsumeOptions, owner: ConsumerOwner | null = null) {
     this.queue = queue;
     this.sink = sink;
     this.tag = options.tag;
@@ -56,6 +62,7 @@ export class Consumer {
     this.prefetch = options.prefetch;
     this.unacked = 0;
     this.listed = false;
+    this.owner = owner;
     this.state = 'waiting';
   }
 
@@ -72,7 +79,9 @@ export class Consumer {
 
   /** No more deliveries. Entries that are out stay out until they are settled. */
   end(): void {
+    if (this.state === 'ended') return;
     this.state = 'ended';
+    this.owner?.ended(this);
   }
 
   get ended(): boolean {

@@ -12,7 +12,8 @@ export class Permits {
   private readonly vhost: string;
   private answers: Map<string, boolean> | null;
   private generation: number;
-  private asking: Promise<void> | null;
+  /** Questions that are not answered yet. */
+  private asking: Map<string, Promise<void>> | null;
 
   constructor(authorizer: Authorizer, identity: Identity, vhost: string) {
     this.authorizer = authorizer;
@@ -32,22 +33,42 @@ export class Permits {
     const key = `${permission} ${resource}`;
     const known = this.answers?.get(key);
     if (known !== undefined) return known;
+    if (this.asking?.has(key)) return null;
     const answer = this.authorizer.allows(this.identity, this.vhost, permission, resource);
     if (typeof answer === 'boolean') {
       this.keep(key, answer);
       return answer;
     }
-    const { generation } = this;
-    this.asking = answer.then((allowed) => {
-      this.asking = null;
-      if (generation === this.generation) this.keep(key, allowed);
-    });
+    this.ask(key, answer);
     return null;
   }
 
-  /** Resolves when the answer that was on its way is known. Rejects where the authoriser failed. */
-  settled(): Promise<void> {
-    return this.asking ?? Promise.resolve();
+  /** Resolves when the answers that were on their way are known. Rejects where the authoriser failed. */
+  async settled(): Promise<void> {
+    if (this.asking !== null) await Promise.all(this.asking.values());
+  }
+
+  private ask(key: string, answer: Promise<boolean>): void {
+    const { generation } = this;
+    const asked = answer.then(
+      (allowed) => {
+        this.answered(key);
+        if (generation === this.generation) this.keep(key, allowed);
+      },
+      (error: unknown) => {
+        this.answered(key);
+        throw error;
+      },
+    );
+    // Whoever asked learns of a failure from `settled`; nobody may be left to ask.
+    asked.catch(() => {});
+    this.asking ??= new Map();
+    this.asking.set(key, asked);
+  }
+
+  private answered(key: string): void {
+    this.asking!.delete(key);
+    if (this.asking!.size === 0) this.asking = null;
   }
 
   private keep(key: string, allowed: boolean): void {

@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Dialect } from './binding.ts';
 import type { ConfirmRing } from './confirms.ts';
-import { type ConsumeOptions, Consumer, type DeliverySink } from './consumer.ts';
+import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } from './consumer.ts';
 import type { DoorSurroundings } from './door.ts';
 import { BrokerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
@@ -15,7 +15,7 @@ import { type FieldTable, findField, textOf } from './field-table.ts';
 import type { Message } from './message.ts';
 import { Permits } from './permits.ts';
 import type { Identity } from './ports.ts';
-import type { Queue } from './queue.ts';
+import type { Queue, QueueOwner } from './queue.ts';
 import type { QueueEntry } from './queue-entry.ts';
 import type { Target } from './target.ts';
 import { NO_TARGETS } from './target.ts';
@@ -75,7 +75,7 @@ const CROWDED_LOOKED_AT = 16;
 /** The name under which permissions on the default exchange are given, as in RabbitMQ. */
 const DEFAULT_EXCHANGE_RESOURCE = 'amq.default';
 
-export class Session {
+export class Session implements ConsumerOwner, QueueOwner {
   readonly vhost: VirtualHost;
   readonly identity: Identity;
   private readonly around: DoorSurroundings;
@@ -164,8 +164,9 @@ export class Session {
       await this.permit('read', 'exchange', declaration.name);
       await this.permit('write', 'exchange', alternate);
     }
-    if (!this.vhost.declareExchange(declaration)) return;
-    await this.durably(() => this.vhost.deleteExchange(declaration.name, false));
+    if (this.vhost.declareExchange(declaration)) {
+      await this.durably(() => this.vhost.deleteExchange(declaration.name, false));
+    } else if (declaration.durable) await this.settled();
   }
 
   /** A passive declaration: throws not-found where there is none. */
@@ -181,8 +182,9 @@ export class Session {
   async bindExchange(binding: ExchangeBinding): Promise<void> {
     const { routingKey, args } = binding;
     const [from, to] = await this.exchangePair(binding);
-    if (!this.vhost.bind(from, { exchange: to }, routingKey, args, 'amqp')) return;
-    await this.durably(() => this.vhost.unbind(from, { exchange: to }, routingKey, args, 'amqp'));
+    if (this.vhost.bind(from, { exchange: to }, routingKey, args, 'amqp')) {
+      await this.durably(() => this.vhost.unbind(from, { exchange: to }, routingKey, args, 'amqp'));
+    } else if (from.durable && to.durable) await this.settled();
   }
 
   async unbindExchange(binding: ExchangeBinding): Promise<void> {
@@ -195,6 +197,7 @@ export class Session {
     const name = request.name === '' ? generatedName() : request.name;
     requireName(name, 'queue');
     await this.permit('configure', 'queue', name);
+    this.requireOpen();
     if (request.name.startsWith('amq.') && !this.vhost.queues.has(name)) {
       throw new BrokerError('access-refused', `queue name '${name}' contains reserved prefix 'amq.*'`);
     }
@@ -204,7 +207,7 @@ export class Session {
       this.owned ??= new Set();
       this.owned.add(queue);
     }
-    if (created && queue.persisted) await this.durably(() => this.vhost.deleteQueue(queue));
+    if (queue.persisted) await (created ? this.durably(() => this.vhost.deleteQueue(queue)) : this.settled());
     return stateOf(queue);
   }
 
@@ -244,8 +247,9 @@ export class Session {
   async bindQueue(binding: QueueBinding): Promise<void> {
     const [exchange, queue] = await this.bindingEnds(binding);
     const { routingKey, args, dialect = 'amqp' } = binding;
-    if (!this.vhost.bind(exchange, { queue }, routingKey, args, dialect)) return;
-    await this.durably(() => this.vhost.unbind(exchange, { queue }, routingKey, args, dialect));
+    if (this.vhost.bind(exchange, { queue }, routingKey, args, dialect)) {
+      await this.durably(() => this.vhost.unbind(exchange, { queue }, routingKey, args, dialect));
+    } else if (exchange.durable && queue.persisted) await this.settled();
   }
 
   async unbindQueue(binding: QueueBinding): Promise<void> {
@@ -257,21 +261,26 @@ export class Session {
   /** A consumer that delivers once `start` is called on it. Throws not-found, access-refused, resource-locked. */
   async consume(queueName: string, options: ConsumeOptions, sink: DeliverySink): Promise<Consumer> {
     await this.permit('read', 'queue', queueName);
+    this.requireOpen();
     const queue = this.vhost.queue(queueName, this);
     const taken = queue.consumers.exclusive || (options.exclusive && queue.consumers.size > 0);
     if (taken) {
       throw new BrokerError('access-refused', `queue '${queueName}' in vhost '${this.vhost.name}' in exclusive use`);
     }
-    const consumer = new Consumer(queue, sink, options);
-    queue.addConsumer(consumer);
+    const consumer = new Consumer(queue, sink, options, this);
     this.consumers.add(consumer);
+    queue.addConsumer(consumer);
     return consumer;
   }
 
   /** Ends a consumer. What it holds unacknowledged stays with the caller until it is settled. */
   cancel(consumer: Consumer): void {
-    this.consumers.delete(consumer);
     if (!consumer.ended) consumer.queue.removeConsumer(consumer);
+  }
+
+  /** A consumer ended, here or with its queue. */
+  ended(consumer: Consumer): void {
+    this.consumers.delete(consumer);
   }
 
   /** Takes one message, or null where the queue is empty. */
@@ -279,6 +288,7 @@ export class Session {
     await this.permit('read', 'queue', queueName);
     const queue = this.vhost.queue(queueName, this);
     for (;;) {
+      this.requireOpen();
       const entry = queue.takeNext(noAck);
       if (entry !== null) {
         const { message, redelivered } = entry;
@@ -319,6 +329,16 @@ export class Session {
     this.closed = true;
     for (const consumer of [...this.consumers]) this.cancel(consumer);
     if (this.owned !== null) for (const queue of this.owned) this.vhost.deleteQueue(queue);
+  }
+
+  /** An exclusive queue of this session is gone. */
+  disowned(queue: Queue): void {
+    this.owned?.delete(queue);
+  }
+
+  /** What was awaited may come when the connection is gone: then nothing may be taken or begun any more. */
+  private requireOpen(): void {
+    if (this.closed) throw new BrokerError('unavailable', 'the session is closed');
   }
 
   private enterExchange(name: string): Exchange | null {
@@ -378,10 +398,20 @@ export class Session {
     );
   }
 
+  /**
+   * What is the same as asked for already may be so only since a moment ago, by somebody else: then it is no more durable
+   * than that one's change.
+   */
+  private async settled(): Promise<void> {
+    if (this.vhost.settling > 0) await this.durably();
+  }
+
   /** Waits until what was just changed is on disk. Where that fails, `undo` takes the change back. */
   private durably(undo?: () => unknown): Promise<void> {
+    this.vhost.settling++;
     return new Promise((resolve, reject) => {
       this.around.store.whenCommitted((error) => {
+        this.vhost.settling--;
         if (error === null) {
           resolve();
           return;

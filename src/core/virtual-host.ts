@@ -15,7 +15,7 @@ import { tableFromJson, tableToJson } from './field-table-json.ts';
 import type { CoreLimits } from './limits.ts';
 import type { Logger } from './logger.ts';
 import type { DefinitionStore } from './ports.ts';
-import { Queue, type QueueEvents, type QueueSurroundings } from './queue.ts';
+import { Queue, type QueueEvents, type QueueOwner, type QueueSurroundings } from './queue.ts';
 import { checkQueueArguments } from './queue-arguments.ts';
 
 export const EXCHANGE_KINDS = ['direct', 'fanout', 'topic', 'headers'] as const;
@@ -39,7 +39,7 @@ export interface QueueDeclaration {
   readonly durable: boolean;
   readonly autoDelete: boolean;
   readonly args: FieldTable;
-  readonly owner: object | null;
+  readonly owner: QueueOwner | null;
 }
 
 /** What all virtual hosts of a broker share. */
@@ -53,6 +53,8 @@ export class VirtualHost implements QueueEvents {
   readonly name: string;
   readonly queues: Map<string, Queue>;
   readonly exchanges: Map<string, Exchange>;
+  /** Changes of durable definitions whose commit is awaited; the sessions count them. */
+  settling: number;
   private readonly around: HostSurroundings;
   /** Exchanges by the name of their alternate, which may be declared after them. */
   private readonly byAlternate: Map<string, Set<Exchange>>;
@@ -63,6 +65,7 @@ export class VirtualHost implements QueueEvents {
     this.around = around;
     this.queues = new Map();
     this.exchanges = new Map();
+    this.settling = 0;
     this.byAlternate = new Map();
     this.bindingCount = 0;
     this.exchanges.set('', new DefaultExchange(this.queues));
@@ -173,6 +176,7 @@ export class VirtualHost implements QueueEvents {
     this.queues.delete(queue.name);
     this.exchange('').invalidate();
     if (queue.persisted) this.around.definitions.remove('queue', [this.name, queue.name]);
+    queue.owner?.disowned(queue);
     return queue.delete();
   }
 

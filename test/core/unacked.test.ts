@@ -18,9 +18,15 @@ const command = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('add' as const), times: fc.integer({ min: 1, max: 100 }) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('skip' as const), times: fc.integer({ min: 1, max: 150 }) }) },
   // Oldest, newest or anywhere: `at` is a share of the tags so far, a little beyond them too.
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('take' as const), at: fc.double({ min: 0, max: 1.1 }) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ kind: fc.constant('take' as const), at: fc.double({ min: 0, max: 1.1, noNaN: true }) }),
+  },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('most' as const), every: fc.integer({ min: 2, max: 40 }) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('upTo' as const), at: fc.double({ min: 0, max: 1.1 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('upTo' as const), at: fc.double({ min: 0, max: 1.1, noNaN: true }) }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('drain' as const) }) },
 );
 

@@ -1,0 +1,565 @@
+// The one door: permissions before everything, whenever the authoriser answers; exclusive queues and consumers that end
+// with their session; and nothing durable is said to be done before it is.
+
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { ConfirmRing } from '../../src/core/confirms.ts';
+import { Door } from '../../src/core/door.ts';
+import { EMPTY_TABLE, type FieldTable, textField } from '../../src/core/field-table.ts';
+import type { Authenticator, Authorizer } from '../../src/core/ports.ts';
+import { PUBLISH, type QueueRequest, Session } from '../../src/core/session.ts';
+import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
+import { FakeStore } from '../support/fake-store.ts';
+import { Core, consumeOptions, message, RecordingSink, turns } from './core.ts';
+
+/** Answers as the test says, and remembers what it was asked. */
+class FakeAuthorizer implements Authorizer {
+  generation = 1;
+  asked: string[] = [];
+  answer: (question: string) => boolean | Promise<boolean> = () => true;
+
+  allows(_identity: unknown, vhost: string, permission: string, resource: string): boolean | Promise<boolean> {
+    const question = `${permission} ${resource}`;
+    assert.equal(vhost, '/');
+    this.asked.push(question);
+    return this.answer(question);
+  }
+}
+
+let core: Core;
+let store: FakeStore;
+let authorizer: FakeAuthorizer;
+let hosts: VirtualHosts;
+
+function start(automatic: boolean): void {
+  store = new FakeStore({ automatic });
+  core = new Core(store);
+  authorizer = new FakeAuthorizer();
+  hosts = new VirtualHosts(core.surroundings);
+  hosts.recover();
+}
+
+function session(): Session {
+  return new Session(hosts.get('/')!, { user: 'alice', tags: [] }, around());
+}
+
+function around() {
+  const identify = async (user: string) => (user === 'alice' ? { user, tags: [] } : { refused: 'nobody by that name' });
+  const authenticator: Authenticator = {
+    authenticate: ({ user }) => identify(user),
+    identify,
+    certified: () => ({ refused: 'no certificates here' }),
+    mayEnter: () => true,
+  };
+  return { ...core.surroundings, hosts, authenticator, authorizer };
+}
+
+function queueRequest(name: string, options: Partial<QueueRequest> = {}): QueueRequest {
+  return { name, durable: true, exclusive: false, autoDelete: false, args: EMPTY_TABLE, ...options };
+}
+
+function exchangeRequest(name: string, kind = 'direct', args: FieldTable = EMPTY_TABLE) {
+  return { name, kind, durable: true, autoDelete: false, internal: false, args };
+}
+
+const binding = { queue: 'q', exchange: 'amq.topic', routingKey: 'k', args: EMPTY_TABLE };
+
+/** Whether the promise has settled by now, a few turns later. */
+async function settled(promise: Promise<unknown>): Promise<boolean> {
+  let done = false;
+  const mark = (): void => {
+    done = true;
+  };
+  promise.then(mark, mark);
+  await turns();
+  return done;
+}
+
+beforeEach(() => start(true));
+
+describe('permissions', () => {
+  /** Each operation and what it asks for, in order (RabbitMQ's access control guide). */
+  const operations: readonly [string, (door: Session) => Promise<unknown>, readonly string[]][] = [
+    ['declare an exchange', (door) => door.declareExchange(exchangeRequest('x')), ['configure x']],
+    [
+      'declare an exchange with an alternate',
+      (door) => door.declareExchange(exchangeRequest('x', 'direct', [textField('alternate-exchange', 'alt')])),
+      ['configure x', 'read x', 'write alt'],
+    ],
+    ['delete an exchange', (door) => door.deleteExchange('other', false), ['configure other']],
+    [
+      'bind an exchange',
+      (door) =>
+        door.bindExchange({ destination: 'amq.fanout', source: 'amq.topic', routingKey: '', args: EMPTY_TABLE }),
+      ['write amq.fanout', 'read amq.topic'],
+    ],
+    [
+      'unbind an exchange',
+      (door) =>
+        door.unbindExchange({ destination: 'amq.fanout', source: 'amq.topic', routingKey: '', args: EMPTY_TABLE }),
+      ['write amq.fanout', 'read amq.topic'],
+    ],
+    ['declare a queue', (door) => door.declareQueue(queueRequest('new')), ['configure new']],
+    ['delete a queue', (door) => door.deleteQueue('q', { ifUnused: false, ifEmpty: false }), ['configure q']],
+    ['purge a queue', (door) => door.purgeQueue('q'), ['read q']],
+    ['bind a queue', (door) => door.bindQueue(binding), ['write q', 'read amq.topic']],
+    ['unbind a queue', (door) => door.unbindQueue(binding), ['write q', 'read amq.topic']],
+    ['consume', (door) => door.consume('q', consumeOptions(), new RecordingSink()), ['read q']],
+    ['get', (door) => door.get('q', true), ['read q']],
+  ];
+
+  for (const [name, operate, wanted] of operations) {
+    it(`are asked to ${name}: ${wanted.join(', ')}`, async () => {
+      await session().declareQueue(queueRequest('q'));
+      authorizer.asked = [];
+      await operate(session());
+      assert.deepEqual(authorizer.asked, wanted);
+    });
+
+    it(`refuse to ${name} where one is missing, whenever that turns out`, async () => {
+      await session().declareQueue(queueRequest('q'));
+      for (const missing of wanted) {
+        for (const late of [false, true]) {
+          authorizer.answer = (question) => (late ? turns(1).then(() => question !== missing) : question !== missing);
+          await assert.rejects(operate(session()), {
+            kind: 'access-refused',
+            message: new RegExp(`^${missing.split(' ')[0]} access to .* in vhost '/' refused for user 'alice'$`),
+          });
+        }
+      }
+    });
+  }
+
+  it('are asked once until the answers may have changed', async () => {
+    const door = session();
+    await door.declareQueue(queueRequest('q'));
+    await door.declareQueue(queueRequest('q'));
+    assert.deepEqual(authorizer.asked, ['configure q']);
+    authorizer.generation++;
+    authorizer.answer = () => false;
+    await assert.rejects(door.declareQueue(queueRequest('q')), { kind: 'access-refused' });
+  });
+
+  it('to publish are known before anything happens', async () => {
+    const door = session();
+    await door.declareQueue(queueRequest('q'));
+    let allow = Promise.withResolvers<boolean>();
+    authorizer.answer = () => allow.promise;
+    authorizer.generation++;
+    const toQueue = message({ key: 'q' });
+    assert.equal(door.publish(toQueue, null, 0), PUBLISH.pending);
+    assert.equal(door.publish(toQueue, null, 0), PUBLISH.pending);
+    assert.equal(hosts.get('/')!.queues.get('q')!.readyCount, 0);
+    const ready = door.ready();
+    allow.resolve(true);
+    await ready;
+    assert.equal(door.publish(toQueue, null, 0), PUBLISH.routed);
+    assert.equal(door.publish(message({ key: 'nobody' }), null, 0), PUBLISH.unroutable);
+    assert.deepEqual(authorizer.asked, ['configure q', 'write amq.default']);
+    allow = Promise.withResolvers();
+    authorizer.generation++;
+    assert.equal(door.publish(toQueue, null, 0), PUBLISH.pending);
+    allow.resolve(false);
+    await door.ready();
+    assert.throws(() => door.publish(toQueue, null, 0), {
+      kind: 'access-refused',
+      message: "write access to default exchange in vhost '/' refused for user 'alice'",
+    });
+  });
+
+  it('that cannot be found out fail those who ask, and may be asked again', async () => {
+    const door = session();
+    authorizer.answer = () => Promise.reject(new Error('the directory is away'));
+    assert.equal(door.publish(message({ key: 'q' }), null, 0), PUBLISH.pending);
+    await assert.rejects(door.ready(), /directory/);
+    await assert.rejects(door.declareQueue(queueRequest('q')), /directory/);
+    authorizer.answer = () => true;
+    assert.equal(door.publish(message({ key: 'q' }), null, 0), PUBLISH.unroutable);
+  });
+
+  it('asked for several things at once wait for all of them, each asked once', async () => {
+    const door = session();
+    authorizer.answer = () => turns(1).then(() => true);
+    await Promise.all(['a', 'b', 'a', 'c'].map((name) => door.declareQueue(queueRequest(name))));
+    assert.deepEqual(authorizer.asked.sort(), ['configure a', 'configure b', 'configure c']);
+  });
+});
+
+describe('publishing', () => {
+  it('throws where there is no such exchange, or it is internal', async () => {
+    const door = session();
+    assert.throws(() => door.publish(message({ exchange: 'x' }), null, 0), {
+      kind: 'not-found',
+      message: "no exchange 'x' in vhost '/'",
+    });
+    await door.declareExchange({ ...exchangeRequest('x'), internal: true });
+    assert.throws(() => door.publish(message({ exchange: 'x' }), null, 0), { kind: 'access-refused' });
+  });
+
+  it('follows every change of the route', async () => {
+    const door = session();
+    const x = () => door.publish(message({ exchange: 'x', key: 'k' }), null, 0);
+    await door.declareExchange(exchangeRequest('x'));
+    await door.declareQueue(queueRequest('q'));
+    assert.equal(x(), PUBLISH.unroutable);
+    await door.bindQueue({ ...binding, exchange: 'x' });
+    assert.equal(x(), PUBLISH.routed);
+    assert.equal(door.publish(message({ exchange: 'amq.direct', key: 'k' }), null, 0), PUBLISH.unroutable);
+    assert.equal(x(), PUBLISH.routed);
+    await door.unbindQueue({ ...binding, exchange: 'x' });
+    assert.equal(x(), PUBLISH.unroutable);
+    await door.bindQueue({ ...binding, exchange: 'x' });
+    await door.deleteQueue('q', { ifUnused: false, ifEmpty: false });
+    assert.equal(x(), PUBLISH.unroutable);
+    await door.deleteExchange('x', false);
+    assert.throws(x, { kind: 'not-found' });
+    await door.declareExchange(exchangeRequest('x', 'headers'));
+    await door.declareQueue(queueRequest('q'));
+    await door.bindQueue({ ...binding, exchange: 'x', args: [textField('a', '1')] });
+    assert.equal(x(), PUBLISH.unroutable);
+    const withHeader = message({ exchange: 'x', key: 'k', headers: [textField('a', '1')] });
+    assert.equal(door.publish(withHeader, null, 0), PUBLISH.routed);
+    assert.equal(x(), PUBLISH.unroutable);
+  });
+
+  it('holds a confirm until every durable queue has the message', async () => {
+    start(false);
+    const door = session();
+    const outcomes: string[] = [];
+    const ring = new ConfirmRing(
+      { confirmed: (_ring, from, to, ok) => outcomes.push(`${from}-${to} ${ok}`) },
+      core.turn,
+    );
+    const host = hosts.get('/')!;
+    for (const [name, durable] of [
+      ['a', true],
+      ['b', true],
+      ['c', false],
+    ] as const) {
+      const { queue } = host.declareQueue({ name, durable, autoDelete: false, args: EMPTY_TABLE, owner: null });
+      host.bind(host.exchange('amq.fanout'), { queue }, '', EMPTY_TABLE, 'amqp');
+    }
+    const publish = (persistent: boolean): void => {
+      const slot = ring.open();
+      door.publish(message({ exchange: 'amq.fanout', persistent }), ring, slot);
+      ring.settle(slot);
+    };
+    publish(false);
+    publish(true);
+    publish(false);
+    await turns();
+    assert.deepEqual(outcomes, ['0-0 true']);
+    store.commit();
+    await turns();
+    assert.deepEqual(outcomes, ['0-0 true', '1-2 true']);
+    publish(true);
+    await turns();
+    store.fail();
+    await turns();
+    assert.deepEqual(outcomes.slice(2), ['3-3 false']);
+    assert.deepEqual(
+      ['a', 'b', 'c'].map((name) => host.queues.get(name)!.readyCount),
+      [3, 3, 4],
+    );
+  });
+});
+
+describe('a change of something durable', () => {
+  beforeEach(() => start(false));
+
+  const commit = async (): Promise<void> => {
+    core.turn.begin();
+    await turns();
+    store.commit();
+  };
+
+  it('is done when it is on disk, whoever asked for the same in between', async () => {
+    const first = session().declareQueue(queueRequest('q'));
+    await turns();
+    const second = session().declareQueue(queueRequest('q'));
+    assert.ok(!(await settled(first)) && !(await settled(second)));
+    store.commit();
+    await commit();
+    await Promise.all([first, second]);
+    const bound = session().bindQueue(binding);
+    const again = session().bindQueue(binding);
+    assert.ok(!(await settled(bound)) && !(await settled(again)));
+    store.commit();
+    await commit();
+    await Promise.all([bound, again]);
+    assert.ok(await settled(session().declareQueue(queueRequest('q'))), 'nothing is awaited any more');
+    const deleted = session().deleteQueue('q', { ifUnused: false, ifEmpty: false });
+    assert.ok(!(await settled(deleted)));
+    store.commit();
+    assert.equal(await deleted, 0);
+  });
+
+  it('is taken back where it cannot be stored', async () => {
+    const door = session();
+    const declared = door.declareQueue(queueRequest('q'));
+    await turns();
+    store.fail();
+    await assert.rejects(declared, { kind: 'unavailable' });
+    assert.ok(!hosts.get('/')!.queues.has('q'));
+    const exchange = door.declareExchange(exchangeRequest('x'));
+    await turns();
+    store.fail();
+    await assert.rejects(exchange, { kind: 'unavailable' });
+    assert.ok(!hosts.get('/')!.exchanges.has('x'));
+  });
+
+  it('does not delay what is not durable', async () => {
+    const slow = session().declareQueue(queueRequest('q'));
+    const request = queueRequest('t', { durable: false });
+    assert.ok(await settled(session().declareQueue(request)));
+    assert.ok(await settled(session().declareQueue(request)));
+    store.commit();
+    await slow;
+  });
+});
+
+describe('queues by name', () => {
+  it('get a name where they have none', async () => {
+    const { name } = await session().declareQueue(queueRequest(''));
+    assert.match(name, /^amq\.gen-[\w-]{22}$/);
+    await session().checkQueue(name);
+  });
+
+  it('may not take a reserved or an overlong name', async () => {
+    await assert.rejects(session().declareQueue(queueRequest('amq.mine')), {
+      kind: 'access-refused',
+      message: "queue name 'amq.mine' contains reserved prefix 'amq.*'",
+    });
+    await assert.rejects(session().declareQueue(queueRequest('ü'.repeat(128))), { kind: 'precondition-failed' });
+    await session().declareQueue(queueRequest('x'.repeat(255)));
+  });
+
+  it('are not found where they are not, and deleting them counts 0', async () => {
+    const door = session();
+    const missing = { kind: 'not-found', message: "no queue 'q' in vhost '/'" };
+    await assert.rejects(door.checkQueue('q'), missing);
+    await assert.rejects(door.purgeQueue('q'), missing);
+    await assert.rejects(door.get('q', true), missing);
+    await assert.rejects(door.consume('q', consumeOptions(), new RecordingSink()), missing);
+    await assert.rejects(door.bindQueue(binding), missing);
+    assert.equal(await door.deleteQueue('q', { ifUnused: false, ifEmpty: false }), 0);
+  });
+
+  it('are deleted by condition', async () => {
+    const door = session();
+    await door.declareQueue(queueRequest('q'));
+    door.publish(message({ key: 'q' }), null, 0);
+    await assert.rejects(door.deleteQueue('q', { ifUnused: false, ifEmpty: true }), {
+      kind: 'precondition-failed',
+      message: "queue 'q' in vhost '/' is not empty",
+    });
+    const sink = new RecordingSink();
+    const consumer = await door.consume('q', consumeOptions(), sink);
+    await assert.rejects(door.deleteQueue('q', { ifUnused: true, ifEmpty: false }), {
+      kind: 'precondition-failed',
+      message: "queue 'q' in vhost '/' in use",
+    });
+    assert.equal(await door.deleteQueue('q', { ifUnused: false, ifEmpty: false }), 1);
+    assert.equal(sink.cancellations, 1);
+    assert.ok(consumer.ended);
+    assert.equal(core.memory.held, 0);
+  });
+});
+
+describe('an exclusive queue', () => {
+  const exclusive = queueRequest('mine', { exclusive: true });
+  const locked = { kind: 'resource-locked', message: /^cannot obtain exclusive access to locked queue 'mine'/ };
+
+  it("is its session's alone", async () => {
+    const owner = session();
+    const other = session();
+    await owner.declareQueue(exclusive);
+    await owner.declareQueue(exclusive);
+    await assert.rejects(owner.declareQueue({ ...exclusive, exclusive: false }), locked);
+    await assert.rejects(other.declareQueue(exclusive), locked);
+    await assert.rejects(other.checkQueue('mine'), locked);
+    await assert.rejects(other.get('mine', true), locked);
+    await assert.rejects(other.purgeQueue('mine'), locked);
+    await assert.rejects(other.bindQueue({ ...binding, queue: 'mine' }), locked);
+    await assert.rejects(other.consume('mine', consumeOptions(), new RecordingSink()), locked);
+    await assert.rejects(other.deleteQueue('mine', { ifUnused: false, ifEmpty: false }), locked);
+    assert.equal(other.publish(message({ key: 'mine' }), null, 0), PUBLISH.routed);
+    assert.equal((await owner.get('mine', true))!.messageCount, 0);
+  });
+
+  it('is not stored, and ends with its session', async () => {
+    const owner = session();
+    await owner.declareQueue(exclusive);
+    assert.deepEqual([...store.definitions.all('queue')], []);
+    owner.close();
+    owner.close();
+    assert.ok(!hosts.get('/')!.queues.has('mine'));
+    await session().declareQueue({ ...exclusive, exclusive: false });
+  });
+
+  it('that ended before is forgotten', async () => {
+    const owner = session();
+    for (let i = 0; i < 10; i++) {
+      await owner.declareQueue(exclusive);
+      await owner.deleteQueue('mine', { ifUnused: false, ifEmpty: false });
+      await owner.declareQueue({ ...exclusive, autoDelete: true });
+      owner.cancel(await owner.consume('mine', consumeOptions(), new RecordingSink()));
+    }
+    const kept = owner as unknown as { owned: Set<unknown>; consumers: Set<unknown> };
+    assert.equal(kept.owned.size, 0);
+    assert.equal(kept.consumers.size, 0);
+  });
+});
+
+describe('consumers', () => {
+  it('deliver from their start until they are cancelled', async () => {
+    const door = session();
+    await door.declareQueue(queueRequest('q'));
+    const sink = new RecordingSink();
+    const consumer = await door.consume('q', consumeOptions(), sink);
+    door.publish(message({ key: 'q', body: 'a' }), null, 0);
+    await turns();
+    assert.deepEqual(sink.bodies, []);
+    consumer.start();
+    await turns();
+    door.publish(message({ key: 'q', body: 'b' }), null, 0);
+    assert.deepEqual(sink.bodies, ['a', 'b']);
+    door.cancel(consumer);
+    door.cancel(consumer);
+    door.publish(message({ key: 'q', body: 'c' }), null, 0);
+    await turns();
+    assert.deepEqual(sink.bodies, ['a', 'b']);
+    // What it holds is still its client's to settle.
+    const [a, b] = sink.take();
+    door.acknowledge(b!);
+    door.reject(a!, true);
+    assert.equal((await door.get('q', true))!.message.bodyBytes().toString(), 'a');
+  });
+
+  it('that are exclusive are alone', async () => {
+    const door = session();
+    await door.declareQueue(queueRequest('q'));
+    const taken = { kind: 'access-refused', message: "queue 'q' in vhost '/' in exclusive use" };
+    const consume = (exclusive: boolean) => door.consume('q', consumeOptions({ exclusive }), new RecordingSink());
+    const first = await consume(false);
+    await assert.rejects(consume(true), taken);
+    door.cancel(first);
+    const alone = await consume(true);
+    await assert.rejects(consume(false), taken);
+    door.cancel(alone);
+    await consume(false);
+  });
+
+  it('end with their session', async () => {
+    const door = session();
+    await door.declareQueue(queueRequest('q', { autoDelete: true }));
+    const sink = new RecordingSink();
+    (await door.consume('q', consumeOptions(), sink)).start();
+    door.publish(message({ key: 'q', body: 'a' }), null, 0);
+    door.requeueAll(sink.take());
+    door.close();
+    await turns();
+    assert.deepEqual(sink.bodies, []);
+    assert.ok(!hosts.get('/')!.queues.has('q'));
+    assert.equal(sink.cancellations, 0, 'it is not told of its own doing');
+  });
+
+  it('that end with their queue are forgotten', async () => {
+    const door = session();
+    await door.declareQueue(queueRequest('q'));
+    await door.consume('q', consumeOptions(), new RecordingSink());
+    await session().deleteQueue('q', { ifUnused: false, ifEmpty: false });
+    assert.equal((door as unknown as { consumers: Set<unknown> }).consumers.size, 0);
+  });
+});
+
+describe('a session that is closed while something is awaited', () => {
+  it('begins and takes nothing any more', async () => {
+    await session().declareQueue(queueRequest('q'));
+    session().publish(message({ key: 'q' }), null, 0);
+    const door = session();
+    authorizer.answer = () => turns(1).then(() => true);
+    const waiting = [
+      door.consume('q', consumeOptions(), new RecordingSink()),
+      door.declareQueue(queueRequest('mine', { exclusive: true })),
+      door.get('q', false),
+    ];
+    door.close();
+    for (const one of waiting) await assert.rejects(one, { kind: 'unavailable' });
+    const queue = hosts.get('/')!.queues.get('q')!;
+    assert.deepEqual([queue.consumers.size, queue.readyCount, queue.unackedCount], [0, 1, 0]);
+    assert.ok(!hosts.get('/')!.queues.has('mine'));
+  });
+});
+
+describe('taking one message', () => {
+  it('waits for the disk, and says what is left', async () => {
+    store = new FakeStore({ automatic: true, late: true });
+    core = new Core(store, { queueWindowEntries: 1 });
+    hosts = new VirtualHosts(core.surroundings);
+    hosts.recover();
+    const door = session();
+    await door.declareQueue(queueRequest('q'));
+    for (const body of ['a', 'b', 'c']) door.publish(message({ key: 'q', body, persistent: true }), null, 0);
+    await turns();
+    const a = (await door.get('q', false))!;
+    assert.deepEqual([a.message.bodyBytes().toString(), a.redelivered, a.messageCount], ['a', false, 2]);
+    const waiting = door.get('q', true);
+    assert.ok(!(await settled(waiting)));
+    store.answerLoads();
+    assert.equal((await waiting)!.entry, null);
+    door.reject(a.entry!, true);
+    assert.equal((await door.get('q', true))!.redelivered, true);
+    assert.equal((await door.get('q', true))!.message.bodyBytes().toString(), 'c');
+    assert.equal(await door.get('q', true), null);
+  });
+
+  it('fails where the disk is damaged, and the queue goes on when it is purged', async () => {
+    for (const late of [false, true]) {
+      store = new FakeStore({ automatic: true, late });
+      core = new Core(store, { queueWindowEntries: 1 });
+      hosts = new VirtualHosts(core.surroundings);
+      hosts.recover();
+      const door = session();
+      await door.declareQueue(queueRequest('q'));
+      for (const body of ['a', 'b', 'c']) door.publish(message({ key: 'q', body, persistent: true }), null, 0);
+      await turns();
+      await door.get('q', true);
+      store.damage = new Error('bad record');
+      const failing = assert.rejects(door.get('q', true), { kind: 'internal' });
+      await turns();
+      store.answerLoads();
+      await failing;
+      await assert.rejects(door.get('q', true), { kind: 'internal' });
+      store.damage = null;
+      assert.equal(await door.purgeQueue('q'), 2);
+      door.publish(message({ key: 'q', body: 'd' }), null, 0);
+      assert.equal((await door.get('q', true))!.message.bodyBytes().toString(), 'd');
+      assert.equal(core.memory.held, 0);
+    }
+  });
+});
+
+describe('the default exchange', () => {
+  it('can be neither declared, deleted nor bound', async () => {
+    const door = session();
+    await door.declareQueue(queueRequest('q'));
+    const refused = { kind: 'access-refused', message: 'operation not permitted on the default exchange' };
+    await assert.rejects(door.declareExchange(exchangeRequest('')), refused);
+    await assert.rejects(door.deleteExchange('', false), refused);
+    await assert.rejects(door.bindQueue({ ...binding, exchange: '' }), refused);
+    await assert.rejects(door.unbindQueue({ ...binding, exchange: '' }), refused);
+    const pair = { destination: '', source: 'amq.topic', routingKey: '', args: EMPTY_TABLE };
+    await assert.rejects(door.bindExchange(pair), refused);
+  });
+});
+
+describe('the door', () => {
+  it('lets those in who are who they say, to virtual hosts that are there', async () => {
+    const door = new Door(around());
+    const credentials = { user: 'alice', password: 'secret', vhost: '/', loopback: true };
+    assert.equal((await door.login(credentials)).identity.user, 'alice');
+    await assert.rejects(door.login({ ...credentials, user: 'mallory' }), { kind: 'access-refused' });
+    await assert.rejects(door.login({ ...credentials, vhost: 'x' }), { kind: 'not-found' });
+  });
+});
