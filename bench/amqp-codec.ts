@@ -3,6 +3,7 @@
 //
 //   node bench/amqp-codec.ts [--json]
 
+import type { ContentParser } from '../protocols/amqp/content-parser.ts';
 import { Delivery, type DeliveryChannel } from '../protocols/amqp/delivery.ts';
 import { FRAME, FrameParser, type FrameSink } from '../protocols/amqp/frames.ts';
 import { amqpProperties, PropertyScanner } from '../protocols/amqp/properties.ts';
@@ -45,7 +46,7 @@ const outbox = new Outbox(
 
 /** Frames to messages to deliveries, as channel and connection do, without the core between them. */
 class Loop implements FrameSink {
-  readonly publishing: Publishing;
+  readonly content: ContentParser;
   count = 0;
   private readonly delivery: Delivery | null;
 
@@ -59,12 +60,13 @@ class Loop implements FrameSink {
       names: new ShortStringCache(),
       scanner: new PropertyScanner(),
       maxMessageBytes: 1 << 27,
+      replyAddress: null,
       fail: (error) => {
         throw error;
       },
       suspendFor: () => {},
     };
-    this.publishing = new Publishing(publish);
+    this.content = new Publishing(publish).content;
     const deliver: DeliveryChannel = {
       ...numbered,
       unacked: new Unacked(),
@@ -76,9 +78,9 @@ class Loop implements FrameSink {
   }
 
   frame(type: number, _channel: number, buffer: Buffer, at: number, end: number, limit: number): number {
-    if (type === FRAME.method) return this.publishing.publish(buffer, at + 4, end, limit);
-    if (type === FRAME.header) this.publishing.header(buffer, at, end);
-    else this.publishing.body(buffer, at, end);
+    if (type === FRAME.method) return this.content.publish(buffer, at + 4, end, limit);
+    if (type === FRAME.header) this.content.header(buffer, at, end);
+    else this.content.body(buffer, at, end);
     return end + 1;
   }
 

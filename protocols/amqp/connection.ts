@@ -5,10 +5,8 @@
 // Invariant: whatever the peer sends ends in a method, in the protocol's own error, or in a closed connection.
 
 import type { ClientConnection, ConnectionInfo } from '../../src/core/client-connection.ts';
-import { BrokerError } from '../../src/core/errors.ts';
-import { EMPTY_TABLE, type FieldTable } from '../../src/core/field-table.ts';
 import type { FrontEnd } from '../../src/core/front-end.ts';
-import type { Identity, Meters } from '../../src/core/ports.ts';
+import type { Meters } from '../../src/core/ports.ts';
 import { FULL_CHUNK_BYTES, PUBLISHES_A_TURN, PublisherRest } from '../../src/core/publisher-rest.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Turn } from '../../src/core/turn.ts';
@@ -16,74 +14,47 @@ import type { Outbox } from '../../src/net/outbox.ts';
 import { type Ticked, ticksFor } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import { AmqpError, isChannelScope, REPLY, replyFor } from './amqp-error.ts';
-import { AmqpChannel, type ChannelConnection, unknownMethod } from './channel.ts';
+import type { AmqpChannel, ChannelConnection } from './channel.ts';
+import { Channels } from './channels.ts';
 import { FRAME, FRAME_OVERHEAD_BYTES, FrameParser, type FrameSink } from './frames.ts';
 import type { AmqpFrontEnd } from './front-end.ts';
+import { Handshake, type HandshakeConnection } from './handshake.ts';
 import { Heartbeat } from './heartbeat.ts';
-import {
-  bareMethod,
-  channelOpenOk,
-  closeMethod,
-  connectionBlocked,
-  connectionOpenOk,
-  connectionStart,
-  connectionTune,
-  HEARTBEAT_FRAME,
-  PROTOCOL_HEADER,
-} from './method-frames.ts';
+import { bareMethod, closeMethod, connectionBlocked, HEARTBEAT_FRAME } from './method-frames.ts';
 import { METHOD } from './method-ids.ts';
-import { readClose, readConnectionOpen, readStartOk, readTuneOk } from './methods.ts';
-import type { PropertyScanner } from './properties.ts';
+import { readClose, readUpdateSecret } from './methods.ts';
 import { Reader } from './reader.ts';
-import { MECHANISMS, readLogin } from './sasl.ts';
-import {
-  type ClientCapabilities,
-  clientCapabilities,
-  connectionName,
-  NO_CAPABILITIES,
-  serverProperties,
-} from './server-properties.ts';
-import type { ShortStringCache, ShortStringEncoder } from './short-string.ts';
-import { checkTuning, FRAME_MIN_BYTES, UNTUNED_FRAME_BYTES } from './tuning.ts';
+import { connectionName } from './server-properties.ts';
+import { FRAME_MIN_BYTES, UNTUNED_FRAME_BYTES } from './tuning.ts';
+import { unknownMethod } from './unknown-method.ts';
 
-/** What the client has to send next; in order, a connection only moves forward. */
-const STATE = { header: 0, startOk: 1, tuneOk: 2, open: 3, running: 4, closing: 5, closed: 6 } as const;
+/** In order; a connection only moves forward. */
+const STATE = { handshake: 0, running: 1, closing: 2, closed: 3 } as const;
 type State = (typeof STATE)[keyof typeof STATE];
 
 /** How long we wait for connection.close-ok before the socket is closed without it. */
 const CLOSE_OK_TICKS = ticksFor(3000);
 
-export class AmqpConnection implements TransportHandler, ClientConnection, FrameSink, ChannelConnection, Ticked {
+export class AmqpConnection
+  implements TransportHandler, ClientConnection, FrameSink, ChannelConnection, HandshakeConnection, Ticked
+{
   readonly id: number;
   readonly outbox: Outbox;
   readonly turn: Turn;
   readonly meters: Meters;
-  readonly names: ShortStringCache;
-  readonly encodedNames: ShortStringEncoder;
-  readonly scanner: PropertyScanner;
-  readonly maxMessageBytes: number;
-  readonly unackedPerChannel: number;
-  readonly consumersPerChannel: number;
+  readonly frontEnd: AmqpFrontEnd;
   maxPayloadBytes: number;
+  channelMax: number;
   private readonly transport: Transport;
-  private readonly frontEnd: AmqpFrontEnd;
   private readonly context: FrontEnd;
   private readonly parser: FrameParser;
+  private readonly handshake: Handshake;
+  private readonly channels: Channels;
   private readonly connectedAt: number;
   private state: State;
-  private headerBytes: number;
-  /** Who it says it is; who it is. */
-  private user: string;
-  private identity: Identity | null;
-  private clientProperties: FieldTable;
-  private capabilities: ClientCapabilities;
   private loggedIn: Session | null;
-  private channelMax: number;
-  private channelCount: number;
-  /** By number; holes and nulls where no channel is open. */
-  private readonly channels: (AmqpChannel | null)[];
   private heartbeat: Heartbeat;
-  /** Ticks spent in the handshake, or waiting for close-ok. */
+  /** Ticks spent waiting for close-ok. */
   private ticks: number;
   /** A control operation is under way. */
   private busy: boolean;
@@ -104,28 +75,17 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
     this.outbox = transport.outbox;
     this.turn = context.turn;
     this.meters = context.meters;
-    this.names = frontEnd.names;
-    this.encodedNames = frontEnd.encodedNames;
-    this.scanner = frontEnd.scanner;
-    this.maxMessageBytes = context.messageBytes;
-    this.unackedPerChannel = context.unackedPerChannel;
-    this.consumersPerChannel = limits.consumersPerChannel;
-    this.maxPayloadBytes = FRAME_MIN_BYTES - FRAME_OVERHEAD_BYTES;
-    this.transport = transport;
     this.frontEnd = frontEnd;
+    this.maxPayloadBytes = FRAME_MIN_BYTES - FRAME_OVERHEAD_BYTES;
+    this.channelMax = limits.channelMax;
+    this.transport = transport;
     this.context = context;
     this.parser = new FrameParser(this, UNTUNED_FRAME_BYTES - FRAME_OVERHEAD_BYTES);
+    this.handshake = new Handshake(this, frontEnd, transport);
+    this.channels = new Channels(this);
     this.connectedAt = Date.now();
-    this.state = STATE.header;
-    this.headerBytes = 0;
-    this.user = '';
-    this.identity = null;
-    this.clientProperties = EMPTY_TABLE;
-    this.capabilities = NO_CAPABILITIES;
+    this.state = STATE.handshake;
     this.loggedIn = null;
-    this.channelMax = limits.channelMax;
-    this.channelCount = 0;
-    this.channels = [];
     this.heartbeat = new Heartbeat(0);
     this.ticks = 0;
     this.busy = false;
@@ -145,12 +105,12 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
   }
 
   get notifiesCancel(): boolean {
-    return this.capabilities.consumerCancelNotify;
+    return this.handshake.capabilities.consumerCancelNotify;
   }
 
   data(chunk: Buffer): void {
     this.turn.begin();
-    const frames = this.state === STATE.header ? this.protocolHeader(chunk) : chunk;
+    const frames = this.handshake.greeted ? chunk : this.handshake.header(chunk);
     if (frames === null) return;
     this.parse(frames);
     if (this.published >= PUBLISHES_A_TURN && chunk.length >= FULL_CHUNK_BYTES && this.loggedIn !== null) {
@@ -161,7 +121,7 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
 
   drained(): void {
     this.turn.begin();
-    for (const channel of this.channels) channel?.resumeConsumers();
+    this.channels.resumeConsumers();
   }
 
   closed(error: Error | null): void {
@@ -175,7 +135,7 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
     this.state = STATE.closed;
     if (!this.busy) this.giveBack();
     if (!wasOpen) return;
-    const details = { connection: this.id, peer: this.transport.peer, user: this.user };
+    const details = { connection: this.id, peer: this.transport.peer, user: this.handshake.user };
     if (orderly) this.context.log.info(details, 'AMQP connection closed');
     else this.context.log.warn({ ...details, error: error?.message }, 'AMQP connection closed without a close method');
   }
@@ -189,11 +149,11 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
         return;
       case STATE.closed:
         return;
-      default:
-        if (++this.ticks <= ticksFor(this.context.unauthenticatedMs)) return;
-        this.refused('the handshake took too long');
-        this.end();
+      case STATE.handshake:
+        if (this.handshake.tick()) this.end();
         return;
+      default:
+        this.state satisfies never;
     }
     if (this.heartbeat.isDead(this.transport.bytesRead, !this.paused)) {
       this.context.log.warn({ connection: this.id, peer: this.transport.peer }, 'AMQP client missed its heartbeats');
@@ -204,6 +164,7 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
   }
 
   info(): ConnectionInfo {
+    const { clientProperties } = this.handshake;
     return {
       protocol: 'AMQP 0-9-1',
       user: this.loggedIn?.identity.user ?? null,
@@ -211,19 +172,20 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
       peer: this.transport.peer,
       secure: this.transport.secure,
       connectedAt: this.connectedAt,
-      channels: this.channelCount,
+      channels: this.channels.count,
       bytesRead: this.transport.bytesRead,
       bytesWritten: this.transport.bytesWritten,
       state: this.stateName(),
-      clientProperties: this.clientProperties,
-      name: connectionName(this.clientProperties),
+      clientProperties,
+      name: connectionName(clientProperties),
     };
   }
 
   block(reason: string, alarm: boolean): void {
     this.heldFor = reason;
     this.updateReading();
-    if (!alarm || this.toldBlocked || !this.capabilities.connectionBlocked || this.state !== STATE.running) return;
+    if (!alarm || this.toldBlocked || !this.handshake.capabilities.connectionBlocked || this.state !== STATE.running)
+      return;
     this.toldBlocked = true;
     this.send(connectionBlocked(reason));
   }
@@ -238,7 +200,7 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
 
   shutdown(reason: string): void {
     this.turn.begin();
-    if (this.state < STATE.startOk) this.end();
+    if (!this.handshake.greeted) this.end();
     else
       this.fail(new AmqpError(REPLY.connectionForced, `broker forced connection closure with reason '${reason}'`), 0);
   }
@@ -266,12 +228,12 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
       case FRAME.method: {
         if (end - at < 4) throw new AmqpError(REPLY.syntaxError, 'method frame is cut short');
         const method = ((buffer[at]! << 24) | (buffer[at + 1]! << 16) | (buffer[at + 2]! << 8) | buffer[at + 3]!) >>> 0;
-        const channel = this.channels[channelNumber];
-        if (channel !== null && channel !== undefined && !channel.closing && !channel.publishing.assembling) {
+        const channel = this.channels.byNumber[channelNumber];
+        if (channel !== null && channel !== undefined && !channel.closing && !channel.content.assembling) {
           if (method === METHOD.basicPublish) {
             if (!this.publishes) this.firstPublish();
             this.published++;
-            return channel.publishing.publish(buffer, at + 4, end, limit);
+            return channel.content.publish(buffer, at + 4, end, limit);
           }
           // delivery-tag(longlong) multiple(bit)
           if (method === METHOD.basicAck && end - at === 13) {
@@ -285,12 +247,12 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
       }
       case FRAME.header: {
         const channel = this.contentChannel(channelNumber);
-        if (channel !== null) channel.publishing.header(buffer, at, end);
+        if (channel !== null) channel.content.header(buffer, at, end);
         return end + 1;
       }
       case FRAME.body: {
         const channel = this.contentChannel(channelNumber);
-        if (channel !== null) channel.publishing.body(buffer, at, end);
+        if (channel !== null) channel.content.body(buffer, at, end);
         return end + 1;
       }
       case FRAME.heartbeat:
@@ -346,91 +308,44 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
     this.end();
   }
 
-  /** §4.2.2: `AMQP`, 0, and the version 0-9-1. Returns what follows it, or null. */
-  private protocolHeader(chunk: Buffer): Buffer | null {
-    let at = 0;
-    while (at < chunk.length && this.headerBytes < PROTOCOL_HEADER.length) {
-      if (chunk[at++] !== PROTOCOL_HEADER[this.headerBytes++]) {
-        this.refused('it does not speak AMQP 0-9-1');
-        this.send(PROTOCOL_HEADER);
-        this.end();
-        return null;
-      }
+  private method(channelNumber: number, method: number, reader: Reader): void {
+    switch (this.state) {
+      case STATE.handshake:
+        if (channelNumber !== 0) throw new AmqpError(REPLY.commandInvalid, 'the connection is not open yet');
+        if (method === METHOD.connectionClose) this.close(reader);
+        else this.opening(method, reader);
+        return;
+      case STATE.running:
+        if (channelNumber === 0) this.connectionMethod(method, reader);
+        else this.channels.method(channelNumber, method, reader);
+        return;
+      case STATE.closing:
+        if (channelNumber === 0) this.closingMethod(method);
+        return;
+      case STATE.closed:
+        return;
+      default:
+        this.state satisfies never;
     }
-    if (this.headerBytes < PROTOCOL_HEADER.length) return null;
-    this.state = STATE.startOk;
-    this.send(connectionStart(serverProperties(this.context.version), MECHANISMS));
-    return chunk.subarray(at);
   }
 
-  private method(channelNumber: number, method: number, reader: Reader): void {
-    if (this.state === STATE.closing) {
-      if (channelNumber === 0) this.closingMethod(method);
-      return;
-    }
-    if (channelNumber === 0) {
-      this.connectionMethod(method, reader);
-      return;
-    }
-    if (this.state !== STATE.running) {
-      throw new AmqpError(REPLY.commandInvalid, 'the connection is not open yet');
-    }
-    if (method >>> 16 === 10) throw new AmqpError(REPLY.commandInvalid, 'connection methods belong to channel 0');
-    const channel = this.channels[channelNumber] ?? null;
-    if (channel === null) {
-      if (method !== METHOD.channelOpen) throw new AmqpError(REPLY.channelError, "expected 'channel.open'");
-      this.openChannel(channelNumber);
-      return;
-    }
-    if (method === METHOD.channelCloseOk) {
-      if (!channel.closing) throw unknownMethod(method);
-      this.forget(channel);
-      return;
-    }
-    if (method === METHOD.channelClose) {
-      readClose(reader);
-      this.send(bareMethod(channelNumber, METHOD.channelCloseOk));
-      if (!channel.closing) this.forget(channel);
-      return;
-    }
-    if (channel.closing) return;
-    if (channel.publishing.assembling) {
-      throw new AmqpError(
-        REPLY.unexpectedFrame,
-        'expected content header or body for class 60, got non content frame instead',
-      );
-    }
-    if (method === METHOD.channelOpen) throw new AmqpError(REPLY.channelError, "second 'channel.open' seen");
-    try {
-      channel.method(method, reader);
-    } catch (error) {
-      this.failChannel(channel, error, method);
-    }
+  private opening(method: number, reader: Reader): void {
+    this.loggedIn = this.handshake.method(method, reader);
+    if (this.loggedIn === null) return;
+    this.state = STATE.running;
+    this.context.connections.add(this);
+    const { user, vhost, clientProperties } = this.handshake;
+    const details = { connection: this.id, peer: this.transport.peer, user, vhost };
+    this.context.log.info({ ...details, name: connectionName(clientProperties) }, 'AMQP connection opened');
   }
 
   private connectionMethod(method: number, reader: Reader): void {
     switch (method) {
-      case METHOD.connectionStartOk:
-        this.require(STATE.startOk, method);
-        this.startOk(reader);
-        break;
-      case METHOD.connectionTuneOk:
-        this.require(STATE.tuneOk, method);
-        this.tuneOk(reader);
-        break;
-      case METHOD.connectionOpen:
-        this.require(STATE.open, method);
-        this.open(readConnectionOpen(reader).vhost);
-        break;
       case METHOD.connectionClose:
-        readClose(reader);
-        // First, so that a client that has seen close-ok finds its messages requeued and its exclusive queues gone.
-        this.giveBack();
-        this.send(bareMethod(0, METHOD.connectionCloseOk));
-        this.end();
+        this.close(reader);
         break;
       case METHOD.connectionUpdateSecret:
-        this.require(STATE.running, method);
+        readUpdateSecret(reader);
         // Nothing of ours expires with a secret: RabbitMQ's answer for plain credentials.
         this.send(bareMethod(0, METHOD.connectionUpdateSecretOk));
         break;
@@ -441,97 +356,28 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
     }
   }
 
+  private close(reader: Reader): void {
+    readClose(reader);
+    // First, so that a client that has seen close-ok finds its messages requeued and its exclusive queues gone.
+    this.giveBack();
+    this.send(bareMethod(0, METHOD.connectionCloseOk));
+    this.end();
+  }
+
   private closingMethod(method: number): void {
     if (method === METHOD.connectionClose) this.write(bareMethod(0, METHOD.connectionCloseOk));
     if (method === METHOD.connectionCloseOk || method === METHOD.connectionClose) this.end();
   }
 
-  private startOk(reader: Reader): void {
-    const { clientProperties, mechanism, response } = readStartOk(reader);
-    this.clientProperties = clientProperties;
-    this.capabilities = clientCapabilities(clientProperties);
-    const { user, password } = readLogin(mechanism, response);
-    this.user = user;
-    const { door } = this.context;
-    const login = door.identify(user, password, this.transport.loopback).then((identity) => {
-      this.identity = identity;
-      this.state = STATE.tuneOk;
-      const { channelMax, frameMaxBytes, heartbeatSeconds } = this.frontEnd.limits;
-      this.send(connectionTune(channelMax, frameMaxBytes, heartbeatSeconds));
-    });
-    this.wait(login, (error) => this.loginFailed(error, mechanism));
-  }
-
-  private tuneOk(reader: Reader): void {
-    const { channelMax, frameMax, heartbeatSeconds } = readTuneOk(reader);
-    const { limits } = this.frontEnd;
-    checkTuning('frame_max', frameMax, limits.frameMaxBytes, FRAME_MIN_BYTES);
-    checkTuning('channel_max', channelMax, limits.channelMax, 1);
+  tuned(channelMax: number, frameMaxBytes: number, heartbeatSeconds: number): void {
     this.channelMax = channelMax;
-    this.maxPayloadBytes = frameMax - FRAME_OVERHEAD_BYTES;
+    this.maxPayloadBytes = frameMaxBytes - FRAME_OVERHEAD_BYTES;
     this.parser.maxPayloadBytes = this.maxPayloadBytes;
     this.heartbeat = new Heartbeat(heartbeatSeconds);
-    this.state = STATE.open;
   }
 
-  private open(vhost: string): void {
-    try {
-      this.loggedIn = this.context.door.enter(this.identity!, vhost);
-    } catch (error) {
-      if (!(error instanceof BrokerError)) throw error;
-      this.refused(error.message);
-      throw new AmqpError(REPLY.notAllowed, error.message);
-    }
-    this.state = STATE.running;
-    this.send(connectionOpenOk());
-    this.context.connections.add(this);
-    const name = connectionName(this.clientProperties);
-    this.context.log.info(
-      { connection: this.id, peer: this.transport.peer, user: this.user, vhost, name },
-      'AMQP connection opened',
-    );
-  }
-
-  private loginFailed(error: unknown, mechanism: string): void {
-    if (!(error instanceof BrokerError)) {
-      this.fail(error, METHOD.connectionStartOk);
-      return;
-    }
-    this.refused(error.message);
-    if (!this.capabilities.authenticationFailureClose) {
-      this.end();
-      return;
-    }
-    const text = `Login was refused using authentication mechanism ${mechanism}. For details see the broker logfile.`;
-    this.fail(new AmqpError(REPLY.accessRefused, text), 0);
-  }
-
-  private openChannel(number: number): void {
-    if (number > this.channelMax) {
-      const text = `number of channels opened (${this.channelCount}) has reached the negotiated channel_max (${this.channelMax})`;
-      throw new AmqpError(REPLY.notAllowed, text);
-    }
-    while (this.channels.length <= number) this.channels.push(null);
-    this.channels[number] = new AmqpChannel(number, this);
-    this.channelCount++;
-    this.send(channelOpenOk(number));
-  }
-
-  private forget(channel: AmqpChannel): void {
-    channel.release();
-    this.channels[channel.number] = null;
-    this.channelCount--;
-  }
-
-  /** The channel that a content frame belongs to; null where it is to be ignored. */
   private contentChannel(number: number): AmqpChannel | null {
-    if (this.state === STATE.closing) return null;
-    const channel = this.channels[number] ?? null;
-    if (channel === null) {
-      if (number === 0) throw new AmqpError(REPLY.unexpectedFrame, 'content frame on channel 0');
-      throw new AmqpError(REPLY.channelError, "expected 'channel.open'");
-    }
-    return channel.closing ? null : channel;
+    return this.state === STATE.closing ? null : this.channels.forContent(number);
   }
 
   private firstPublish(): void {
@@ -540,7 +386,7 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
   }
 
   /** Parses nothing more until `work` is done; then goes on behind the frame that asked for it. */
-  private wait(work: Promise<void>, onError: (error: unknown) => void): void {
+  wait(work: Promise<void>, onError: (error: unknown) => void): void {
     this.busy = true;
     this.parser.suspend();
     this.updateReading();
@@ -579,15 +425,14 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
   }
 
   /** Ends the connection with an error: tells the client and waits for its close-ok. */
-  private fail(error: unknown, method: number): void {
+  fail(error: unknown, method: number): void {
     if (this.state >= STATE.closing) return;
     const reply = replyFor(error);
     const details = { connection: this.id, peer: this.transport.peer, error: reply.message };
     if (reply.code === REPLY.internalError)
       this.context.log.error({ ...details, cause: error }, 'AMQP connection failed');
     else this.context.log.warn(details, 'AMQP connection closed with an error');
-    for (const channel of this.channels) channel?.release();
-    this.channels.length = 0;
+    this.channels.release();
     this.send(closeMethod(0, METHOD.connectionClose, reply, method));
     this.state = STATE.closing;
     this.ticks = 0;
@@ -595,29 +440,20 @@ export class AmqpConnection implements TransportHandler, ClientConnection, Frame
     this.updateReading();
   }
 
-  private end(): void {
+  end(): void {
     this.state = STATE.closed;
     this.parser.stop();
     this.transport.end();
   }
 
   private giveBack(): void {
-    for (const channel of this.channels) channel?.release();
-    this.channels.length = 0;
+    this.channels.release();
     this.loggedIn?.close();
     this.context.connections.remove(this);
   }
 
-  private refused(why: string): void {
-    this.context.log.warn({ peer: this.transport.peer, user: this.user, reason: why }, 'AMQP connection refused');
-  }
-
-  private require(state: State, method: number): void {
-    if (this.state !== state) throw unknownMethod(method);
-  }
-
   private stateName(): string {
     if (this.state === STATE.running) return this.heldFor !== null && this.publishes ? 'blocked' : 'running';
-    return this.state < STATE.running ? 'starting' : 'closing';
+    return this.state === STATE.handshake ? 'starting' : 'closing';
   }
 }

@@ -84,6 +84,15 @@ export class Delivery implements DeliverySink {
   }
 
   deliver(_consumer: Consumer, message: Message, entry: QueueEntry | null, redelivered: boolean): void {
+    this.encode(message, entry, redelivered);
+  }
+
+  /** A direct reply: no queue and no consumer of the core's. */
+  reply(message: Message): void {
+    this.encode(message, null, false);
+  }
+
+  private encode(message: Message, entry: QueueEntry | null, redelivered: boolean): void {
     const { unacked, maxPayloadBytes } = this.channel;
     const deliveryTag = entry === null ? unacked.skip() : unacked.add(entry);
     const { routingKey, exchange, bodyLength } = message;

@@ -6,6 +6,7 @@ import type { Ticker } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import { AmqpConnection } from './connection.ts';
 import { PropertyScanner } from './properties.ts';
+import type { CertificateLogin } from './sasl.ts';
 import { ShortStringCache, ShortStringEncoder } from './short-string.ts';
 
 export interface AmqpLimits {
@@ -15,6 +16,11 @@ export interface AmqpLimits {
   /** What is offered in connection.tune; 0 offers none. The client's answer counts. */
   readonly heartbeatSeconds: number;
   readonly consumersPerChannel: number;
+  /** Publishes and acknowledgements that one uncommitted transaction may hold, and the bytes of its publishes. */
+  readonly transactionOperations: number;
+  readonly transactionBytes: number;
+  /** Who a client with a verified certificate is, where it logs in with EXTERNAL. */
+  readonly certificateLogin: CertificateLogin;
 }
 
 export const AMQP_DEFAULTS: AmqpLimits = {
@@ -22,6 +28,9 @@ export const AMQP_DEFAULTS: AmqpLimits = {
   channelMax: 2047,
   heartbeatSeconds: 60,
   consumersPerChannel: 65_536,
+  transactionOperations: 100_000,
+  transactionBytes: 64 * 1024 * 1024,
+  certificateLogin: 'common_name',
 };
 
 export class AmqpFrontEnd {

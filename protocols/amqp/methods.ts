@@ -47,6 +47,14 @@ export function readClose(reader: Reader): { code: number; text: string } {
   return { code, text };
 }
 
+/** new-secret(longstr) reason(shortstr); RabbitMQ extension. */
+export function readUpdateSecret(reader: Reader): { reason: string } {
+  reader.longString();
+  const reason = reader.shortString();
+  reader.finish();
+  return { reason };
+}
+
 /** active(bit) */
 export function readFlow(reader: Reader): { active: boolean } {
   const active = reader.bit();

@@ -7,6 +7,7 @@
 // The bytes are checked once, when they arrive (`PropertyScanner`), and are forwarded untouched to AMQP consumers;
 // `amqpProperties` decodes them for everybody else.
 
+import { REPLY_QUEUE } from '../../src/core/direct-replies.ts';
 import { EMPTY_TABLE } from '../../src/core/field-table.ts';
 import { NEVER } from '../../src/core/message.ts';
 import { CODEC_IDS, NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/properties.ts';
@@ -118,16 +119,20 @@ export class PropertyScanner {
   priority: number;
   /** NEVER where there is none, INVALID_EXPIRATION where it is not a number of milliseconds. */
   expirationMs: number;
-  /** Where the bytes of the user id are; length -1: there is none. */
-  userIdAt: number;
-  userIdLength: number;
+  /**
+   * Whether there may be more to it than to forward the message: a user id, an invalid expiration, a direct reply-to,
+   * further routing keys.
+   */
+  special: boolean;
+  /** Where the text of a reply-to that asks for direct replies begins, or -1. */
+  replyToAt: number;
 
   constructor() {
     this.persistent = false;
     this.priority = 0;
     this.expirationMs = NEVER;
-    this.userIdAt = 0;
-    this.userIdLength = -1;
+    this.special = false;
+    this.replyToAt = -1;
   }
 
   /** Throws SYNTAX_ERROR where `buffer[start, end)` is not exactly one list of flags and properties. */
@@ -135,7 +140,8 @@ export class PropertyScanner {
     this.persistent = false;
     this.priority = 0;
     this.expirationMs = NEVER;
-    this.userIdLength = -1;
+    this.special = false;
+    this.replyToAt = -1;
     if (end - start < 2) throw malformed();
     const flags = (buffer[start]! << 8) | buffer[start + 1]!;
     let at = start + 2;
@@ -145,7 +151,11 @@ export class PropertyScanner {
     }
     if ((flags & FLAG.contentType) !== 0) at = skipShortString(buffer, at, end);
     if ((flags & FLAG.contentEncoding) !== 0) at = skipShortString(buffer, at, end);
-    if ((flags & FLAG.headers) !== 0) at = skipTable(buffer, at, end);
+    if ((flags & FLAG.headers) !== 0) {
+      const from = at;
+      at = skipTable(buffer, at, end);
+      if (mentionsCopies(buffer, from, at)) this.special = true;
+    }
     if ((flags & FLAG.deliveryMode) !== 0) {
       if (at >= end) throw malformed();
       this.persistent = buffer[at++] === PERSISTENT;
@@ -155,19 +165,26 @@ export class PropertyScanner {
       this.priority = buffer[at++]!;
     }
     if ((flags & FLAG.correlationId) !== 0) at = skipShortString(buffer, at, end);
-    if ((flags & FLAG.replyTo) !== 0) at = skipShortString(buffer, at, end);
+    if ((flags & FLAG.replyTo) !== 0) {
+      const from = at + 1;
+      at = skipShortString(buffer, at, end);
+      if (isReplyQueue(buffer, from, at)) {
+        this.replyToAt = from;
+        this.special = true;
+      }
+    }
     if ((flags & FLAG.expiration) !== 0) {
       const from = at + 1;
       at = skipShortString(buffer, at, end);
       this.expirationMs = parseExpiration(buffer, from, at);
+      if (this.expirationMs === INVALID_EXPIRATION) this.special = true;
     }
     if ((flags & FLAG.messageId) !== 0) at = skipShortString(buffer, at, end);
     if ((flags & FLAG.timestamp) !== 0) at += 8;
     if ((flags & FLAG.type) !== 0) at = skipShortString(buffer, at, end);
     if ((flags & FLAG.userId) !== 0) {
-      this.userIdAt = at + 1;
       at = skipShortString(buffer, at, end);
-      this.userIdLength = at - this.userIdAt;
+      this.special = true;
     }
     if ((flags & FLAG.appId) !== 0) at = skipShortString(buffer, at, end);
     if ((flags & FLAG.clusterId) !== 0) at = skipShortString(buffer, at, end);
@@ -188,6 +205,22 @@ function skipTable(buffer: Buffer, at: number, end: number): number {
   if (after > end) throw malformed();
   checkTable(buffer, at + 4, after);
   return after;
+}
+
+/**
+ * Whether a header may be named CC or BCC: the bytes of such a name with its length in front. That they are a name, and
+ * on the outer level, is found out when the table is decoded.
+ */
+function mentionsCopies(buffer: Buffer, from: number, end: number): boolean {
+  for (let at = from + 5; at < end - 2; at++) {
+    if (buffer[at] !== 0x43 || buffer[at + 1] !== 0x43) continue;
+    if (buffer[at - 1] === 2 || (buffer[at - 1] === 0x42 && buffer[at - 2] === 3)) return true;
+  }
+  return false;
+}
+
+function isReplyQueue(buffer: Buffer, from: number, to: number): boolean {
+  return to - from === REPLY_QUEUE.length && buffer.toString('latin1', from, to) === REPLY_QUEUE;
 }
 
 function parseExpiration(buffer: Buffer, from: number, to: number): number {

@@ -12,6 +12,7 @@ const CAPABILITIES = [
   'consumer_priorities',
   'authentication_failure_close',
   'per_consumer_qos',
+  'direct_reply_to',
 ] as const;
 
 export function serverProperties(version: string): FieldTable {

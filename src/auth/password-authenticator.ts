@@ -38,9 +38,13 @@ export class PasswordAuthenticator implements Authenticator {
         verdict satisfies never;
     }
     // Checked after the password, so that the answer tells a stranger nothing about which users there are.
+    return this.certified(user, loopback);
+  }
+
+  certified(user: string, loopback: boolean): Identity | { readonly refused: string } {
     if (!loopback && this.loopbackUsers.has(user)) return { refused: `user '${user}' may connect over loopback only` };
     const known = this.users.get(user);
-    if (known === null) return { refused: `user '${user}' was removed` };
+    if (known === null) return { refused: `there is no user '${user}'` };
     return { user, tags: known.tags };
   }
 

@@ -61,6 +61,13 @@ export const ConfigSchema = Type.Object(
         channelMax: count(2047, 1, 65_535, 'Channels of one connection.'),
         heartbeatSeconds: count(60, 0, 65_535, 'Heartbeat that is offered in `connection.tune`; 0 offers none.'),
         consumersPerChannel: count(65_536, 1, 10_000_000, 'Consumers of one channel.'),
+        transactionOperations: count(100_000, 1, 10_000_000, 'Publishes and acks that one uncommitted `tx` may hold.'),
+        transactionBytes: bytes(64 * MIB, 64 * KIB, 4096 * MIB, 'Bytes of its publishes.'),
+        certificateLogin: oneOf(
+          'common_name',
+          ['common_name', 'distinguished_name', 'off'],
+          'What of a verified client certificate is the user that `EXTERNAL` logs in.',
+        ),
       },
       'AMQP 0-9-1',
     ),

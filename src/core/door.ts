@@ -49,6 +49,15 @@ export class Door {
     return answer;
   }
 
+  /** Who it is, by a verified client certificate that names `user`. Throws BrokerError: `access-refused`. */
+  async identifyCertified(user: string, loopback: boolean): Promise<Identity> {
+    const answer = this.around.authenticator.certified(user, loopback);
+    if ('refused' in answer) {
+      throw new BrokerError('access-refused', `login refused for the certificate of '${user}': ${answer.refused}`);
+    }
+    return answer;
+  }
+
   /** A session for somebody who was identified. Throws BrokerError: `not-found`, `access-refused`. */
   enter(identity: Identity, vhost: string): Session {
     const host = this.around.hosts.get(vhost);

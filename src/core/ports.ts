@@ -145,6 +145,8 @@ export interface Authenticator {
   authenticate(credentials: Credentials): Promise<Identity | { readonly refused: string }>;
   /** The first half of `authenticate`, for protocols that name the virtual host later (AMQP). */
   identify(user: string, password: string, loopback: boolean): Promise<Identity | { readonly refused: string }>;
+  /** As `identify`, for somebody whose TLS certificate was verified: the user must exist, and needs no password. */
+  certified(user: string, loopback: boolean): Identity | { readonly refused: string };
   /** The second half. */
   mayEnter(user: string, vhost: string): boolean;
 }

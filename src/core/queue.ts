@@ -181,6 +181,42 @@ export class Queue implements Task {
     this.handOut(consumer, entry);
   }
 
+  /**
+   * Takes a message in without letting anybody have it: a publish of a transaction that is being committed. Its durable
+   * entry adds a hold to the slot. Null: it passes the queue by, and is to be accepted when the transaction is done.
+   */
+  hold(message: Message, target: Target, ring: ConfirmRing, slot: number): QueueEntry | null {
+    if (this.direct !== null && (target.qos === 0 || !message.persistent)) return null;
+    const entry = new QueueEntry(this, this.nextSeq++, message, NEVER_EXPIRES, false);
+    this.around.turn.retain(message);
+    this.around.memory.held += heldBytes(entry);
+    this.linkOut(entry);
+    if (this.persisted && message.persistent) {
+      ring.hold(slot);
+      entry.ring = ring;
+      entry.slot = slot;
+      this.around.store.append(entry);
+    }
+    return entry;
+  }
+
+  /** What was held takes its place among the ready entries. */
+  letGo(entries: readonly QueueEntry[]): void {
+    if (this.deleted) return;
+    for (let i = 0; i < entries.length; i++) this.unlinkOut(entries[i]!);
+    this.window.putBack(entries);
+    this.wake();
+  }
+
+  /** What was held is dropped. */
+  discard(entries: readonly QueueEntry[]): void {
+    if (this.deleted) return;
+    for (let i = 0; i < entries.length; i++) {
+      this.unlinkOut(entries[i]!);
+      this.drop(entries[i]!);
+    }
+  }
+
   /** A consumer may have credit: it started, settled something, or its connection drained. */
   consumerReady(consumer: Consumer): void {
     this.consumers.list(consumer);

@@ -19,6 +19,7 @@ import type { Queue, QueueOwner } from './queue.ts';
 import type { QueueEntry } from './queue-entry.ts';
 import type { Target } from './target.ts';
 import { NO_TARGETS } from './target.ts';
+import { type Settlement, type TransactedPublish, Transaction } from './transaction.ts';
 import type { ExchangeDeclaration, VirtualHost } from './virtual-host.ts';
 
 /** What became of a publish. */
@@ -132,11 +133,61 @@ export class Session implements ConsumerOwner, QueueOwner {
     meters.published++;
     meters.publishedBytes += message.bodyLength;
     if (targets.length === 0) {
-      meters.unroutable++;
+      if (!this.takeReply(message)) meters.unroutable++;
       return PUBLISH.unroutable;
     }
     for (let i = 0; i < targets.length; i++) targets[i]!.queue.accept(message, targets[i]!, ring, slot);
     return PUBLISH.routed;
+  }
+
+  /** As `publish`, to further routing keys too (sender-selected distribution). A queue gets it once. */
+  publishCopies(
+    message: Message,
+    routingKeys: readonly string[],
+    ring: ConfirmRing | null,
+    slot: number,
+  ): PublishOutcome {
+    const { meters } = this.around;
+    const targets = this.route(message, routingKeys);
+    if (targets === null) return PUBLISH.pending;
+    meters.published++;
+    meters.publishedBytes += message.bodyLength;
+    if (targets.length === 0) {
+      if (!this.takeReply(message)) meters.unroutable++;
+      return PUBLISH.unroutable;
+    }
+    for (const target of targets) target.queue.accept(message, target, ring, slot);
+    return PUBLISH.routed;
+  }
+
+  /**
+   * The queues that a message reaches by its own and further routing keys. Null: nothing is known yet; await `ready()`
+   * and call again. Throws as `publish`.
+   */
+  route(message: Message, routingKeys: readonly string[]): readonly Target[] | null {
+    const exchange = this.enterExchange(message.exchange);
+    if (exchange === null) return null;
+    const first = exchange.route(message);
+    if (routingKeys.length === 0) return first;
+    const byQueue = new Map<Queue, Target>();
+    for (const target of first) byQueue.set(target.queue, target);
+    for (const routingKey of routingKeys) {
+      for (const target of exchange.route(message.withRoutingKey(routingKey))) {
+        const known = byQueue.get(target.queue);
+        if (known === undefined || known.qos < target.qos) byQueue.set(target.queue, target);
+      }
+    }
+    return [...byQueue.values()];
+  }
+
+  /** Takes a message that no queue took straight to the requester whose direct reply it is. False where it is none. */
+  takeReply(message: Message): boolean {
+    return message.exchange === '' && this.vhost.replies.take(message);
+  }
+
+  /** Carries a transaction out as one. Resolves when all of it is durable; rejects with TransactionFailed. */
+  commit(publishes: readonly TransactedPublish[], settlements: readonly Settlement[]): Promise<void> {
+    return new Transaction(this.around).commit(publishes, settlements);
   }
 
   /** A queue of the last publish whose consumers are behind, or null. */

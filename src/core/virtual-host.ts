@@ -2,6 +2,7 @@
 // and writes what is durable to the definitions. It does not check permissions: session.ts, the one door, does.
 
 import { Binding, type Destination, type Dialect } from './binding.ts';
+import { DirectReplies } from './direct-replies.ts';
 import { requireSameExchange, requireSameQueue } from './equivalence.ts';
 import { BrokerError } from './errors.ts';
 import type { Exchange, ExchangeOptions } from './exchange.ts';
@@ -53,6 +54,7 @@ export class VirtualHost implements QueueEvents {
   readonly name: string;
   readonly queues: Map<string, Queue>;
   readonly exchanges: Map<string, Exchange>;
+  readonly replies: DirectReplies;
   /** Changes of durable definitions whose commit is awaited; the sessions count them. */
   settling: number;
   private readonly around: HostSurroundings;
@@ -65,6 +67,7 @@ export class VirtualHost implements QueueEvents {
     this.around = around;
     this.queues = new Map();
     this.exchanges = new Map();
+    this.replies = new DirectReplies();
     this.settling = 0;
     this.byAlternate = new Map();
     this.bindingCount = 0;

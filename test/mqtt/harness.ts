@@ -77,7 +77,12 @@ export class Harness implements Authorizer {
         password === 'guest' ? { user, tags: [] } : { refused: 'the password is wrong' });
     this.door = new Door({
       hosts: this.hosts,
-      authenticator: { authenticate, identify: () => Promise.resolve({ refused: 'by MQTT' }), mayEnter: () => true },
+      authenticator: {
+        authenticate,
+        identify: () => Promise.resolve({ refused: 'by MQTT' }),
+        certified: () => ({ refused: 'by MQTT' }),
+        mayEnter: () => true,
+      },
       authorizer: this,
       store: this.store,
       definitions,

@@ -73,6 +73,7 @@ export class Harness implements Authorizer {
       authenticate: async ({ user, password }: { user: string; password: string }) =>
         password === 'guest' ? { user, tags: [] } : { refused: 'the password is wrong' },
       identify: () => Promise.resolve({ refused: 'by STOMP' }),
+      certified: () => ({ refused: 'by STOMP' }),
       mayEnter: () => true,
     };
     this.door = new Door({ ...shared, hosts: this.hosts, authenticator, authorizer: this });

@@ -1,0 +1,102 @@
+// The channels of one connection by number: which are open, which wait for close-ok, and what a frame for each of them
+// may be (§2.2.5). Called by its connection only.
+
+import { AmqpError, REPLY } from './amqp-error.ts';
+import { AmqpChannel, type ChannelConnection } from './channel.ts';
+import { bareMethod, channelOpenOk } from './method-frames.ts';
+import { METHOD } from './method-ids.ts';
+import { readClose } from './methods.ts';
+import type { Reader } from './reader.ts';
+import { unknownMethod } from './unknown-method.ts';
+
+export class Channels {
+  /** By number; holes and nulls where no channel is open. */
+  readonly byNumber: (AmqpChannel | null)[];
+  count: number;
+  private readonly connection: ChannelConnection;
+
+  constructor(connection: ChannelConnection) {
+    this.byNumber = [];
+    this.count = 0;
+    this.connection = connection;
+  }
+
+  /** A method on any channel but 0; basic.publish and basic.ack usually do not come this way. */
+  method(number: number, method: number, reader: Reader): void {
+    if (method >>> 16 === 10) throw new AmqpError(REPLY.commandInvalid, 'connection methods belong to channel 0');
+    const channel = this.byNumber[number] ?? null;
+    if (channel === null) {
+      if (method !== METHOD.channelOpen) throw new AmqpError(REPLY.channelError, "expected 'channel.open'");
+      this.open(number);
+      return;
+    }
+    if (method === METHOD.channelCloseOk) {
+      if (!channel.closing) throw unknownMethod(method);
+      this.forget(channel);
+      return;
+    }
+    if (method === METHOD.channelClose) {
+      if (!channel.closing && channel.content.assembling) throw expectedContent();
+      readClose(reader);
+      // Each side may have sent its close before it saw the other's: ours is answered by their close-ok all the same.
+      if (!channel.closing) this.forget(channel);
+      this.connection.send(bareMethod(number, METHOD.channelCloseOk));
+      return;
+    }
+    if (channel.closing) return;
+    if (channel.content.assembling) throw expectedContent();
+    if (method === METHOD.channelOpen) throw new AmqpError(REPLY.channelError, "second 'channel.open' seen");
+    try {
+      channel.method(method, reader);
+    } catch (error) {
+      this.connection.failChannel(channel, error, method);
+    }
+  }
+
+  /** The channel that a content frame belongs to; null where it is to be ignored. */
+  forContent(number: number): AmqpChannel | null {
+    const channel = this.byNumber[number] ?? null;
+    if (channel === null) {
+      if (number === 0) throw new AmqpError(REPLY.unexpectedFrame, 'content frame on channel 0');
+      throw new AmqpError(REPLY.channelError, "expected 'channel.open'");
+    }
+    return channel.closing ? null : channel;
+  }
+
+  /** The outbox became writable again. */
+  resumeConsumers(): void {
+    for (const channel of this.byNumber) channel?.resumeConsumers();
+  }
+
+  /** Gives everything back to the core. */
+  release(): void {
+    for (const channel of this.byNumber) channel?.release();
+    this.byNumber.length = 0;
+    this.count = 0;
+  }
+
+  private open(number: number): void {
+    const { channelMax } = this.connection;
+    if (number > channelMax) {
+      const text = `number of channels opened (${this.count}) has reached the negotiated channel_max (${channelMax})`;
+      throw new AmqpError(REPLY.notAllowed, text);
+    }
+    while (this.byNumber.length <= number) this.byNumber.push(null);
+    this.byNumber[number] = new AmqpChannel(number, this.connection);
+    this.count++;
+    this.connection.send(channelOpenOk(number));
+  }
+
+  private forget(channel: AmqpChannel): void {
+    channel.release();
+    this.byNumber[channel.number] = null;
+    this.count--;
+  }
+}
+
+function expectedContent(): AmqpError {
+  return new AmqpError(
+    REPLY.unexpectedFrame,
+    'expected content header or body for class 60, got non content frame instead',
+  );
+}

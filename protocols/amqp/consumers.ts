@@ -1,0 +1,132 @@
+// The consumers of one channel by tag, and the one that gets direct replies. They begin with basic.consume and end with
+// basic.cancel, their queue or their channel.
+
+import { randomBytes } from 'node:crypto';
+import { REPLY_QUEUE, type ReplyReceiver } from '../../src/core/direct-replies.ts';
+import { findField, integerOf } from '../../src/core/field-table.ts';
+import type { Message } from '../../src/core/message.ts';
+import type { Meters } from '../../src/core/ports.ts';
+import type { Session } from '../../src/core/session.ts';
+import { AmqpError, REPLY } from './amqp-error.ts';
+import { Delivery, type DeliveryChannel } from './delivery.ts';
+import { consumerCancelled, consumerTagOk } from './method-frames.ts';
+import { METHOD } from './method-ids.ts';
+import type { readCancel, readConsume } from './methods.ts';
+
+/** Unsent bytes of a connection at which replies are dropped: a requester that does not read cannot be waited for. */
+const REPLY_BACKLOG_BYTES = 64 * 1024 * 1024;
+
+/** What they need of their channel. */
+export interface ConsumersChannel extends DeliveryChannel {
+  readonly session: Session;
+  readonly meters: Meters;
+  readonly consumersPerChannel: number;
+  /** Whether the client wants to hear of consumers that end with their queue. */
+  readonly notifiesCancel: boolean;
+  send(frame: Buffer): void;
+}
+
+export class Consumers implements ReplyReceiver {
+  /** Where replies to this channel go; null: it has no consumer for them. */
+  replyAddress: string | null;
+  private readonly channel: ConsumersChannel;
+  private readonly session: Session;
+  private readonly byTag: Map<string, Delivery>;
+  private replies: Delivery | null;
+  private ended: boolean;
+
+  constructor(channel: ConsumersChannel) {
+    this.replyAddress = null;
+    this.channel = channel;
+    this.session = channel.session;
+    this.byTag = new Map();
+    this.replies = null;
+    this.ended = false;
+  }
+
+  /** `args.queue` is the queue's whole name. */
+  async consume(args: ReturnType<typeof readConsume>, prefetch: number): Promise<void> {
+    const tag = args.tag === '' ? `amq.ctag-${randomBytes(16).toString('base64url')}` : args.tag;
+    if (this.byTag.has(tag)) throw new AmqpError(REPLY.notAllowed, `attempt to reuse consumer tag '${tag}'`);
+    const { consumersPerChannel } = this.channel;
+    if (this.byTag.size >= consumersPerChannel) {
+      throw new AmqpError(REPLY.notAllowed, `reached maximum (${consumersPerChannel}) of consumers per channel`);
+    }
+    const delivery = new Delivery(tag, this.channel);
+    if (args.queue === REPLY_QUEUE) {
+      this.consumeReplies(delivery, args.noAck);
+      if (!args.noWait) this.channel.send(consumerTagOk(this.channel.number, METHOD.basicConsumeOk, tag));
+      return;
+    }
+    const { noAck, exclusive } = args;
+    const priority = priorityOf(args);
+    const options = { tag, noAck, exclusive, prefetch, priority, args: args.args };
+    const consumer = await this.session.consume(args.queue, options, delivery);
+    if (this.ended) {
+      this.session.cancel(consumer);
+      return;
+    }
+    delivery.consumer = consumer;
+    this.byTag.set(tag, delivery);
+    if (!args.noWait) this.channel.send(consumerTagOk(this.channel.number, METHOD.basicConsumeOk, tag));
+    consumer.start();
+  }
+
+  cancel(args: ReturnType<typeof readCancel>): void {
+    const delivery = this.byTag.get(args.tag);
+    // A tag that nobody has is confirmed too: the consumer may have ended with its queue (as RabbitMQ).
+    if (delivery !== undefined) {
+      this.byTag.delete(args.tag);
+      if (delivery === this.replies) this.endReplies();
+      else this.session.cancel(delivery.consumer!);
+    }
+    if (!args.noWait) this.channel.send(consumerTagOk(this.channel.number, METHOD.basicCancelOk, args.tag));
+  }
+
+  /** The queue went away beneath the consumer. */
+  cancelled(delivery: Delivery): void {
+    this.byTag.delete(delivery.tag);
+    if (this.channel.notifiesCancel) this.channel.send(consumerCancelled(this.channel.number, delivery.tag));
+  }
+
+  /** The outbox became writable, or the channel has credit again. */
+  resume(): void {
+    for (const { consumer } of this.byTag.values()) consumer?.resume();
+  }
+
+  end(): void {
+    this.ended = true;
+    for (const { consumer } of this.byTag.values()) if (consumer !== null) this.session.cancel(consumer);
+    this.byTag.clear();
+    this.endReplies();
+  }
+
+  reply(message: Message): void {
+    if (this.channel.outbox.unsentBytes > REPLY_BACKLOG_BYTES) this.channel.meters.droppedDirect++;
+    else this.replies!.reply(message);
+  }
+
+  private consumeReplies(delivery: Delivery, noAck: boolean): void {
+    if (this.replies !== null) throw new AmqpError(REPLY.preconditionFailed, 'reply consumer already set');
+    if (!noAck) throw new AmqpError(REPLY.preconditionFailed, 'reply consumer cannot acknowledge');
+    this.replies = delivery;
+    this.replyAddress = this.session.vhost.replies.open(this);
+    this.byTag.set(delivery.tag, delivery);
+  }
+
+  private endReplies(): void {
+    if (this.replyAddress !== null) this.session.vhost.replies.close(this.replyAddress);
+    this.replies = null;
+    this.replyAddress = null;
+  }
+}
+
+function priorityOf({ args, queue }: ReturnType<typeof readConsume>): number {
+  const field = findField(args, 'x-priority');
+  if (field === null) return 0;
+  const priority = integerOf(field);
+  if (priority === null) {
+    throw new AmqpError(REPLY.preconditionFailed, `invalid arg 'x-priority' for queue '${queue}': not a whole number`);
+  }
+  return priority;
+}

@@ -1,0 +1,186 @@
+// The beginning of a connection, up to connection.open-ok: protocol header, start, login, tune, open (§2.2.4). A step
+// may be taken once and in order; whatever else the client sends meanwhile is a violation. Its connection carries
+// frames and errors for it, and goes on without it once `method` has returned a session.
+
+import { BrokerError } from '../../src/core/errors.ts';
+import { EMPTY_TABLE, type FieldTable } from '../../src/core/field-table.ts';
+import type { Identity } from '../../src/core/ports.ts';
+import type { Session } from '../../src/core/session.ts';
+import { ticksFor } from '../../src/net/ticker.ts';
+import type { Transport } from '../../src/net/transport.ts';
+import { AmqpError, REPLY } from './amqp-error.ts';
+import type { AmqpFrontEnd } from './front-end.ts';
+import { connectionOpenOk, connectionStart, connectionTune, PROTOCOL_HEADER } from './method-frames.ts';
+import { METHOD } from './method-ids.ts';
+import { readConnectionOpen, readStartOk, readTuneOk } from './methods.ts';
+import type { Reader } from './reader.ts';
+import { certificateUser, MECHANISM, mechanismsFor, readLogin } from './sasl.ts';
+import { type ClientCapabilities, clientCapabilities, NO_CAPABILITIES, serverProperties } from './server-properties.ts';
+import { checkTuning, FRAME_MIN_BYTES } from './tuning.ts';
+import { unknownMethod } from './unknown-method.ts';
+
+/** What the client has to send next. */
+const STEP = { header: 0, startOk: 1, tuneOk: 2, open: 3, done: 4 } as const;
+
+/** What a handshake needs of its connection. */
+export interface HandshakeConnection {
+  send(frame: Buffer): void;
+  /** Nothing more is parsed until `work` is done. */
+  wait(work: Promise<void>, onError: (error: unknown) => void): void;
+  /** Ends the connection with an error that the client is told. */
+  fail(error: unknown, method: number): void;
+  /** Ends it without a word. */
+  end(): void;
+  /** Client and broker have agreed on their limits. */
+  tuned(channelMax: number, frameMaxBytes: number, heartbeatSeconds: number): void;
+}
+
+export class Handshake {
+  /** Who the client says it is. */
+  user: string;
+  vhost: string;
+  clientProperties: FieldTable;
+  capabilities: ClientCapabilities;
+  private readonly connection: HandshakeConnection;
+  private readonly frontEnd: AmqpFrontEnd;
+  private readonly transport: Transport;
+  private step: (typeof STEP)[keyof typeof STEP];
+  private headerBytes: number;
+  /** Who it is. */
+  private identity: Identity | null;
+  private ticks: number;
+
+  constructor(connection: HandshakeConnection, frontEnd: AmqpFrontEnd, transport: Transport) {
+    this.user = '';
+    this.vhost = '';
+    this.clientProperties = EMPTY_TABLE;
+    this.capabilities = NO_CAPABILITIES;
+    this.connection = connection;
+    this.frontEnd = frontEnd;
+    this.transport = transport;
+    this.step = STEP.header;
+    this.headerBytes = 0;
+    this.identity = null;
+    this.ticks = 0;
+  }
+
+  /** Whether frames are spoken by now. */
+  get greeted(): boolean {
+    return this.step !== STEP.header;
+  }
+
+  /** §4.2.2: `AMQP`, 0, and the version 0-9-1. Returns what follows it, or null. */
+  header(chunk: Buffer): Buffer | null {
+    let at = 0;
+    while (at < chunk.length && this.headerBytes < PROTOCOL_HEADER.length) {
+      if (chunk[at++] !== PROTOCOL_HEADER[this.headerBytes++]) {
+        this.refused('it does not speak AMQP 0-9-1');
+        this.connection.send(PROTOCOL_HEADER);
+        this.connection.end();
+        return null;
+      }
+    }
+    if (this.headerBytes < PROTOCOL_HEADER.length) return null;
+    this.step = STEP.startOk;
+    const mechanisms = mechanismsFor(this.certificateUser());
+    this.connection.send(connectionStart(serverProperties(this.frontEnd.context.version), mechanisms));
+    return chunk.subarray(at);
+  }
+
+  /** A method on channel 0. The session, once the connection is open. */
+  method(method: number, reader: Reader): Session | null {
+    switch (this.step) {
+      case STEP.startOk:
+        if (method !== METHOD.connectionStartOk) throw unknownMethod(method);
+        this.startOk(reader);
+        return null;
+      case STEP.tuneOk:
+        if (method !== METHOD.connectionTuneOk) throw unknownMethod(method);
+        this.tuneOk(reader);
+        return null;
+      case STEP.open:
+        if (method !== METHOD.connectionOpen) throw unknownMethod(method);
+        return this.open(readConnectionOpen(reader).vhost);
+      default:
+        throw unknownMethod(method);
+    }
+  }
+
+  /** True once the handshake has taken too long. */
+  tick(): boolean {
+    if (++this.ticks <= ticksFor(this.frontEnd.context.unauthenticatedMs)) return false;
+    this.refused('the handshake took too long');
+    return true;
+  }
+
+  private startOk(reader: Reader): void {
+    const { clientProperties, mechanism, response } = readStartOk(reader);
+    this.clientProperties = clientProperties;
+    this.capabilities = clientCapabilities(clientProperties);
+    const { limits } = this.frontEnd;
+    const login = this.login(mechanism, response).then((identity) => {
+      this.identity = identity;
+      this.step = STEP.tuneOk;
+      this.connection.send(connectionTune(limits.channelMax, limits.frameMaxBytes, limits.heartbeatSeconds));
+    });
+    this.connection.wait(login, (error) => this.loginFailed(error, mechanism));
+  }
+
+  private login(mechanism: string, response: Buffer): Promise<Identity> {
+    const { door } = this.frontEnd.context;
+    const certified = this.certificateUser();
+    if (mechanism === MECHANISM.external && certified !== null) {
+      this.user = certified;
+      return door.identifyCertified(certified, this.transport.loopback);
+    }
+    const { user, password } = readLogin(mechanism, response);
+    this.user = user;
+    return door.identify(user, password, this.transport.loopback);
+  }
+
+  private certificateUser(): string | null {
+    return certificateUser(this.transport.clientCertificate, this.frontEnd.limits.certificateLogin);
+  }
+
+  private tuneOk(reader: Reader): void {
+    const { channelMax, frameMax, heartbeatSeconds } = readTuneOk(reader);
+    const { limits } = this.frontEnd;
+    checkTuning('frame_max', frameMax, limits.frameMaxBytes, FRAME_MIN_BYTES);
+    checkTuning('channel_max', channelMax, limits.channelMax, 1);
+    this.connection.tuned(channelMax, frameMax, heartbeatSeconds);
+    this.step = STEP.open;
+  }
+
+  private open(vhost: string): Session {
+    this.vhost = vhost;
+    try {
+      const session = this.frontEnd.context.door.enter(this.identity!, vhost);
+      this.step = STEP.done;
+      this.connection.send(connectionOpenOk());
+      return session;
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error;
+      this.refused(error.message);
+      throw new AmqpError(REPLY.notAllowed, error.message);
+    }
+  }
+
+  private loginFailed(error: unknown, mechanism: string): void {
+    if (!(error instanceof BrokerError)) {
+      this.connection.fail(error, METHOD.connectionStartOk);
+      return;
+    }
+    this.refused(error.message);
+    if (!this.capabilities.authenticationFailureClose) {
+      this.connection.end();
+      return;
+    }
+    const text = `Login was refused using authentication mechanism ${mechanism}. For details see the broker logfile.`;
+    this.connection.fail(new AmqpError(REPLY.accessRefused, text), 0);
+  }
+
+  private refused(why: string): void {
+    const { log } = this.frontEnd.context;
+    log.warn({ peer: this.transport.peer, user: this.user, reason: why }, 'AMQP connection refused');
+  }
+}

@@ -1,0 +1,123 @@
+// What a publisher's properties ask of the broker beyond being forwarded: a user id and an expiration that must be
+// right, replies that come straight back to this channel, further routing keys (sender-selected distribution). Only
+// messages with such properties come here; the scanner of properties.ts picks them out.
+
+import { type FieldTable, findField } from '../../src/core/field-table.ts';
+import { Message } from '../../src/core/message.ts';
+import type { Identity } from '../../src/core/ports.ts';
+import { AmqpError, REPLY } from './amqp-error.ts';
+import { amqpProperties, encodeProperties, INVALID_EXPIRATION } from './properties.ts';
+
+/** Those who may publish in others' names. */
+const IMPERSONATOR = 'impersonator';
+
+export interface Special {
+  readonly message: Message;
+  /** Further routing keys, of headers CC and BCC. */
+  readonly copies: readonly string[];
+}
+
+/**
+ * `replyToAt`: where the text of a direct reply-to begins in the native bytes, or -1; `replyAddress`: what stands there
+ * when the message is delivered. Throws PRECONDITION_FAILED.
+ */
+export function prepareSpecial(
+  message: Message,
+  replyToAt: number,
+  identity: Identity,
+  replyAddress: string | null,
+): Special {
+  const properties = message.properties();
+  const { userId, expiration, headers } = properties;
+  if (userId !== null && userId !== identity.user && !identity.tags.includes(IMPERSONATOR)) {
+    throw refused(`user_id property set to '${userId}' but authenticated user was '${identity.user}'`);
+  }
+  if (message.expirationMs === INVALID_EXPIRATION) throw refused(`invalid expiration '${expiration}'`);
+  if (replyToAt >= 0 && replyAddress === null) throw refused('fast reply consumer does not exist');
+  const blind = keysOf(headers, 'BCC');
+  const copies = [...keysOf(headers, 'CC'), ...blind];
+  let result = message;
+  if (blind.length > 0 || findField(headers, 'BCC') !== null) {
+    // Whoever gets it must not see who else does.
+    const others = headers.filter(({ name }) => name !== 'BCC');
+    const replyTo = replyToAt < 0 ? properties.replyTo : replyAddress;
+    result = withNative(message, encodeProperties({ ...properties, headers: others, replyTo }));
+  } else if (replyToAt >= 0) {
+    result = withNative(message, spliced(message, replyToAt, properties.replyTo!, replyAddress!));
+  }
+  return { message: result, copies };
+}
+
+function keysOf(headers: FieldTable, name: string): string[] {
+  const field = findField(headers, name);
+  if (field === null) return [];
+  if (field.type !== 'A') {
+    throw refused(`invalid message: {unacceptable_type_in_header,<<"${name}">>,${TYPE_NAMES[field.type]}}`);
+  }
+  const keys: string[] = [];
+  for (const item of field.value) if (item.type === 'S') keys.push(item.value.toString());
+  return keys;
+}
+
+/** How RabbitMQ names the types of table fields. */
+const TYPE_NAMES = {
+  t: 'bool',
+  b: 'byte',
+  B: 'unsignedbyte',
+  s: 'short',
+  u: 'unsignedshort',
+  I: 'signedint',
+  i: 'unsignedint',
+  l: 'long',
+  L: 'long',
+  f: 'float',
+  d: 'double',
+  D: 'decimal',
+  S: 'longstr',
+  x: 'binary',
+  A: 'array',
+  T: 'timestamp',
+  F: 'table',
+  V: 'void',
+} as const;
+
+/** The native bytes with another reply-to. Cheaper than to decode and encode them: it is done for each request of RPC. */
+function spliced(message: Message, replyToAt: number, replyTo: string, replyAddress: string): Buffer {
+  const { native, nativeOffset, nativeLength } = message;
+  const address = Buffer.from(replyAddress, 'latin1');
+  const result = Buffer.allocUnsafe(nativeLength - replyTo.length + address.length);
+  native.copy(result, 0, nativeOffset, nativeOffset + replyToAt);
+  result[replyToAt - 1] = address.length;
+  address.copy(result, replyToAt);
+  native.copy(
+    result,
+    replyToAt + address.length,
+    nativeOffset + replyToAt + replyTo.length,
+    nativeOffset + nativeLength,
+  );
+  return result;
+}
+
+function withNative(message: Message, native: Buffer): Message {
+  const result = new Message(
+    message.exchange,
+    message.routingKey,
+    message.body,
+    message.bodyOffset,
+    message.bodyLength,
+    native,
+    0,
+    native.length,
+    amqpProperties,
+    message.persistent,
+    message.priority,
+    message.expirationMs,
+    message.receivedAt,
+  );
+  result.owned = message.owned;
+  return result;
+}
+
+function refused(why: string): AmqpError {
+  return new AmqpError(REPLY.preconditionFailed, why);
+}

@@ -1,0 +1,149 @@
+// The transaction of one channel in transactional mode (class tx): what was published and acknowledged since the last
+// commit or rollback. Publishes are routed when they arrive, so that a missing exchange is told at once; nobody gets
+// them before the commit, which the core carries out as one (src/core/transaction.ts). What is acknowledged stays with the
+// channel, and on its prefetch, until then.
+
+import type { Message } from '../../src/core/message.ts';
+import type { Session } from '../../src/core/session.ts';
+import { type Settlement, type TransactedPublish, TransactionFailed } from '../../src/core/transaction.ts';
+import type { Turn } from '../../src/core/turn.ts';
+import type { Unacked } from '../../src/core/unacked.ts';
+import { AmqpError, REPLY } from './amqp-error.ts';
+import { METHOD } from './method-ids.ts';
+
+/** What it needs of its channel. */
+export interface TransactionChannel {
+  readonly session: Session;
+  readonly turn: Turn;
+  readonly unacked: Unacked;
+  readonly transactionOperations: number;
+  readonly transactionBytes: number;
+  fail(error: unknown, method: number): void;
+  suspendFor(work: Promise<void>, method: number): void;
+  /** A mandatory message that reaches nobody goes back. */
+  giveBack(message: Message): void;
+}
+
+/** What beside the bytes of a message is charged for it. */
+const PUBLISH_OVERHEAD_BYTES = 256;
+
+interface Publish extends TransactedPublish {
+  readonly mandatory: boolean;
+}
+
+/** An ack (both false), a reject or a nack, as it will be carried out. */
+interface Settling {
+  readonly tag: number;
+  readonly multiple: boolean;
+  readonly requeue: boolean;
+}
+
+export class ChannelTransaction {
+  private readonly channel: TransactionChannel;
+  private readonly session: Session;
+  private publishes: Publish[];
+  private publishedBytes: number;
+  private settlings: Settling[];
+  /** Tags that `settlings` covers: all up to `coveredTo`, and some above it. */
+  private coveredTo: number;
+  private covered: Set<number>;
+
+  constructor(channel: TransactionChannel) {
+    this.channel = channel;
+    this.session = channel.session;
+    this.publishes = [];
+    this.publishedBytes = 0;
+    this.settlings = [];
+    this.coveredTo = 0;
+    this.covered = new Set();
+  }
+
+  publish(message: Message, copies: readonly string[], mandatory: boolean): void {
+    const { channel, session } = this;
+    try {
+      const targets = session.route(message, copies);
+      if (targets === null) {
+        const again = (): void => this.publish(message, copies, mandatory);
+        channel.suspendFor(session.ready().then(again), METHOD.basicPublish);
+        return;
+      }
+      this.publishedBytes += message.bodyLength + message.nativeLength + PUBLISH_OVERHEAD_BYTES;
+      if (this.publishedBytes > channel.transactionBytes) {
+        throw tooLarge(`${channel.transactionBytes} bytes`);
+      }
+      this.requireRoom();
+      channel.turn.retain(message);
+      this.publishes.push({ message, targets, mandatory });
+    } catch (error) {
+      channel.fail(error, METHOD.basicPublish);
+    }
+  }
+
+  /** A delivery that will be settled at the commit. False where there is no such delivery, or it is settled already. */
+  settle(tag: number, multiple: boolean, requeue: boolean): boolean {
+    const { unacked } = this.channel;
+    const all = multiple && tag === 0;
+    const last = all ? unacked.lastTag : tag;
+    if (!all && (unacked.get(tag) === null || tag <= this.coveredTo || this.covered.has(tag))) return false;
+    this.requireRoom();
+    this.settlings.push({ tag: last, multiple, requeue });
+    if (multiple) this.coveredTo = Math.max(this.coveredTo, last);
+    else this.covered.add(tag);
+    return true;
+  }
+
+  /** Resolves when everything is durable. Rejects where nothing was done. */
+  async commit(): Promise<void> {
+    const { publishes } = this;
+    const settlements = this.takeSettled();
+    this.clear();
+    for (const { message, targets, mandatory } of publishes) {
+      if (targets.length === 0 && !this.session.takeReply(message) && mandatory) this.channel.giveBack(message);
+    }
+    try {
+      await this.session.commit(publishes, settlements);
+    } catch (error) {
+      if (!(error instanceof TransactionFailed)) throw error;
+      throw new AmqpError(REPLY.preconditionFailed, `partial tx completion: ${error.message}`);
+    }
+  }
+
+  rollback(): void {
+    this.clear();
+  }
+
+  private takeSettled(): Settlement[] {
+    const { unacked } = this.channel;
+    const settlements: Settlement[] = [];
+    for (const { tag, multiple, requeue } of this.settlings) {
+      if (multiple) {
+        for (let entry = unacked.takeFirst(tag); entry !== null; entry = unacked.takeFirst(tag)) {
+          settlements.push({ entry, requeue });
+        }
+      } else {
+        // Gone where basic.recover has given it back meanwhile.
+        const entry = unacked.take(tag);
+        if (entry !== null) settlements.push({ entry, requeue });
+      }
+    }
+    return settlements;
+  }
+
+  private clear(): void {
+    this.publishes = [];
+    this.publishedBytes = 0;
+    this.settlings = [];
+    this.coveredTo = 0;
+    this.covered = new Set();
+  }
+
+  private requireRoom(): void {
+    const { transactionOperations } = this.channel;
+    if (this.publishes.length + this.settlings.length < transactionOperations) return;
+    throw tooLarge(`${transactionOperations} operations`);
+  }
+}
+
+function tooLarge(bound: string): AmqpError {
+  return new AmqpError(REPLY.preconditionFailed, `transaction holds more than ${bound}`);
+}

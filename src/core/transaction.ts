@@ -1,0 +1,114 @@
+// Carries a transaction out as one: its publishes become visible together and only once they are durable, its
+// acknowledgements are done in the same commit of the store, and whoever asked learns of it when that has ended. Until
+// then what was published is held in its queues, where it has its place but nobody can take it.
+
+import { ConfirmRing, type ConfirmSink } from './confirms.ts';
+import type { Message } from './message.ts';
+import type { Meters, QueueStore } from './ports.ts';
+import type { Queue } from './queue.ts';
+import type { QueueEntry } from './queue-entry.ts';
+import type { Target } from './target.ts';
+import type { Turn } from './turn.ts';
+
+/** A message with the queues that it reached when it was published. */
+export interface TransactedPublish {
+  readonly message: Message;
+  readonly targets: readonly Target[];
+}
+
+/** An entry that is out with the client, and whether it goes back to its queue. */
+export interface Settlement {
+  readonly entry: QueueEntry;
+  readonly requeue: boolean;
+}
+
+export interface TransactionSurroundings {
+  readonly store: QueueStore;
+  readonly turn: Turn;
+  readonly meters: Meters;
+}
+
+/** The store had no room: nothing of what was published is there. */
+export class TransactionFailed extends Error {}
+
+export class Transaction implements ConfirmSink {
+  private readonly around: TransactionSurroundings;
+  /** What waits for the commit, by queue and in order. */
+  private readonly held: Map<Queue, QueueEntry[]>;
+  /** Messages that pass a queue by, and are handed over at the end. */
+  private readonly passing: { readonly message: Message; readonly target: Target }[];
+  private resolve: () => void;
+  private reject: (error: Error) => void;
+
+  constructor(around: TransactionSurroundings) {
+    this.around = around;
+    this.held = new Map();
+    this.passing = [];
+    this.resolve = () => {};
+    this.reject = () => {};
+  }
+
+  /** Does all of it in this turn. Resolves when it is durable; rejects with TransactionFailed. Called once. */
+  commit(publishes: readonly TransactedPublish[], settlements: readonly Settlement[]): Promise<void> {
+    const { store, turn } = this.around;
+    return new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+      // One slot stands for all: it settles when every durable entry is committed.
+      const ring = new ConfirmRing(this, turn);
+      const slot = ring.open();
+      let durable = false;
+      store.group(() => {
+        for (const publish of publishes) durable = this.hold(publish, ring, slot) || durable;
+        for (const { entry, requeue } of settlements) if (!requeue) entry.queue.acknowledge(entry);
+      });
+      for (const { entry, requeue } of settlements) if (requeue) entry.queue.requeue([entry]);
+      // With durable publishes the acknowledgements are in their commit; alone they have to be waited for.
+      if (durable || settlements.length === 0) ring.settle(slot);
+      else this.settleWhenCommitted(ring, slot);
+    });
+  }
+
+  confirmed(_ring: ConfirmRing, _from: number, _to: number, ok: boolean): void {
+    if (!ok) {
+      for (const [queue, entries] of this.held) queue.discard(entries);
+      this.reject(new TransactionFailed('no space left to store it'));
+      return;
+    }
+    for (const [queue, entries] of this.held) queue.letGo(entries);
+    for (const { message, target } of this.passing) target.queue.accept(message, target, null, 0);
+    this.resolve();
+  }
+
+  /** True where at least one of its entries goes to disk. */
+  private hold({ message, targets }: TransactedPublish, ring: ConfirmRing, slot: number): boolean {
+    const { meters } = this.around;
+    meters.published++;
+    meters.publishedBytes += message.bodyLength;
+    if (targets.length === 0) meters.unroutable++;
+    let durable = false;
+    for (const target of targets) {
+      const { queue } = target;
+      if (queue.deleted) continue;
+      const entry = queue.hold(message, target, ring, slot);
+      if (entry === null) {
+        this.passing.push({ message, target });
+        continue;
+      }
+      if (entry.ring !== null) durable = true;
+      const entries = this.held.get(queue);
+      if (entries === undefined) this.held.set(queue, [entry]);
+      else entries.push(entry);
+    }
+    return durable;
+  }
+
+  /** Deletes alone are done on a full disk too, only not at the first attempt. */
+  private settleWhenCommitted(ring: ConfirmRing, slot: number): void {
+    this.around.store.whenCommitted((error) => {
+      if (error === null) ring.settle(slot);
+      else this.settleWhenCommitted(ring, slot);
+    });
+    this.around.turn.begin();
+  }
+}
