@@ -48,7 +48,12 @@ export class ConsumerSet {
     let at = this.listed.length;
     while (at > 0 && this.listed[at - 1]!.priority < consumer.priority) at--;
     this.listed.splice(at, 0, consumer);
-    this.regroup();
+    if (at === 0) {
+      this.group = 1;
+      this.cursor = 0;
+    } else if (this.listed[0]!.priority === consumer.priority) {
+      this.group++;
+    }
   }
 
   /** The consumer that gets the next entry, or null where none has credit. */
@@ -60,8 +65,8 @@ export class ConsumerSet {
         this.cursor = at + 1;
         return consumer;
       }
-      this.unlist(at);
       this.cursor = at;
+      this.unlist(at);
     }
     return null;
   }
@@ -69,11 +74,13 @@ export class ConsumerSet {
   private unlist(at: number): void {
     this.listed[at]!.listed = false;
     this.listed.splice(at, 1);
-    this.regroup();
+    if (at < this.cursor) this.cursor--;
+    if (at < this.group && --this.group === 0) this.regroup();
   }
 
   private regroup(): void {
     const { listed } = this;
+    this.cursor = 0;
     let group = 0;
     while (group < listed.length && listed[group]!.priority === listed[0]!.priority) group++;
     this.group = group;

@@ -6,7 +6,7 @@ import { BrokerError } from './errors.ts';
 import { type FieldTable, findField, textOf } from './field-table.ts';
 
 /** RabbitMQ's queue arguments that change what happens to messages and that this version does not implement. */
-const NOT_YET = new Set([
+const NOT_YET = [
   'x-message-ttl',
   'x-expires',
   'x-max-length',
@@ -18,20 +18,28 @@ const NOT_YET = new Set([
   'x-max-priority',
   'x-single-active-consumer',
   'x-delivery-limit',
-]);
+] as const;
+
+/** Arguments that a queue must agree in to be the same. RabbitMQ leaves the others out too. */
+export const COMPARED_ARGUMENTS = NOT_YET;
+
+/** RabbitMQ's name of a queue's type; the default is the same as saying so. */
+export function queueType(args: FieldTable): string {
+  const type = findField(args, 'x-queue-type');
+  return type === null ? 'classic' : (textOf(type) ?? `a field of type ${type.type}`);
+}
 
 /** Throws precondition-failed for arguments that cannot be honoured. Unknown ones are kept and have no meaning. */
 export function checkQueueArguments(args: FieldTable, queue: string, vhost: string): void {
-  for (const field of args) {
-    if (NOT_YET.has(field.name)) {
+  for (const name of NOT_YET) {
+    if (findField(args, name) !== null) {
       throw new BrokerError(
         'precondition-failed',
-        `invalid arg '${field.name}' for queue '${queue}' in vhost '${vhost}': not supported by this version`,
+        `invalid arg '${name}' for queue '${queue}' in vhost '${vhost}': not supported by this version`,
       );
     }
   }
-  const type = findField(args, 'x-queue-type');
-  if (type !== null && textOf(type) !== 'classic') {
+  if (queueType(args) !== 'classic') {
     throw new BrokerError(
       'precondition-failed',
       `invalid arg 'x-queue-type' for queue '${queue}' in vhost '${vhost}': known is 'classic'`,

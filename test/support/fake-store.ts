@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict';
 import type { Message } from '../../src/core/message.ts';
 import type { LoadedRange, QueueMeta, QueueStore, StoredEntry } from '../../src/core/ports.ts';
-import { type QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
+import type { Queue } from '../../src/core/queue.ts';
+import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
 import { RecordedDefinitions } from './recorded-definitions.ts';
 
 export interface FakeStoreOptions {
@@ -155,6 +156,15 @@ export class FakeStore implements QueueStore {
   /** Entries of the commit in flight, those that were settled meanwhile left out. */
   get inFlight(): readonly QueueEntry[] {
     return (this.committing ?? []).filter((entry) => entry.storeState === STORE_STATE.committing);
+  }
+
+  /** Puts a record where an earlier start would have left it. */
+  stored(queue: Queue, seq: number, message: Message): void {
+    const entry = new QueueEntry(queue, seq, message, NEVER_EXPIRES, false);
+    entry.storeState = STORE_STATE.committed;
+    if (!this.committed.has(queue.id)) this.committed.set(queue.id, new Map());
+    this.committed.get(queue.id)!.set(seq, entry);
+    this.written.set(`${queue.id} ${seq}`, message);
   }
 
   /** The commit in flight ends well. */

@@ -1,0 +1,106 @@
+// Whose turn it is: the highest priority that has credit, round robin within it, and nobody is left out.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { Consumer } from '../../src/core/consumer.ts';
+import { ConsumerSet } from '../../src/core/consumer-set.ts';
+import { Core, consumeOptions, RecordingSink } from './core.ts';
+
+const queue = new Core().queue('q');
+
+function make(priority: number, prefetch = 0): { consumer: Consumer; sink: RecordingSink } {
+  const sink = new RecordingSink();
+  return { sink, consumer: new Consumer(queue, sink, consumeOptions({ tag: `${priority}`, priority, prefetch })) };
+}
+
+function listed(set: ConsumerSet, ...consumers: Consumer[]): void {
+  for (const consumer of consumers) {
+    set.add(consumer);
+    set.list(consumer);
+  }
+}
+
+function served(set: ConsumerSet, times: number): (Consumer | null)[] {
+  return Array.from({ length: times }, () => set.next());
+}
+
+describe('a set of consumers', () => {
+  it('serves equals in turn', () => {
+    const set = new ConsumerSet();
+    const [a, b, c] = [make(0).consumer, make(0).consumer, make(0).consumer];
+    assert.equal(set.next(), null);
+    listed(set, a, b, c);
+    assert.deepEqual(served(set, 5), [a, b, c, a, b]);
+    set.remove(a);
+    assert.deepEqual(served(set, 3), [c, b, c]);
+    assert.equal(set.size, 2);
+  });
+
+  it('serves lower priorities when nobody above has credit', () => {
+    const set = new ConsumerSet();
+    const low = make(-1);
+    const high = make(5, 1);
+    const other = make(5, 1);
+    listed(set, low.consumer, high.consumer, other.consumer);
+    assert.deepEqual(served(set, 2), [high.consumer, other.consumer]);
+    high.consumer.unacked = 1;
+    assert.deepEqual(served(set, 2), [other.consumer, other.consumer]);
+    other.sink.open = false;
+    assert.deepEqual(served(set, 2), [low.consumer, low.consumer]);
+    assert.ok(!high.consumer.listed && !other.consumer.listed);
+    high.consumer.unacked = 0;
+    assert.equal(set.next(), low.consumer, 'it says itself when it has credit again');
+    set.list(high.consumer);
+    assert.equal(set.next(), high.consumer);
+  });
+
+  it('lists members only, once', () => {
+    const set = new ConsumerSet();
+    const { consumer } = make(0);
+    set.list(consumer);
+    assert.equal(set.next(), null);
+    listed(set, consumer);
+    set.list(consumer);
+    set.remove(consumer);
+    assert.equal(set.next(), null);
+    assert.equal(consumer.listed, false);
+  });
+
+  it('gives every listed consumer of the highest priority with credit its turn, whatever comes and goes', () => {
+    const command = fc.tuple(fc.constantFrom('add', 'remove', 'block', 'free', 'next'), fc.nat(9));
+    fc.assert(
+      fc.property(fc.array(command, { maxLength: 80, size: 'max' }), (commands) => {
+        const set = new ConsumerSet();
+        const all = Array.from({ length: 10 }, (_, i) => make(i % 3));
+        const members = new Set<Consumer>();
+        const check = (): void => {
+          const able = [...members].filter((consumer) => consumer.hasCredit());
+          const highest = Math.max(...able.map(({ priority }) => priority));
+          const group = able.filter(({ priority }) => priority === highest);
+          if (group.length === 0) {
+            assert.equal(set.next(), null);
+            return;
+          }
+          assert.deepEqual(new Set(served(set, group.length)), new Set(group));
+        };
+        for (const [kind, which] of commands) {
+          const { consumer, sink } = all[which]!;
+          if (kind === 'add') {
+            listed(set, consumer);
+            members.add(consumer);
+          } else if (kind === 'remove') {
+            set.remove(consumer);
+            members.delete(consumer);
+          } else if (kind === 'block') sink.open = false;
+          else if (kind === 'free') {
+            sink.open = true;
+            set.list(consumer);
+          } else check();
+        }
+        check();
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
