@@ -3,35 +3,13 @@
 
 import { BrokerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
-import { type FieldTable, type FieldValue, findField, sameValue } from './field-table.ts';
+import { FIELD_TYPE_NAMES, type FieldTable, type FieldValue, findField, sameValue } from './field-table.ts';
 import type { Queue } from './queue.ts';
 import { COMPARED_ARGUMENTS, queueType } from './queue-arguments.ts';
 import type { ExchangeDeclaration, QueueDeclaration } from './virtual-host.ts';
 
 /** Exchange arguments that take part in the comparison. */
 const EXCHANGE_ARGUMENTS = ['alternate-exchange'] as const;
-
-/** RabbitMQ's names of the types of fields. */
-const TYPE_NAMES: Readonly<Record<FieldValue['type'], string>> = {
-  t: 'bool',
-  b: 'byte',
-  B: 'unsignedbyte',
-  s: 'short',
-  u: 'unsignedshort',
-  I: 'signedint',
-  i: 'unsignedint',
-  l: 'long',
-  L: 'long',
-  f: 'float',
-  d: 'double',
-  D: 'decimal',
-  S: 'longstr',
-  x: 'binary',
-  A: 'array',
-  T: 'timestamp',
-  F: 'table',
-  V: 'void',
-};
 
 /** Throws precondition-failed where the declaration differs from the exchange. */
 export function requireSameExchange(known: Exchange, asked: ExchangeDeclaration, vhost: string): void {
@@ -80,7 +58,7 @@ function requireSameArgument(name: string, asked: FieldTable, known: FieldTable,
 
 function shown(value: FieldValue | null): string {
   if (value === null) return 'none';
-  const type = TYPE_NAMES[value.type];
+  const type = FIELD_TYPE_NAMES[value.type];
   if (value.type === 'F' || value.type === 'A') return `a value of type '${type}'`;
   if (value.type === 'D') return `the value '${value.value.unscaled}e-${value.value.scale}' of type '${type}'`;
   return `the value '${String(value.value)}' of type '${type}'`;

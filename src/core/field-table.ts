@@ -60,6 +60,28 @@ export function textField(name: string, value: string): Field {
   return { name, value: { type: 'S', value } };
 }
 
+/** RabbitMQ's names of the types of fields. */
+export const FIELD_TYPE_NAMES: Readonly<Record<FieldValue['type'], string>> = {
+  t: 'bool',
+  b: 'byte',
+  B: 'unsignedbyte',
+  s: 'short',
+  u: 'unsignedshort',
+  I: 'signedint',
+  i: 'unsignedint',
+  l: 'long',
+  L: 'long',
+  f: 'float',
+  d: 'double',
+  D: 'decimal',
+  S: 'longstr',
+  x: 'binary',
+  A: 'array',
+  T: 'timestamp',
+  F: 'table',
+  V: 'void',
+};
+
 /**
  * The value as a number where it is an integer of any width, else null. RabbitMQ compares numeric arguments by value,
  * not by width, so that a client that sends `x-max-length` as `l` agrees with one that sends `I`.
@@ -121,15 +143,14 @@ export function sameValue(a: FieldValue, b: FieldValue): boolean {
 
 /** Equality of tables whatever the order of their fields. */
 export function sameTable(a: FieldTable, b: FieldTable): boolean {
-  return a.length === b.length && includesTable(a, b) && includesTable(b, a);
+  if (a.length !== b.length) return false;
+  const ordered = byName(b);
+  return byName(a).every((field, i) => field.name === ordered[i]!.name && sameValue(field.value, ordered[i]!.value));
 }
 
-function includesTable(whole: FieldTable, part: FieldTable): boolean {
-  const find = fieldFinder(whole);
-  return part.every((field) => {
-    const other = find(field.name);
-    return other !== null && sameValue(field.value, other);
-  });
+/** Fields of the same name keep their order. */
+function byName(table: FieldTable): FieldTable {
+  return [...table].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
 function asBytes(value: string | Buffer): Buffer {

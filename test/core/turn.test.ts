@@ -1,0 +1,166 @@
+// The order of a turn, and that nothing which a phase schedules is lost.
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { ConfirmRing } from '../../src/core/confirms.ts';
+import { Turn } from '../../src/core/turn.ts';
+import { message, turns } from './core.ts';
+
+let events: string[];
+let turn: Turn;
+let now = 0;
+
+beforeEach(() => {
+  events = [];
+  turn = new Turn({ now: () => now });
+  turn.sealWith(() => events.push('seal'));
+});
+
+// What a test began ends with it.
+afterEach(() => turns(5));
+
+function ring(name: string, then: () => void = () => {}): ConfirmRing {
+  const confirmed = (): void => {
+    events.push(`confirm ${name}`);
+    then();
+  };
+  return new ConfirmRing({ confirmed }, turn);
+}
+
+function settle(ring: ConfirmRing): void {
+  ring.settle(ring.open());
+}
+
+function task(name: string, slices = 1, each: () => void = () => {}) {
+  return {
+    run(): boolean {
+      events.push(`task ${name}`);
+      each();
+      return --slices > 0;
+    },
+  };
+}
+
+function output(name: string, then: () => void = () => {}) {
+  return {
+    flush(): void {
+      events.push(`flush ${name}`);
+      then();
+    },
+  };
+}
+
+describe('a turn', () => {
+  it('works, confirms, owns, seals, looks at the bounds and flushes, in this order', async () => {
+    const kept = message({ body: 'kept' });
+    const chunk = kept.body;
+    turn.sealWith(() => events.push(`seal ${kept.owned}`));
+    turn.atEnd(() => events.push('end'));
+    turn.flushLater(output('a'));
+    turn.retain(kept);
+    settle(ring('a'));
+    turn.work(task('a'));
+    assert.deepEqual(events, []);
+    await turns(1);
+    assert.deepEqual(events, ['task a', 'confirm a', 'seal true', 'end', 'flush a']);
+    assert.notEqual(kept.body, chunk);
+    assert.equal(kept.bodyBytes().toString(), 'kept');
+  });
+
+  it('ends once however often it is begun, and reads the clock once', async () => {
+    now = 1000;
+    turn.begin();
+    now = 2000;
+    turn.begin();
+    assert.equal(turn.now, 1000);
+    await turns();
+    assert.deepEqual(events, ['seal']);
+    turn.begin();
+    assert.equal(turn.now, 2000);
+    await turns();
+    assert.deepEqual(events, ['seal', 'seal']);
+  });
+
+  it('runs a task again after the others, until it has no more', async () => {
+    turn.work(task('a', 3));
+    turn.work(task('b', 2));
+    await turns(1);
+    assert.deepEqual(events.slice(0, 5), ['task a', 'task b', 'task a', 'task b', 'task a']);
+  });
+
+  it('reads sockets between long works', async () => {
+    turn.work(task('long', 1000));
+    turn.work(task('other', 1000));
+    await turns(1);
+    const first = events.indexOf('seal');
+    assert.ok(first > 100 && first < 600, `${first}`);
+    await turns(20);
+    assert.equal(events.filter((event) => event.startsWith('task')).length, 2000);
+    assert.deepEqual(
+      events.filter((event) => event === 'task long').length,
+      events.filter((event) => event === 'task other').length,
+    );
+  });
+
+  it('does what its phases schedule, in the same turn where the phase is yet to come', async () => {
+    turn.work(
+      task('a', 1, () => {
+        turn.work(task('b'));
+        settle(ring('from a task', () => turn.flushLater(output('from a confirm'))));
+        turn.flushLater(output('from a task'));
+      }),
+    );
+    await turns(1);
+    assert.deepEqual(events, [
+      'task a',
+      'task b',
+      'confirm from a task',
+      'seal',
+      'flush from a task',
+      'flush from a confirm',
+    ]);
+  });
+
+  it('does in the next turn what comes after its phase', async () => {
+    turn.atEnd(() => {
+      if (events.length > 1) return;
+      turn.work(task('late'));
+      settle(ring('late'));
+      turn.retain(message());
+    });
+    turn.flushLater(output('a', () => turn.flushLater(output('late'))));
+    await turns(1);
+    assert.deepEqual(events, ['seal', 'flush a']);
+    await turns();
+    assert.deepEqual(events.slice(2, 6), ['task late', 'confirm late', 'seal', 'flush late']);
+  });
+
+  it('owns a message once, and one that owns its bytes not at all', async () => {
+    const kept = message({ body: 'x' });
+    turn.retain(kept);
+    turn.retain(kept);
+    await turns(1);
+    const { body } = kept;
+    turn.retain(kept);
+    await turns();
+    assert.equal(kept.body, body);
+    const owned = message();
+    owned.owned = true;
+    turn.retain(owned);
+    await turns();
+    assert.equal(events.filter((event) => event === 'seal').length, 1);
+  });
+
+  it('gives large messages memory of their own and packs small ones', async () => {
+    const small = [message({ body: 'a' }), message({ body: 'b' })];
+    const large = message({ body: Buffer.alloc(10_000, 1) });
+    for (const one of [...small, large]) turn.retain(one);
+    await turns();
+    assert.equal(small[0]!.body, small[1]!.body);
+    assert.equal(large.body.length, 10_000);
+    assert.deepEqual(
+      small.map((one) => one.bodyBytes().toString()),
+      ['a', 'b'],
+    );
+  });
+});
