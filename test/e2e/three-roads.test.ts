@@ -1,0 +1,269 @@
+// The main job on real input: devices (mosquitto_pub) publish readings over MQTT, a backend (amqplib) consumes them from
+// a durable queue over AMQP, a page in Chromium (stompjs) shows the temperatures, and the broker is killed three times
+// in between. The ledger of what must have arrived is kept from the PUBACKs that the publishers report.
+
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { type TestContext, test } from 'node:test';
+import { BrokerProcess } from '../support/broker-process.ts';
+import { CHROMIUM, Dashboard } from './dashboard.ts';
+import { IN_FLIGHT, type Line, MOSQUITTO_PUB, Publisher, STDBUF } from './publisher.ts';
+import { type Reading, readings } from './readings.ts';
+import { Watch } from './watch.ts';
+import { type Delivery, Worker } from './worker.ts';
+
+const QUEUE = 'readings';
+const PREFETCH = 40;
+
+const missing = [MOSQUITTO_PUB, STDBUF, CHROMIUM].filter((file) => !existsSync(file));
+const skip = missing.length > 0 && `not installed: ${missing.join(', ')}`;
+
+/** Everybody who takes part, and what happened to the broker. */
+class World {
+  readonly watch: Watch;
+  readonly all: readonly Reading[];
+  readonly broker: BrokerProcess;
+  readonly publishers: readonly Publisher[];
+  readonly worker: Worker;
+  readonly dashboard: Dashboard;
+  /** When the broker was back after each kill. */
+  readonly restarts: number[];
+
+  private constructor(watch: Watch, broker: BrokerProcess, worker: Worker, dashboard: Dashboard) {
+    this.watch = watch;
+    this.all = readings();
+    this.broker = broker;
+    this.worker = worker;
+    this.dashboard = dashboard;
+    this.publishers = [...Map.groupBy(this.all, ({ topic }) => topic)].map(([topic, own]) => {
+      const bodies = own.map(({ body }) => body);
+      return new Publisher(topic, bodies, broker.endpoints.mqtt, watch);
+    });
+    this.restarts = [];
+  }
+
+  static async open(t: TestContext): Promise<World> {
+    const watch = new Watch();
+    t.after(() => watch.end());
+    const broker = await BrokerProcess.start();
+    t.after(() => broker.end());
+    const { amqp, webStomp } = broker.endpoints;
+    const worker = new Worker(
+      {
+        port: amqp,
+        queue: QUEUE,
+        prefetch: PREFETCH,
+        declare: async (channel) => {
+          await channel.assertQueue(QUEUE, { durable: true });
+          await channel.bindQueue(QUEUE, 'amq.topic', 'sensors.#');
+        },
+      },
+      watch,
+    );
+    t.after(() => worker.end());
+    const dashboard = await Dashboard.open(webStomp, watch);
+    t.after(() => dashboard.close());
+    await watch.until(() => worker.consuming && dashboard.subscribed);
+    const world = new World(watch, broker, worker, dashboard);
+    watch.describe = () => world.describe();
+    t.after(() => Promise.all(world.publishers.map((publisher) => publisher.end())));
+    return world;
+  }
+
+  get confirmed(): number {
+    return this.publishers.reduce((sum, { confirmed }) => sum + confirmed, 0);
+  }
+
+  get publishedReleased(): boolean {
+    return this.publishers.every((each) => each.releasedConfirmed);
+  }
+
+  /** Lets every publisher go on until this share of its readings. */
+  release(share: number): void {
+    for (const publisher of this.publishers) publisher.release(Math.round(publisher.lines.length * share));
+  }
+
+  /** Until this share of all readings has a PUBACK. */
+  async untilConfirmed(share: number): Promise<void> {
+    await this.watch.until(() => this.confirmed >= this.all.length * share);
+  }
+
+  async kill(): Promise<void> {
+    await this.broker.kill();
+    for (const publisher of this.publishers) publisher.suspend();
+    this.dashboard.interrupt();
+  }
+
+  /** On the same data, and until everybody has found the way back. */
+  async restart(): Promise<void> {
+    await this.broker.restart();
+    this.restarts.push(this.watch.tick());
+    await this.watch.until(() => this.worker.consuming && this.dashboard.subscribed && this.publishedReleased);
+  }
+
+  /** How everybody is doing. */
+  private describe(): string {
+    const { broker, worker, dashboard, publishers } = this;
+    return [
+      `broker: ${broker.alive ? 'alive' : 'dead'}, restarted ${this.restarts.length} times ${broker.output}`,
+      `worker: ${worker.deliveries.length} deliveries over ${worker.connections} connections, ` +
+        `${worker.consuming ? '' : 'not '}consuming, holds ${worker.heldCount}`,
+      `page: ${dashboard.shown.length} shown, subscriptions ${JSON.stringify(dashboard.subscriptions)}`,
+      ...publishers.map((each) => each.describe()),
+    ].join('\n');
+  }
+
+  line(routingKey: string, body: string): Line {
+    const topic = routingKey.replaceAll('.', '/');
+    const line = this.publishers.find((each) => each.topic === topic)?.lines.find((each) => each.body === body);
+    assert.ok(line !== undefined, `nobody published ${body} to ${topic}`);
+    return line;
+  }
+}
+
+test('readings over MQTT reach a backend and a browser; a broker that is killed in between loses none', {
+  skip,
+}, async (t) => {
+  const world = await World.open(t);
+  const { watch, worker, broker, publishers, dashboard } = world;
+
+  // Calm: everything that was published arrives once.
+  world.release(1 / 8);
+  await watch.until(() => world.publishedReleased);
+  await watch.until(() => worker.deliveries.length >= world.confirmed);
+  assert.equal(worker.deliveries.length, world.confirmed);
+
+  // Killed while everybody is at work.
+  world.release(3 / 8);
+  await world.untilConfirmed(1 / 4);
+  await world.kill();
+  await world.restart();
+
+  // Killed with unacked deliveries and publishes that are not committed. The broker is frozen first, so that there are
+  // such for certain: the publishers go on until they have as much in flight as they may.
+  worker.hold();
+  world.release(5 / 8);
+  await world.untilConfirmed(1 / 2);
+  await watch.until(() => worker.heldCount === PREFETCH);
+  process.kill(broker.pid, 'SIGSTOP');
+  world.release(3 / 4);
+  await watch.until(() => publishers.every((each) => each.unconfirmed.length === IN_FLIGHT));
+  const unacked = worker.deliveries.filter(({ state }) => state === 'out');
+  const inFlight = publishers.flatMap((each) => each.unconfirmed);
+  await world.kill();
+  assert.equal(unacked.length, PREFETCH);
+  await world.restart();
+  worker.resume();
+
+  // Killed together with one of the publishers.
+  world.release(7 / 8);
+  await world.untilConfirmed(3 / 4);
+  publishers[0]!.kill();
+  await world.kill();
+  await world.restart();
+
+  // Calm again, to the end.
+  world.release(1);
+  await world.untilConfirmed(1);
+  await Promise.all(publishers.map((each) => each.finish()));
+  const owed = publishers.flatMap(({ topic, lines }) =>
+    lines
+      .filter(({ fedAt, confirmedAt }) => topic.endsWith('/temperature') && dashboard.owes(fedAt, confirmedAt))
+      .map(({ body }) => `${topic.replaceAll('/', '.')} ${body}`),
+  );
+  const shown = () => new Set(dashboard.shown.map(({ routingKey, body }) => `${routingKey} ${body}`));
+  await watch.until(() => worker.deliveries.at(-1)?.state === 'durable');
+  await watch.until(() => {
+    const seen = shown();
+    return owed.every((each) => seen.has(each));
+  });
+
+  // Nothing is left in the queue, and everything that was confirmed was consumed.
+  assert.equal(await worker.ready(QUEUE), 0);
+  const copies = Map.groupBy(worker.deliveries, ({ routingKey, body }) => world.line(routingKey, body));
+  for (const { topic, lines } of publishers) {
+    for (const line of lines) assert.ok(copies.has(line), `${topic} ${line.body} was confirmed and not consumed`);
+  }
+  // A PUBACK may have been on its way to its publisher at the kill; what had none was sent again.
+  const unconfirmed = inFlight.filter(({ sendings }) => sendings > 1);
+  assert.ok(unconfirmed.length > 0, 'nothing was unconfirmed at the kill');
+  for (const delivery of unacked) assertDeliveredAgain(copies.get(world.line(delivery.routingKey, delivery.body))!);
+  for (const [line, deliveries] of copies) assertAccounted(line, deliveries, worker.connections);
+  assertFirstInOrder(world, worker.deliveries);
+
+  // What came after the last restart and was sent once bears no mark.
+  const fresh = [...copies].filter(([line]) => line.fedAt > world.restarts.at(-1)! && line.sendings === 1);
+  assert.ok(fresh.length > 0);
+  for (const [line, deliveries] of fresh) {
+    assert.deepEqual(
+      deliveries.map(({ redelivered }) => redelivered),
+      [false],
+      line.body,
+    );
+  }
+  assert.ok((await worker.progress()) >= worker.confirmedProgress, 'progress that was confirmed is lost');
+
+  // The page: one subscription for each life of the broker, nothing that it should not have seen, and its rows.
+  assert.equal(dashboard.subscriptions.length, world.restarts.length + 1);
+  for (const { routingKey, body } of dashboard.shown) {
+    assert.match(routingKey, /^sensors\.\w+\.temperature$/);
+    world.line(routingKey, body);
+  }
+  assertFirstInOrder(world, dashboard.shown);
+  const temperatures = world.all.filter(({ metric }) => metric === 'temperature');
+  assert.ok(owed.length > temperatures.length / 2, `the page was owed only ${owed.length}`);
+  const rows = await dashboard.rows();
+  const expected = [...Map.groupBy(temperatures, ({ device }) => device)].map(([device, own]) => ({
+    device,
+    count: dashboard.shown.filter(({ routingKey }) => routingKey === `sensors.${device}.temperature`).length,
+    last: own.at(-1)!.value,
+  }));
+  const byDevice = (a: { device: string }, b: { device: string }) => a.device.localeCompare(b.device);
+  assert.deepEqual(rows.sort(byDevice), expected.sort(byDevice));
+
+  assert.ok(publishers[0]!.processes > 1, 'the killed publisher was replaced');
+  t.diagnostic(
+    `${world.all.length} readings, ${worker.deliveries.length} deliveries over ${worker.connections} connections, ` +
+      `${publishers.reduce((sum, { lines }) => sum + lines.reduce((n, { sendings }) => n + sendings, 0), 0)} publishes; ` +
+      `at the second kill ${unacked.length} unacked, ${unconfirmed.length} unconfirmed; ` +
+      `the page was owed ${owed.length} of ${temperatures.length} temperatures and shows ${shown().size}`,
+  );
+});
+
+/** What was out at a kill comes again, with the mark. */
+function assertDeliveredAgain(deliveries: readonly Delivery[]): void {
+  const out = deliveries.findIndex(({ state }) => state === 'out');
+  assert.ok(
+    deliveries.slice(out + 1).some(({ redelivered }) => redelivered),
+    `${deliveries[0]!.body} was unacked at the kill and did not come again`,
+  );
+}
+
+/**
+ * A queue holds a copy for each time that the line was sent, at most. Each is delivered once, and once more where it was
+ * out, or acknowledged but not for certain on disk, when its connection ended; and then it bears the mark.
+ */
+function assertAccounted(line: Line, deliveries: readonly Delivery[], connections: number): void {
+  const history = `${line.body}, sent ${line.sendings} times: ${JSON.stringify(deliveries)}`;
+  const interrupted = deliveries.filter(({ state, connection }) => state !== 'durable' && connection < connections);
+  assert.ok(deliveries.length <= line.sendings + interrupted.length, `delivered too often: ${history}`);
+  const unmarked = deliveries.filter(({ redelivered }) => !redelivered);
+  assert.ok(unmarked.length <= line.sendings, `delivered again without the mark: ${history}`);
+  const settled = deliveries.filter(({ state }) => state === 'durable');
+  assert.ok(settled.length <= line.sendings, `delivered after its ack was on disk: ${history}`);
+}
+
+/** The first occurrences of each topic's readings are in the order in which they were published. */
+function assertFirstInOrder(world: World, seen: readonly { routingKey: string; body: string }[]): void {
+  const bodies = Map.groupBy(seen, ({ routingKey }) => routingKey);
+  for (const [routingKey, own] of bodies) {
+    const first = new Set(own.map(({ body }) => body));
+    const topic = routingKey.replaceAll('.', '/');
+    const published = world.publishers.find((each) => each.topic === topic)!.lines.map(({ body }) => body);
+    assert.deepEqual(
+      [...first],
+      published.filter((body) => first.has(body)),
+      topic,
+    );
+  }
+}
