@@ -1,0 +1,230 @@
+// Protects publishers' backpressure at the socket, with tiny limits and a disk that ends no commit: whoever publishes is
+// not read any more, whatever the protocol and whether or not it asks for confirms, while consumers go on; when there is
+// room again all go on, and nothing is lost. No clock judges whether a publisher has stopped: a consumer on another
+// connection takes messages meanwhile, and many of them come while nothing of the publisher is read.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { afterEach, beforeEach, test } from 'node:test';
+import { type Broker, createBroker } from '../../src/broker.ts';
+import * as amqp from '../support/wire/amqp.ts';
+import * as mqtt from '../support/wire/mqtt.ts';
+import * as stomp from '../support/wire/stomp.ts';
+import { HeldKv } from './held-kv.ts';
+import { argumentsOf, expectMethod, methodOf, openAmqp, openMqtt, openStomp, type RawPeer, tcp } from './raw-peer.ts';
+
+const { METHOD } = amqp;
+const METHOD_BLOCKED = 0x000a003c;
+const METHOD_UNBLOCKED = 0x000a003d;
+const MIB = 1024 * 1024;
+const PATIENCE = { timeout: 60_000 };
+
+const BODY_BYTES = 64 * 1024;
+/** Messages that the canary takes while nothing of a publisher that has stopped may be read. */
+const CANARY_STEPS = 50;
+const CANARY_MESSAGES = 5_000;
+
+let kv: HeldKv;
+let broker: Broker;
+let open: RawPeer[];
+
+async function start(limits: Record<string, number>): Promise<void> {
+  kv = new HeldKv();
+  broker = await createBroker({ limits: { queueWindowBytes: MIB, ...limits } }, { kv });
+}
+
+beforeEach(() => {
+  open = [];
+});
+
+afterEach(async () => {
+  kv.letGo();
+  for (const peer of open) await peer.close();
+  await broker.stop();
+});
+
+async function amqpClient(capabilities: readonly string[] = []): Promise<RawPeer> {
+  const peer = await openAmqp(await tcp(broker.ports.amqp!), capabilities);
+  open.push(peer);
+  return peer;
+}
+
+/** The load of one publisher: it writes as long as its socket takes it, and counts. */
+class Publisher {
+  readonly name: string;
+  readonly peer: RawPeer;
+  /** Messages that were written. */
+  written: number;
+  /** Set when it shall write no more. */
+  enough: boolean;
+  readonly done: Promise<void>;
+
+  constructor(peer: RawPeer, message: (body: Buffer, number: number) => Buffer, name: string) {
+    this.name = name;
+    this.peer = peer;
+    this.written = 0;
+    this.enough = false;
+    this.done = this.pump(message);
+  }
+
+  private async pump(message: (body: Buffer, number: number) => Buffer): Promise<void> {
+    while (!this.enough) {
+      const number = ++this.written;
+      const body = Buffer.alloc(BODY_BYTES, '.');
+      body.write(`${this.name} ${number} `);
+      if (!this.peer.send(message(body, number))) await once(this.peer.socket, 'drain');
+    }
+  }
+
+  /** As the broker sees it. */
+  info() {
+    const peer = `127.0.0.1:${this.peer.socket.localPort}`;
+    const connection = [...broker.connections].find((candidate) => candidate.info().peer === peer);
+    assert.ok(connection !== undefined, 'the broker has closed a publisher');
+    return connection.info();
+  }
+}
+
+/** Takes messages that were there before, one after another: connections that only consume are served. */
+class Canary {
+  private readonly peer: RawPeer;
+
+  constructor(peer: RawPeer) {
+    this.peer = peer;
+  }
+
+  static async open(): Promise<Canary> {
+    const peer = await amqpClient();
+    peer.send(amqp.declareQueue(1, 'canary', { exclusive: true }));
+    await expectMethod(peer, METHOD.queueDeclareOk);
+    const filler = await amqpClient();
+    const batch = Array.from({ length: CANARY_MESSAGES }, () => amqp.publish(1, '', 'canary', Buffer.from('tweet')));
+    filler.send(...batch, amqp.qos(1, 1));
+    await expectMethod(filler, METHOD.basicQosOk);
+    await filler.close();
+    return new Canary(peer);
+  }
+
+  async step(): Promise<void> {
+    this.peer.send(amqp.get(1, 'canary', true));
+    await expectMethod(this.peer, METHOD.basicGetOk);
+    await this.peer.take();
+    await this.peer.take();
+  }
+}
+
+/** Resolves when nothing of any publisher is read, although each has more to say. They are to end with what they said. */
+async function untilStopped(publishers: readonly Publisher[], canary: Canary): Promise<void> {
+  let before = '';
+  for (let quiet = 0; quiet < CANARY_STEPS; quiet++) {
+    await canary.step();
+    const infos = publishers.map((publisher) => publisher.info());
+    const now = JSON.stringify([infos.map((info) => info.bytesRead), publishers.map(({ written }) => written)]);
+    if (now !== before || infos.some(({ state }) => state !== 'blocked')) quiet = 0;
+    before = now;
+  }
+  for (const publisher of publishers) {
+    assert.ok(publisher.peer.socket.writableNeedDrain, 'its socket takes more');
+    publisher.enough = true;
+  }
+}
+
+/** All publishers' messages from the queue: each publisher's in order, none missing, none twice. */
+async function consumeAll(publishers: readonly Publisher[]): Promise<void> {
+  const consumer = await amqpClient();
+  consumer.send(amqp.consume(1, 'load', 'c', true));
+  await expectMethod(consumer, METHOD.basicConsumeOk);
+  const next = new Map(publishers.map(({ name }) => [name, 1]));
+  for (let left = publishers.reduce((sum, { written }) => sum + written, 0); left > 0; left--) {
+    const deliver = await consumer.take();
+    assert.equal(methodOf(deliver), METHOD.basicDeliver, argumentsOf(deliver).toString('latin1'));
+    await consumer.take();
+    const body = await consumer.take();
+    assert.equal(body.length, amqp.FRAME_HEAD_BYTES + BODY_BYTES + 1);
+    const [name, number] = body.toString('latin1', amqp.FRAME_HEAD_BYTES, amqp.FRAME_HEAD_BYTES + 20).split(' ');
+    assert.equal(Number(number), next.get(name!), `of ${name}`);
+    next.set(name!, Number(number) + 1);
+  }
+}
+
+async function declareLoad(peer: RawPeer): Promise<void> {
+  peer.send(amqp.declareQueue(1, 'load', { durable: true }), amqp.bindQueue(1, 'load', 'amq.topic', 'load'));
+  await expectMethod(peer, METHOD.queueDeclareOk);
+  await expectMethod(peer, METHOD.queueBindOk);
+}
+
+test('publishers that outrun the disk are not read until it has caught up', PATIENCE, async () => {
+  await start({ uncommittedHighBytes: MIB, uncommittedLowBytes: MIB / 4 });
+  const watching = await amqpClient(['connection.blocked']);
+  await declareLoad(watching);
+  const canary = await Canary.open();
+  const [backend, device, browser] = [
+    await amqpClient(),
+    await openMqtt(await tcp(broker.ports.mqtt!), 'device'),
+    await openStomp(await tcp(broker.ports.stomp!)),
+  ];
+  open.push(device, browser);
+  kv.hold = true;
+  const publishers = [
+    new Publisher(backend, (body) => amqp.publish(1, '', 'load', body, 2), 'amqp'),
+    new Publisher(device, (body, number) => mqtt.publish('load', body, 1, number), 'mqtt'),
+    new Publisher(browser, (body) => stomp.send('/queue/load', body, { persistent: 'true' }), 'stomp'),
+  ];
+  await untilStopped(publishers, canary);
+  // Flow control that ends in a moment is no alarm: nobody is told.
+  watching.send(amqp.qos(1, 1));
+  await expectMethod(watching, METHOD.basicQosOk);
+
+  kv.letGo();
+  await Promise.all([...publishers.map(({ done }) => done), consumeAll(publishers)]);
+  for (let id = 1; id <= publishers[1]!.written; id++) {
+    assert.equal((await device.take()).toString('hex'), mqtt.acknowledgement(mqtt.PACKET.puback, id).toString('hex'));
+  }
+  await canary.step();
+});
+
+test('publishers that fill the memory are not read until consumers have made room', PATIENCE, async () => {
+  await start({ memoryHighBytes: 8 * MIB, memoryLowBytes: 4 * MIB, uncommittedHighBytes: 1024 * MIB });
+  const [told, untold] = [await amqpClient(['connection.blocked']), await amqpClient()];
+  await declareLoad(untold);
+  const canary = await Canary.open();
+  const [backend, device, browser] = [
+    await amqpClient(['connection.blocked']),
+    await openMqtt(await tcp(broker.ports.mqtt!), 'device'),
+    await openStomp(await tcp(broker.ports.stomp!)),
+  ];
+  open.push(device, browser);
+  // Without a commit nothing leaves memory for the disk.
+  kv.hold = true;
+  const publishers = [
+    new Publisher(backend, (body) => amqp.publish(1, '', 'load', body), 'amqp'),
+    new Publisher(device, (body) => mqtt.publish('load', body, 0, 0), 'mqtt'),
+    new Publisher(browser, (body) => stomp.send('/queue/load', body), 'stomp'),
+  ];
+  await untilStopped(publishers, canary);
+  for (const peer of [told, backend]) {
+    const reason = await expectMethod(peer, METHOD_BLOCKED);
+    assert.equal(reason.toString('utf8', 1), 'low on memory');
+  }
+  untold.send(amqp.qos(1, 1));
+  await expectMethod(untold, METHOD.basicQosOk);
+
+  // The disk still ends nothing.
+  await Promise.all([...publishers.map(({ done }) => done), consumeAll(publishers)]);
+  for (const peer of [told, backend]) await expectMethod(peer, METHOD_UNBLOCKED);
+  await canary.step();
+});
+
+test('who connects while publishing is held is held with its first message, and may consume', PATIENCE, async () => {
+  await start({ uncommittedHighBytes: MIB, uncommittedLowBytes: MIB / 4 });
+  const first = await amqpClient();
+  await declareLoad(first);
+  const canary = await Canary.open();
+  kv.hold = true;
+  const early = new Publisher(first, (body) => amqp.publish(1, '', 'load', body, 2), 'early');
+  await untilStopped([early], canary);
+  const late = new Publisher(await amqpClient(), (body) => amqp.publish(1, '', 'load', body, 2), 'late');
+  await untilStopped([early, late], canary);
+  kv.letGo();
+  await Promise.all([early.done, late.done, consumeAll([early, late])]);
+});
