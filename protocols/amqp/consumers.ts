@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { REPLY_QUEUE, type ReplyReceiver } from '../../src/core/direct-replies.ts';
-import { findField, integerOf } from '../../src/core/field-table.ts';
+import { FIELD_TYPE_NAMES, findField, integerOf } from '../../src/core/field-table.ts';
 import type { Message } from '../../src/core/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
@@ -59,7 +59,7 @@ export class Consumers implements ReplyReceiver {
       return;
     }
     const { noAck, exclusive } = args;
-    const priority = priorityOf(args);
+    const priority = priorityOf(args, this.session.vhost.name);
     const options = { tag, noAck, exclusive, prefetch, priority, args: args.args };
     const consumer = await this.session.consume(args.queue, options, delivery);
     if (this.ended) {
@@ -121,12 +121,14 @@ export class Consumers implements ReplyReceiver {
   }
 }
 
-function priorityOf({ args, queue }: ReturnType<typeof readConsume>): number {
+function priorityOf({ args, queue }: ReturnType<typeof readConsume>, vhost: string): number {
   const field = findField(args, 'x-priority');
   if (field === null) return 0;
   const priority = integerOf(field);
   if (priority === null) {
-    throw new AmqpError(REPLY.preconditionFailed, `invalid arg 'x-priority' for queue '${queue}': not a whole number`);
+    const why = `"expected integer, got ${FIELD_TYPE_NAMES[field.type]}"`;
+    const what = `invalid arg 'x-priority' for queue '${queue}' in vhost '${vhost}'`;
+    throw new AmqpError(REPLY.preconditionFailed, `${what}: ${why}`);
   }
   return priority;
 }

@@ -2,7 +2,7 @@
 // right, replies that come straight back to this channel, further routing keys (sender-selected distribution). Only
 // messages with such properties come here; the scanner of properties.ts picks them out.
 
-import { type FieldTable, findField } from '../../src/core/field-table.ts';
+import { FIELD_TYPE_NAMES, type FieldTable, findField } from '../../src/core/field-table.ts';
 import { Message } from '../../src/core/message.ts';
 import type { Identity } from '../../src/core/ports.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
@@ -32,7 +32,8 @@ export function prepareSpecial(
   if (userId !== null && userId !== identity.user && !identity.tags.includes(IMPERSONATOR)) {
     throw refused(`user_id property set to '${userId}' but authenticated user was '${identity.user}'`);
   }
-  if (message.expirationMs === INVALID_EXPIRATION) throw refused(`invalid expiration '${expiration}'`);
+  if (message.expirationMs === INVALID_EXPIRATION)
+    throw refused(`invalid expiration '${expiration}': ${expirationFault(expiration!)}`);
   if (replyToAt >= 0 && replyAddress === null) throw refused('fast reply consumer does not exist');
   const blind = keysOf(headers, 'BCC');
   const copies = [...keysOf(headers, 'CC'), ...blind];
@@ -52,34 +53,21 @@ function keysOf(headers: FieldTable, name: string): string[] {
   const field = findField(headers, name);
   if (field === null) return [];
   if (field.type !== 'A') {
-    throw refused(`invalid message: {unacceptable_type_in_header,<<"${name}">>,${TYPE_NAMES[field.type]}}`);
+    throw refused(`invalid message: {unacceptable_type_in_header,"${name}",${FIELD_TYPE_NAMES[field.type]}}`);
   }
   const keys: string[] = [];
   for (const item of field.value) if (item.type === 'S') keys.push(item.value.toString());
   return keys;
 }
 
-/** How RabbitMQ names the types of table fields. */
-const TYPE_NAMES = {
-  t: 'bool',
-  b: 'byte',
-  B: 'unsignedbyte',
-  s: 'short',
-  u: 'unsignedshort',
-  I: 'signedint',
-  i: 'unsignedint',
-  l: 'long',
-  L: 'long',
-  f: 'float',
-  d: 'double',
-  D: 'decimal',
-  S: 'longstr',
-  x: 'binary',
-  A: 'array',
-  T: 'timestamp',
-  F: 'table',
-  V: 'void',
-} as const;
+/** RabbitMQ's words for what is wrong. */
+function expirationFault(expiration: string): string {
+  const number = /^-?\d+/.exec(expiration)?.[0];
+  if (number === undefined) return 'no_integer';
+  const rest = expiration.slice(number.length);
+  if (rest !== '') return `{leftover_string,"${rest}"}`;
+  return number.startsWith('-') ? `{value_negative,${number}}` : `{value_too_large,${number}}`;
+}
 
 /** The native bytes with another reply-to. Cheaper than to decode and encode them: it is done for each request of RPC. */
 function spliced(message: Message, replyToAt: number, replyTo: string, replyAddress: string): Buffer {

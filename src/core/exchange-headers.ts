@@ -57,8 +57,9 @@ function modeOf(args: FieldTable): Mode {
   if (given === null) return 'all';
   const mode = textOf(given);
   for (const known of MODES) if (known === mode) return known;
-  const shown = given.type === 'S' ? String(given.value) : `a field of type ${given.type}`;
-  throw new BrokerError('precondition-failed', `Invalid x-match field value ${shown}; expected ${MODES.join(', ')}`);
+  const shown = given.type === 'S' ? `<<"${String(given.value)}">>` : `a field of type ${given.type}`;
+  const known = `${MODES.slice(0, -1).join(', ')}, or ${MODES[MODES.length - 1]}`;
+  throw new BrokerError('precondition-failed', `Invalid x-match field value ${shown}; expected ${known}`);
 }
 
 /** `all` of no fields matches everything, `any` of no fields matches nothing, as in RabbitMQ. */

@@ -222,6 +222,7 @@ export class Session implements ConsumerOwner, QueueOwner {
 
   /** A passive declaration: throws not-found where there is none. */
   async checkExchange(name: string): Promise<void> {
+    if (name === '') throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
     this.vhost.exchange(name);
   }
 
@@ -279,8 +280,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     if (conditions.ifUnused && queue.consumers.size > 0) {
       throw new BrokerError('precondition-failed', `${what} in use`);
     }
-    if (conditions.ifEmpty && queue.readyCount > 0)
-      throw new BrokerError('precondition-failed', `${what} is not empty`);
+    if (conditions.ifEmpty && queue.readyCount > 0) throw new BrokerError('precondition-failed', `${what} not empty`);
     const dropped = this.vhost.deleteQueue(queue);
     if (queue.persisted) await this.durably();
     return dropped;

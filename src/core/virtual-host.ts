@@ -11,7 +11,7 @@ import { DirectExchange } from './exchange-direct.ts';
 import { FanoutExchange } from './exchange-fanout.ts';
 import { HeadersExchange } from './exchange-headers.ts';
 import { TopicExchange } from './exchange-topic.ts';
-import { EMPTY_TABLE, type FieldTable } from './field-table.ts';
+import { EMPTY_TABLE, FIELD_TYPE_NAMES, type FieldTable, findField, textOf } from './field-table.ts';
 import { tableFromJson, tableToJson } from './field-table-json.ts';
 import type { CoreLimits } from './limits.ts';
 import type { Logger } from './logger.ts';
@@ -115,6 +115,12 @@ export class VirtualHost implements QueueEvents {
     if (!isExchangeKind(kind)) {
       throw new BrokerError('not-allowed', `invalid exchange type '${kind}'; known are ${EXCHANGE_KINDS.join(', ')}`);
     }
+    const alternate = findField(declaration.args, 'alternate-exchange');
+    if (alternate !== null && textOf(alternate) === null) {
+      const type = FIELD_TYPE_NAMES[alternate.type];
+      const what = `for arg 'alternate-exchange' in exchange '${name}' in vhost '${this.name}'`;
+      throw new BrokerError('precondition-failed', `invalid type '${type}' ${what}`);
+    }
     this.requireRoom(this.exchanges.size, this.around.limits.exchangesPerVhost, 'exchanges');
     const exchange = this.makeExchange(kind, declaration);
     this.exchanges.set(name, exchange);
@@ -134,7 +140,9 @@ export class VirtualHost implements QueueEvents {
     if (name === '' || name.startsWith('amq.')) {
       throw new BrokerError(
         'access-refused',
-        `operation not permitted on ${name === '' ? 'the default exchange' : `exchange '${name}'`}`,
+        name === ''
+          ? 'operation not permitted on the default exchange'
+          : `deletion of system exchange '${name}' in vhost '${this.name}' not allowed`,
       );
     }
     const exchange = this.exchanges.get(name);

@@ -41,10 +41,7 @@ test('all fourteen properties stand in the order of the specification', () => {
   assert.deepEqual(decode(bytes), properties);
   const scanner = new PropertyScanner();
   scanner.scan(bytes, 0, bytes.length);
-  assert.deepEqual(
-    [scanner.persistent, scanner.priority, scanner.expirationMs, scanner.special],
-    [true, 9, 6, true],
-  );
+  assert.deepEqual([scanner.persistent, scanner.priority, scanner.expirationMs, scanner.special], [true, 9, 6, true]);
 });
 
 test('a message without properties is two bytes of flags', () => {

@@ -23,17 +23,17 @@ export interface Closed {
 
 export class RawClient {
   private readonly socket: Socket;
-  private received: Buffer;
+  private bytes: Buffer;
   private ended: boolean;
   private wake: () => void;
 
   private constructor(socket: Socket) {
     this.socket = socket;
-    this.received = Buffer.alloc(0);
+    this.bytes = Buffer.alloc(0);
     this.ended = false;
     this.wake = () => {};
     socket.on('data', (chunk: Buffer) => {
-      this.received = Buffer.concat([this.received, chunk]);
+      this.bytes = Buffer.concat([this.bytes, chunk]);
       this.wake();
     });
     const end = (): void => {
@@ -66,6 +66,11 @@ export class RawClient {
     return client;
   }
 
+  /** Bytes that have arrived and were not taken. */
+  get received(): number {
+    return this.bytes.length;
+  }
+
   send(...parts: Buffer[]): void {
     this.socket.write(Buffer.concat(parts));
   }
@@ -73,10 +78,10 @@ export class RawClient {
   /** The next frame, or null where the broker has closed the connection. */
   async next(): Promise<ReceivedFrame | null> {
     for (;;) {
-      const bytes = wire.frameBytes(this.received, 0, this.received.length);
-      if (bytes > 0 && bytes <= this.received.length) {
-        const frame = this.received.subarray(0, bytes);
-        this.received = this.received.subarray(bytes);
+      const bytes = wire.frameBytes(this.bytes, 0, this.bytes.length);
+      if (bytes > 0 && bytes <= this.bytes.length) {
+        const frame = this.bytes.subarray(0, bytes);
+        this.bytes = this.bytes.subarray(bytes);
         assert.equal(frame[bytes - 1], wire.FRAME_END);
         const payload = frame.subarray(wire.FRAME_HEAD_BYTES, bytes - 1);
         const method = frame[0] === wire.FRAME.method ? payload.readUInt32BE(0) : 0;
@@ -112,7 +117,7 @@ export class RawClient {
         this.wake = resolve;
       });
     }
-    return this.received;
+    return this.bytes;
   }
 
   destroy(): void {

@@ -351,7 +351,7 @@ describe('queues by name', () => {
     door.publish(message({ key: 'q' }), null, 0);
     await assert.rejects(door.deleteQueue('q', { ifUnused: false, ifEmpty: true }), {
       kind: 'precondition-failed',
-      message: "queue 'q' in vhost '/' is not empty",
+      message: "queue 'q' in vhost '/' not empty",
     });
     const sink = new RecordingSink();
     const consumer = await door.consume('q', consumeOptions(), sink);

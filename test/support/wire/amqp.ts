@@ -25,6 +25,10 @@ export const METHOD = {
   channelCloseOk: 0x00140029,
   exchangeDeclare: 0x0028000a,
   exchangeDeclareOk: 0x0028000b,
+  exchangeBind: 0x0028001e,
+  exchangeBindOk: 0x0028001f,
+  queueUnbind: 0x00320032,
+  queueUnbindOk: 0x00320033,
   queueDeclare: 0x0032000a,
   queueDeclareOk: 0x0032000b,
   queueBind: 0x00320014,
@@ -51,6 +55,12 @@ export const METHOD = {
   basicNack: 0x003c0078,
   confirmSelect: 0x0055000a,
   confirmSelectOk: 0x0055000b,
+  txSelect: 0x005a000a,
+  txSelectOk: 0x005a000b,
+  txCommit: 0x005a0014,
+  txCommitOk: 0x005a0015,
+  txRollback: 0x005a001e,
+  txRollbackOk: 0x005a001f,
 } as const;
 export type MethodId = (typeof METHOD)[keyof typeof METHOD];
 
