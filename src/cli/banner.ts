@@ -19,7 +19,7 @@ const ROWS: readonly Row[] = [
 ];
 
 export function banner(version: string, config: Config, ports: Ports): string {
-  const lines = [`Trivium ${version}`, ''];
+  const lines = [`Trivium ${version}, process ${process.pid}`, ''];
   for (const { title, plain, secure, note } of ROWS) {
     const places = [
       ports[plain] === null ? null : `${config.host}:${ports[plain]}`,
