@@ -23,7 +23,7 @@ export class Channels {
 
   /** A method on any channel but 0; basic.publish and basic.ack usually do not come this way. */
   method(number: number, method: number, reader: Reader): void {
-    if (method >>> 16 === 10) throw new AmqpError(REPLY.commandInvalid, 'connection methods belong to channel 0');
+    if (method >>> 16 === 10) throw unknownMethod(method);
     const channel = this.byNumber[number] ?? null;
     if (channel === null) {
       if (method !== METHOD.channelOpen) throw new AmqpError(REPLY.channelError, "expected 'channel.open'");
@@ -36,7 +36,7 @@ export class Channels {
       return;
     }
     if (method === METHOD.channelClose) {
-      if (!channel.closing && channel.content.assembling) throw expectedContent();
+      if (!channel.closing && channel.content.assembling) channel.content.interrupted();
       readClose(reader);
       // Each side may have sent its close before it saw the other's: ours is answered by their close-ok all the same.
       if (!channel.closing) this.forget(channel);
@@ -44,7 +44,7 @@ export class Channels {
       return;
     }
     if (channel.closing) return;
-    if (channel.content.assembling) throw expectedContent();
+    if (channel.content.assembling) channel.content.interrupted();
     if (method === METHOD.channelOpen) throw new AmqpError(REPLY.channelError, "second 'channel.open' seen");
     try {
       channel.method(method, reader);
@@ -92,11 +92,4 @@ export class Channels {
     this.byNumber[channel.number] = null;
     this.count--;
   }
-}
-
-function expectedContent(): AmqpError {
-  return new AmqpError(
-    REPLY.unexpectedFrame,
-    'expected content header or body for class 60, got non content frame instead',
-  );
 }

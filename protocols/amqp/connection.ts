@@ -26,7 +26,7 @@ import { readClose, readUpdateSecret } from './methods.ts';
 import { Reader } from './reader.ts';
 import { connectionName } from './server-properties.ts';
 import { FRAME_MIN_BYTES, UNTUNED_FRAME_BYTES } from './tuning.ts';
-import { unknownMethod } from './unknown-method.ts';
+import { isKnownMethod, unknownMethod } from './unknown-method.ts';
 
 /** In order; a connection only moves forward. */
 const STATE = { handshake: 0, running: 1, closing: 2, closed: 3 } as const;
@@ -211,9 +211,15 @@ export class AmqpConnection
       return this.dispatch(type, channelNumber, buffer, at, end, limit);
     } catch (error) {
       if (error instanceof AmqpError && error.code === REPLY.frameError) throw error;
-      this.fail(error, type === FRAME.method && end - at >= 4 ? buffer.readUInt32BE(at) : 0);
+      this.fail(error, this.faulty(type, channelNumber, buffer, at));
       return end + 1;
     }
+  }
+
+  /** The method at fault, for the client to know: where content was expected, the one that it belongs to; else 0. */
+  private faulty(type: number, channelNumber: number, buffer: Buffer, at: number): number {
+    if (this.channels.byNumber[channelNumber]?.content.assembling) return METHOD.basicPublish;
+    return type === FRAME.method ? buffer.readUInt32BE(at) : 0;
   }
 
   private dispatch(
@@ -226,7 +232,7 @@ export class AmqpConnection
   ): number {
     switch (type) {
       case FRAME.method: {
-        if (end - at < 4) throw new AmqpError(REPLY.syntaxError, 'method frame is cut short');
+        if (end - at < 4) throw new AmqpError(REPLY.frameError, 'method frame is cut short');
         const method = ((buffer[at]! << 24) | (buffer[at + 1]! << 16) | (buffer[at + 2]! << 8) | buffer[at + 3]!) >>> 0;
         const channel = this.channels.byNumber[channelNumber];
         if (channel !== null && channel !== undefined && !channel.closing && !channel.content.assembling) {
@@ -350,9 +356,10 @@ export class AmqpConnection
         this.send(bareMethod(0, METHOD.connectionUpdateSecretOk));
         break;
       default:
-        throw method >>> 16 === 10
-          ? unknownMethod(method)
-          : new AmqpError(REPLY.commandInvalid, 'only connection methods belong to channel 0');
+        // As RabbitMQ, also of what belongs to the handshake or to a channel.
+        throw isKnownMethod(method)
+          ? new AmqpError(REPLY.channelError, 'unexpected method in connection state running')
+          : unknownMethod(method);
     }
   }
 

@@ -147,13 +147,18 @@ export class ContentParser {
     return bodyEnd + 1;
   }
 
+  /** A method frame has come in the place of content: throws. */
+  interrupted(): never {
+    throw this.expect === EXPECT.body ? expectedBody() : expectedHeader();
+  }
+
   /** A content header frame of this channel. */
   header(buffer: Buffer, at: number, end: number): void {
     if (this.expect === EXPECT.method) {
       throw new AmqpError(REPLY.unexpectedFrame, 'expected method frame, got non method frame instead');
     }
     if (this.expect === EXPECT.body) {
-      throw new AmqpError(REPLY.unexpectedFrame, 'expected content body, got non content body frame instead');
+      throw expectedBody();
     }
     if (!this.readHeader(buffer, at, end)) return;
     if (this.bodyLength === 0) this.complete(buffer, end, 0, false);
@@ -166,10 +171,7 @@ export class ContentParser {
       throw new AmqpError(REPLY.unexpectedFrame, 'expected method frame, got non method frame instead');
     }
     if (this.expect === EXPECT.header) {
-      throw new AmqpError(
-        REPLY.unexpectedFrame,
-        `expected content header for class ${CLASS_BASIC}, got non content header frame instead`,
-      );
+      throw expectedHeader();
     }
     const bytes = end - at;
     const received = this.bodyReceived + bytes;
@@ -318,4 +320,15 @@ function readLong(buffer: Buffer, at: number): number {
 
 function shortArguments(): AmqpError {
   return new AmqpError(REPLY.syntaxError, 'arguments of basic.publish do not fill their frame');
+}
+
+function expectedHeader(): AmqpError {
+  return new AmqpError(
+    REPLY.unexpectedFrame,
+    `expected content header for class ${CLASS_BASIC}, got non content header frame instead`,
+  );
+}
+
+function expectedBody(): AmqpError {
+  return new AmqpError(REPLY.unexpectedFrame, 'expected content body, got non content body frame instead');
 }

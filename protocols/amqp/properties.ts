@@ -36,8 +36,8 @@ const FLAG = {
 
 const PERSISTENT = 2;
 
-/** RabbitMQ's bound for TTLs. */
-const MAX_EXPIRATION_MS = 0xffffffff;
+/** RabbitMQ's bound for TTLs: ten years. */
+const MAX_EXPIRATION_MS = 315_360_000_000;
 
 export const amqpProperties: PropertyCodec = Object.freeze({
   id: CODEC_IDS.amqp,

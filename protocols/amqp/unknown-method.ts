@@ -5,10 +5,15 @@ import { METHOD } from './method-ids.ts';
 
 const KNOWN = new Set<number>(Object.values(METHOD));
 
+export function isKnownMethod(method: number): boolean {
+  return KNOWN.has(method);
+}
+
 /** COMMAND_INVALID for a method of the protocol, NOT_IMPLEMENTED for any other. */
 export function unknownMethod(method: number): AmqpError {
   const classId = method >>> 16;
   const methodId = method & 0xffff;
-  if (KNOWN.has(method)) return new AmqpError(REPLY.commandInvalid, `unexpected method {${classId},${methodId}}`);
+  // RabbitMQ's word for what only a broker may send.
+  if (KNOWN.has(method)) return new AmqpError(REPLY.commandInvalid, 'unimplemented method');
   return new AmqpError(REPLY.notImplemented, `unknown method {${classId},${methodId}}`);
 }
