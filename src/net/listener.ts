@@ -64,19 +64,23 @@ export class Listener {
   /** Resolves with the port. Rejects with an error that names listener and address. */
   async listen(): Promise<number> {
     const { host, port, tls, maxConnections } = this.options;
-    // We end our side ourselves, after a flush; Nagle's delay would sit between a frame and its write.
+    // Nagle's delay would sit between a frame and its write.
     const shared = {
-      allowHalfOpen: true,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
     };
     let server: Server | TlsServer;
     if (tls === null) {
-      server = createServer(shared, (socket) => this.take(socket));
+      server = createServer({ ...shared, allowHalfOpen: true }, (socket) => this.take(socket));
     } else {
+      // Not half open before the handshake is done: who goes away in its middle would stay until its timeout.
       const secure = createTlsServer({ ...shared, ...(await this.readTls(tls)) }, (socket) => this.take(socket));
-      secure.on('tlsClientError', (error, socket) => this.refuse(error.message, socket.remoteAddress));
+      secure.on('tlsClientError', (error, socket) => {
+        this.refuse(error.message, socket.remoteAddress);
+        // A handshake that timed out leaves the socket to us.
+        socket.destroy();
+      });
       server = secure;
     }
     server.on('connection', (socket: Socket) => this.sockets.add(socket));
@@ -120,6 +124,8 @@ export class Listener {
 
   private take(socket: Socket): void {
     this.acceptedCount++;
+    // We end our side ourselves, after a flush.
+    socket.allowHalfOpen = true;
     const transport = new SocketTransport(socket, this.context, null);
     try {
       transport.attach(this.accept(transport));

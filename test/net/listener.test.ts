@@ -236,6 +236,36 @@ describe('a TLS listener', { skip: !hasOpenssl() && 'openssl is not installed' }
     );
   });
 
+  it('lets go of a client that leaves in the middle of the handshake', async () => {
+    const listener = secure();
+    const port = await listener.listen();
+    const silent = await connected(port);
+    silent.end();
+    await readAll(silent);
+    while (listener.connectionCount > 0) await new Promise(setImmediate);
+    assert.equal(listener.refusedCount, 1);
+    assert.equal(arrivals.handlers.length, 0);
+  });
+
+  it('lets go of a client that does not trust it', async () => {
+    const listener = secure();
+    const port = await listener.listen();
+    await assert.rejects(handshake(port, null, stranger));
+    while (listener.connectionCount > 0) await new Promise(setImmediate);
+  });
+
+  it('still says what it has to say to a client that has ended its side', async () => {
+    const port = await secure().listen();
+    const arrival = arrivals.next();
+    const socket = await handshake(port);
+    const handler = await arrival;
+    handler.onData = (chunk) => handler.transport.outbox.append(chunk, 0, chunk.length);
+    const body = Buffer.alloc(300_000, 'secret');
+    socket.end(body);
+    assert.deepEqual(await readAll(socket), body);
+    assert.equal(await handler.isClosed, null);
+  });
+
   it('closes handshakes that are under way', async () => {
     const listener = secure();
     const port = await listener.listen();
