@@ -5,7 +5,7 @@
 
 import type { Message } from '../../src/core/message.ts';
 import type { Session } from '../../src/core/session.ts';
-import { type Settlement, type TransactedPublish, TransactionFailed } from '../../src/core/transaction.ts';
+import { refusing, type Settlement, type TransactedPublish, TransactionFailed } from '../../src/core/transaction.ts';
 import type { Turn } from '../../src/core/turn.ts';
 import type { Unacked } from '../../src/core/unacked.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
@@ -95,6 +95,8 @@ export class ChannelTransaction {
   /** Resolves when everything is durable. Rejects where nothing was done. */
   async commit(): Promise<void> {
     const { publishes } = this;
+    const full = refusing(publishes);
+    if (full !== null) throw failed(`queue '${full.name}' is full`);
     const settlements = this.takeSettled();
     this.clear();
     for (const { message, targets, mandatory } of publishes) {
@@ -104,7 +106,7 @@ export class ChannelTransaction {
       await this.session.commit(publishes, settlements);
     } catch (error) {
       if (!(error instanceof TransactionFailed)) throw error;
-      throw new AmqpError(REPLY.preconditionFailed, `partial tx completion: ${error.message}`);
+      throw failed(error.message);
     }
   }
 
@@ -142,6 +144,11 @@ export class ChannelTransaction {
     if (this.publishes.length + this.settlings.length < transactionOperations) return;
     throw tooLarge(`${transactionOperations} operations`);
   }
+}
+
+/** RabbitMQ's words; the channel ends, and what it had out goes back. */
+function failed(why: string): AmqpError {
+  return new AmqpError(REPLY.preconditionFailed, `partial tx completion: ${why}`);
 }
 
 function tooLarge(bound: string): AmqpError {

@@ -4,14 +4,12 @@
 
 import { BrokerError } from './errors.ts';
 import { type FieldTable, findField, textOf } from './field-table.ts';
+import { readQueueLimits } from './queue-limits.ts';
 
 /** RabbitMQ's queue arguments that change what happens to messages and that this version does not implement. */
 const NOT_YET = [
   'x-message-ttl',
   'x-expires',
-  'x-max-length',
-  'x-max-length-bytes',
-  'x-overflow',
   'x-dead-letter-exchange',
   'x-dead-letter-routing-key',
   'x-dead-letter-strategy',
@@ -21,7 +19,7 @@ const NOT_YET = [
 ] as const;
 
 /** Arguments that a queue must agree in to be the same. RabbitMQ leaves the others out too. */
-export const COMPARED_ARGUMENTS = NOT_YET;
+export const COMPARED_ARGUMENTS = [...NOT_YET, 'x-max-length', 'x-max-length-bytes', 'x-overflow'] as const;
 
 /** RabbitMQ's name of a queue's type; the default is the same as saying so. */
 export function queueType(args: FieldTable): string {
@@ -39,10 +37,11 @@ export function checkQueueArguments(args: FieldTable, queue: string, vhost: stri
       );
     }
   }
+  readQueueLimits(args, queue, vhost);
   if (queueType(args) !== 'classic') {
     throw new BrokerError(
       'precondition-failed',
-      `invalid arg 'x-queue-type' for queue '${queue}' in vhost '${vhost}': known is 'classic'`,
+      `invalid arg 'x-queue-type' for queue '${queue}' in vhost '${vhost}': "unsupported queue type '${queueType(args)}'"`,
     );
   }
 }

@@ -62,6 +62,7 @@ export class QueueWindow {
   /** Grows when the contents were dropped: a load that was under way then is void. */
   private version: number;
   private count: number;
+  private bytes: number;
 
   constructor(queue: Queue, around: WindowSurroundings) {
     this.queue = queue;
@@ -77,6 +78,12 @@ export class QueueWindow {
     this.damage = null;
     this.version = 0;
     this.count = 0;
+    this.bytes = 0;
+  }
+
+  /** Bytes of the bodies of ready entries, in memory or not. */
+  get bodyBytes(): number {
+    return this.bytes;
   }
 
   /** Ready entries, in memory or not. */
@@ -89,8 +96,9 @@ export class QueueWindow {
     return this.pagedCount;
   }
 
-  /** What a restart found on disk: `count` entries in [from, to). */
-  recover(from: number, to: number, count: number): void {
+  /** What a restart found on disk: `count` entries in [from, to), with bodies of `bytes`. */
+  recover(from: number, to: number, count: number, bytes: number): void {
+    this.bytes = bytes;
     this.pagedFrom = from;
     this.pagedTo = to;
     this.pagedCount = count;
@@ -99,6 +107,7 @@ export class QueueWindow {
 
   append(entry: QueueEntry): void {
     this.count++;
+    this.bytes += entry.message.bodyLength;
     this.around.memory.held += heldBytes(entry);
     if (this.pagedCount === 0 && this.tail.length === 0 && this.hasRoom()) {
       this.pushHead(entry);
@@ -128,8 +137,9 @@ export class QueueWindow {
 
   /** Takes the entry that `peek` returned. It stays accounted for until `release`. */
   take(): QueueEntry {
-    this.count--;
-    return this.returned.pop() ?? this.shiftHead();
+    const entry = this.returned.pop() ?? this.shiftHead();
+    this.bytes = --this.count === 0 ? 0 : this.bytes - entry.message.bodyLength;
+    return entry;
   }
 
   /** Resolves when the load that is under way is in; null where none is. Rejects where the head cannot be read. */
@@ -158,6 +168,7 @@ export class QueueWindow {
   /** Entries come back, in any order; they are delivered again in their original order. */
   putBack(entries: readonly QueueEntry[]): void {
     this.count += entries.length;
+    for (let i = 0; i < entries.length; i++) this.bytes += entries[i]!.message.bodyLength;
     const { returned } = this;
     const back = [...entries].sort((a, b) => b.seq - a.seq);
     // Only those that come after the first of them move, and there are few: what comes back is what went out last.
@@ -191,6 +202,7 @@ export class QueueWindow {
   /** A ready entry was refused by the store: it is skipped wherever it stands. */
   withdrawn(entry: QueueEntry): void {
     this.count--;
+    this.bytes -= entry.message.bodyLength;
     this.release(entry);
   }
 
@@ -207,6 +219,7 @@ export class QueueWindow {
     this.headBytes = 0;
     this.pagedCount = 0;
     this.count = 0;
+    this.bytes = 0;
     this.version++;
     this.loading = null;
     this.damage = null;
@@ -325,6 +338,7 @@ export class QueueWindow {
     if (this.pagedFrom >= this.pagedTo && this.pagedCount !== 0) {
       this.count -= this.pagedCount;
       this.pagedCount = 0;
+      if (this.count === 0) this.bytes = 0;
     }
   }
 

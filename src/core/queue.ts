@@ -12,6 +12,7 @@ import { ConsumerSet } from './consumer-set.ts';
 import type { FieldTable } from './field-table.ts';
 import type { Message } from './message.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from './queue-entry.ts';
+import { dropsHead, type QueueLimits, readQueueLimits, refusesMore } from './queue-limits.ts';
 import { heldBytes, QueueWindow, type WindowSurroundings } from './queue-window.ts';
 import { Target } from './target.ts';
 import type { Task, Turn } from './turn.ts';
@@ -39,6 +40,7 @@ export interface QueueSurroundings extends WindowSurroundings {
 
 /** What a queue tells its virtual host. */
 export interface QueueEvents {
+  readonly name: string;
   /** The last consumer of an auto-delete queue is gone. */
   unused(queue: Queue): void;
   /** A record on disk could not be read. */
@@ -73,6 +75,7 @@ export class Queue implements Task {
   /** The route that ends here and nowhere else. */
   readonly alone: readonly Target[];
   readonly consumers: ConsumerSet;
+  readonly limits: QueueLimits | null;
   direct: DirectReceiver | null;
   deleted: boolean;
   private readonly around: QueueSurroundings;
@@ -99,6 +102,7 @@ export class Queue implements Task {
     this.persisted = options.durable && options.owner === null;
     this.alone = [new Target(this, ANY_QOS)];
     this.consumers = new ConsumerSet();
+    this.limits = readQueueLimits(options.args, options.name, events.name);
     this.direct = null;
     this.deleted = false;
     this.around = around;
@@ -144,7 +148,7 @@ export class Queue implements Task {
     const meta = this.around.store.recover(this.id);
     if (meta === null) return;
     this.nextSeq = meta.nextSeq;
-    this.window.recover(meta.floor, meta.nextSeq, meta.count);
+    this.window.recover(meta.floor, meta.nextSeq, meta.count, meta.bytes);
   }
 
   /**
@@ -156,8 +160,13 @@ export class Queue implements Task {
       this.direct.receive(message, target);
       return;
     }
-    const seq = this.nextSeq++;
     const consumer = this.window.length === 0 ? this.consumers.next() : null;
+    if (consumer === null && this.limits !== null && this.refuses(0, 0)) {
+      ring?.hold(slot);
+      ring?.refuse(slot);
+      return;
+    }
+    const seq = this.nextSeq++;
     if (consumer?.noAck) {
       this.count(message);
       consumer.sink.deliver(consumer, message, null, false);
@@ -175,6 +184,7 @@ export class Queue implements Task {
     }
     if (consumer === null) {
       this.window.append(entry);
+      if (this.limits !== null) this.dropExcess(this.limits);
       return;
     }
     this.around.memory.held += heldBytes(entry);
@@ -205,7 +215,14 @@ export class Queue implements Task {
     if (this.deleted) return;
     for (let i = 0; i < entries.length; i++) this.unlinkOut(entries[i]!);
     this.window.putBack(entries);
+    if (this.limits !== null) this.dropExcess(this.limits);
     this.wake();
+  }
+
+  /** Whether it would refuse one more message, behind so many that are not in it yet. */
+  refuses(more: number, moreBytes: number): boolean {
+    const { limits, window } = this;
+    return limits !== null && refusesMore(limits, window.length + more, window.bodyBytes + moreBytes);
   }
 
   /** What was held is dropped. */
@@ -232,6 +249,8 @@ export class Queue implements Task {
 
   /** One slice of deliveries: the queue as a task of the work list. */
   run(): boolean {
+    // Where the head had to be read back first it was not dropped at once.
+    if (this.limits !== null) this.dropExcess(this.limits);
     const more = this.deliverSlice();
     if (this.waiting !== null) this.tellWaiting();
     return more;
@@ -327,6 +346,7 @@ export class Queue implements Task {
     }
     this.window.putBack(entries);
     for (let i = 0; i < entries.length; i++) this.creditBack(entries[i]!);
+    if (this.limits !== null) this.dropExcess(this.limits);
     this.wake();
   }
 
@@ -375,6 +395,15 @@ export class Queue implements Task {
   /** A stored record could not be read. */
   damaged(error: Error): void {
     this.events.damaged(this, error);
+  }
+
+  /** Drops the oldest as long as there are too many, or the next one has to be read back from disk. */
+  private dropExcess(limits: QueueLimits): void {
+    const { window } = this;
+    while (dropsHead(limits, window.length, window.bodyBytes)) {
+      if (window.peek() === null) return;
+      this.drop(window.take());
+    }
   }
 
   private tellWaiting(): void {

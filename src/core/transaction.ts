@@ -28,7 +28,7 @@ export interface TransactionSurroundings {
   readonly meters: Meters;
 }
 
-/** The store had no room: nothing of what was published is there. */
+/** The disk had no room: nothing of what was published is there. */
 export class TransactionFailed extends Error {}
 
 export class Transaction implements ConfirmSink {
@@ -48,7 +48,7 @@ export class Transaction implements ConfirmSink {
     this.reject = () => {};
   }
 
-  /** Does all of it in this turn. Resolves when it is durable; rejects with TransactionFailed. Called once. */
+  /** Does all of it in this turn, whatever the limits of queues. Resolves when it is durable; rejects with TransactionFailed. Called once. */
   commit(publishes: readonly TransactedPublish[], settlements: readonly Settlement[]): Promise<void> {
     const { store, turn } = this.around;
     return new Promise((resolve, reject) => {
@@ -111,4 +111,23 @@ export class Transaction implements ConfirmSink {
     });
     this.around.turn.begin();
   }
+}
+
+/** A queue that would refuse one of the publishes (x-overflow), or null. To be asked before `commit`. */
+export function refusing(publishes: readonly TransactedPublish[]): Queue | null {
+  const more = new Map<Queue, { count: number; bytes: number }>();
+  for (const { message, targets } of publishes) {
+    for (const { queue } of targets) {
+      if (queue.limits === null || queue.deleted) continue;
+      let behind = more.get(queue);
+      if (behind === undefined) {
+        behind = { count: 0, bytes: 0 };
+        more.set(queue, behind);
+      }
+      if (queue.refuses(behind.count, behind.bytes)) return queue;
+      behind.count++;
+      behind.bytes += message.bodyLength;
+    }
+  }
+  return null;
 }

@@ -213,6 +213,23 @@ describe('class basic', () => {
     assert.equal(confirmed, 100);
   });
 
+  test('a full queue that rejects answers with a nack, in order with the acks', async () => {
+    const [client] = await withQueue();
+    const args = wire.table({ 'x-max-length': 2, 'x-overflow': 'reject-publish' });
+    client.send(wire.declareQueue(1, 'bounded', { exclusive: true }, args), wire.confirmSelect(1));
+    await client.expect(METHOD.queueDeclareOk);
+    await client.expect(METHOD.confirmSelectOk);
+    for (let i = 0; i < 4; i++) client.send(text('bounded', String(i)));
+    const seen: [number, number][] = [];
+    for (let tag = 0; tag < 4; ) {
+      const { method, payload } = (await client.next())!;
+      tag = Number(payload.readBigUInt64BE(4));
+      seen.push([method, tag]);
+    }
+    assert.deepEqual(new Set(seen.filter(([, tag]) => tag <= 2).map(([method]) => method)), new Set([METHOD.basicAck]));
+    assert.deepEqual(new Set(seen.filter(([, tag]) => tag > 2).map(([method]) => method)), new Set([METHOD.basicNack]));
+  });
+
   test('a mandatory message without a queue is returned whole, before its confirm', async () => {
     const [client] = await withQueue();
     client.send(wire.confirmSelect(1));

@@ -215,6 +215,21 @@ describe('class tx', () => {
     }
   });
 
+  test('a queue that refuses one of its publishes refuses the transaction, acknowledgements and all', async () => {
+    const [client, queue] = await selected();
+    const args = wire.table({ 'x-max-length': 2, 'x-overflow': 'reject-publish' });
+    client.send(wire.declareQueue(1, 'full', {}, args), wire.publish(1, '', queue, Buffer.from('kept'), 2), commit());
+    await client.expect(METHOD.queueDeclareOk);
+    await client.expect(METHOD.txCommitOk);
+    await got(client, queue);
+    for (let i = 0; i < 3; i++) client.send(wire.publish(1, '', 'full', Buffer.from('x'), 2));
+    client.send(wire.ack(1, 1, false), commit());
+    assert.match((await client.expectChannelClose()).text, /^PRECONDITION_FAILED - partial tx completion/);
+    client.send(wire.method(1, METHOD.channelCloseOk), wire.channelOpen(1));
+    await client.expect(METHOD.channelOpenOk);
+    assert.deepEqual([await ready(client, 'full'), await ready(client, queue)], [0, 1]);
+  });
+
   test('commit-ok waits for the disk, and nobody gets the message before', async (t) => {
     const kv = new FaultyKv(new MemoryKv());
     const held = await createBroker({}, { kv });

@@ -105,7 +105,7 @@ describe('names and kinds', () => {
   });
 
   it('of arguments that are not honoured yet are refused', () => {
-    for (const name of ['x-message-ttl', 'x-max-length', 'x-dead-letter-exchange', 'x-max-priority']) {
+    for (const name of ['x-message-ttl', 'x-expires', 'x-dead-letter-exchange', 'x-max-priority']) {
       assert.throws(() => core.queue('q', { args: arg(name, 'I', 1) }), { kind: 'precondition-failed' });
     }
     assert.throws(() => core.queue('q', { args: [textField('x-queue-type', 'quorum')] }), {
