@@ -1,0 +1,245 @@
+// A consumer that stops reading costs the broker a bounded amount of memory and nobody else anything: 256 MiB are
+// published towards it, its queue keeps them (a QoS 0 subscription drops them and counts), and the deliveries of another
+// consumer go on all the while. Once it reads again it gets what was kept, in order.
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, type TestContext, test } from 'node:test';
+import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib';
+import { BrokerProcess } from '../support/broker-process.ts';
+import { RawClient } from '../support/raw-client.ts';
+import * as amqp from '../support/wire/amqp.ts';
+import * as mqtt from '../support/wire/mqtt.ts';
+import * as stomp from '../support/wire/stomp.ts';
+import { message, OPCODE, upgradeRequest } from '../support/wire/websocket.ts';
+
+const MIB = 1024 * 1024;
+const FLOOD_BYTES = 256 * MIB;
+const BODY_BYTES = 4 * 1024;
+/** Messages between two looks at the broker's memory and at the other consumer. */
+const BATCH = 512;
+const MESSAGES = FLOOD_BYTES / BODY_BYTES;
+const GROWTH_MIB = 64;
+/** What may be under way to a consumer that takes everything and reads nothing: kernel buffers on both sides, outbox. */
+const UNDER_WAY_BYTES = 32 * MIB;
+
+let broker: BrokerProcess;
+let connection: ChannelModel;
+let publisher: ConfirmChannel;
+let lively: Lively;
+
+// A broker for each test: memory that one flood needed must not hide what the next one needs.
+beforeEach(async () => {
+  broker = await BrokerProcess.start();
+  connection = await amqplib.connect(`amqp://guest:guest@127.0.0.1:${broker.endpoints.amqp}`);
+  publisher = await connection.createConfirmChannel();
+  lively = await Lively.start(connection);
+  await warmUp();
+});
+
+afterEach(async () => {
+  await connection?.close();
+  await broker?.end();
+});
+
+for (const noAck of [true, false]) {
+  const mode = noAck ? 'takes everything unacknowledged' : 'acknowledges';
+  for (const durable of [false, true]) {
+    const queue = `stalled-${durable ? 'durable' : 'transient'}-${noAck ? 'auto' : 'ack'}`;
+    test(`an AMQP consumer that ${mode}, ${durable ? 'persistent' : 'transient'} messages`, async (t) => {
+      await publisher.assertQueue(queue, { durable });
+      const consumer = await amqpConsumer(queue, noAck);
+      await flood(t, '', queue, durable);
+      await assertKept(queue);
+      await assertReadsAll(consumer, noAck);
+      consumer.destroy();
+      await publisher.deleteQueue(queue);
+    });
+  }
+}
+
+test('a STOMP consumer over a WebSocket', async (t) => {
+  const consumer = await stompConsumer('/queue/stalled-stomp');
+  await flood(t, '', 'stalled-stomp', true);
+  await assertKept('stalled-stomp');
+  await assertReadsOn(consumer, FLOOD_BYTES);
+  consumer.destroy();
+  await publisher.deleteQueue('stalled-stomp');
+});
+
+test('an MQTT subscriber at QoS 0: what it does not take is dropped and counted', async (t) => {
+  const subscriber = await mqttSubscriber('stalled/mqtt');
+  const dropped = await droppedMessages();
+  await flood(t, 'amq.topic', 'stalled.mqtt', false);
+  const more = (await droppedMessages()) - dropped;
+  assert.ok(more > (FLOOD_BYTES - UNDER_WAY_BYTES) / BODY_BYTES, `${more} of ${MESSAGES} counted as dropped`);
+  assert.ok(more < MESSAGES, 'what fits is delivered');
+  await assertReadsOn(subscriber, (MESSAGES - more) * BODY_BYTES);
+  subscriber.destroy();
+});
+
+/** Publishes 256 MiB, batch by batch, and looks after each at the other consumer and at the broker's memory. */
+async function flood(t: TestContext, exchange: string, routingKey: string, persistent: boolean): Promise<void> {
+  const base = await broker.statusMib('RssAnon');
+  let most = base;
+  for (let sent = 0; sent < MESSAGES; sent += BATCH) {
+    for (let i = 0; i < BATCH; i++) publisher.publish(exchange, routingKey, bodyOf(sent + i), { persistent });
+    await publisher.waitForConfirms();
+    await lively.exchange();
+    most = Math.max(most, await broker.statusMib('RssAnon'));
+  }
+  t.diagnostic(`RssAnon grew by ${(most - base).toFixed(1)} MiB from ${base.toFixed(1)} MiB`);
+  assert.ok(most - base <= GROWTH_MIB, `RssAnon grew from ${base} to ${most} MiB`);
+}
+
+/** The same load with a consumer that reads: heap, caches and slabs reach the size that they have under load. */
+async function warmUp(): Promise<void> {
+  await publisher.assertQueue('warm-up', { durable: true });
+  const channel = await connection.createChannel();
+  await channel.consume('warm-up', () => {}, { noAck: true });
+  for (let sent = 0; sent < MESSAGES / 4; sent += BATCH) {
+    for (let i = 0; i < BATCH; i++) publisher.publish('', 'warm-up', bodyOf(sent + i), { persistent: i % 2 === 0 });
+    await publisher.waitForConfirms();
+    await lively.exchange();
+  }
+  await channel.close();
+  await publisher.deleteQueue('warm-up');
+}
+
+function bodyOf(index: number): Buffer {
+  const body = Buffer.alloc(BODY_BYTES, index & 0xff);
+  body.writeUInt32BE(index);
+  return body;
+}
+
+/** What is not under way to the consumer is in the queue, ready. */
+async function assertKept(queue: string): Promise<void> {
+  const { messageCount } = await publisher.checkQueue(queue);
+  const least = (FLOOD_BYTES - UNDER_WAY_BYTES) / BODY_BYTES;
+  assert.ok(messageCount >= least, `${messageCount} of ${MESSAGES} messages are in the queue`);
+}
+
+/** All messages come, each once and in order; unless it gets them unacknowledged, the consumer acknowledges now. */
+async function assertReadsAll(consumer: RawClient, noAck: boolean): Promise<void> {
+  let next = 0;
+  let acknowledged = 0;
+  consumer.read();
+  await consumer.drain(
+    (received) => {
+      let at = 0;
+      for (;;) {
+        const bytes = amqp.frameBytes(received, at, received.length);
+        if (bytes === 0 || at + bytes > received.length) break;
+        if (received[at] === amqp.FRAME.body) {
+          assert.equal(received.readUInt32BE(at + amqp.FRAME_HEAD_BYTES), next, 'in order');
+          next++;
+        }
+        at += bytes;
+      }
+      if (!noAck && next > acknowledged) consumer.send(amqp.ack(1, (acknowledged = next), true));
+      return at;
+    },
+    () => next === MESSAGES,
+  );
+}
+
+/** At least so many bytes come. */
+async function assertReadsOn(client: RawClient, bytes: number): Promise<void> {
+  let read = 0;
+  client.read();
+  await client.drain(
+    (received) => {
+      read += received.length;
+      return received.length;
+    },
+    () => read >= bytes,
+  );
+}
+
+async function amqpConsumer(queue: string, noAck: boolean): Promise<RawClient> {
+  const client = await RawClient.connect(broker.endpoints.amqp);
+  const { METHOD } = amqp;
+  const answer = (id: amqp.MethodId) => client.until((received) => endOfMethod(received, id));
+  client.send(amqp.PROTOCOL_HEADER);
+  await answer(METHOD.connectionStart);
+  client.send(amqp.startOk('guest', 'guest'));
+  await answer(METHOD.connectionTune);
+  client.send(amqp.tuneOk(16, 131_072, 0), amqp.open('/'), amqp.channelOpen(1));
+  await answer(METHOD.channelOpenOk);
+  client.send(amqp.consume(1, queue, 'stalled', noAck));
+  await answer(METHOD.basicConsumeOk);
+  client.stall();
+  return client;
+}
+
+/** Where the frame of that method ends, or 0 where it has not come. */
+function endOfMethod(received: Buffer, id: amqp.MethodId): number {
+  for (let at = 0; ; ) {
+    const bytes = amqp.frameBytes(received, at, received.length);
+    if (bytes === 0 || at + bytes > received.length) return 0;
+    const found = received[at] === amqp.FRAME.method && received.readUInt32BE(at + amqp.FRAME_HEAD_BYTES) === id;
+    at += bytes;
+    if (found) return at;
+  }
+}
+
+async function mqttSubscriber(filter: string): Promise<RawClient> {
+  const client = await RawClient.connect(broker.endpoints.mqtt);
+  client.send(mqtt.connect('stalled', { user: 'guest', password: 'guest' }), mqtt.subscribe(1, filter, 0));
+  await client.untilBytes(Buffer.from([0x90, 3, 0, 1, 0]));
+  client.stall();
+  return client;
+}
+
+async function stompConsumer(destination: string): Promise<RawClient> {
+  const client = await RawClient.connect(broker.endpoints.webStomp);
+  client.send(upgradeRequest('/stomp', 'v12.stomp'));
+  await client.untilBytes(Buffer.from('\r\n\r\n'));
+  client.send(message(OPCODE.text, stomp.connect('guest', 'guest')));
+  await client.untilBytes(Buffer.from('CONNECTED'));
+  client.send(message(OPCODE.text, stomp.subscribe('stalled', destination, { receipt: 'subscribed' })));
+  await client.untilBytes(Buffer.from('receipt-id:subscribed'));
+  client.stall();
+  return client;
+}
+
+async function droppedMessages(): Promise<number> {
+  const response = await fetch(`http://127.0.0.1:${broker.endpoints.http}/metrics`, {
+    headers: { authorization: `Basic ${btoa('guest:guest')}` },
+  });
+  const match = /^\S*messages_dropped_total\S* (\d+)/m.exec(await response.text());
+  assert.ok(match !== null, 'the metrics count dropped messages');
+  return Number(match[1]);
+}
+
+/** The other consumer: sends itself a message and waits for it. */
+class Lively {
+  private readonly channel: ConfirmChannel;
+  private arrived: ((text: string) => void) | null;
+  private count: number;
+
+  private constructor(channel: ConfirmChannel) {
+    this.channel = channel;
+    this.arrived = null;
+    this.count = 0;
+  }
+
+  static async start(connection: ChannelModel): Promise<Lively> {
+    const channel = await connection.createConfirmChannel();
+    const lively = new Lively(channel);
+    await channel.assertQueue('lively', { durable: true });
+    await channel.consume('lively', (delivery) => {
+      channel.ack(delivery!);
+      lively.arrived?.(delivery!.content.toString());
+    });
+    return lively;
+  }
+
+  async exchange(): Promise<void> {
+    const expected = String(++this.count);
+    const arrival = new Promise<string>((resolve) => {
+      this.arrived = resolve;
+    });
+    this.channel.sendToQueue('lively', Buffer.from(expected), { persistent: true });
+    assert.equal(await arrival, expected);
+  }
+}
