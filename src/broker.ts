@@ -1,6 +1,7 @@
 // Wires the parts into a broker, starts and stops them. This is also the embedding API: `createBroker` starts a broker
 // inside a program or a test, on free ports, and `stop` leaves no handle open.
 
+import { setImmediate as turnEnd } from 'node:timers/promises';
 import { AmqpFrontEnd } from '../protocols/amqp/front-end.ts';
 import { amqpProperties } from '../protocols/amqp/properties.ts';
 import { MqttFrontEnd } from '../protocols/mqtt/front-end.ts';
@@ -22,13 +23,15 @@ import { NO_CODEC, type PropertyCodec } from './core/properties.ts';
 import { Turn } from './core/turn.ts';
 import { DEFAULT_VHOST, VirtualHosts } from './core/virtual-hosts.ts';
 import type { HttpServer } from './http/http-server.ts';
-import { Listeners, PORT_NAMES, type PortName, type Ports, tlsFiles } from './listeners.ts';
+import { atMost, Listeners, PORT_NAMES, type PortName, type Ports, tlsFiles } from './listeners.ts';
 import { Ticker } from './net/ticker.ts';
 import type { Kv } from './store/kv.ts';
 import { Store } from './store/store.ts';
 import { VERSION } from './version.ts';
 
-/** A stop waits so long for clients to say goodbye before it closes their sockets. */
+/** A stop waits so long for the disk, so that what was published is confirmed before its publisher is sent away. */
+const LAST_COMMIT_MS = 1_000;
+/** And so long for clients to say goodbye before it closes their sockets. */
 const GOODBYE_MS = 2_000;
 
 /** What a broker may be given besides its configuration. */
@@ -169,7 +172,7 @@ export class Broker {
     this.serving = true;
   }
 
-  /** Stops accepting, tells clients, commits, closes. Idempotent; resolves when nothing is left open. */
+  /** Confirms what was published, tells clients, commits, closes. Idempotent; resolves when nothing is left open. */
   stop(): Promise<void> {
     this.stopping ??= this.shutDown();
     return this.stopping;
@@ -177,6 +180,13 @@ export class Broker {
 
   private async shutDown(): Promise<void> {
     this.serving = false;
+    // A full disk confirms nothing: its clients have been told.
+    const committed = this.store.flush().catch(() => {});
+    // Confirms leave at the end of the turn that a commit begins.
+    await atMost(
+      LAST_COMMIT_MS,
+      committed.then(() => turnEnd()),
+    );
     await this.listeners.stop('broker is stopping', GOODBYE_MS);
     await this.store.close();
     await this.http?.close();

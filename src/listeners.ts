@@ -91,12 +91,7 @@ export class Listeners implements ListenerEvents {
   async stop(reason: string, goodbyeMs: number): Promise<void> {
     const stopped = Promise.all([...this.open.values()].map((listener) => listener.stopAccepting()));
     for (const connection of [...this.connections]) connection.shutdown(reason);
-    let timer: NodeJS.Timeout | null = null;
-    const patience = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, goodbyeMs);
-    });
-    await Promise.race([stopped, patience]);
-    if (timer !== null) clearTimeout(timer);
+    await atMost(goodbyeMs, stopped);
     await this.close();
   }
 
@@ -161,4 +156,14 @@ export function tlsFiles(config: Config): TlsFiles | null {
   const { certificateFile, keyFile, caFile, requireClientCertificate } = config.tls;
   if (certificateFile === null || keyFile === null) return null;
   return { certificateFile, keyFile, caFile, requireClientCertificate };
+}
+
+/** Resolves when `work` does, at the latest after `ms`. */
+export async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | null = null;
+  const patience = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, patience]);
+  if (timer !== null) clearTimeout(timer);
 }

@@ -97,6 +97,8 @@ export class AmqpConnection
     this.paused = false;
     this.gone = false;
     frontEnd.ticker.add(this);
+    // In the handshake too: a stop waits for nobody who could not be told.
+    context.connections.add(this);
   }
 
   /** The session of a connection that is open. */
@@ -339,7 +341,8 @@ export class AmqpConnection
     this.loggedIn = this.handshake.method(method, reader);
     if (this.loggedIn === null) return;
     this.state = STATE.running;
-    this.context.connections.add(this);
+    const { held } = this.context.connections;
+    if (held !== null) this.block(held.reason, held.alarm);
     const { user, vhost, clientProperties } = this.handshake;
     const details = { connection: this.id, peer: this.transport.peer, user, vhost };
     this.context.log.info({ ...details, name: connectionName(clientProperties) }, 'AMQP connection opened');
