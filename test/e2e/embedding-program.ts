@@ -1,0 +1,49 @@
+// A program that embeds a broker: starts it, exchanges one message over each protocol, stops it, and says what is left
+// open. It does not end itself: that nothing keeps it alive is what the test wants to see. Its argument, where it has
+// one, is the data directory.
+
+import { once } from 'node:events';
+import amqplib from 'amqplib';
+import mqtt from 'mqtt';
+import { createBroker } from '../../src/broker.ts';
+import * as stomp from '../support/wire/stomp.ts';
+import { expectStomp, openStomp, tcp } from './raw-peer.ts';
+
+const [dataDir] = process.argv.slice(2);
+const broker = await createBroker(dataDir === undefined ? {} : { dataDir });
+
+const connection = await amqplib.connect(`amqp://127.0.0.1:${broker.ports.amqp}`);
+const channel = await connection.createConfirmChannel();
+await channel.assertQueue('embedded', { durable: true });
+await channel.bindQueue('embedded', 'amq.topic', '#');
+
+const device = await mqtt.connectAsync(`mqtt://127.0.0.1:${broker.ports.mqtt}`, { protocolVersion: 4 });
+await device.publishAsync('a/b', 'mqtt', { qos: 1 });
+const browser = await openStomp(await tcp(broker.ports.stomp!));
+browser.send(stomp.send('/topic/a.b', Buffer.from('stomp'), { receipt: 'sent', persistent: 'true' }));
+await expectStomp(browser, 'RECEIPT');
+
+let received = 0;
+await new Promise<void>((resolve) => {
+  channel.consume('embedded', (message) => {
+    channel.ack(message!);
+    if (++received === 2) resolve();
+  });
+});
+await channel.close();
+
+// The clients stay connected: they are told.
+const deviceClosed = new Promise<void>((resolve) => {
+  device.once('close', resolve);
+});
+const farewells = Promise.all([once(connection, 'close'), deviceClosed, browser.rest()]);
+device.options.reconnectPeriod = 0;
+await broker.stop();
+await farewells;
+await device.endAsync(true);
+
+// What Node has closed is still counted until the loop comes round.
+process.on('beforeExit', () => {
+  const left = process.getActiveResourcesInfo();
+  process.stdout.write(`${JSON.stringify({ received, left })}\n`);
+});

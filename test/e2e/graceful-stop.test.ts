@@ -1,0 +1,197 @@
+// Protects the orderly end: clients are told why in the words of their protocol, what they published is confirmed first,
+// the process ends soon and well, and a program that embeds a broker has nothing left open.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { createBroker } from '../../src/broker.ts';
+import { Command, record } from '../support/command.ts';
+import * as amqp from '../support/wire/amqp.ts';
+import * as mqtt from '../support/wire/mqtt.ts';
+import * as stomp from '../support/wire/stomp.ts';
+import { EchoClients } from './echo.ts';
+import { HeldKv } from './held-kv.ts';
+import {
+  argumentsOf,
+  expectMethod,
+  expectStomp,
+  headerOf,
+  methodOf,
+  openAmqp,
+  openMqtt,
+  openStomp,
+  type RawPeer,
+  tcp,
+} from './raw-peer.ts';
+
+const { METHOD } = amqp;
+const PATIENCE = { timeout: 60_000 };
+/** What the design allows from the signal to the end. */
+const STOP_MS = 5_000;
+const FREE_PORTS = ['amqp', 'mqtt', 'stomp', 'ws', 'http'].flatMap((name) => [`--${name}-port`, '0']);
+
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+function directory(t: TestContext): string {
+  const path = mkdtempSync(join(tmpdir(), 'trivium-'));
+  t.after(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+interface ChildPorts {
+  readonly amqp: number;
+  readonly mqtt: number;
+  readonly stomp: number;
+}
+
+async function startChild(t: TestContext, data: string): Promise<{ command: Command; ports: ChildPorts }> {
+  const args = ['start', '--host', '127.0.0.1', '--data-dir', data, ...FREE_PORTS];
+  const command = new Command(t, process.execPath, [source('../../src/main.ts'), ...args]);
+  const { ports } = await command.line(record('ready'));
+  return { command, ports: ports as ChildPorts };
+}
+
+/** connection.close 320, answered; then the broker closes. */
+async function expectForced(peer: RawPeer): Promise<void> {
+  const close = await expectMethod(peer, METHOD.connectionClose);
+  assert.equal(close.readUInt16BE(0), 320);
+  assert.match(close.toString('utf8', 3, 3 + close[2]!), /^CONNECTION_FORCED - .*stopping/);
+  peer.send(amqp.method(0, METHOD.connectionCloseOk));
+  assert.deepEqual(await peer.rest(), []);
+}
+
+/** The last confirmed tag before the close, which is answered. */
+async function lastConfirm(peer: RawPeer): Promise<number> {
+  let confirmed = 0;
+  for (let unit = await peer.next(); unit !== null; unit = await peer.next()) {
+    if (methodOf(unit) === METHOD.basicAck) confirmed = Number(argumentsOf(unit).readBigUInt64BE(0));
+    if (methodOf(unit) === METHOD.connectionClose) peer.send(amqp.method(0, METHOD.connectionCloseOk));
+  }
+  return confirmed;
+}
+
+async function expectFarewell(peer: RawPeer): Promise<void> {
+  const error = await expectStomp(peer, 'ERROR');
+  assert.match(headerOf(error, 'message')!, /closed by the broker/);
+  assert.match(error.body.toString(), /stopping/);
+  assert.deepEqual(await peer.rest(), []);
+}
+
+test('on SIGTERM clients are told, and the process ends soon with code 0', PATIENCE, async (t) => {
+  const { command, ports } = await startChild(t, directory(t));
+  const backend = await openAmqp(await tcp(ports.amqp));
+  const device = await openMqtt(await tcp(ports.mqtt), 'device');
+  const browser = await openStomp(await tcp(ports.stomp));
+  // Nobody is waited for who has not said who it is.
+  const strangers = await Promise.all([tcp(ports.amqp), tcp(ports.mqtt), tcp(ports.stomp)]);
+  for (const stranger of strangers) stranger.resume();
+  const signalled = performance.now();
+  command.child.kill('SIGTERM');
+  await Promise.all([expectForced(backend), expectFarewell(browser)]);
+  assert.deepEqual(await device.rest(), []);
+  assert.equal((await command.finished()).code, 0);
+  assert.ok(performance.now() - signalled < STOP_MS);
+  for (const stranger of strangers) stranger.destroy();
+});
+
+test('clients that do not say goodbye do not hold it up', PATIENCE, async (t) => {
+  const { command, ports } = await startChild(t, directory(t));
+  const mute = await openAmqp(await tcp(ports.amqp));
+  mute.socket.pause();
+  const signalled = performance.now();
+  command.child.kill('SIGTERM');
+  assert.equal((await command.finished()).code, 0);
+  assert.ok(performance.now() - signalled < STOP_MS);
+  await mute.close();
+});
+
+test('what was confirmed before the end is there after it', PATIENCE, async (t) => {
+  const data = directory(t);
+  const { command, ports } = await startChild(t, data);
+  const peer = await openAmqp(await tcp(ports.amqp));
+  peer.send(amqp.confirmSelect(1), amqp.declareQueue(1, 'q', { durable: true }));
+  await expectMethod(peer, METHOD.confirmSelectOk);
+  await expectMethod(peer, METHOD.queueDeclareOk);
+  const messages = Array.from({ length: 2_000 }, (_, i) => amqp.publish(1, '', 'q', Buffer.from(String(i)), 2));
+  peer.send(...messages);
+  // The signal comes while confirms are on their way.
+  const first = Number((await expectMethod(peer, METHOD.basicAck)).readBigUInt64BE(0));
+  command.child.kill('SIGTERM');
+  const confirmed = Math.max(first, await lastConfirm(peer));
+  assert.equal((await command.finished()).code, 0);
+  const again = await startChild(t, data);
+  const checking = await openAmqp(await tcp(again.ports.amqp));
+  checking.send(amqp.checkQueue(1, 'q'));
+  const found = (await expectMethod(checking, METHOD.queueDeclareOk)).readUInt32BE(2);
+  assert.ok(found >= confirmed, `${found} of ${confirmed}`);
+  again.command.child.kill('SIGTERM');
+  await expectForced(checking);
+  assert.equal((await again.command.finished()).code, 0);
+});
+
+test('confirms that wait for the disk leave before the clients are sent away', PATIENCE, async () => {
+  const kv = new HeldKv();
+  const broker = await createBroker({}, { kv });
+  const clients = await EchoClients.open(broker.ports);
+  const [backend, device, browser] = [
+    await clients.connect('amqp'),
+    await clients.connect('mqtt'),
+    await clients.connect('stomp'),
+  ];
+  backend.send(amqp.declareQueue(1, 'q', { durable: true }), amqp.bindQueue(1, 'q', 'amq.topic', 'q'));
+  await expectMethod(backend.peer, METHOD.queueDeclareOk);
+  await expectMethod(backend.peer, METHOD.queueBindOk);
+  backend.send(amqp.confirmSelect(1));
+  await expectMethod(backend.peer, METHOD.confirmSelectOk);
+
+  const body = Buffer.from('last');
+  kv.hold = true;
+  backend.send(amqp.publish(1, '', 'q', body, 2));
+  await kv.whenWaiting();
+  device.send(mqtt.publish('q', body, 1, 7));
+  browser.send(stomp.send('/amq/queue/q', body, { persistent: 'true', receipt: 'sent' }));
+  for (const client of [backend, device, browser]) await client.saysNothing();
+  const stopped = broker.stop();
+  for (const client of [backend, device, browser]) await client.saysNothing();
+  kv.letGo();
+
+  await expectMethod(backend.peer, METHOD.basicAck);
+  await expectForced(backend.peer);
+  const [puback, ...nothing] = await device.peer.rest();
+  assert.deepEqual([puback?.toString('hex'), nothing], ['40020007', []]);
+  assert.equal(headerOf(await expectStomp(browser.peer, 'RECEIPT'), 'receipt-id'), 'sent');
+  await expectFarewell(browser.peer);
+  await clients.close();
+  await stopped;
+
+  const reopened = await createBroker({}, { kv: kv.crash(false) });
+  assert.equal(reopened.hosts.get('/')!.queues.get('q')!.readyCount, 3);
+  await reopened.stop();
+});
+
+test('a broker that is stopped twice, or while nobody is there, stops once', PATIENCE, async () => {
+  const broker = await createBroker();
+  await Promise.all([broker.stop(), broker.stop()]);
+  await broker.stop();
+});
+
+for (const [store, args] of [
+  ['in memory', () => []],
+  ['on disk', (t: TestContext) => [directory(t)]],
+] as const) {
+  test(`a program that embeds a broker ${store} has nothing left open and ends by itself`, PATIENCE, async (t) => {
+    const command = new Command(t, process.execPath, [source('./embedding-program.ts'), ...args(t)]);
+    const { code, stdout, stderr } = await command.finished();
+    assert.equal(code, 0, stderr);
+    const { received, left } = JSON.parse(stdout) as { received: number; left: string[] };
+    assert.equal(received, 2);
+    // Standard output is a pipe here.
+    assert.deepEqual(
+      left.filter((resource) => resource !== 'PipeWrap'),
+      [],
+    );
+  });
+}
