@@ -22,9 +22,6 @@ import { Publisher, type PublishingConnection, publishWill } from './publisher.t
 import type { MqttSession } from './session.ts';
 import type { MqttShared } from './shared.ts';
 
-/** Input after which a connection lets the turn end. Resting after each chunk of 64 KiB costs a fifth of the rate. */
-const REST_AFTER_BYTES = 512 * 1024;
-
 const STATE = { waiting: 0, opening: 1, open: 2, closed: 3 } as const;
 type State = (typeof STATE)[keyof typeof STATE];
 
@@ -50,10 +47,6 @@ export class MqttConnection
   /** Whether publishing is held (backpressure), and whether a PUBLISH waits for its release. */
   private held: boolean;
   private waits: boolean;
-  /** Whether reading waits for the end of the turn. */
-  private resting: boolean;
-  /** Bytes that were read since the last rest. */
-  private readBytes: number;
   /** Keep-alive: whether something was heard since the last tick, the tick of the last sign of life, and the patience. */
   private heard: boolean;
   private heardTick: number;
@@ -78,8 +71,6 @@ export class MqttConnection
     this.work = null;
     this.held = false;
     this.waits = false;
-    this.resting = false;
-    this.readBytes = 0;
     this.heard = false;
     this.heardTick = shared.ticker.now;
     this.patienceTicks = ticksFor(shared.context.unauthenticatedMs);
@@ -101,14 +92,7 @@ export class MqttConnection
     } catch (error) {
       this.broke(error);
     }
-    this.readBytes += chunk.length;
-    if (this.readBytes >= REST_AFTER_BYTES) this.rest();
-  }
-
-  /** The turn ends: reading goes on after a rest. */
-  flush(): void {
-    this.resting = false;
-    this.readOn();
+    if (this.state === STATE.open) this.publisher?.rest.afterChunk(chunk.length, this.coreSession!);
   }
 
   drained(): void {
@@ -268,6 +252,13 @@ export class MqttConnection
     return NEXT.pause;
   }
 
+  /** Reads on, unless something still waits. */
+  readOn(): void {
+    if (this.state === STATE.closed || this.work !== null || this.waits || this.publisher?.rest.resting) return;
+    if (this.held && this.publisher !== null) return;
+    this.transport.resume();
+  }
+
   /** Takes up the input that waited for backpressure to end. */
   released(): void {
     this.shared.turn.begin();
@@ -357,25 +348,6 @@ export class MqttConnection
   }
 
   // Waiting, and the end.
-
-  /**
-   * A publisher that floods lets the turn end before its socket is read again: otherwise the event loop reads up to
-   * 2 MiB of it at a time, and what receivers are sent has no chance to leave before it is dropped.
-   */
-  private rest(): void {
-    if (this.state !== STATE.open || this.resting) return;
-    this.readBytes = 0;
-    this.resting = true;
-    this.transport.pause();
-    this.shared.turn.flushLater(this);
-  }
-
-  /** Reads on, unless something still waits. */
-  private readOn(): void {
-    if (this.state === STATE.closed || this.work !== null || this.waits || this.resting) return;
-    if (this.held && this.publisher !== null) return;
-    this.transport.resume();
-  }
 
   private waitForRelease(): Next {
     this.waits = true;

@@ -7,8 +7,10 @@ import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { Message, NEVER } from '../../src/core/message.ts';
 import { NO_CODEC } from '../../src/core/properties.ts';
+import { PublisherRest } from '../../src/core/publisher-rest.ts';
 import { PUBLISH, type Session } from '../../src/core/session.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
+import type { Transport } from '../../src/net/transport.ts';
 import type { Will } from './control.ts';
 import { MalformedPacket } from './errors.ts';
 import { NEXT, type Next } from './framer.ts';
@@ -26,9 +28,12 @@ const DROPPED = -1;
 
 /** The connection that publishes. */
 export interface PublishingConnection {
+  readonly transport: Transport;
   readonly outbox: Outbox;
   readonly core: Session;
   isClosed(): boolean;
+  /** Reading goes on unless something else waits. */
+  readOn(): void;
   /** Input waits until `work` is done. */
   suspend(work: Promise<void>): Next;
   /** A message was not stored: the connection closes, for 3.1.1 has no other way to say so. */
@@ -36,6 +41,8 @@ export interface PublishingConnection {
 }
 
 export class Publisher implements ConfirmSink {
+  /** Keeps it from flooding its receivers. */
+  readonly rest: PublisherRest;
   private readonly connection: PublishingConnection;
   private readonly session: MqttSession;
   private readonly shared: MqttShared;
@@ -46,6 +53,10 @@ export class Publisher implements ConfirmSink {
   private openSlot: number;
 
   constructor(connection: PublishingConnection, session: MqttSession, shared: MqttShared) {
+    this.rest = new PublisherRest(shared.turn, () => {
+      if (this.rest.resting) connection.transport.pause();
+      else connection.readOn();
+    });
     this.connection = connection;
     this.session = session;
     this.shared = shared;
@@ -59,6 +70,7 @@ export class Publisher implements ConfirmSink {
     const { reader, topicKeys, turn, encoder, exchange } = this.shared;
     reader.read(buffer, buffer[start]!, body, end);
     const { qos, packetId, payloadStart, retain } = reader;
+    this.rest.published++;
     if (end - payloadStart > this.shared.context.messageBytes) throw new MalformedPacket('a message over the limit');
     const routingKey = topicKeys.keyOf(buffer, reader.topicStart, reader.topicLength);
     if (qos === 2 && this.openSlot === -1 && !this.firstTime(packetId)) return NEXT.goOn;
@@ -119,6 +131,7 @@ export class Publisher implements ConfirmSink {
 
   /** The connection is gone: a publish that still waited never happened. */
   abandon(): void {
+    this.rest.end();
     if (this.openSlot !== -1) this.ring!.refuse(this.openSlot);
     this.openSlot = -1;
   }

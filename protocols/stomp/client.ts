@@ -19,6 +19,8 @@ export interface StompClient {
   readonly running: boolean;
   /** No frame is looked at until `work` is done; where it fails the connection ends with an ERROR. */
   suspend(work: Promise<void>): void;
+  /** Takes up the input that waited, unless something else waits. */
+  goOn(): void;
   /** The current frame's receipt header, byte for byte, or null. */
   receiptId(): string | null;
   /** A frame was carried out: its receipt leaves, behind those that still wait. Null: it asked for none. */

@@ -11,7 +11,6 @@ import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/field-table.ts';
 import type { Session } from '../../src/core/session.ts';
-import type { Flushable } from '../../src/core/turn.ts';
 import { DEFAULT_VHOST } from '../../src/core/virtual-hosts.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import type { StompClient } from './client.ts';
@@ -35,17 +34,9 @@ class Goodbye {
   }
 }
 
-/**
- * After so many SENDs, at the end of a chunk, a connection lets the turn end before it reads on. libuv would hand over
- * 32 chunks in a row, and consumers have credit once a turn only.
- */
-const SENDS_A_TURN = 256;
-
 type State = 'login' | 'running' | 'closing' | 'closed';
 
-export class StompConnection
-  implements TransportHandler, ClientConnection, StompClient, ConfirmSink, Beating, Flushable
-{
+export class StompConnection implements TransportHandler, ClientConnection, StompClient, ConfirmSink, Beating {
   readonly id: number;
   readonly transport: Transport;
   readonly context: StompContext;
@@ -64,9 +55,6 @@ export class StompConnection
   /** Publishing is held. */
   private blocked: boolean;
   private paused: boolean;
-  /** SENDs since the last rest, and whether we rest until the turn's end. */
-  private sends: number;
-  private resting: boolean;
   private failed: boolean;
 
   constructor(transport: Transport, context: StompContext) {
@@ -87,8 +75,6 @@ export class StompConnection
     this.failed = false;
     this.blocked = false;
     this.paused = false;
-    this.sends = 0;
-    this.resting = false;
     context.connections.add(this);
   }
 
@@ -101,7 +87,7 @@ export class StompConnection
     this.parser.push(chunk);
     if (!this.hearing()) return;
     this.pump();
-    if (this.sends >= SENDS_A_TURN && this.hearing()) this.rest();
+    if (this.hearing()) this.publisher?.rest.afterChunk(chunk.length, this.session!);
     this.updateReading();
   }
 
@@ -115,6 +101,7 @@ export class StompConnection
     this.state = 'closed';
     this.context.connections.remove(this);
     this.context.turn.begin();
+    this.publisher?.rest.end();
     this.release();
     this.heartBeat.stop();
     const { log } = this.context;
@@ -131,7 +118,7 @@ export class StompConnection
   // What the heart-beat calls.
 
   hearing(): boolean {
-    return this.suspensions === 0 && !this.resting && !this.isHeld();
+    return this.suspensions === 0 && !this.publisher?.rest.resting && !this.isHeld();
   }
 
   beat(): void {
@@ -210,10 +197,7 @@ export class StompConnection
         const { publisher } = this;
         if (parser.command !== COMMAND.send) this.control();
         else if (publisher === null) throw notConnected();
-        else {
-          publisher.send();
-          this.sends++;
-        }
+        else publisher.send();
         if (!this.running) return;
       }
     } catch (error) {
@@ -383,22 +367,8 @@ export class StompConnection
     else this.goOn();
   }
 
-  /** A publisher that floods lets the turn end before its socket is read again. */
-  private rest(): void {
-    this.sends = 0;
-    this.resting = true;
-    this.context.turn.flushLater(this);
-  }
-
-  /** The turn is ending: goes on after a rest. */
-  flush(): void {
-    this.resting = false;
-    this.context.turn.begin();
-    this.goOn();
-  }
-
   /** Frames that were parsed no further, then the socket. */
-  private goOn(): void {
+  goOn(): void {
     if (this.hearing()) this.pump();
     this.updateReading();
   }
@@ -440,6 +410,7 @@ export class StompConnection
 
   private finish(): void {
     this.state = 'closing';
+    this.publisher?.rest.end();
     this.transport.end();
   }
 

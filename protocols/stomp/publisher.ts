@@ -5,6 +5,7 @@ import type { ConfirmRing } from '../../src/core/confirms.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/field-table.ts';
 import { Message } from '../../src/core/message.ts';
+import { PublisherRest } from '../../src/core/publisher-rest.ts';
 import { PUBLISH, type PublishOutcome, type Session } from '../../src/core/session.ts';
 import type { StompClient } from './client.ts';
 import { DESTINATION_KIND, type Destination, replyToHeader } from './destination.ts';
@@ -25,6 +26,8 @@ const OWN_BUFFER_BYTES = 8 * 1024;
 export class Publisher {
   /** SENDs so far. */
   count: number;
+  /** Keeps it from flooding its receivers. */
+  readonly rest: PublisherRest;
   private readonly client: StompClient;
   private readonly parser: FrameParser;
   private readonly session: Session;
@@ -42,6 +45,10 @@ export class Publisher {
 
   constructor(client: StompClient, session: Session, subscriptions: Subscriptions, destinations: DestinationCache) {
     this.count = 0;
+    this.rest = new PublisherRest(client.context.turn, () => {
+      client.context.turn.begin();
+      client.goOn();
+    });
     this.client = client;
     this.parser = client.parser;
     this.session = session;
@@ -58,6 +65,7 @@ export class Publisher {
   /** The parser's current frame is a SEND. */
   send(): void {
     const { parser } = this;
+    this.rest.published++;
     let headers: SendHeaders;
     let destination: Destination;
     if (parser.repeated) {

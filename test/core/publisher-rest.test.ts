@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import amqplib from 'amqplib';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import { PublisherRest } from '../../src/core/publisher-rest.ts';
+import { PUBLISHES_A_TURN, PublisherRest } from '../../src/core/publisher-rest.ts';
 import type { DrainWaiter } from '../../src/core/queue.ts';
 import type { Session } from '../../src/core/session.ts';
 import { Turn } from '../../src/core/turn.ts';
@@ -69,6 +69,32 @@ test('it goes on even where they never do', async () => {
   rest.flush();
   await promise;
   assert.equal(session.waiter, null, 'the queue keeps nobody who waits no more');
+});
+
+test('it rests once it has published much while its consumers are behind', () => {
+  const session = new StubSession();
+  const rest = new PublisherRest(new Turn({ now: () => 0 }), () => {});
+  rest.published = PUBLISHES_A_TURN;
+  rest.afterChunk(1000, session as unknown as Session);
+  assert.equal(rest.resting, false, 'nobody is behind');
+  session.crowdedNow = true;
+  rest.afterChunk(1000, session as unknown as Session);
+  assert.equal(rest.resting, true);
+  rest.end();
+  rest.afterChunk(1000, session as unknown as Session);
+  assert.equal(rest.resting, false, 'it counts anew');
+});
+
+test('it rests after much input whoever is behind', () => {
+  const session = new StubSession();
+  const rest = new PublisherRest(new Turn({ now: () => 0 }), () => {});
+  for (let i = 0; i < 7; i++) rest.afterChunk(64 * 1024, session as unknown as Session);
+  assert.equal(rest.resting, false);
+  rest.afterChunk(64 * 1024, session as unknown as Session);
+  assert.equal(rest.resting, true);
+  rest.end();
+  rest.afterChunk(64 * 1024, session as unknown as Session);
+  assert.equal(rest.resting, false, 'it counts anew');
 });
 
 describe('a queue', () => {
