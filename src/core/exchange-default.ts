@@ -30,6 +30,10 @@ export class DefaultExchange extends Exchange {
     return true;
   }
 
+  protected mayMatch(): boolean {
+    return true;
+  }
+
   /** The registry of virtual-host.ts refuses bindings on the default exchange before they get here. */
   protected file(_binding: Binding): void {
     throw new Error('the default exchange takes no bindings');

@@ -15,6 +15,10 @@ export class DirectExchange extends Exchange {
     return true;
   }
 
+  protected mayMatch(bindingKey: string, routingKey: string): boolean {
+    return bindingKey === routingKey;
+  }
+
   protected file(binding: Binding): void {
     const bindings = this.byKey.get(binding.routingKey);
     if (bindings === undefined) this.byKey.set(binding.routingKey, new Set([binding]));

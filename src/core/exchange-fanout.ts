@@ -13,6 +13,10 @@ export class FanoutExchange extends Exchange {
     return this.members.size > 0;
   }
 
+  protected mayMatch(): boolean {
+    return true;
+  }
+
   protected file(binding: Binding): void {
     this.members.add(binding);
   }

@@ -37,6 +37,10 @@ export class HeadersExchange extends Exchange {
     return matched;
   }
 
+  protected mayMatch(): boolean {
+    return true;
+  }
+
   protected file(binding: Binding): void {
     const mode = modeOf(binding.args);
     const withX = mode === 'all-with-x' || mode === 'any-with-x';

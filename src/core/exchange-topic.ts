@@ -6,6 +6,10 @@ import { Exchange, type ExchangeOptions, type FindExchange } from './exchange.ts
 import type { Route } from './target.ts';
 import { MULTI, type PatternWord, SINGLE, TopicTrie } from './topic-trie.ts';
 
+const STAR = 0x2a;
+const PLUS = 0x2b;
+const HASH = 0x23;
+
 export class TopicExchange extends Exchange {
   readonly kind = 'topic';
   private readonly amqp: TopicTrie;
@@ -28,6 +32,21 @@ export class TopicExchange extends Exchange {
     // [MQTT-4.7.2-1]
     if (this.mqtt.size > 0) this.mqtt.match(words, !route.routingKey.startsWith('$'), onMatch);
     return matched;
+  }
+
+  /**
+   * Compares up to the first wildcard of either dialect, in tens of nanoseconds and without words: nearly all changes
+   * differ from nearly all keys before it.
+   */
+  protected mayMatch(bindingKey: string, routingKey: string): boolean {
+    for (let i = 0; i < bindingKey.length; i++) {
+      const code = bindingKey.charCodeAt(i);
+      if (code === STAR || code === PLUS || code === HASH) return true;
+      // `a.#` matches `a`: where the routing key ends first, the rest of the pattern decides.
+      if (i === routingKey.length) return true;
+      if (code !== routingKey.charCodeAt(i)) return false;
+    }
+    return bindingKey.length === routingKey.length;
   }
 
   protected file(binding: Binding): void {

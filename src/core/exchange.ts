@@ -2,6 +2,7 @@
 // bindings are filed and which of them a message matches, in a file of its own.
 
 import type { Binding, Dialect } from './binding.ts';
+import { BindingChanges } from './binding-changes.ts';
 import { type FieldTable, findField, textOf } from './field-table.ts';
 import type { Message } from './message.ts';
 import { RouteCache } from './route-cache.ts';
@@ -29,14 +30,10 @@ export abstract class Exchange {
   /** Name of the exchange that gets what this one cannot route, or null. */
   readonly alternate: string | null;
   deleted: boolean;
-  /**
-   * Grows when a route that passes through this exchange may have changed: its own bindings, or those of an exchange
-   * that it leads to. Cached routes carry the generation in which they were found.
-   */
-  generation: number;
   /** Exchanges whose routes pass through this one: sources of bindings to it, and those whose alternate it is. */
   readonly dependents: Set<Exchange>;
   private readonly find: FindExchange;
+  private readonly changes: BindingChanges;
   /** First binding by identity; others hang on `sibling`. */
   private readonly bindings: Map<string, Binding>;
   /** Bindings that lead to other exchanges, by destination; made with the first. */
@@ -55,9 +52,9 @@ export abstract class Exchange {
     this.args = options.args;
     this.alternate = textOf(findField(options.args, 'alternate-exchange'));
     this.deleted = false;
-    this.generation = 0;
     this.dependents = new Set();
     this.find = find;
+    this.changes = new BindingChanges((bindingKey, routingKey) => this.mayMatch(bindingKey, routingKey));
     this.bindings = new Map();
     this.leads = null;
     this.cache = null;
@@ -71,6 +68,8 @@ export abstract class Exchange {
   /** Files a binding under the kind's index. Throws BrokerError for arguments that the kind cannot read. */
   protected abstract file(binding: Binding): void;
   protected abstract unfile(binding: Binding): void;
+  /** Whether a binding with this key can match that routing key; true where it takes long to tell. */
+  protected abstract mayMatch(bindingKey: string, routingKey: string): boolean;
   /** Whether the kind looks at more of a message than its routing key. */
   protected get readsMessage(): boolean {
     return false;
@@ -85,6 +84,14 @@ export abstract class Exchange {
     return this.keyed;
   }
 
+  /**
+   * Grows when a route that passes through this exchange may have changed: its own bindings, or those of an exchange
+   * that it leads to.
+   */
+  get generation(): number {
+    return this.changes.generation;
+  }
+
   get bindingCount(): number {
     return this.count;
   }
@@ -92,8 +99,8 @@ export abstract class Exchange {
   /** The queues that a message published here reaches. Shared and cached: read only. */
   route(message: Message): readonly Target[] {
     if (!this.cacheable) return this.walk(message);
-    this.cache ??= new RouteCache();
-    const known = this.cache.find(message.routingKey, this.generation);
+    this.cache ??= new RouteCache(this.changes);
+    const known = this.cache.find(message.routingKey);
     if (known !== null) return known;
     const targets = this.walk(message);
     this.cache.keep(message.routingKey, targets);
@@ -117,12 +124,12 @@ export abstract class Exchange {
     this.count++;
     if (binding.queue !== null) binding.queue.bound(binding);
     else this.lead(binding, binding.exchange!);
-    this.invalidate();
+    this.changed(binding);
   }
 
   remove(binding: Binding): void {
     this.detach(binding);
-    this.invalidate();
+    this.changed(binding);
   }
 
   /** Removes a binding where the routes through this exchange are void already. */
@@ -146,13 +153,23 @@ export abstract class Exchange {
     }
   }
 
-  /** A new generation for this exchange and for all whose routes pass through it. */
+  /** Every route through this exchange is void, and so are those of all exchanges that lead here. */
   invalidate(): void {
-    this.generation++;
+    this.changes.anything();
+    this.invalidateDependents();
+  }
+
+  /** Routes that a binding with this key may be part of are void. */
+  private changed(binding: Binding): void {
+    this.changes.binding(binding.routingKey);
+    this.invalidateDependents();
+  }
+
+  private invalidateDependents(): void {
     if (this.dependents.size === 0) return;
     const seen = new Set<Exchange>([this]);
     for (const exchange of seen) {
-      if (exchange !== this) exchange.generation++;
+      if (exchange !== this) exchange.changes.anything();
       for (const dependent of exchange.dependents) seen.add(dependent);
     }
   }
