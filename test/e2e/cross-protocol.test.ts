@@ -39,7 +39,8 @@ const ROWS: Readonly<Record<string, readonly string[]>> = {
     ...ids('message-id timestamp-largest cluster-id several-headers'),
     ...ids(`boolean ${INTEGERS} float double not-a-number decimal ${TEXTS} text-not-utf8`, 'header-'),
     ...ids('bytes bytes-utf8 timestamp void array table', 'header-'),
-    ...ids('name-not-ascii name-escapes name-empty name-of-the-frame name-of-a-property user-id', 'header-'),
+    ...ids('name-not-ascii name-escapes name-empty name-of-the-frame name-of-a-property', 'header-'),
+    ...ids('user-id further-keys', 'header-'),
   ],
   mqtt: ids(`bare ${BODIES} qos-0 qos-1 qos-2 retain long-topic`),
   stomp: [

@@ -104,6 +104,26 @@ test('an AMQP requester with an exclusive queue is answered by a STOMP service',
   await service.close();
 });
 
+test('an AMQP requester without a queue (direct reply-to) is answered by a STOMP service', async () => {
+  const service = await serveStomp('direct');
+  const requesting = await connection.createChannel();
+  const replies = new Promise<ConsumeMessage>((resolve) => {
+    requesting
+      .consume('amq.rabbitmq.reply-to', (message) => resolve(message!), { noAck: true })
+      .then(() => {
+        requesting.sendToQueue('direct', Buffer.from('hello'), {
+          replyTo: 'amq.rabbitmq.reply-to',
+          correlationId: '1',
+        });
+      });
+  });
+  await answerOne(service);
+  const reply = await replies;
+  assert.deepEqual([reply.content.toString(), reply.properties.correlationId], ['HELLO', '1']);
+  await requesting.close();
+  await service.close();
+});
+
 test('a STOMP requester is answered by a STOMP service', async () => {
   const service = await serveStomp('both');
   const requester = await openStomp(await tcp(broker.ports.stomp!));
