@@ -1,7 +1,6 @@
 // Wires the parts into a broker, starts and stops them. This is also the embedding API: `createBroker` starts a broker
 // inside a program or a test, on free ports, and `stop` leaves no handle open.
 
-import { setImmediate as turnEnd } from 'node:timers/promises';
 import { AmqpFrontEnd } from '../protocols/amqp/front-end.ts';
 import { amqpProperties } from '../protocols/amqp/properties.ts';
 import { MqttFrontEnd } from '../protocols/mqtt/front-end.ts';
@@ -182,11 +181,7 @@ export class Broker {
     this.serving = false;
     // A full disk confirms nothing: its clients have been told.
     const committed = this.store.flush().catch(() => {});
-    // Confirms leave at the end of the turn that a commit begins.
-    await atMost(
-      LAST_COMMIT_MS,
-      committed.then(() => turnEnd()),
-    );
+    await atMost(LAST_COMMIT_MS, committed.then(turnEnd));
     await this.listeners.stop('broker is stopping', GOODBYE_MS);
     await this.store.close();
     await this.http?.close();
@@ -234,6 +229,11 @@ export class Broker {
     }
     return open;
   }
+}
+
+/** Confirms leave at the end of the turn that a commit begins: before this resolves. */
+function turnEnd(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 async function openKv(config: Config): Promise<Kv> {
