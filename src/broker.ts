@@ -38,6 +38,8 @@ export interface BrokerOptions {
   readonly log?: Logger;
   /** The disk, in place of the one that `dataDir` and `store` name: for tests that hold or fail commits. */
   readonly kv?: Kv;
+  /** The ticks of heartbeats and timeouts: for tests that make them. */
+  readonly ticker?: Ticker;
   /** Called where the broker cannot go on: a commit failed for another reason than space. Default: throw. */
   readonly onFatal?: (error: Error) => void;
 }
@@ -97,7 +99,7 @@ export class Broker {
     this.meters = newMeters();
     this.connections = new ClientConnections();
     this.memory = new MemoryBudget(limits.memoryHighBytes);
-    this.ticker = new Ticker((error) => log.error({ error }, 'a timer failed by a fault of ours'));
+    this.ticker = options.ticker ?? new Ticker((error) => log.error({ error }, 'a timer failed by a fault of ours'));
     this.startedAt = turn.now;
     this.http = null;
     this.serving = false;

@@ -317,6 +317,75 @@ describe('an AMQP connection', () => {
     assert.equal((await third.expectChannelClose()).code, 404);
   });
 
+  for (const [when, bytes, answers] of [
+    ['before start-ok', Buffer.alloc(0), [METHOD.connectionStart]],
+    ['before tune-ok', wire.startOk('guest', 'guest'), [METHOD.connectionStart, METHOD.connectionTune]],
+    [
+      'before open',
+      Buffer.concat([wire.startOk('guest', 'guest'), wire.tuneOk(2047, 131072, 0)]),
+      [METHOD.connectionStart, METHOD.connectionTune],
+    ],
+    [
+      'in the midst of content',
+      Buffer.concat([
+        wire.startOk('guest', 'guest'),
+        wire.tuneOk(2047, 131072, 0),
+        wire.open('/'),
+        wire.channelOpen(1),
+        wire.method(1, METHOD.basicPublish, wire.short(0), wire.shortstr(''), wire.shortstr('k'), wire.octet(0)),
+        wire.contentHeader(1, 10),
+      ]),
+      [METHOD.connectionStart, METHOD.connectionTune, METHOD.connectionOpenOk, METHOD.channelOpenOk],
+    ],
+  ] as const) {
+    test(`a client may close ${when}`, async () => {
+      const client = await RawClient.connect(port);
+      clients.push(client);
+      client.send(wire.PROTOCOL_HEADER, bytes, wire.connectionClose());
+      for (const answer of answers) await client.expect(answer);
+      await client.expect(METHOD.connectionCloseOk);
+      assert.equal(await client.next(), null);
+    });
+  }
+
+  test('a client that closes while the broker does is answered', async () => {
+    const client = await open();
+    client.send(wire.checkQueue(9, 'q'), wire.connectionClose());
+    assert.equal((await client.expectConnectionClose()).code, 504);
+    await client.expect(METHOD.connectionCloseOk);
+    assert.equal(await client.next(), null);
+  });
+
+  test('a channel that both sides close is closed once', async () => {
+    const client = await open();
+    client.send(wire.checkQueue(1, 'nobody'), wire.channelClose(1), wire.method(1, METHOD.channelCloseOk));
+    assert.equal((await client.expectChannelClose()).code, 404);
+    await client.expect(METHOD.channelCloseOk);
+    client.send(wire.channelOpen(1));
+    await client.expect(METHOD.channelOpenOk);
+  });
+
+  test('the broker tells what it can do', async () => {
+    const client = await RawClient.connect(port);
+    clients.push(client);
+    client.send(wire.PROTOCOL_HEADER);
+    const properties = await client.expect(METHOD.connectionStart);
+    for (const capability of [
+      'publisher_confirms',
+      'exchange_exchange_bindings',
+      'basic.nack',
+      'consumer_cancel_notify',
+      'connection.blocked',
+      'consumer_priorities',
+      'authentication_failure_close',
+      'per_consumer_qos',
+      'direct_reply_to',
+    ]) {
+      const field = Buffer.concat([wire.shortstr(capability), Buffer.from('t\x01')]);
+      assert.ok(properties.includes(field), capability);
+    }
+  });
+
   test('update-secret is acknowledged', async () => {
     const client = await open();
     client.send(wire.method(0, 0x000a0046 as wire.MethodId, wire.longstr('secret'), wire.shortstr('expired')));

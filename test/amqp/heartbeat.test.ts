@@ -2,12 +2,15 @@
 // the connection, but only while we are listening.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Heartbeat } from '../../protocols/amqp/heartbeat.ts';
-import { createBroker } from '../../src/broker.ts';
-import { TICK_MS } from '../../src/net/ticker.ts';
-import { FRAME } from '../support/wire/amqp.ts';
+import { type Broker, createBroker } from '../../src/broker.ts';
+import { TICK_MS, type Ticked, Ticker, ticksFor } from '../../src/net/ticker.ts';
+import * as wire from '../support/wire/amqp.ts';
 import { RawClient } from './raw-client.ts';
+
+const { FRAME, METHOD } = wire;
 
 const SECONDS = 4;
 const TICKS = (SECONDS * 1000) / TICK_MS;
@@ -47,14 +50,77 @@ test('an interval of 0 is none', () => {
   }
 });
 
-test('a client gets the heartbeats that it asked for, and is closed when it sends none', async (t) => {
-  const broker = await createBroker();
-  t.after(() => broker.stop());
-  const client = await RawClient.open(broker.ports.amqp!, 131072, 1);
-  let heartbeats = 0;
-  for (let frame = await client.next(); frame !== null; frame = await client.next()) {
-    assert.equal(frame.type, FRAME.heartbeat);
-    heartbeats++;
+/** Ticks when it is told to. */
+class ManualTicker extends Ticker {
+  override add(member: Ticked): void {
+    super.add(member);
+    this.close();
   }
-  assert.ok(heartbeats >= 2);
+
+  /** Lets so much time pass; what the broker does in it has left when this resolves. */
+  async pass(ms: number): Promise<void> {
+    for (let ticks = ticksFor(ms); ticks > 0; ticks--) {
+      this.advance();
+      await nextTurn();
+      await nextTurn();
+    }
+  }
+}
+
+describe('over a connection', () => {
+  let broker: Broker;
+  let ticker: ManualTicker;
+
+  before(async () => {
+    ticker = new ManualTicker((error) => {
+      throw error;
+    });
+    broker = await createBroker({}, { ticker });
+  });
+
+  after(async () => {
+    await broker.stop();
+  });
+
+  test('a client gets the heartbeats that it asked for, and is closed when it sends none', async () => {
+    const client = await RawClient.open(broker.ports.amqp!, 131072, 10);
+    await ticker.pass(21_000);
+    let heartbeats = 0;
+    for (let frame = await client.next(); frame !== null; frame = await client.next()) {
+      assert.equal(frame.type, FRAME.heartbeat);
+      heartbeats++;
+    }
+    assert.ok(heartbeats >= 3 && heartbeats <= 5, String(heartbeats));
+  });
+
+  test('a client that asked for none gets none and may be silent', async () => {
+    const client = await RawClient.open(broker.ports.amqp!, 131072, 0);
+    await ticker.pass(120_000);
+    client.send(wire.declareQueue(1, 'silent', { exclusive: true }));
+    await client.expect(METHOD.queueDeclareOk);
+    client.destroy();
+  });
+
+  for (const [what, bytes, answers] of [
+    ['says nothing', Buffer.alloc(0), 0],
+    ['says half a protocol header', wire.PROTOCOL_HEADER.subarray(0, 5), 0],
+    ['never logs in', wire.PROTOCOL_HEADER, 1],
+    ['never opens', Buffer.concat([wire.PROTOCOL_HEADER, wire.startOk('guest', 'guest')]), 2],
+  ] as const) {
+    test(`a client that ${what} is closed in time`, async () => {
+      const client = await RawClient.connect(broker.ports.amqp!);
+      client.send(bytes);
+      for (let i = 0; i < answers; i++) assert.ok((await client.next()) !== null);
+      await ticker.pass(11_000);
+      assert.equal(await client.next(), null);
+    });
+  }
+
+  test('a client that never answers connection.close is closed in time', async () => {
+    const client = await RawClient.open(broker.ports.amqp!, 131072, 0);
+    client.send(wire.checkQueue(9, 'q'));
+    await client.expectConnectionClose();
+    await ticker.pass(4000);
+    assert.equal(await client.next(), null);
+  });
 });

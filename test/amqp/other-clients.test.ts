@@ -4,6 +4,9 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { AMQPClient, type AMQPMessage } from '@cloudamqp/amqp-client';
@@ -14,6 +17,8 @@ const run = promisify(execFile);
 
 const PYTHON = '/usr/bin/python3';
 const PIKA = '/usr/lib/python3/dist-packages/pika';
+const CC = '/usr/bin/cc';
+const LIBRABBITMQ = '/usr/include/amqp.h';
 const AMQP_PUBLISH = '/usr/bin/amqp-publish';
 
 const missing = (path: string): string | false => (existsSync(path) ? false : `${path} is not installed`);
@@ -100,6 +105,16 @@ describe('other clients', () => {
   test('pika', { skip: missing(PIKA) }, async () => {
     const script = new URL('./pika-round.py', import.meta.url).pathname;
     const { stdout } = await run(PYTHON, [script, String(broker.ports.amqp)], { timeout: 30_000 });
+    assert.equal(stdout, 'done\n');
+  });
+
+  test('librabbitmq, from a program in C', { skip: missing(CC) || missing(LIBRABBITMQ) }, async (t) => {
+    const directory = await mkdtemp(join(tmpdir(), 'trivium-librabbitmq-'));
+    t.after(() => rm(directory, { recursive: true }));
+    const program = join(directory, 'round');
+    const source = new URL('./librabbitmq-round.c', import.meta.url).pathname;
+    await run(CC, ['-o', program, source, '-lrabbitmq'], { timeout: 60_000 });
+    const { stdout } = await run(program, [String(broker.ports.amqp)], { timeout: 30_000 });
     assert.equal(stdout, 'done\n');
   });
 
