@@ -88,7 +88,8 @@ export class Queue implements Task {
   private firstOut: QueueEntry | null;
   private lastOut: QueueEntry | null;
   private scheduled: boolean;
-  private delivering: boolean;
+  /** Whether it is on disk that entries may have been delivered. */
+  private marked: boolean;
   /** Who waits for deliveries; null: nobody. */
   private waiting: Map<DrainWaiter, number> | null;
 
@@ -114,7 +115,7 @@ export class Queue implements Task {
     this.firstOut = null;
     this.lastOut = null;
     this.scheduled = false;
-    this.delivering = false;
+    this.marked = false;
     this.waiting = null;
   }
 
@@ -297,11 +298,18 @@ export class Queue implements Task {
     if (this.autoDelete && this.consumers.size === 0 && !this.deleted) this.events.unused(this);
   }
 
-  /** Entries may be with somebody from now on: after a crash they carry the redelivered mark. */
-  markDelivering(): void {
-    if (this.delivering || !this.persisted) return;
-    this.delivering = true;
+  /**
+   * Entries may be with somebody from now on: after a crash they carry the redelivered mark. True where that is not known
+   * to be on disk yet; `deliveryMarked` says when it is.
+   */
+  markDelivering(): boolean {
+    if (this.marked || !this.persisted) return false;
     this.around.store.markDelivering(this.id);
+    return true;
+  }
+
+  deliveryMarked(): void {
+    this.marked = true;
   }
 
   /**

@@ -11,6 +11,7 @@ import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } 
 import type { DoorSurroundings } from './door.ts';
 import { BrokerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
+import { FAN_OUT_SLICE, FanOut } from './fan-out.ts';
 import { type FieldTable, findField, textOf } from './field-table.ts';
 import type { Message } from './message.ts';
 import { Permits } from './permits.ts';
@@ -90,6 +91,8 @@ export class Session implements ConsumerOwner, QueueOwner {
   private routingKey: string | null;
   private routeGeneration: number;
   private targets: readonly Target[];
+  /** The publish that is being carried out in slices, or null. */
+  private fanOut: FanOut | null;
   private closed: boolean;
 
   constructor(vhost: VirtualHost, identity: Identity, around: DoorSurroundings) {
@@ -104,6 +107,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     this.routingKey = null;
     this.routeGeneration = -1;
     this.targets = NO_TARGETS;
+    this.fanOut = null;
     this.closed = false;
   }
 
@@ -115,6 +119,7 @@ export class Session implements ConsumerOwner, QueueOwner {
   publish(message: Message, ring: ConfirmRing | null, slot: number): PublishOutcome {
     const { meters } = this.around;
     let { exchange } = this;
+    if (this.fanOut !== null) return PUBLISH.pending;
     if (
       exchange === null ||
       exchange.name !== message.exchange ||
@@ -136,6 +141,10 @@ export class Session implements ConsumerOwner, QueueOwner {
       if (!this.takeReply(message)) meters.unroutable++;
       return PUBLISH.unroutable;
     }
+    if (targets.length > FAN_OUT_SLICE) {
+      this.spread(message, targets, ring, slot);
+      return PUBLISH.routed;
+    }
     for (let i = 0; i < targets.length; i++) targets[i]!.queue.accept(message, targets[i]!, ring, slot);
     return PUBLISH.routed;
   }
@@ -148,6 +157,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     slot: number,
   ): PublishOutcome {
     const { meters } = this.around;
+    if (this.fanOut !== null) return PUBLISH.pending;
     const targets = this.route(message, routingKeys);
     if (targets === null) return PUBLISH.pending;
     meters.published++;
@@ -156,7 +166,7 @@ export class Session implements ConsumerOwner, QueueOwner {
       if (!this.takeReply(message)) meters.unroutable++;
       return PUBLISH.unroutable;
     }
-    for (const target of targets) target.queue.accept(message, target, ring, slot);
+    this.spread(message, targets, ring, slot);
     return PUBLISH.routed;
   }
 
@@ -199,9 +209,9 @@ export class Session implements ConsumerOwner, QueueOwner {
     return null;
   }
 
-  /** Resolves when the permission that `publish` waited for is known. */
+  /** Resolves when what `publish` waited for is there: a permission, or the end of a large fan-out. */
   ready(): Promise<void> {
-    return this.permits.settled();
+    return this.fanOut?.done ?? this.permits.settled();
   }
 
   async declareExchange(declaration: ExchangeDeclaration): Promise<void> {
@@ -321,6 +331,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     const consumer = new Consumer(queue, sink, options, this);
     this.consumers.add(consumer);
     queue.addConsumer(consumer);
+    await this.deliverable(queue);
     return consumer;
   }
 
@@ -339,6 +350,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     await this.permit('read', 'queue', queueName);
     const queue = this.vhost.queue(queueName, this);
     for (;;) {
+      await this.deliverable(queue);
       this.requireOpen();
       const entry = queue.takeNext(noAck);
       if (entry !== null) {
@@ -390,6 +402,30 @@ export class Session implements ConsumerOwner, QueueOwner {
   /** What was awaited may come when the connection is gone: then nothing may be taken or begun any more. */
   private requireOpen(): void {
     if (this.closed) throw new BrokerError('unavailable', 'the session is closed');
+  }
+
+  /**
+   * Before the first delivery of a durable queue it is on disk that its entries may have been delivered. A full disk
+   * does not keep consumers away, since they are who makes room: then the mark is tried again next time.
+   */
+  private async deliverable(queue: Queue): Promise<void> {
+    if (!queue.markDelivering()) return;
+    await this.durably().then(
+      () => queue.deliveryMarked(),
+      () => {},
+    );
+    this.requireOpen();
+  }
+
+  /** Hands a message to its queues, where they are many in slices. */
+  private spread(message: Message, targets: readonly Target[], ring: ConfirmRing | null, slot: number): void {
+    if (targets.length <= FAN_OUT_SLICE) {
+      for (const target of targets) target.queue.accept(message, target, ring, slot);
+      return;
+    }
+    this.fanOut = new FanOut(message, targets, ring, slot, this.around.turn, () => {
+      this.fanOut = null;
+    });
   }
 
   private enterExchange(name: string): Exchange | null {

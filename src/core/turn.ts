@@ -28,6 +28,9 @@ export interface Task {
 
 /** Slices of the work list that one turn does before sockets are read again. */
 const MAX_SLICES = 256;
+/** Time that one turn gives the work list, looked at every few slices. */
+const MAX_WORK_MS = 5;
+const SLICES_A_LOOK = 16;
 
 export class Turn implements RingScheduler {
   /** Milliseconds since the epoch, read once a turn. */
@@ -110,15 +113,19 @@ export class Turn implements RingScheduler {
   };
 
   private runTasks(): void {
-    let slices = 0;
-    while (this.tasks.length > 0 && slices < MAX_SLICES) {
+    if (this.tasks.length === 0) return;
+    const until = this.clock.now() + MAX_WORK_MS;
+    let left = MAX_SLICES;
+    while (this.tasks.length > 0 && left > 0) {
       const round = this.tasks;
       this.tasks = [];
       for (let i = 0; i < round.length; i++) {
-        if (slices++ === MAX_SLICES) {
+        if (left > 0 && left % SLICES_A_LOOK === 0 && this.clock.now() >= until) left = 0;
+        if (left === 0) {
           for (let rest = i; rest < round.length; rest++) this.tasks.push(round[rest]!);
           break;
         }
+        left--;
         if (round[i]!.run()) this.tasks.push(round[i]!);
       }
     }
