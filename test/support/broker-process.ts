@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { endsWithUs } from './ends-with-us.ts';
 import { freePorts, listening } from './free-port.ts';
 import { type Endpoints, statusKib } from './peers.ts';
 
@@ -110,6 +111,7 @@ export class BrokerProcess {
       [MAIN, 'start', '--host=127.0.0.1', '--log-level=warn', `--data-dir=${this.dataDir}`, ...flags, ...this.flags],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
+    endsWithUs(child);
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (chunk: string) => {
         this.text = (this.text + chunk).slice(-16_384);

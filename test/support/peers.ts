@@ -9,6 +9,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { endsWithUs } from './ends-with-us.ts';
 import { freePort, freePorts, listening } from './free-port.ts';
 
 export const PEERS = ['rabbitmq', 'mosquitto', 'activemq'] as const;
@@ -86,6 +87,7 @@ class PeerProcess {
   constructor(command: string, args: string[], cwd: string, env: NodeJS.ProcessEnv) {
     this.text = '';
     this.child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    endsWithUs(this.child);
     for (const stream of [this.child.stdout!, this.child.stderr!]) {
       stream.setEncoding('utf8').on('data', (chunk: string) => {
         this.text = (this.text + chunk).slice(-16_384);
