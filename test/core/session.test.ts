@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { ConfirmRing } from '../../src/core/confirms.ts';
 import { Door } from '../../src/core/door.ts';
+import { FAN_OUT_SLICE } from '../../src/core/fan-out.ts';
 import { EMPTY_TABLE, type FieldTable, textField } from '../../src/core/field-table.ts';
 import type { Authenticator, Authorizer } from '../../src/core/ports.ts';
 import { PUBLISH, type QueueRequest, Session } from '../../src/core/session.ts';
@@ -561,5 +562,26 @@ describe('the door', () => {
     assert.equal((await door.login(credentials)).identity.user, 'alice');
     await assert.rejects(door.login({ ...credentials, user: 'mallory' }), { kind: 'access-refused' });
     await assert.rejects(door.login({ ...credentials, vhost: 'x' }), { kind: 'not-found' });
+  });
+});
+
+describe('a publish to thousands of queues', () => {
+  it('lets its publisher wait, and keeps its order', async () => {
+    const publisher = session();
+    const host = hosts.get('/')!;
+    const count = FAN_OUT_SLICE + 1;
+    for (let i = 0; i < count; i++) {
+      const request = { name: `q${i}`, durable: false, autoDelete: false, args: EMPTY_TABLE, owner: null };
+      const { queue } = host.declareQueue(request);
+      host.bind(host.exchange('amq.fanout'), { queue }, '', EMPTY_TABLE, 'amqp');
+    }
+    const last = host.queues.get(`q${count - 1}`)!;
+    assert.equal(publisher.publish(message({ exchange: 'amq.fanout', body: 'first' }), null, 0), PUBLISH.routed);
+    const second = message({ key: last.name, body: 'second' });
+    assert.equal(publisher.publish(second, null, 0), PUBLISH.pending);
+    await publisher.ready();
+    assert.equal(publisher.publish(second, null, 0), PUBLISH.routed);
+    const bodies = [last.takeNext(true), last.takeNext(true)].map((entry) => entry?.message.bodyBytes().toString());
+    assert.deepEqual(bodies, ['first', 'second']);
   });
 });
