@@ -79,7 +79,7 @@ function parse(title: string, headers: (i: number) => readonly string[]): Figure
           destination!.exchange,
           destination!.routingKey,
           parser.buffer,
-          parser.frame + parser.bodyStart,
+          parser.start + parser.bodyStart,
           parser.bodyLength,
           native,
           0,

@@ -337,7 +337,7 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
   receiptId(): string | null {
     const { parser } = this;
     if (parser.receiptStart < 0) return null;
-    return parser.buffer.toString('latin1', parser.frame + parser.receiptStart, parser.frame + parser.receiptEnd);
+    return parser.buffer.toString('latin1', parser.start + parser.receiptStart, parser.start + parser.receiptEnd);
   }
 
   /** A frame was carried out: its receipt, behind those that still wait. */

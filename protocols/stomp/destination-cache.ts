@@ -4,7 +4,7 @@
 
 import { ownBytes } from '../../src/core/own-bytes.ts';
 import { type Destination, parseDestination } from './destination.ts';
-import type { FrameParser } from './frame-parser.ts';
+import type { Frame } from './frame.ts';
 import type { StompVersion } from './version.ts';
 
 const SLOTS = 4096;
@@ -24,13 +24,13 @@ export class DestinationCache {
     this.values = new Array(SLOTS).fill(null);
   }
 
-  /** The destination in the parser's current frame, which has one. Throws StompError where it is none. */
-  resolve(parser: FrameParser): Destination {
-    const { buffer } = parser;
-    const start = parser.frame + parser.destinationStart;
-    const end = parser.frame + parser.destinationEnd;
+  /** The destination of the frame, which has one. Throws StompError where it is none. */
+  resolve(frame: Frame): Destination {
+    const { buffer } = frame;
+    const start = frame.start + frame.destinationStart;
+    const end = frame.start + frame.destinationEnd;
     const length = end - start;
-    if (length > MAX_KEY_BYTES) return parseDestination(parser.decode(start, end));
+    if (length > MAX_KEY_BYTES) return parseDestination(frame.decode(start, end));
     let hash = 0x811c9dc5;
     for (let at = start; at < end; at++) hash = Math.imul(hash ^ buffer[at]!, 0x01000193);
     const slot = (hash ^ (hash >>> 15)) & (SLOTS - 1);
@@ -41,7 +41,7 @@ export class DestinationCache {
       const found = this.values[slot]!;
       if (i === length && found !== null) return found;
     }
-    const destination = parseDestination(parser.decode(start, end));
+    const destination = parseDestination(frame.decode(start, end));
     this.keys[slot] = ownBytes(buffer.subarray(start, end));
     this.values[slot] = destination;
     return destination;

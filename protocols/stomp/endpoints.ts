@@ -6,7 +6,7 @@ import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE, type Field, type FieldTable, type FieldValue } from '../../src/core/field-table.ts';
 import type { Session } from '../../src/core/session.ts';
 import { DESTINATION_KIND, type Destination } from './destination.ts';
-import type { FrameParser } from './frame-parser.ts';
+import type { Frame } from './frame.ts';
 import { isTrue } from './property-codec.ts';
 import { StompError } from './stomp-error.ts';
 
@@ -65,12 +65,12 @@ export interface Source {
   readonly durableSubscription: boolean;
 }
 
-export function readSubscribeOptions(parser: FrameParser): EndpointOptions {
-  return readOptions(parser, (name) => name.startsWith('x-') && name !== 'x-queue-name');
+export function readSubscribeOptions(frame: Frame): EndpointOptions {
+  return readOptions(frame, (name) => name.startsWith('x-') && name !== 'x-queue-name');
 }
 
-export function readSendOptions(parser: FrameParser): EndpointOptions {
-  return readOptions(parser, (name) => QUEUE_ARGUMENTS.has(name));
+export function readSendOptions(frame: Frame): EndpointOptions {
+  return readOptions(frame, (name) => QUEUE_ARGUMENTS.has(name));
 }
 
 /** Makes sure that the queue behind a /queue/ destination exists. Throws BrokerError. */
@@ -155,14 +155,14 @@ function asksForNothing(options: EndpointOptions): boolean {
   );
 }
 
-function readOptions(parser: FrameParser, isArgument: (name: string) => boolean): EndpointOptions {
+function readOptions(frame: Frame, isArgument: (name: string) => boolean): EndpointOptions {
   const flags = new Map<string, string>();
   const queueArguments: Field[] = [];
   const consumerArguments: Field[] = [];
-  for (let line = 0; line < parser.lineCount; line++) {
-    const name = parser.decode(parser.nameStart(line), parser.nameEnd(line));
+  for (let line = 0; line < frame.lineCount; line++) {
+    const name = frame.decode(frame.nameStart(line), frame.nameEnd(line));
     if (flags.has(name)) continue;
-    const value = parser.decode(parser.valueStart(line), parser.valueEnd(line));
+    const value = frame.decode(frame.valueStart(line), frame.valueEnd(line));
     flags.set(name, value);
     if (!isArgument(name)) continue;
     const field: Field = { name, value: typed(name, value.trim()) };

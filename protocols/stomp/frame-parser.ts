@@ -6,19 +6,19 @@
 //
 // The owner pushes chunks and pulls frames: `push`, then `next` until it answers false. Bytes are looked at once,
 // however they are split: an unfinished frame keeps its scan position, and only such a frame is copied out of its
-// chunk. Nothing is allocated for a frame that lies within one chunk. Offsets of the current frame are relative to
-// `frame` in `buffer` and valid until the next call.
+// chunk. Nothing is allocated for a frame that lies within one chunk. The parser is itself the current frame (frame.ts):
+// an object of its own would have to be kept in step.
 //
 // A SEND whose header block repeats that of the SEND before it, but for the values of `content-length`, `receipt` and
 // `destination`, is recognised by comparing bytes (`repeated`): its headers are then not split into lines at all,
 // 4 to 6 × over parsing them, bench/stomp-codec.ts.
 
-import { COMMAND, type Command, commandAt, MAX_COMMAND_BYTES } from './command.ts';
-import { unescapeHeader } from './escaping.ts';
+import { COMMAND, commandAt, MAX_COMMAND_BYTES } from './command.ts';
+import { Frame } from './frame.ts';
 import type { StompLimits } from './limits.ts';
 import { SendTemplate } from './send-template.ts';
 import { limitExceeded, malformed, StompError } from './stomp-error.ts';
-import { STOMP_VERSION, type StompVersion } from './version.ts';
+import { STOMP_VERSION } from './version.ts';
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -39,39 +39,14 @@ const CONTENT_LENGTH = Buffer.from('content-length');
 const DESTINATION = Buffer.from('destination');
 const RECEIPT = Buffer.from('receipt');
 
-export class FrameParser {
+export class FrameParser extends Frame {
   private readonly limits: StompLimits;
-  /** Decides about CR and escapes. 1.2 until the connection negotiated another: it is the most tolerant. */
-  version: StompVersion;
-
-  /** The current frame. */
-  command: Command;
-  buffer: Buffer;
-  frame: number;
-  bodyStart: number;
-  bodyLength: number;
-  /** Where the values of these headers are, relative to `frame`; start −1: there is no such header. */
-  destinationStart: number;
-  destinationEnd: number;
-  receiptStart: number;
-  receiptEnd: number;
-  /** The header block is that of the last SEND, but for the values above and content-length; there are no lines then. */
-  repeated: boolean;
-  /** With `repeated`: the destination is the same, too. */
-  sameDestination: boolean;
-  /** The frame lies in a buffer that nobody else uses and that holds little more than it. */
-  alone: boolean;
-  lineCount: number;
-  /** name start, colon, end of each header line, relative to `frame`. */
-  private lines: Int32Array;
-
   private state: State;
   private end: number;
   private cursor: number;
   private lineStart: number;
   private colon: number;
   private contentLength: number;
-  private lengthLine: number;
   private joined: boolean;
   /** The chunk whose first `tailAt` bytes are in the join buffer, or that comes next. */
   private tail: Buffer | null;
@@ -80,29 +55,14 @@ export class FrameParser {
   private readonly template: SendTemplate;
 
   constructor(limits: StompLimits) {
+    super();
     this.limits = limits;
-    this.version = STOMP_VERSION.v1_2;
-    this.command = COMMAND.none;
-    this.buffer = NO_BYTES;
-    this.frame = 0;
-    this.bodyStart = 0;
-    this.bodyLength = 0;
-    this.destinationStart = -1;
-    this.destinationEnd = -1;
-    this.receiptStart = -1;
-    this.receiptEnd = -1;
-    this.repeated = false;
-    this.sameDestination = false;
-    this.alone = false;
-    this.lineCount = 0;
-    this.lines = new Int32Array(3 * 16);
     this.state = STATE.between;
     this.end = 0;
     this.cursor = 0;
     this.lineStart = 0;
     this.colon = -1;
     this.contentLength = -1;
-    this.lengthLine = -1;
     this.joined = false;
     this.tail = null;
     this.tailAt = 0;
@@ -123,58 +83,11 @@ export class FrameParser {
     return this.state !== STATE.between;
   }
 
-  /** Whether the current frame says how long its body is. */
-  get hasContentLength(): boolean {
-    return this.lengthLine >= 0;
-  }
-
   /** Moves to the next whole frame. False: none yet. Throws StompError where the bytes are no frame. */
   next(): boolean {
     if (this.joined && this.state === STATE.between) this.leaveJoin();
     while (!this.advance()) if (!this.refill()) return false;
     return true;
-  }
-
-  /** Index of the first line of that name (repeated headers: the first wins), or −1. */
-  find(name: Buffer): number {
-    const { lines, buffer, frame } = this;
-    const length = name.length;
-    next: for (let i = 0; i < this.lineCount; i++) {
-      const start = lines[3 * i]!;
-      if (lines[3 * i + 1]! - start !== length) continue;
-      for (let j = 0; j < length; j++) if (buffer[frame + start + j] !== name[j]) continue next;
-      return i;
-    }
-    return -1;
-  }
-
-  nameStart(line: number): number {
-    return this.frame + this.lines[3 * line]!;
-  }
-  nameEnd(line: number): number {
-    return this.frame + this.lines[3 * line + 1]!;
-  }
-  valueStart(line: number): number {
-    return this.frame + this.lines[3 * line + 1]! + 1;
-  }
-  valueEnd(line: number): number {
-    return this.frame + this.lines[3 * line + 2]!;
-  }
-
-  /** The text of that header, unescaped, or null where the frame has none. */
-  text(name: Buffer): string | null {
-    const line = this.find(name);
-    return line < 0 ? null : this.decode(this.valueStart(line), this.valueEnd(line));
-  }
-
-  /** Header text between two absolute offsets. */
-  decode(start: number, end: number): string {
-    const raw = this.buffer.toString('utf8', start, end);
-    // CONNECT is never escaped («Value Encoding»).
-    if (this.command === COMMAND.connect) return raw;
-    if (this.version === STOMP_VERSION.v1_2 && raw.includes('\r')) throw malformed('CR inside a header');
-    // 1.0 clients may write a space after the colon, as its examples do.
-    return this.version === STOMP_VERSION.v1_0 ? raw.trimStart() : unescapeHeader(raw, this.version);
   }
 
   /** Runs over what is in `buffer`. True: a frame is complete. */
@@ -191,7 +104,7 @@ export class FrameParser {
     while (at < end && (buffer[at] === LF || buffer[at] === CR)) at++;
     this.cursor = at;
     if (at === end) return false;
-    this.frame = at;
+    this.start = at;
     this.contentLength = -1;
     if (buffer[at] === LETTER_S && this.template.length > 0 && this.repeat(at)) return true;
     this.command = COMMAND.none;
@@ -250,7 +163,7 @@ export class FrameParser {
     this.cursor = at;
     this.colon = colon;
     if (this.command === COMMAND.none && at - this.lineStart > MAX_COMMAND_BYTES + 1) this.firstLine(at);
-    if (at - this.frame > this.limits.maxHeaderBytes) throw limitExceeded('maxHeaderBytes', this.limits.maxHeaderBytes);
+    if (at - this.start > this.limits.maxHeaderBytes) throw limitExceeded('maxHeaderBytes', this.limits.maxHeaderBytes);
     return false;
   }
 
@@ -263,8 +176,8 @@ export class FrameParser {
   private line(colon: number, stop: number): void {
     if (colon < 0) throw malformed('a header line has no colon');
     if (colon === this.lineStart) throw malformed('a header has no name');
-    const { limits, frame } = this;
-    if (stop - frame > limits.maxHeaderBytes) throw limitExceeded('maxHeaderBytes', limits.maxHeaderBytes);
+    const { limits, start } = this;
+    if (stop - start > limits.maxHeaderBytes) throw limitExceeded('maxHeaderBytes', limits.maxHeaderBytes);
     if (this.lineCount === limits.maxHeaders) throw limitExceeded('maxHeaders', limits.maxHeaders);
     if (3 * this.lineCount === this.lines.length) {
       const lines = new Int32Array(this.lines.length * 2);
@@ -272,13 +185,13 @@ export class FrameParser {
       this.lines = lines;
     }
     const at = 3 * this.lineCount++;
-    this.lines[at] = this.lineStart - frame;
-    this.lines[at + 1] = colon - frame;
-    this.lines[at + 2] = stop - frame;
+    this.lines[at] = this.lineStart - start;
+    this.lines[at + 1] = colon - start;
+    this.lines[at + 2] = stop - start;
   }
 
   private endHead(): void {
-    this.bodyStart = this.cursor - this.frame;
+    this.bodyStart = this.cursor - this.start;
     if (this.bodyStart > this.limits.maxHeaderBytes) throw limitExceeded('maxHeaderBytes', this.limits.maxHeaderBytes);
     this.state = STATE.body;
     const length = this.find(CONTENT_LENGTH);
@@ -291,25 +204,25 @@ export class FrameParser {
     if (this.command !== COMMAND.send && this.contentLength > 0) throw malformed('only SEND may have a body');
     const receipt = this.find(RECEIPT);
     if (receipt >= 0) {
-      this.receiptStart = this.valueStart(receipt) - this.frame;
-      this.receiptEnd = this.valueEnd(receipt) - this.frame;
+      this.receiptStart = this.valueStart(receipt) - this.start;
+      this.receiptEnd = this.valueEnd(receipt) - this.start;
     }
     const destination = this.find(DESTINATION);
     if (destination >= 0) {
-      this.destinationStart = this.valueStart(destination) - this.frame;
-      this.destinationEnd = this.valueEnd(destination) - this.frame;
+      this.destinationStart = this.valueStart(destination) - this.start;
+      this.destinationEnd = this.valueEnd(destination) - this.start;
     }
     if (this.command === COMMAND.send) {
       this.template.learn(
         this.buffer,
-        this.frame,
+        this.start,
         this.cursor,
         this.destinationStart,
         this.destinationEnd,
         this.receiptStart,
         this.receiptEnd,
-        length < 0 ? -1 : this.valueStart(length) - this.frame,
-        length < 0 ? -1 : this.valueEnd(length) - this.frame,
+        length < 0 ? -1 : this.valueStart(length) - this.start,
+        length < 0 ? -1 : this.valueEnd(length) - this.start,
       );
     }
   }
@@ -332,7 +245,7 @@ export class FrameParser {
 
   private body(): boolean {
     const { buffer, end } = this;
-    const start = this.frame + this.bodyStart;
+    const start = this.start + this.bodyStart;
     let stop: number;
     if (this.contentLength >= 0) {
       stop = start + this.contentLength;
@@ -381,10 +294,10 @@ export class FrameParser {
       return tail !== null;
     }
     if (tail === null) {
-      if (!this.joined) this.join(this.end - this.frame);
+      if (!this.joined) this.join(this.end - this.start);
       return false;
     }
-    const have = this.end - this.frame;
+    const have = this.end - this.start;
     const known = this.state === STATE.body && this.contentLength >= 0;
     const missing = known ? this.bodyStart + this.contentLength + 1 - have : Math.max(FIRST_JOIN_BYTES, have);
     const take = Math.min(missing, tail.length - this.tailAt);
@@ -400,12 +313,12 @@ export class FrameParser {
   /** Moves the unfinished frame to the start of a buffer of its own. */
   private join(capacity: number): void {
     const buffer = Buffer.allocUnsafe(capacity);
-    this.buffer.copy(buffer, 0, this.frame, this.end);
-    this.end -= this.frame;
-    this.cursor -= this.frame;
-    this.lineStart -= this.frame;
-    if (this.colon >= 0) this.colon -= this.frame;
-    this.frame = 0;
+    this.buffer.copy(buffer, 0, this.start, this.end);
+    this.end -= this.start;
+    this.cursor -= this.start;
+    this.lineStart -= this.start;
+    if (this.colon >= 0) this.colon -= this.start;
+    this.start = 0;
     this.buffer = buffer;
     this.joined = true;
   }

@@ -118,7 +118,7 @@ export class Publisher {
       destination.exchange,
       destination.routingKey,
       parser.buffer,
-      parser.frame + parser.bodyStart,
+      parser.start + parser.bodyStart,
       parser.bodyLength,
       native,
       0,

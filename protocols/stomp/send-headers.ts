@@ -4,7 +4,7 @@
 import { isUtf8 } from 'node:buffer';
 import { NEVER } from '../../src/core/message.ts';
 import { escapeHeader } from './escaping.ts';
-import type { FrameParser } from './frame-parser.ts';
+import type { Frame } from './frame.ts';
 import { FRAME_HEADERS } from './header-names.ts';
 import { isTrue } from './property-codec.ts';
 import { malformed, StompError } from './stomp-error.ts';
@@ -55,14 +55,14 @@ export class SendHeaders {
 const NO_HEADERS = new SendHeaders(NO_BYTES, false, 0, NEVER, null, null, null);
 
 /**
- * Reads the parser's current frame, a SEND that was split into lines. `replyTo`, where given, takes the place of the
- * header's value. Throws StompError for values that cannot be meant.
+ * Reads a SEND that was split into lines. `replyTo`, where given, takes the place of the header's value. Throws
+ * StompError for values that cannot be meant.
  *
  * Names are told apart by their bytes and lines that are in native form already are copied as they are, because
  * publishers whose headers differ with every message come through here: 1.3 × over strings, bench/stomp-codec.ts.
  */
-export function readSendHeaders(parser: FrameParser, replyTo: string | null): SendHeaders {
-  const { buffer, lineCount } = parser;
+export function readSendHeaders(frame: Frame, replyTo: string | null): SendHeaders {
+  const { buffer, lineCount } = frame;
   // Nothing but destination, receipt and content-length: the usual SEND.
   let native = NO_BYTES;
   let length = 0;
@@ -73,15 +73,15 @@ export function readSendHeaders(parser: FrameParser, replyTo: string | null): Se
   let tempQueue: string | null = null;
   let userId: string | null = null;
   for (let line = 0; line < lineCount; line++) {
-    const start = parser.nameStart(line);
-    const nameEnd = parser.nameEnd(line);
-    const end = parser.valueEnd(line);
+    const start = frame.nameStart(line);
+    const nameEnd = frame.nameEnd(line);
+    const end = frame.valueEnd(line);
     const name = nameOf(buffer, start, nameEnd);
     // Repeated headers: the first wins (STOMP 1.2, «Repeated Header Entries»).
-    if (name === NAME.frame || repeats(parser, line)) continue;
+    if (name === NAME.frame || repeats(frame, line)) continue;
     let replaced: string | null = null;
     if (name !== NAME.other) {
-      const value = parser.decode(nameEnd + 1, end);
+      const value = frame.decode(nameEnd + 1, end);
       switch (name) {
         case NAME.persistent:
           persistent = isTrue(value);
@@ -108,18 +108,18 @@ export function readSendHeaders(parser: FrameParser, replyTo: string | null): Se
           name satisfies never;
       }
     }
-    if (native.length === 0) native = Buffer.allocUnsafe(parser.bodyStart);
-    const copied = replaced === null ? copyLine(parser, start, nameEnd, end, native, length) : -1;
+    if (native.length === 0) native = Buffer.allocUnsafe(frame.bodyStart);
+    const copied = replaced === null ? copyLine(frame, start, nameEnd, end, native, length) : -1;
     if (copied >= 0) {
       length = copied;
       continue;
     }
-    const text = parser.decode(start, nameEnd);
+    const text = frame.decode(start, nameEnd);
     // Only an escaped name can still turn out to be one of the frame's.
     if (FRAME_HEADERS.has(text)) continue;
-    const bytes = lineBytes(text, replaced ?? parser.decode(nameEnd + 1, end));
+    const bytes = lineBytes(text, replaced ?? frame.decode(nameEnd + 1, end));
     // Rare, so that making room each time is cheap enough.
-    native = Buffer.concat([native.subarray(0, length), bytes, Buffer.alloc(parser.bodyStart)]);
+    native = Buffer.concat([native.subarray(0, length), bytes, Buffer.alloc(frame.bodyStart)]);
     length += bytes.length;
   }
   if (length === 0 && transaction === null) return NO_HEADERS;
@@ -131,16 +131,9 @@ export function readSendHeaders(parser: FrameParser, replyTo: string | null): Se
  * Copies a header line that is in native form already; answers where it ends in `target`, or −1 where it is not. Lines
  * that are not ASCII are checked to be UTF-8.
  */
-function copyLine(
-  parser: FrameParser,
-  start: number,
-  nameEnd: number,
-  end: number,
-  target: Buffer,
-  at: number,
-): number {
-  const { buffer } = parser;
-  if (parser.version !== STOMP_VERSION.v1_2) return utf8Line(buffer, start, end);
+function copyLine(frame: Frame, start: number, nameEnd: number, end: number, target: Buffer, at: number): number {
+  const { buffer } = frame;
+  if (frame.version !== STOMP_VERSION.v1_2) return utf8Line(buffer, start, end);
   let to = at;
   for (let from = start; from < end; from++) {
     const byte = buffer[from]!;
@@ -165,13 +158,13 @@ function lineBytes(name: string, value: string): Buffer {
 }
 
 /** Whether an earlier line has the same name. */
-function repeats(parser: FrameParser, line: number): boolean {
-  const start = parser.nameStart(line);
-  const length = parser.nameEnd(line) - start;
-  const { buffer } = parser;
+function repeats(frame: Frame, line: number): boolean {
+  const start = frame.nameStart(line);
+  const length = frame.nameEnd(line) - start;
+  const { buffer } = frame;
   next: for (let i = 0; i < line; i++) {
-    const other = parser.nameStart(i);
-    if (parser.nameEnd(i) - other !== length) continue;
+    const other = frame.nameStart(i);
+    if (frame.nameEnd(i) - other !== length) continue;
     for (let j = 0; j < length; j++) if (buffer[other + j] !== buffer[start + j]) continue next;
     return true;
   }

@@ -2,6 +2,7 @@
 // the core's error kinds to the `message` header of that frame is here and nowhere else.
 
 import type { ErrorKind } from '../../src/core/errors.ts';
+import type { StompLimits } from './limits.ts';
 
 /** `summary` becomes the ERROR frame's `message` header, `detail` its body. Both are safe to send to the peer. */
 export class StompError extends Error {
@@ -21,9 +22,10 @@ export function malformed(detail: string): StompError {
   return new StompError('Malformed frame', detail);
 }
 
-/** A named bound was reached. */
-export function limitExceeded(limit: string, bound: number): StompError {
-  return new StompError('Limit exceeded', `${limit} is ${bound}`);
+/** A bound was reached; the peer's owner learns under which key the configuration has it. */
+export function limitExceeded(limit: keyof StompLimits, bound: number): StompError {
+  const key = limit === 'maxBodyBytes' ? 'limits.messageBytes' : `stomp.${limit}`;
+  return new StompError('Limit exceeded', `${key} is ${bound}`);
 }
 
 const SUMMARIES: { readonly [kind in ErrorKind]: string } = {

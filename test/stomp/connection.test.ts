@@ -231,7 +231,7 @@ describe('STOMP errors', () => {
     await refused(await harness.connect(), /maxSubscriptions is 1/, subscribe(1), subscribe(2));
     await refused(await harness.connect(), /maxTransactions is 1/, begin('a'), begin('b'));
     await refused(await harness.connect(), /maxTransactionOperations is 1/, begin('a'), send('x'), send('y'));
-    await refused(await harness.connect(), /maxBodyBytes is 10/, send('x'.repeat(11)));
+    await refused(await harness.connect(), /limits\.messageBytes is 10/, send('x'.repeat(11)));
     await refused(await harness.connect(), /maxHeaders is 8/, frame('BEGIN', new Array(9).fill('a:b')));
   });
 

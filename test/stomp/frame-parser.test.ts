@@ -27,7 +27,7 @@ function parse(chunks: readonly Buffer[], version: StompVersion = STOMP_VERSION.
   for (const chunk of chunks) {
     parser.push(chunk);
     while (parser.next()) {
-      const { frame: at, buffer } = parser;
+      const { start: at, buffer } = parser;
       const value = (start: number, end: number): string | null =>
         start < 0 ? null : parser.decode(at + start, at + end);
       const headers: [string, string][] = [];
@@ -299,15 +299,20 @@ describe('frame parser', () => {
     refused(frame('SEND', [...many, 'e:5']), /maxHeaders is 4/, STOMP_VERSION.v1_2, limits);
     refused(frame('SEND', [`a:${'1'.repeat(100)}`]), /maxHeaderBytes is 100/, STOMP_VERSION.v1_2, limits);
     refused(Buffer.from(`SEND\n${'a'.repeat(200)}`), /maxHeaderBytes is 100/, STOMP_VERSION.v1_2, limits);
-    refused(frame('SEND', ['content-length:21'], 'x'.repeat(21)), /maxBodyBytes is 20/, STOMP_VERSION.v1_2, limits);
-    refused(Buffer.from('SEND\ncontent-length:21\n\n'), /maxBodyBytes is 20/, STOMP_VERSION.v1_2, limits);
-    refused(frame('SEND', [], 'x'.repeat(21)), /maxBodyBytes is 20/, STOMP_VERSION.v1_2, limits);
+    refused(
+      frame('SEND', ['content-length:21'], 'x'.repeat(21)),
+      /limits\.messageBytes is 20/,
+      STOMP_VERSION.v1_2,
+      limits,
+    );
+    refused(Buffer.from('SEND\ncontent-length:21\n\n'), /limits\.messageBytes is 20/, STOMP_VERSION.v1_2, limits);
+    refused(frame('SEND', [], 'x'.repeat(21)), /limits\.messageBytes is 20/, STOMP_VERSION.v1_2, limits);
     // Also behind a header block that was seen before.
     const repeated = Buffer.concat([
       frame('SEND', ['content-length:1'], 'x'),
       frame('SEND', ['content-length:21'], 'x'.repeat(21)),
     ]);
-    refused(repeated, /maxBodyBytes is 20/, STOMP_VERSION.v1_2, limits);
+    refused(repeated, /limits\.messageBytes is 20/, STOMP_VERSION.v1_2, limits);
   });
 
   it('leaves CR to the value before 1.2, and refuses a CR within a line in 1.2', () => {
