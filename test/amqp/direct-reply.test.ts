@@ -2,6 +2,8 @@
 // properties make the broker do. Rules and texts are RabbitMQ's.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import amqplib from 'amqplib';
 import { type Broker, createBroker } from '../../src/broker.ts';
@@ -166,6 +168,25 @@ describe('direct reply-to', () => {
     );
     await client.expect(METHOD.basicCancelOk);
     await client.expect(METHOD.basicConsumeOk);
+  });
+
+  test('a service that speaks STOMP answers like any other', async (t) => {
+    const client = await requester();
+    const service = connect(broker.ports.stomp!, '127.0.0.1');
+    t.after(() => service.destroy());
+    service.write('CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0');
+    service.write('SUBSCRIBE\nid:1\ndestination:/queue/stomp-service\nreceipt:ready\n\n\0');
+    let heard = '';
+    const hear = async (what: string): Promise<void> => {
+      while (!heard.includes(what)) heard += (await once(service, 'data'))[0].toString();
+    };
+    await hear('receipt-id:ready');
+    client.send(publish('stomp-service', 'question', FLAG.replyTo, wire.shortstr(REPLY_QUEUE)));
+    await hear('question\0');
+    const replyTo = /^reply-to:(.*)$/m.exec(heard)![1]!;
+    service.write(`SEND\ndestination:${replyTo}\ncorrelation-id:7\n\nanswer\0`);
+    await client.expect(METHOD.basicDeliver);
+    assert.equal((await content(client))[1], 'answer');
   });
 
   test('amqplib makes a thousand calls to a service', async () => {
