@@ -1,47 +1,34 @@
 // A STOMP connection: it turns frames into calls of the session door, in the order in which they came. What has to wait
 // (a declaration, an authorisation) suspends the parser; nothing overtakes it. Every violation and every refusal ends
 // in one ERROR frame and the end of this connection, and of no other.
-//
-// Receipts leave through one confirm ring, so a receipt for a SEND into durable queues comes after the commit and all
-// receipts keep the order of their frames.
 
-import { hostname } from 'node:os';
 import type { ClientConnection, ConnectionInfo } from '../../src/core/client-connection.ts';
-import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/field-table.ts';
 import type { Session } from '../../src/core/session.ts';
-import { DEFAULT_VHOST } from '../../src/core/virtual-hosts.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import type { StompClient } from './client.ts';
 import { COMMAND, commandName } from './command.ts';
 import type { StompContext } from './context.ts';
 import { FrameParser } from './frame-parser.ts';
-import { errorFrame, FrameWriter, textFrame } from './frame-writer.ts';
+import { errorFrame, FrameWriter } from './frame-writer.ts';
 import { HEADER } from './header-names.ts';
-import { type Beating, HeartBeat, parseHeartBeat } from './heart-beat.ts';
+import { type Beating, HeartBeat } from './heart-beat.ts';
+import { connectedFrame, logIn, readConnect } from './login.ts';
 import { Publisher } from './publisher.ts';
-import { StompError, summaryOf } from './stomp-error.ts';
+import { type ReceiptClient, Receipts } from './receipts.ts';
+import { StompError, shownToPeer } from './stomp-error.ts';
 import { Subscriptions } from './subscriptions.ts';
-import { negotiateVersion, STOMP_VERSION, SUPPORTED_VERSIONS, versionName } from './version.ts';
-
-/** The tag of the confirm slot at which a DISCONNECT is answered. */
-class Goodbye {
-  readonly receipt: string | null;
-
-  constructor(receipt: string | null) {
-    this.receipt = receipt;
-  }
-}
+import { STOMP_VERSION, versionName } from './version.ts';
 
 type State = 'login' | 'running' | 'closing' | 'closed';
 
-export class StompConnection implements TransportHandler, ClientConnection, StompClient, ConfirmSink, Beating {
+export class StompConnection implements TransportHandler, ClientConnection, StompClient, ReceiptClient, Beating {
   readonly id: number;
   readonly transport: Transport;
   readonly context: StompContext;
   readonly parser: FrameParser;
-  readonly ring: ConfirmRing;
+  readonly receipts: Receipts;
   private readonly heartBeat: HeartBeat;
   private readonly connectedAt: number;
   private state: State;
@@ -62,7 +49,7 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
     this.transport = transport;
     this.context = context;
     this.parser = new FrameParser(context.limits);
-    this.ring = new ConfirmRing(this, context.turn);
+    this.receipts = new Receipts(this, context.turn);
     this.heartBeat = new HeartBeat(transport, context.ticker, this, context.limits.loginTimeoutMs);
     this.connectedAt = context.turn.now;
     this.state = 'login';
@@ -169,24 +156,6 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
     this.fail(new StompError('Connection closed by the broker', reason), null);
   }
 
-  // Receipts.
-
-  confirmed(ring: ConfirmRing, from: number, to: number, ok: boolean): void {
-    for (let slot = from; slot <= to; slot++) {
-      const tag = ring.tagAt(slot);
-      if (!ok) {
-        this.fail(new StompError('Message refused', 'a queue did not accept it'), typeof tag === 'string' ? tag : null);
-        return;
-      }
-      if (typeof tag === 'string') this.writer.receipt(tag);
-      else if (tag instanceof Goodbye) {
-        if (tag.receipt !== null) this.writer.receipt(tag.receipt);
-        this.finish();
-        return;
-      }
-    }
-  }
-
   // Frames.
 
   private pump(): void {
@@ -245,39 +214,15 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
       default:
         throw new StompError('Unknown command', commandName(command));
     }
-    this.receipt(this.receiptId());
+    this.receipts.give(parser.receiptId());
   }
 
   private async connect(): Promise<void> {
     const { parser, transport, context } = this;
-    const accepted = parser.text(HEADER.acceptVersion);
-    const version = negotiateVersion(accepted);
-    if (version === null) {
-      throw new StompError('Version mismatch', `supported protocol versions are ${SUPPORTED_VERSIONS}`);
-    }
-    const user = parser.text(HEADER.login);
-    const password = parser.text(HEADER.passcode);
-    const host = parser.text(HEADER.host);
-    const offer = parseHeartBeat(parser.text(HEADER.heartBeat));
+    const request = readConnect(parser);
+    const { version, heartBeat } = request;
     this.writer = new FrameWriter(transport, version, context.destinationLines[version]!);
-    if (user === null || password === null) {
-      throw new StompError('Bad CONNECT', "'login' and 'passcode' are required");
-    }
-    const vhost = host === null || host === '' ? DEFAULT_VHOST : host;
-    let session: Session;
-    try {
-      session = await this.login(user, password, vhost);
-    } catch (error) {
-      context.log.warn(
-        { connection: this.id, peer: transport.peer, user, vhost, reason: String(error) },
-        'STOMP login refused',
-      );
-      // Whatever was wrong, a stranger learns the same.
-      if (error instanceof BrokerError && error.kind === 'access-refused') {
-        throw new StompError('Bad CONNECT', `access refused for user '${user}'`);
-      }
-      throw error;
-    }
+    const session = await logIn(request, this, context);
     this.session = session;
     if (this.state !== 'login') return;
     this.state = 'running';
@@ -285,43 +230,18 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
     const destinations = context.destinations[version]!;
     this.subscriptions = new Subscriptions(this, session, destinations);
     this.publisher = new Publisher(this, session, this.subscriptions, destinations);
-    const beat = context.limits.minHeartBeatMs;
-    const headers: [string, string][] = [
-      ['version', versionName(version)],
-      ['server', `Trivium/${context.version}`],
-      ['session', this.sessionId],
-      ['heart-beat', `${beat},${beat}`],
-    ];
-    // CONNECTED is never escaped (STOMP 1.2, «Value Encoding»), and none of these values needs it.
-    this.writer.frame(textFrame('CONNECTED', headers, '', STOMP_VERSION.v1_0));
-    this.heartBeat.start(offer, beat);
-    context.log.info({ connection: this.id, peer: transport.peer, user, vhost }, 'STOMP connection opened');
-  }
-
-  /**
-   * «It is RECOMMENDED clients set this to the host name that the socket was established against» (STOMP 1.2, CONNECT),
-   * and several libraries do: where that is no virtual host of the user's, the default one is meant.
-   */
-  private async login(user: string, password: string, vhost: string): Promise<Session> {
-    const { context, transport } = this;
-    const { loopback } = transport;
-    try {
-      return await context.door.login({ user, password, vhost, loopback });
-    } catch (error) {
-      if (!(error instanceof BrokerError) || !isOwnName(vhost, transport.local)) throw error;
-      return context.door.login({ user, password, vhost: DEFAULT_VHOST, loopback });
-    }
+    this.writer.frame(connectedFrame(version, this.sessionId, context));
+    this.heartBeat.start(heartBeat, context.limits.minHeartBeatMs);
+    context.log.info(
+      { connection: this.id, peer: transport.peer, user: session.identity.user, vhost: session.vhost.name },
+      'STOMP connection opened',
+    );
   }
 
   private disconnect(): void {
     this.subscriptions?.release();
-    const goodbye = new Goodbye(this.receiptId());
     this.state = 'closing';
-    if (this.ring.size > 0) this.ring.settle(this.ring.open(goodbye));
-    else {
-      if (goodbye.receipt !== null) this.writer.receipt(goodbye.receipt);
-      this.finish();
-    }
+    this.receipts.giveLast(this.parser.receiptId());
   }
 
   private transaction(): string {
@@ -331,20 +251,6 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
       throw new StompError('Missing header', `${commandName(parser.command)} needs the 'transaction' header`);
     }
     return name;
-  }
-
-  /** The current frame's receipt header, byte for byte, or null. */
-  receiptId(): string | null {
-    const { parser } = this;
-    if (parser.receiptStart < 0) return null;
-    return parser.buffer.toString('latin1', parser.start + parser.receiptStart, parser.start + parser.receiptEnd);
-  }
-
-  /** A frame was carried out: its receipt, behind those that still wait. */
-  receipt(receiptId: string | null): void {
-    if (receiptId === null || this.state !== 'running') return;
-    if (this.ring.size > 0) this.ring.settle(this.ring.open(receiptId));
-    else this.writer.receipt(receiptId);
   }
 
   // Waiting, and the end.
@@ -387,20 +293,15 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
   }
 
   /** Ends the connection with an ERROR frame. */
-  fail(error: unknown, receiptId: string | null = this.receiptId()): void {
+  fail(error: unknown, receiptId: string | null = this.parser.receiptId()): void {
     if (this.state === 'closed' || this.failed) return;
     this.failed = true;
     const { log } = this.context;
     const details = { connection: this.id, peer: this.transport.peer, user: this.session?.identity.user ?? null };
-    let summary = 'internal_error';
-    let detail = 'the broker failed to handle a frame';
-    if (error instanceof StompError) {
-      summary = error.summary;
-      detail = error.detail;
-    } else if (error instanceof BrokerError) {
-      summary = summaryOf(error.kind);
-      detail = error.message;
-    } else log.error({ ...details, error: error instanceof Error ? error.stack : String(error) }, 'STOMP frame failed');
+    const { summary, detail } = shownToPeer(error);
+    if (!(error instanceof StompError || error instanceof BrokerError)) {
+      log.error({ ...details, error: error instanceof Error ? error.stack : String(error) }, 'STOMP frame failed');
+    }
     log.info({ ...details, summary, detail }, 'STOMP connection refused');
     // Nothing comes behind an ERROR: not a message, not a receipt.
     this.release();
@@ -408,7 +309,7 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
     this.finish();
   }
 
-  private finish(): void {
+  finish(): void {
     this.state = 'closing';
     this.publisher?.rest.end();
     this.transport.end();
@@ -416,17 +317,11 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
 
   /** Gives everything back: what is out goes back to its queues, consumers and exclusive queues end. Idempotent. */
   private release(): void {
-    this.ring.close();
+    this.receipts.close();
     this.subscriptions?.release();
     // What is suspended may still declare and consume; it is given back when it is done.
     if (this.suspensions === 0) this.session?.close();
   }
-}
-
-/** Whether that is a name or an address of this machine, as the socket or the system knows it. */
-function isOwnName(name: string, local: string): boolean {
-  const address = local.slice(0, local.lastIndexOf(':')).replace(/^\[|\]$/g, '');
-  return name === 'localhost' || name === address || name === hostname();
 }
 
 function notConnected(): StompError {

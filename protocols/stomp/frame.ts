@@ -59,6 +59,12 @@ export class Frame {
     return this.lengthLine >= 0;
   }
 
+  /** The value of its receipt header, byte for byte (latin1), or null. */
+  receiptId(): string | null {
+    if (this.receiptStart < 0) return null;
+    return this.buffer.toString('latin1', this.start + this.receiptStart, this.start + this.receiptEnd);
+  }
+
   /** Index of the first line of that name (repeated headers: the first wins), or −1. */
   find(name: Buffer): number {
     const { lines, buffer, start } = this;

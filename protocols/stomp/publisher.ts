@@ -134,15 +134,15 @@ export class Publisher {
     if (headers.transaction !== null) {
       this.client.context.turn.retain(message);
       this.transactions.add(headers.transaction, { kind: 'send', message, destination });
-      this.client.receipt(this.client.receiptId());
+      this.client.receipts.give(parser.receiptId());
       return;
     }
-    const receipt = parser.receiptStart < 0 ? null : this.client.receiptId();
+    const receipt = parser.receiptId();
     if (receipt === null) {
       const outcome = this.session.publish(message, null, 0);
       if (outcome !== PUBLISH.routed) this.unpublished(outcome, message, destination, null, 0);
     } else {
-      const { ring } = this.client;
+      const { ring } = this.client.receipts;
       const slot = ring.open(receipt);
       const outcome = this.session.publish(message, ring, slot);
       const later = outcome !== PUBLISH.routed && this.unpublished(outcome, message, destination, ring, slot);
@@ -170,8 +170,8 @@ export class Publisher {
 
   /** Carries a transaction out: one slot of the ring stands for all of it. */
   private async carryOut(operations: readonly Operation[]): Promise<void> {
-    const { ring } = this.client;
-    const slot = ring.open(this.client.receiptId() ?? undefined);
+    const { ring } = this.client.receipts;
+    const slot = ring.open(this.parser.receiptId() ?? undefined);
     this.count++;
     for (const operation of operations) {
       if (!this.client.running) return;

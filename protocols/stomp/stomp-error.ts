@@ -1,7 +1,7 @@
 // What ends a STOMP connection: a peer's violation or a refused request, as the ERROR frame shows it. The table from
 // the core's error kinds to the `message` header of that frame is here and nowhere else.
 
-import type { ErrorKind } from '../../src/core/errors.ts';
+import { BrokerError, type ErrorKind } from '../../src/core/errors.ts';
 import type { StompLimits } from './limits.ts';
 
 /** `summary` becomes the ERROR frame's `message` header, `detail` its body. Both are safe to send to the peer. */
@@ -41,7 +41,9 @@ const SUMMARIES: { readonly [kind in ErrorKind]: string } = {
   internal: 'internal_error',
 };
 
-/** The ERROR frame's `message` header for a refusal of the core, in the spelling that RabbitMQ's clients know. */
-export function summaryOf(kind: ErrorKind): string {
-  return SUMMARIES[kind];
+/** What the peer is told of an error. Summaries are in the spelling that RabbitMQ's clients know. */
+export function shownToPeer(error: unknown): { readonly summary: string; readonly detail: string } {
+  if (error instanceof StompError) return error;
+  if (error instanceof BrokerError) return { summary: SUMMARIES[error.kind], detail: error.message };
+  return { summary: SUMMARIES.internal, detail: 'the broker failed to handle a frame' };
 }

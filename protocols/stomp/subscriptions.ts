@@ -46,7 +46,7 @@ export class Subscriptions {
     const { parser } = this;
     const id = parser.text(HEADER.id);
     const key = this.subscriptionKey();
-    const receipt = this.client.receiptId();
+    const receipt = parser.receiptId();
     if (id === null && parser.version !== STOMP_VERSION.v1_0) {
       throw new StompError('Missing header', "SUBSCRIBE needs an 'id' header");
     }
@@ -60,7 +60,7 @@ export class Subscriptions {
     if (source.durableSubscription) subscription.durableQueue = source.queue;
     await this.consume(subscription, source.queue, prefetch, options.consumerArguments);
     if (!this.client.running) return;
-    this.client.receipt(receipt);
+    this.client.receipts.give(receipt);
     subscription.consumer?.start();
   }
 
@@ -136,15 +136,15 @@ export class Subscriptions {
     const subscription = this.byKey.get(key);
     if (subscription === undefined) throw new StompError('Unknown subscription', `'${key}' is not subscribed`);
     const durable = parser.text(HEADER.durable) ?? parser.text(HEADER.persistent);
-    const receipt = this.client.receiptId();
+    const receipt = parser.receiptId();
     this.end(subscription);
     const { durableQueue } = subscription;
     if (durableQueue === null || durable === null || !isTrue(durable)) {
-      this.client.receipt(receipt);
+      this.client.receipts.give(receipt);
       return;
     }
     const deleted = this.session.deleteQueue(durableQueue, { ifUnused: false, ifEmpty: false });
-    this.client.suspend(deleted.then(() => this.client.receipt(receipt)));
+    this.client.suspend(deleted.then(() => this.client.receipts.give(receipt)));
   }
 
   /** A subscription's key in SUBSCRIBE and UNSUBSCRIBE: its id, or in 1.0 its destination. */
