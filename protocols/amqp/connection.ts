@@ -7,7 +7,6 @@
 import type { ClientConnection, ConnectionInfo } from '../../src/core/client-connection.ts';
 import type { FrontEnd } from '../../src/core/front-end.ts';
 import type { Meters } from '../../src/core/ports.ts';
-import { FULL_CHUNK_BYTES, PUBLISHES_A_TURN, PublisherRest } from '../../src/core/publisher-rest.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Turn } from '../../src/core/turn.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
@@ -20,6 +19,7 @@ import { FRAME, FRAME_OVERHEAD_BYTES, FrameParser, type FrameSink } from './fram
 import type { AmqpFrontEnd } from './front-end.ts';
 import { Handshake, type HandshakeConnection } from './handshake.ts';
 import { Heartbeat } from './heartbeat.ts';
+import { Intake } from './intake.ts';
 import { bareMethod, closeMethod, connectionBlocked, HEARTBEAT_FRAME } from './method-frames.ts';
 import { METHOD } from './method-ids.ts';
 import { readClose, readUpdateSecret } from './methods.ts';
@@ -56,16 +56,9 @@ export class AmqpConnection
   private heartbeat: Heartbeat;
   /** Ticks spent waiting for close-ok. */
   private ticks: number;
-  /** A control operation is under way. */
-  private busy: boolean;
-  /** Publishes since the last rest; whether there ever was one. */
-  private published: number;
-  private publishes: boolean;
-  private readonly rest: PublisherRest;
-  /** Why publishing is held, or null; and whether the client was told. */
-  private heldFor: string | null;
+  private readonly intake: Intake;
+  /** Whether the client was told that its publishes are held. */
   private toldBlocked: boolean;
-  private paused: boolean;
   /** The transport is gone; what we hold is given back once no operation is under way. */
   private gone: boolean;
 
@@ -88,13 +81,8 @@ export class AmqpConnection
     this.loggedIn = null;
     this.heartbeat = new Heartbeat(0);
     this.ticks = 0;
-    this.busy = false;
-    this.published = 0;
-    this.publishes = false;
-    this.rest = new PublisherRest(context.turn, () => this.updateReading());
-    this.heldFor = null;
+    this.intake = new Intake(transport, context.turn);
     this.toldBlocked = false;
-    this.paused = false;
     this.gone = false;
     frontEnd.ticker.add(this);
     // In the handshake too: a stop waits for nobody who could not be told.
@@ -115,10 +103,7 @@ export class AmqpConnection
     const frames = this.handshake.greeted ? chunk : this.handshake.header(chunk);
     if (frames === null) return;
     this.parse(frames);
-    if (this.published >= PUBLISHES_A_TURN && chunk.length >= FULL_CHUNK_BYTES && this.loggedIn !== null) {
-      this.published = 0;
-      this.rest.begin(this.loggedIn);
-    }
+    this.intake.took(chunk.length, this.loggedIn);
   }
 
   drained(): void {
@@ -129,13 +114,13 @@ export class AmqpConnection
   closed(error: Error | null): void {
     this.turn.begin();
     this.gone = true;
-    this.rest.end();
+    this.intake.end();
     this.parser.stop();
     this.frontEnd.ticker.remove(this);
     const wasOpen = this.loggedIn !== null;
     const orderly = this.state === STATE.closed;
     this.state = STATE.closed;
-    if (!this.busy) this.giveBack();
+    if (!this.intake.busy) this.giveBack();
     if (!wasOpen) return;
     const details = { connection: this.id, peer: this.transport.peer, user: this.handshake.user };
     if (orderly) this.context.log.info(details, 'AMQP connection closed');
@@ -157,7 +142,7 @@ export class AmqpConnection
       default:
         this.state satisfies never;
     }
-    if (this.heartbeat.isDead(this.transport.bytesRead, !this.paused)) {
+    if (this.heartbeat.isDead(this.transport.bytesRead, !this.intake.paused)) {
       this.context.log.warn({ connection: this.id, peer: this.transport.peer }, 'AMQP client missed its heartbeats');
       this.end();
       return;
@@ -184,8 +169,7 @@ export class AmqpConnection
   }
 
   block(reason: string, alarm: boolean): void {
-    this.heldFor = reason;
-    this.updateReading();
+    this.intake.hold(true);
     if (!alarm || this.toldBlocked || !this.handshake.capabilities.connectionBlocked || this.state !== STATE.running)
       return;
     this.toldBlocked = true;
@@ -193,8 +177,7 @@ export class AmqpConnection
   }
 
   unblock(): void {
-    this.heldFor = null;
-    this.updateReading();
+    this.intake.hold(false);
     if (!this.toldBlocked) return;
     this.toldBlocked = false;
     if (this.state === STATE.running) this.send(bareMethod(0, METHOD.connectionUnblocked));
@@ -239,8 +222,7 @@ export class AmqpConnection
         const channel = this.channels.byNumber[channelNumber];
         if (channel !== null && channel !== undefined && !channel.closing && !channel.content.assembling) {
           if (method === METHOD.basicPublish) {
-            if (!this.publishes) this.firstPublish();
-            this.published++;
+            this.intake.count();
             return channel.content.publish(buffer, at + 4, end, limit);
           }
           // delivery-tag(longlong) multiple(bit)
@@ -390,16 +372,10 @@ export class AmqpConnection
     return this.state === STATE.closing ? null : this.channels.forContent(number);
   }
 
-  private firstPublish(): void {
-    this.publishes = true;
-    this.updateReading();
-  }
-
   /** Parses nothing more until `work` is done; then goes on behind the frame that asked for it. */
   wait(work: Promise<void>, onError: (error: unknown) => void): void {
-    this.busy = true;
     this.parser.suspend();
-    this.updateReading();
+    this.intake.wait(true);
     work.then(
       () => this.goOn(),
       (error) => {
@@ -411,7 +387,7 @@ export class AmqpConnection
   }
 
   private goOn(): void {
-    this.busy = false;
+    this.intake.busy = false;
     if (this.gone) {
       this.giveBack();
       return;
@@ -422,16 +398,8 @@ export class AmqpConnection
     } catch (error) {
       this.framingFailed(error);
     }
-    this.updateReading();
-  }
-
-  private updateReading(): void {
-    const pause =
-      this.busy || this.rest.resting || (this.heldFor !== null && this.publishes && this.state === STATE.running);
-    if (pause === this.paused) return;
-    this.paused = pause;
-    if (pause) this.transport.pause();
-    else this.transport.resume();
+    // What was held back may have begun another operation.
+    this.intake.wait(this.intake.busy);
   }
 
   /** Ends the connection with an error: tells the client and waits for its close-ok. */
@@ -447,7 +415,7 @@ export class AmqpConnection
     this.state = STATE.closing;
     this.ticks = 0;
     // Backpressure must not keep us from hearing close-ok.
-    this.updateReading();
+    this.intake.close();
   }
 
   end(): void {
@@ -463,7 +431,7 @@ export class AmqpConnection
   }
 
   private stateName(): string {
-    if (this.state === STATE.running) return this.heldFor !== null && this.publishes ? 'blocked' : 'running';
+    if (this.state === STATE.running) return this.intake.blocked ? 'blocked' : 'running';
     return this.state === STATE.handshake ? 'starting' : 'closing';
   }
 }
