@@ -1,6 +1,6 @@
-// One client's network connection: takes packets apart, acts through its core session, and closes at the first breach
-// of the protocol (3.1.1 has no error reply). What outlives the connection is the session's (session.ts); what publishes
-// is in publisher.ts.
+// One client's network connection: lets it in, hands its packets on to the conversation (conversation.ts), and closes at
+// the first breach of the protocol (3.1.1 has no error reply). What outlives the connection is the session's
+// (session.ts); what publishes is in publisher.ts.
 //
 // Order: while a control operation runs, input waits (paused transport, packets kept by the framer), so that commands
 // never overtake each other.
@@ -10,24 +10,23 @@ import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/field-table.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
-import { type Ticked, ticksFor } from '../../src/net/ticker.ts';
+import type { Ticked } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import type { ConnectRequest, Will } from './control.ts';
+import { Conversation, type Conversing } from './conversation.ts';
 import { ConnectRefused, connectCodeOf, MalformedPacket } from './errors.ts';
 import { NEXT, type Next, PacketFramer, type PacketHandler } from './framer.ts';
+import { KeepAlive } from './keep-alive.ts';
 import { type Opening, openSession } from './opening.ts';
-import { CONNECT_CODE, connack, FIRST_BYTE, PACKET, PINGRESP, SUBSCRIBE_REFUSED } from './packet-types.ts';
-import { readPacketId, writeLength } from './publish.ts';
-import { Publisher, type PublishingConnection, publishWill } from './publisher.ts';
+import { CONNECT_CODE, connack, PACKET } from './packet-types.ts';
+import { publishWill } from './publisher.ts';
 import type { MqttSession } from './session.ts';
 import type { MqttShared } from './shared.ts';
 
 const STATE = { waiting: 0, opening: 1, open: 2, closed: 3 } as const;
 type State = (typeof STATE)[keyof typeof STATE];
 
-export class MqttConnection
-  implements TransportHandler, ClientConnection, PacketHandler, PublishingConnection, Opening, Ticked
-{
+export class MqttConnection implements TransportHandler, ClientConnection, PacketHandler, Conversing, Opening, Ticked {
   readonly id: number;
   readonly transport: Transport;
   readonly outbox: Outbox;
@@ -41,16 +40,14 @@ export class MqttConnection
   private will: Will | null;
   private coreSession: Session | null;
   private session: MqttSession | null;
-  private publisher: Publisher | null;
+  /** What it says while it is connected. */
+  private conversation: Conversation | null;
   /** The control operation that input waits for, or null. */
   private work: Promise<void> | null;
   /** Whether publishing is held (backpressure), and whether a PUBLISH waits for its release. */
-  private held: boolean;
+  held: boolean;
   private waits: boolean;
-  /** Keep-alive: whether something was heard since the last tick, the tick of the last sign of life, and the patience. */
-  private heard: boolean;
-  private heardTick: number;
-  private patienceTicks: number;
+  private readonly keepAlive: KeepAlive;
   /** What must end before the client id is free for another connection. */
   private goodbye: Promise<void> | null;
 
@@ -67,13 +64,11 @@ export class MqttConnection
     this.will = null;
     this.coreSession = null;
     this.session = null;
-    this.publisher = null;
+    this.conversation = null;
     this.work = null;
     this.held = false;
     this.waits = false;
-    this.heard = false;
-    this.heardTick = shared.ticker.now;
-    this.patienceTicks = ticksFor(shared.context.unauthenticatedMs);
+    this.keepAlive = new KeepAlive(shared.ticker.now, shared.context.unauthenticatedMs);
     this.goodbye = null;
     shared.ticker.add(this);
     shared.context.connections.add(this);
@@ -84,7 +79,7 @@ export class MqttConnection
   data(chunk: Buffer): void {
     if (this.state === STATE.closed) return;
     this.shared.turn.begin();
-    this.heard = true;
+    this.keepAlive.heard = true;
     try {
       // Told from its first byte: whoever speaks another protocol here is not waited for.
       if (this.state === STATE.waiting && !this.framer.midPacket) requireConnect(chunk[0]!);
@@ -92,7 +87,7 @@ export class MqttConnection
     } catch (error) {
       this.broke(error);
     }
-    if (this.state === STATE.open) this.publisher?.rest.afterChunk(chunk.length, this.coreSession!);
+    if (this.state === STATE.open) this.conversation!.publisher?.rest.afterChunk(chunk.length, this.coreSession!);
   }
 
   drained(): void {
@@ -108,12 +103,8 @@ export class MqttConnection
   /** [MQTT-3.1.2-24], and the time that a stranger has for its CONNECT. */
   tick(nowTick: number): void {
     // Input that we do not read is no silence of the client.
-    if (this.heard || this.waits || (this.work !== null && this.state === STATE.open)) {
-      this.heard = false;
-      this.heardTick = nowTick;
-      return;
-    }
-    if (nowTick - this.heardTick < this.patienceTicks) return;
+    const reading = !this.waits && (this.work === null || this.state !== STATE.open);
+    if (!this.keepAlive.isOver(nowTick, reading)) return;
     this.shared.turn.begin();
     this.leave(this.state === STATE.open ? 'keep-alive timeout' : 'not logged in in time', false);
     this.transport.destroy();
@@ -122,54 +113,17 @@ export class MqttConnection
   // What the framer calls.
 
   packet(buffer: Buffer, start: number, body: number, end: number): Next {
-    if (this.state !== STATE.open) return this.firstPacket(buffer, start, body, end);
-    const firstByte = buffer[start]!;
-    const type = firstByte >> 4;
-    switch (type) {
-      case PACKET.publish:
-        if (this.held) return this.waitForRelease();
-        this.publisher ??= new Publisher(this, this.session!, this.shared);
-        return this.publisher.publish(buffer, start, body, end);
-      case PACKET.puback:
-        if (firstByte !== FIRST_BYTE.puback) throw new MalformedPacket('reserved flags of PUBACK [MQTT-2.2.2-2]');
-        this.session!.acknowledged(readPacketId(buffer, body, end));
-        return NEXT.goOn;
-      case PACKET.pubrel:
-        if (firstByte !== FIRST_BYTE.pubrel) throw new MalformedPacket('reserved flags of PUBREL [MQTT-3.6.1-1]');
-        this.publisher ??= new Publisher(this, this.session!, this.shared);
-        this.publisher.released(readPacketId(buffer, body, end));
-        return NEXT.goOn;
-      case PACKET.pubrec:
-      case PACKET.pubcomp:
-        // Nothing is delivered at QoS 2, so these answer nothing; they must be well formed all the same.
-        if ((firstByte & 15) !== 0) throw new MalformedPacket('reserved flags [MQTT-2.2.2-2]');
-        readPacketId(buffer, body, end);
-        return NEXT.goOn;
-      case PACKET.subscribe:
-        return this.suspend(this.subscribe(buffer, start, body, end));
-      case PACKET.unsubscribe:
-        return this.suspend(this.unsubscribe(buffer, start, body, end));
-      case PACKET.pingreq:
-        requireEmpty(firstByte, body, end);
-        this.outbox.append(PINGRESP, 0, PINGRESP.length);
-        return NEXT.goOn;
-      case PACKET.disconnect:
-        requireEmpty(firstByte, body, end);
-        this.leave('DISCONNECT', true);
-        this.transport.end();
-        return NEXT.stop;
-      case PACKET.connect:
-        throw new MalformedPacket('a second CONNECT [MQTT-3.1.0-2]');
-      default:
-        throw new MalformedPacket(`packet type ${type} is not for a server`);
-    }
+    const { conversation } = this;
+    return conversation === null
+      ? this.firstPacket(buffer, start, body, end)
+      : conversation.packet(buffer, start, body, end);
   }
 
   // What the registry of connections calls.
 
   block(_reason: string, _alarm: boolean): void {
     this.held = true;
-    if (this.publisher !== null) this.transport.pause();
+    if (this.publishes) this.transport.pause();
   }
 
   unblock(): void {
@@ -254,9 +208,20 @@ export class MqttConnection
 
   /** Reads on, unless something still waits. */
   readOn(): void {
-    if (this.state === STATE.closed || this.work !== null || this.waits || this.publisher?.rest.resting) return;
-    if (this.held && this.publisher !== null) return;
+    if (this.state === STATE.closed || this.work !== null || this.waits) return;
+    if (this.conversation?.publisher?.rest.resting || (this.held && this.publishes)) return;
     this.transport.resume();
+  }
+
+  waitForRelease(): Next {
+    this.waits = true;
+    this.transport.pause();
+    return NEXT.retry;
+  }
+
+  disconnected(): void {
+    this.leave('DISCONNECT', true);
+    this.transport.end();
   }
 
   /** Takes up the input that waited for backpressure to end. */
@@ -265,7 +230,7 @@ export class MqttConnection
     if (this.waits && !this.held) this.proceed();
   }
 
-  // CONNECT, SUBSCRIBE and UNSUBSCRIBE.
+  // CONNECT.
 
   private firstPacket(buffer: Buffer, start: number, body: number, end: number): Next {
     if (this.state === STATE.closed) return NEXT.stop;
@@ -296,12 +261,12 @@ export class MqttConnection
     const { ticker, limits, log, turn } = this.shared;
     turn.begin();
     this.state = STATE.open;
+    this.conversation = new Conversation(this, this.session!, this.shared);
     this.will = request.will;
     this.framer.maxPacketBytes = limits.packetBytes;
-    this.heard = false;
-    this.heardTick = ticker.now;
+    // [MQTT-3.1.2-24]: one and a half times the keep-alive; 0 switches it off.
     if (request.keepAliveSeconds === 0) ticker.remove(this);
-    else this.patienceTicks = ticksFor(request.keepAliveSeconds * 1500);
+    else this.keepAlive.restart(ticker.now, request.keepAliveSeconds * 1500);
     const answer = connack(CONNECT_CODE.accepted, present);
     this.outbox.append(answer, 0, answer.length);
     log.info(this.about(), 'MQTT connection opened');
@@ -317,49 +282,17 @@ export class MqttConnection
     this.transport.end();
   }
 
-  private async subscribe(buffer: Buffer, start: number, body: number, end: number): Promise<void> {
-    const { packetId, subscriptions } = this.shared.control.subscribe(buffer, start, body, end);
-    const session = this.session!;
-    const codes = await session.subscribe(subscriptions);
-    if (this.isClosed()) return;
-    this.shared.turn.begin();
-    this.writeAnswer(FIRST_BYTE.suback, packetId, codes);
-    session.startDeliveries();
-    for (let i = 0; i < codes.length; i++) {
-      if (codes[i] !== SUBSCRIBE_REFUSED) session.sendRetained(subscriptions[i]!.filter, codes[i]!);
-    }
-  }
-
-  private async unsubscribe(buffer: Buffer, start: number, body: number, end: number): Promise<void> {
-    const { packetId, filters } = this.shared.control.unsubscribe(buffer, start, body, end);
-    await this.session!.unsubscribe(filters);
-    if (this.isClosed()) return;
-    this.shared.turn.begin();
-    this.writeAnswer(FIRST_BYTE.unsuback, packetId, []);
-  }
-
-  private writeAnswer(firstByte: number, packetId: number, codes: readonly number[]): void {
-    const packet = Buffer.allocUnsafe(7 + codes.length);
-    let at = writeLength(packet, 0, firstByte, 2 + codes.length);
-    packet[at++] = packetId >> 8;
-    packet[at++] = packetId;
-    for (const code of codes) packet[at++] = code;
-    this.outbox.append(packet, 0, at);
-  }
-
   // Waiting, and the end.
-
-  private waitForRelease(): Next {
-    this.waits = true;
-    this.transport.pause();
-    return NEXT.retry;
-  }
 
   private workDone(): void {
     this.work = null;
     if (this.state === STATE.closed) return;
     this.shared.turn.begin();
     this.proceed();
+  }
+
+  private get publishes(): boolean {
+    return this.conversation !== null && this.conversation.publisher !== null;
   }
 
   /** Takes up the input that waited, and reads on unless something else waits. */
@@ -393,7 +326,8 @@ export class MqttConnection
     shared.context.connections.remove(this);
     shared.log.info({ ...this.about(), reason }, wasOpen ? 'MQTT connection closed' : 'MQTT connection refused');
     this.session?.detach();
-    this.publisher?.abandon();
+    this.conversation?.publisher?.abandon();
+    this.conversation = null;
     if (core === null) return;
     const will = wasOpen && !orderly && this.will !== null ? publishWill(this.will, core, shared) : null;
     this.will = null;
@@ -414,7 +348,7 @@ export class MqttConnection
       case STATE.opening:
         return 'starting';
       case STATE.open:
-        return this.held && this.publisher !== null ? 'blocked' : 'running';
+        return this.held && this.publishes ? 'blocked' : 'running';
       case STATE.closed:
         return 'closing';
       default:
@@ -435,11 +369,6 @@ export class MqttConnection
 function requireConnect(firstByte: number): void {
   if (firstByte >> 4 !== PACKET.connect) throw new MalformedPacket('the first packet is not CONNECT [MQTT-3.1.0-1]');
   if ((firstByte & 15) !== 0) throw new MalformedPacket('reserved flags of CONNECT [MQTT-2.2.2-2]');
-}
-
-function requireEmpty(firstByte: number, body: number, end: number): void {
-  if ((firstByte & 15) !== 0) throw new MalformedPacket('reserved flags [MQTT-2.2.2-2]');
-  if (body !== end) throw new MalformedPacket('a packet with content that has none');
 }
 
 function goOn(connection: MqttConnection): void {
