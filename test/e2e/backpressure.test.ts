@@ -151,6 +151,9 @@ async function declareLoad(peer: RawPeer): Promise<void> {
   peer.send(amqp.declareQueue(1, 'load', { durable: true }), amqp.bindQueue(1, 'load', 'amq.topic', 'load'));
   await expectMethod(peer, METHOD.queueDeclareOk);
   await expectMethod(peer, METHOD.queueBindOk);
+  // The first who reads a queue waits until that is on disk; who comes later waits for no commit.
+  peer.send(amqp.get(1, 'load', true));
+  await expectMethod(peer, METHOD.basicGetEmpty);
 }
 
 test('publishers that outrun the disk are not read until it has caught up', PATIENCE, async () => {
