@@ -36,11 +36,14 @@ function clean(id: number): Frames {
   ];
 }
 
+/** Persistent sessions that the inputs share: one for each would be what memory grows by. */
+const SESSIONS = 256;
+
 /** A session that outlives its connection: what comes back may be acknowledged out of turn. */
 function persistent(id: number): Frames {
   const topic = `fuzz/${id}/kept`;
   return [
-    mqtt.connect(`fuzz-kept-${id}`, { ...CREDENTIALS, clean: false }),
+    mqtt.connect(`fuzz-kept-${id % SESSIONS}`, { ...CREDENTIALS, clean: false }),
     mqtt.subscribe(1, topic, 1),
     mqtt.publish(topic, Buffer.from('kept'), 1, 1),
     mqtt.publish(topic, Buffer.from('kept'), 1, 2),
