@@ -1,95 +1,61 @@
-// A raw conversation with any broker: bytes out, bytes in, and an end. The conformance checks are written with it, on
-// purpose without any code of the product, so that a mistake in a codec cannot hide in both.
+// What a check is: one rule of a protocol that a client can observe, and the conversation that shows whether a broker
+// keeps it. A check knows an address and a user, nothing of the broker behind it; what it opens or makes there it leaves
+// with the context, which takes it away at the end.
 
-import { connect, type Socket } from 'node:net';
+export const PROTOCOLS = ['amqp', 'mqtt', 'stomp'] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
 
-/** A check that has no answer by then has failed. */
-const TIMEOUT_MS = 10_000;
+/** How much a rule binds: as the specification says it, or documented by RabbitMQ beyond the specification. */
+export const LEVELS = ['MUST', 'SHOULD', 'extension'] as const;
+export type Level = (typeof LEVELS)[number];
 
-/** One rule that a broker keeps, and the conversation that shows it. */
 export interface Check {
-  readonly rule: string;
-  run(wire: Wire): Promise<void>;
+  /** Unique and stable: `<protocol>.<subject>.<rule>`. */
+  readonly id: string;
+  readonly protocol: Protocol;
+  readonly version: string;
+  /** Where the rule stands. */
+  readonly section: string;
+  readonly level: Level;
+  /** What a broker does that keeps the rule, as a sentence. */
+  readonly title: string;
+  /** Belongs to the subset that is fast enough to run against a peer each time. */
+  readonly fast: boolean;
+  /** What it asks of whoever runs the broker; a check without is black-box and runs anywhere. */
+  readonly needs: keyof Controls | null;
+  /** Resolves where the broker keeps the rule; throws what it did instead. */
+  run(context: CheckContext): Promise<void>;
 }
 
-export class Wire {
-  private readonly socket: Socket;
-  private received: Buffer;
-  private ended: boolean;
-  private wake: () => void;
+/** Where a broker listens for one protocol, and who may come in. */
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
+}
 
-  private constructor(socket: Socket) {
-    this.socket = socket;
-    this.received = Buffer.alloc(0);
-    this.ended = false;
-    this.wake = () => {};
-    socket.on('data', (chunk: Buffer) => {
-      this.received = Buffer.concat([this.received, chunk]);
-      this.wake();
-    });
-    // A reset is an end as well: malformed bytes may be answered by either.
-    socket.on('error', () => {});
-    socket.on('close', () => {
-      this.ended = true;
-      this.wake();
-    });
-  }
+/** What no client can do over its protocol, and the runner can where it has the broker at hand. */
+export interface Controls {
+  /** Holds publishers as if memory were short, or lets them go on. */
+  block?(blocked: boolean): Promise<void>;
+  /** Stops the broker in an orderly way and starts it again on the same ports, with what it has on disk. */
+  restart?(): Promise<void>;
+  /** A virtual host that the endpoint's user may enter. */
+  createVirtualHost?(name: string): Promise<void>;
+  /** A user with patterns of what it may configure, write and read in `/`; none at all where they are null. */
+  createUser?(name: string, password: string, permissions: readonly [string, string, string] | null): Promise<void>;
+}
 
-  static async open(host: string, port: number): Promise<Wire> {
-    const socket = connect({ host, port });
-    await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
-    return new Wire(socket);
-  }
-
-  send(bytes: Uint8Array | string): void {
-    this.socket.write(bytes);
-  }
-
-  /** The next `count` bytes. Rejects where the peer ends before, or takes too long. */
-  async take(count: number): Promise<Buffer> {
-    await this.until(() => this.received.length >= count);
-    return this.consume(count);
-  }
-
-  /** Everything up to and including the byte. */
-  async takeThrough(byte: number): Promise<Buffer> {
-    await this.until(() => this.received.includes(byte));
-    return this.consume(this.received.indexOf(byte) + 1);
-  }
-
-  /** Everything until the peer ends. */
-  async takeAll(): Promise<Buffer> {
-    await this.until(() => this.ended);
-    return this.consume(this.received.length);
-  }
-
-  close(): void {
-    this.socket.destroy();
-  }
-
-  private consume(count: number): Buffer {
-    const taken = this.received.subarray(0, count);
-    this.received = this.received.subarray(count);
-    return taken;
-  }
-
-  private async until(satisfied: () => boolean): Promise<void> {
-    let late = false;
-    const deadline = setTimeout(() => {
-      late = true;
-      this.wake();
-    }, TIMEOUT_MS);
-    try {
-      while (!satisfied()) {
-        const got = `after ${this.received.length} bytes: ${this.received.toString('hex')}`;
-        if (late) throw new Error(`no answer within ${TIMEOUT_MS} ms ${got}`);
-        if (this.ended) throw new Error(`the peer ended ${got}`);
-        await new Promise<void>((resolve) => {
-          this.wake = resolve;
-        });
-      }
-    } finally {
-      clearTimeout(deadline);
-    }
-  }
+export interface CheckContext {
+  readonly endpoint: Endpoint;
+  readonly controls: Controls;
+  /** Aborted when the check's time is up. */
+  readonly signal: AbortSignal;
+  /** A name that nobody else has. */
+  name(): string;
+  /** To be done when the check has ended, however it ended; the last one first. */
+  after(cleanUp: () => void | Promise<void>): void;
+  /** Lines that explain a failure: what was said. */
+  note(line: string): void;
 }

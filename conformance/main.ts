@@ -1,47 +1,100 @@
-// `npm run conformance`: black-box checks of the protocols, against a broker of our own or any other one:
+// `npm run conformance`: black-box checks of the protocols, against a fresh broker of our own or any other one:
 //
 //   npm run conformance
-//   npm run conformance -- amqp://guest:guest@localhost:5672 mqtt://localhost:1883 stomp://localhost:61613
+//   npm run conformance -- --amqp amqp://guest:guest@localhost:5672 --stomp stomp://localhost:61613
+//   npm run conformance -- --only amqp.queue --junit report.xml
+//
+// Ends with 0 where no check failed, 1 where one did, 2 where it was not told right what to do.
 
-import { createBroker } from '../src/broker.ts';
-import { type Check, Wire } from './check.ts';
-import { amqpChecks, type Credentials, mqttChecks, stompChecks } from './handshakes.ts';
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { type Endpoint, PROTOCOLS, type Protocol } from './check.ts';
+import { CHECKS } from './checks.ts';
+import { embeddedTarget } from './embedded.ts';
+import { expectationFor, readExpectations, unexpected } from './expectations.ts';
+import { counts, json, junit, report } from './report.ts';
+import { CHECK_TIMEOUT_MS, runChecks, type Target } from './runner.ts';
 
-const PROTOCOLS: Readonly<Record<string, { readonly port: number; checks(credentials: Credentials): Check[] }>> = {
-  'amqp:': { port: 5672, checks: amqpChecks },
-  'mqtt:': { port: 1883, checks: mqttChecks },
-  'stomp:': { port: 61_613, checks: stompChecks },
-};
+const USAGE = `npm run conformance -- [options]
 
-/** How many checks failed. Prints a line for each. */
-async function checkAll(urls: readonly string[]): Promise<number> {
-  let failed = 0;
-  for (const url of urls.map((text) => new URL(text))) {
-    const protocol = PROTOCOLS[url.protocol];
-    if (protocol === undefined) throw new Error(`${url.protocol}// is none of ${Object.keys(PROTOCOLS).join(' ')}`);
-    const credentials = { user: url.username || 'guest', password: url.password || 'guest' };
-    for (const { rule, run } of protocol.checks(credentials)) {
-      const wire = await Wire.open(url.hostname, Number(url.port) || protocol.port);
-      try {
-        await run(wire);
-        process.stdout.write(`✔ ${rule}\n`);
-      } catch (error) {
-        failed++;
-        process.stdout.write(`✖ ${rule}\n    ${(error as Error).message.replaceAll('\n', '\n    ')}\n`);
-      } finally {
-        wire.close();
-      }
-    }
+  --amqp URL, --mqtt URL, --stomp URL   run against a broker there; without any: against a fresh one of our own
+  --only PREFIX      only checks whose id begins so (amqp, amqp.queue, …); may be given more than once
+  --fast             only the checks that take no time to speak of
+  --expect FILE      results that are known: fails on any other, in either direction
+  --junit FILE       write the results as JUnit's XML
+  --json FILE        write the results as JSON
+  --timeout-ms N     time that a check has (${CHECK_TIMEOUT_MS})
+  --list             print the checks and run none
+`;
+
+const PORTS: Readonly<Record<Protocol, number>> = { amqp: 5672, mqtt: 1883, stomp: 61_613 };
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      amqp: { type: 'string' },
+      mqtt: { type: 'string' },
+      stomp: { type: 'string' },
+      only: { type: 'string', multiple: true },
+      fast: { type: 'boolean' },
+      expect: { type: 'string' },
+      junit: { type: 'string' },
+      json: { type: 'string' },
+      'timeout-ms': { type: 'string' },
+      list: { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
   }
-  return failed;
+  const given = PROTOCOLS.filter((protocol) => values[protocol] !== undefined);
+  const wanted = values.only ?? (given.length > 0 ? given : ['']);
+  const checks = CHECKS.filter(
+    ({ id, fast }) => wanted.some((prefix) => id.startsWith(prefix)) && (fast || !values.fast),
+  );
+  if (checks.length === 0) throw new Error(`no check begins with ${wanted.join(' or ')}`);
+  if (values.list) {
+    for (const { id, level, section, title } of checks) process.stdout.write(`${id}\t${level}\t${section}\t${title}\n`);
+    return 0;
+  }
+  const timeoutMs = Number(values['timeout-ms'] ?? CHECK_TIMEOUT_MS);
+  if (!(timeoutMs > 0)) throw new Error('--timeout-ms takes a number');
+  const endpoints = Object.fromEntries(given.map((protocol) => [protocol, endpointOf(protocol, values[protocol]!)]));
+  const embedded = given.length > 0 ? null : await embeddedTarget();
+  const target: Target = embedded ?? { endpoints, controls: {} };
+  const results = await runChecks(checks, target, { timeoutMs });
+  await embedded?.stop();
+
+  process.stdout.write(report(results));
+  if (values.junit !== undefined) await writeFile(values.junit, junit(results));
+  if (values.json !== undefined) await writeFile(values.json, json(results));
+  if (values.expect === undefined) return counts(results).failed === 0 ? 0 : 1;
+  const expectations = await readExpectations(values.expect);
+  const differences = unexpected(results, expectations);
+  for (const result of results) {
+    const reason = expectationFor(result.check.id, expectations);
+    if (reason !== null) process.stdout.write(`expected to fail: ${result.check.id}: ${reason}\n`);
+  }
+  for (const difference of differences) process.stdout.write(`${difference}\n`);
+  return differences.length === 0 ? 0 : 1;
 }
 
-const given = process.argv.slice(2);
-if (given.length > 0) process.exitCode = (await checkAll(given)) === 0 ? 0 : 1;
-else {
-  const broker = await createBroker();
-  const { amqp, mqtt, stomp } = broker.ports;
-  const own = [`amqp://127.0.0.1:${amqp}`, `mqtt://127.0.0.1:${mqtt}`, `stomp://127.0.0.1:${stomp}`];
-  process.exitCode = (await checkAll(own)) === 0 ? 0 : 1;
-  await broker.stop();
+function endpointOf(protocol: Protocol, text: string): Endpoint {
+  const url = new URL(text);
+  if (url.protocol !== `${protocol}:`) throw new Error(`--${protocol} takes ${protocol}://host:port, not ${text}`);
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(url.port) || PORTS[protocol],
+    user: decodeURIComponent(url.username) || 'guest',
+    password: decodeURIComponent(url.password) || 'guest',
+  };
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`${(error as Error).message}\n\n${USAGE}`);
+  process.exitCode = 2;
 }

@@ -1,0 +1,109 @@
+// What a check of AMQP 0-9-1 is written with: connections, channels, names for queues and exchanges that are gone when
+// the check is.
+
+import type { Check, CheckContext, Controls, Level } from '../check.ts';
+import { AmqpChannel } from './wire/channel.ts';
+import { AmqpConnection, type OpenOptions } from './wire/connection.ts';
+import type { Args } from './wire/methods.ts';
+
+export const MUST: Level = 'MUST';
+export const SHOULD: Level = 'SHOULD';
+export const EXTENSION: Level = 'extension';
+
+export class AmqpTest {
+  readonly context: CheckContext;
+  private readonly names: string[];
+
+  constructor(context: CheckContext) {
+    this.context = context;
+    this.names = [];
+  }
+
+  /** A TCP connection on which nothing has been said. */
+  dial(): Promise<AmqpConnection> {
+    return AmqpConnection.dial(this.context);
+  }
+
+  /** A connection that is open. */
+  async connect(options: OpenOptions = {}): Promise<AmqpConnection> {
+    const connection = await this.dial();
+    await connection.open(options);
+    return connection;
+  }
+
+  /** Channel 1 of a new connection, or another one of a connection that there is. */
+  async channel(connection?: AmqpConnection, number = 1): Promise<AmqpChannel> {
+    return AmqpChannel.open(connection ?? (await this.connect()), number);
+  }
+
+  /** A name for a queue or an exchange, which are deleted at the end if there are any. */
+  name(): string {
+    if (this.names.length === 0) this.context.after(() => this.deleteNamed());
+    const name = this.context.name();
+    this.names.push(name);
+    return name;
+  }
+
+  /** A new queue of the channel's connection only. */
+  async queue(channel: AmqpChannel, args: Partial<Args<'queue.declare'>> = {}): Promise<string> {
+    const { queue } = await channel.call('queue.declare', { queue: this.context.name(), exclusive: true, ...args });
+    return queue;
+  }
+
+  /** A new queue for any connection. */
+  async sharedQueue(channel: AmqpChannel, args: Partial<Args<'queue.declare'>> = {}): Promise<string> {
+    const { queue } = await channel.call('queue.declare', { queue: this.name(), durable: true, ...args });
+    return queue;
+  }
+
+  /** A new exchange. */
+  async exchange(channel: AmqpChannel, type: string, args: Partial<Args<'exchange.declare'>> = {}): Promise<string> {
+    const exchange = this.name();
+    await channel.call('exchange.declare', { exchange, type, ...args });
+    return exchange;
+  }
+
+  /** Which of them there are nobody knows: each delete has its own channel, which an error may close. */
+  private async deleteNamed(): Promise<void> {
+    const { endpoint } = this.context;
+    const quiet = { ...this.context, endpoint, signal: new AbortController().signal, note: () => {} };
+    const connection = await AmqpConnection.dial(quiet);
+    await connection.open();
+    let channel = 0;
+    const deletions = this.names.flatMap((name) => [
+      this.deletion(connection, ++channel, () => connection.send(channel, 'queue.delete', { queue: name })),
+      this.deletion(connection, ++channel, () => connection.send(channel, 'exchange.delete', { exchange: name })),
+    ]);
+    await Promise.all(deletions);
+    connection.socket.destroy();
+  }
+
+  private async deletion(connection: AmqpConnection, channel: number, send: () => void): Promise<void> {
+    connection.send(channel, 'channel.open');
+    send();
+    await connection.expect(channel, 'channel.open-ok');
+    await connection.receive(channel);
+  }
+}
+
+/** A check of AMQP 0-9-1; `section` is of the specification, or the name of RabbitMQ's page about the extension. */
+export function amqp(
+  id: string,
+  section: string,
+  level: Level,
+  title: string,
+  run: (t: AmqpTest) => Promise<void>,
+  options: { readonly slow?: boolean; readonly needs?: keyof Controls } = {},
+): Check {
+  return {
+    id: `amqp.${id}`,
+    protocol: 'amqp',
+    version: '0-9-1',
+    section,
+    level,
+    title,
+    fast: options.slow !== true,
+    needs: options.needs ?? null,
+    run: (context) => run(new AmqpTest(context)),
+  };
+}

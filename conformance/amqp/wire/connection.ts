@@ -1,0 +1,356 @@
+// A connection of AMQP 0-9-1 that hides nothing: it sends what a check tells it, legal or not, and hands over every
+// method that comes, in order and by channel. What a broker may never send (a frame beyond frame-max, content in pieces
+// that do not belong together, a method with bytes left over) fails whatever waits.
+
+import { connect, type Socket } from 'node:net';
+import { inspect } from 'node:util';
+import type { CheckContext, Endpoint } from '../../check.ts';
+import {
+  decodeHeader,
+  decodeMethod,
+  encodeFrame,
+  encodeHeader,
+  encodeMethod,
+  FRAME,
+  FRAME_OVERHEAD,
+  type Frame,
+  firstFrame,
+  PROTOCOL_HEADER,
+} from './frames.ts';
+import { type Args, type Call, METHODS, type MethodName, type Properties } from './methods.ts';
+import { bool, type Table, table, text } from './table.ts';
+
+export interface Content {
+  readonly properties: Properties;
+  readonly body: Buffer;
+  /** Payload bytes of each body frame. */
+  readonly frames: readonly number[];
+}
+export interface Received<N extends MethodName = MethodName> {
+  readonly name: N;
+  readonly args: Args<N>;
+  /** Of a method that carries content; empty for any other. */
+  readonly content: Content;
+  /** Its place among all methods of the connection. */
+  readonly order: number;
+}
+
+export interface OpenOptions {
+  readonly virtualHost?: string;
+  readonly user?: string;
+  readonly password?: string;
+  readonly mechanism?: string;
+  readonly response?: string | Buffer;
+  readonly clientProperties?: Table;
+  /** Instead of what the broker offers. */
+  readonly tune?: Partial<Args<'connection.tune-ok'>>;
+}
+
+/** Characters of a method's fields in the notes of a failure. */
+const SHOWN = 240;
+
+const NO_CONTENT: Content = { properties: {}, body: Buffer.alloc(0), frames: [] };
+
+/** What RabbitMQ's clients say of themselves: with it a broker notifies and explains. */
+export const CAPABILITIES: Table = {
+  capabilities: table({
+    publisher_confirms: bool(true),
+    exchange_exchange_bindings: bool(true),
+    'basic.nack': bool(true),
+    consumer_cancel_notify: bool(true),
+    'connection.blocked': bool(true),
+    authentication_failure_close: bool(true),
+  }),
+  product: text('conformance'),
+};
+
+/** What is under way on one channel. */
+interface Inbox {
+  readonly received: Received[];
+  partial: { method: Omit<Received, 'content'>; header: ReturnType<typeof decodeHeader> | null; body: Buffer[] } | null;
+}
+
+export class AmqpConnection {
+  readonly endpoint: Endpoint;
+  readonly signal: AbortSignal;
+  readonly socket: Socket;
+  /** Content frames may not be larger; 0 before tuning. */
+  frameMax: number;
+  heartbeats: number;
+  private readonly note: (line: string) => void;
+  private readonly inboxes: Map<number, Inbox>;
+  private bytes: Buffer;
+  private order: number;
+  private failure: Error | null;
+  private ended: boolean;
+  private waiting: (() => void)[];
+
+  constructor(socket: Socket, context: CheckContext) {
+    this.endpoint = context.endpoint;
+    this.signal = context.signal;
+    this.socket = socket;
+    this.frameMax = 0;
+    this.heartbeats = 0;
+    this.note = context.note;
+    this.inboxes = new Map();
+    this.bytes = Buffer.alloc(0);
+    this.order = 0;
+    this.failure = null;
+    this.ended = false;
+    this.waiting = [];
+    socket.on('data', (chunk: Buffer) => this.data(chunk));
+    socket.on('error', () => {});
+    socket.on('end', () => this.end());
+    socket.on('close', () => this.end());
+    this.signal.addEventListener('abort', () => this.fail(new Error('the check is over')));
+  }
+
+  /** A TCP connection on which nothing has been said. It goes away with the check. */
+  static async dial(context: CheckContext): Promise<AmqpConnection> {
+    const { host, port } = context.endpoint;
+    const socket = connect({ host, port, noDelay: true });
+    context.after(() => {
+      socket.destroy();
+    });
+    await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+    return new AmqpConnection(socket, context);
+  }
+
+  /** The protocol header, and what the broker says of itself. */
+  async start(): Promise<Args<'connection.start'>> {
+    this.raw(PROTOCOL_HEADER);
+    return (await this.expect(0, 'connection.start')).args;
+  }
+
+  sendStartOk(options: OpenOptions = {}): void {
+    const { user, password } = { ...this.endpoint, ...options };
+    this.send(0, 'connection.start-ok', {
+      clientProperties: options.clientProperties ?? CAPABILITIES,
+      mechanism: options.mechanism ?? 'PLAIN',
+      response: (options.response ?? `\0${user}\0${password}`) as string,
+      locale: 'en_US',
+    });
+  }
+
+  /** Start, start-ok, tune. */
+  async login(options: OpenOptions = {}): Promise<Args<'connection.tune'>> {
+    await this.start();
+    this.sendStartOk(options);
+    return (await this.expect(0, 'connection.tune')).args;
+  }
+
+  /** The whole handshake. Heartbeats are off unless asked for: a check ends long before one is due. */
+  async open(options: OpenOptions = {}): Promise<void> {
+    const offered = await this.login(options);
+    const tune = { ...offered, heartbeat: 0, ...options.tune };
+    this.send(0, 'connection.tune-ok', tune);
+    this.frameMax = tune.frameMax;
+    this.send(0, 'connection.open', { virtualHost: options.virtualHost ?? '/' });
+    await this.expect(0, 'connection.open-ok');
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.note(`→ ${bytes.length} bytes: ${Buffer.from(bytes).subarray(0, 32).toString('hex')}`);
+    this.socket.write(bytes);
+  }
+
+  frame(type: number, channel: number, payload: Uint8Array): void {
+    this.raw(encodeFrame(type, channel, payload));
+  }
+
+  send<N extends MethodName>(channel: number, name: N, args: Partial<Args<N>> = {}): void {
+    this.note(`→ ${channel} ${name} ${shown(args)}`);
+    this.socket.write(encodeFrame(FRAME.method, channel, encodeMethod(name, args)));
+  }
+
+  header(channel: number, bodySize: number, properties: Properties = {}): void {
+    this.note(`→ ${channel} header ${bodySize} ${shown(properties)}`);
+    this.socket.write(encodeFrame(FRAME.header, channel, encodeHeader(bodySize, properties)));
+  }
+
+  body(channel: number, payload: Uint8Array): void {
+    this.note(`→ ${channel} body ${payload.length} bytes`);
+    this.socket.write(encodeFrame(FRAME.body, channel, payload));
+  }
+
+  /** The next method on the channel, whichever it is. */
+  async receive(channel: number): Promise<Received> {
+    const { received } = this.inbox(channel);
+    await this.until(() => received.length > 0, `something on channel ${channel}`);
+    return received.shift()!;
+  }
+
+  /** The next method on the channel, which must be this one. */
+  async expect<N extends MethodName>(channel: number, name: N): Promise<Received<N>> {
+    const { received } = this.inbox(channel);
+    await this.until(() => received.length > 0, `${name} on channel ${channel}`);
+    const next = received.shift()!;
+    if (next.name !== name) throw new Error(`expected ${name} on channel ${channel}, got ${described(next)}`);
+    return next as unknown as Received<N>;
+  }
+
+  async call<N extends Call>(channel: number, name: N, args: Partial<Args<N>> = {}): Promise<Args<`${N}-ok`>> {
+    this.send(channel, name, args);
+    return (await this.expect(channel, `${name}-ok`)).args as Args<`${N}-ok`>;
+  }
+
+  /** The broker closes the connection with this code. Answers it, and sees the end of the stream. */
+  async expectClose(code: number, textPattern?: RegExp): Promise<Args<'connection.close'>> {
+    const { args } = await this.expect(0, 'connection.close');
+    if (args.replyCode !== code)
+      throw new Error(`expected a close with ${code}, got ${args.replyCode} ${args.replyText}`);
+    if (textPattern !== undefined && !textPattern.test(args.replyText)) {
+      throw new Error(`expected a close with ${textPattern}, got '${args.replyText}'`);
+    }
+    this.send(0, 'connection.close-ok');
+    await this.expectEnd();
+    return args;
+  }
+
+  /** The broker ends the stream, at the most after a close with this code: before open it need not negotiate. */
+  async expectRefusal(code: number): Promise<void> {
+    await this.until(() => this.ended || this.has(0), 'a close or the end');
+    if (this.has(0)) await this.expectClose(code);
+  }
+
+  /** The broker ends the stream, and says nothing before that has not been taken yet. */
+  async expectEnd(): Promise<void> {
+    await this.until(() => this.ended, 'the end of the connection');
+    for (const [channel, { received }] of this.inboxes) {
+      if (received.length > 0)
+        throw new Error(`expected the end, got ${described(received[0]!)} on channel ${channel}`);
+    }
+    if (this.bytes.length > 0)
+      throw new Error(`malformed: the stream ends within a frame (${this.bytes.toString('hex')})`);
+  }
+
+  /** Bytes that the broker sends before it ends the stream, where they are no frames. */
+  async expectBytesAndEnd(expected: Uint8Array): Promise<void> {
+    const got: Buffer[] = [];
+    this.socket.removeAllListeners('data');
+    this.socket.on('data', (chunk: Buffer) => got.push(chunk));
+    await this.until(() => this.ended, 'the end of the connection');
+    const all = Buffer.concat(got);
+    if (!all.equals(Buffer.from(expected)))
+      throw new Error(`expected '${expected}', got '${all}' (${all.toString('hex')})`);
+  }
+
+  /** Nothing has come on the channel that was not asked for. */
+  expectNothing(channel: number): void {
+    if (this.failure !== null) throw this.failure;
+    const [unexpected] = this.inbox(channel).received;
+    if (unexpected !== undefined)
+      throw new Error(`expected nothing on channel ${channel}, got ${described(unexpected)}`);
+  }
+
+  /** Whether the broker has ended the stream. */
+  get ends(): boolean {
+    return this.ended;
+  }
+
+  /** Whether something waits on the channel. */
+  has(channel: number): boolean {
+    return this.inbox(channel).received.length > 0;
+  }
+
+  async until(satisfied: () => boolean, what: string): Promise<void> {
+    while (!satisfied()) {
+      if (this.failure !== null) throw this.failure;
+      if (this.ended) throw new Error(`expected ${what}, got the end of the connection`);
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
+    // What satisfies may stand beside what no broker may send.
+    if (this.failure !== null) throw this.failure;
+  }
+
+  private data(chunk: Buffer): void {
+    this.bytes = Buffer.concat([this.bytes, chunk]);
+    try {
+      for (let frame = firstFrame(this.bytes); frame !== null; frame = firstFrame(this.bytes)) {
+        this.bytes = this.bytes.subarray(frame.payload.length + FRAME_OVERHEAD);
+        this.received(frame);
+      }
+    } catch (error) {
+      this.fail(error as Error);
+    }
+    this.wake();
+  }
+
+  private received({ type, channel, payload }: Frame): void {
+    const size = payload.length + FRAME_OVERHEAD;
+    if (this.frameMax > 0 && size > this.frameMax) throw new Error(`a frame of ${size} bytes beyond ${this.frameMax}`);
+    const inbox = this.inbox(channel);
+    switch (type) {
+      case FRAME.method: {
+        if (inbox.partial !== null) throw new Error(`a method within the content of ${inbox.partial.method.name}`);
+        const { name, args } = decodeMethod(payload);
+        const method = { name, args: args as unknown as Received['args'], order: this.order++ };
+        if (METHODS[name].content) inbox.partial = { method, header: null, body: [] };
+        else this.deliver(inbox, channel, { ...method, content: NO_CONTENT });
+        return;
+      }
+      case FRAME.header:
+        if (inbox.partial === null || inbox.partial.header !== null) throw new Error('a content header out of place');
+        inbox.partial.header = decodeHeader(payload);
+        break;
+      case FRAME.body:
+        if (inbox.partial?.header == null) throw new Error('a content body out of place');
+        inbox.partial.body.push(payload);
+        break;
+      case FRAME.heartbeat:
+        if (channel !== 0 || payload.length > 0) throw new Error('a heartbeat on a channel or with a payload');
+        this.heartbeats++;
+        this.note('← heartbeat');
+        return;
+      default:
+        throw new Error(`malformed: a frame of type ${type}`);
+    }
+    const { method, header, body } = inbox.partial;
+    const left = header.bodySize - body.reduce((sum, { length }) => sum + BigInt(length), 0n);
+    if (left < 0n) throw new Error('a content body beyond the size of its header');
+    if (left > 0n) return;
+    inbox.partial = null;
+    const content = {
+      properties: header.properties,
+      body: Buffer.concat(body),
+      frames: body.map(({ length }) => length),
+    };
+    this.deliver(inbox, channel, { ...method, content });
+  }
+
+  private deliver(inbox: Inbox, channel: number, method: Received): void {
+    this.note(`← ${channel} ${described(method)}`);
+    inbox.received.push(method);
+  }
+
+  private inbox(channel: number): Inbox {
+    let inbox = this.inboxes.get(channel);
+    if (inbox === undefined) this.inboxes.set(channel, (inbox = { received: [], partial: null }));
+    return inbox;
+  }
+
+  private fail(error: Error): void {
+    this.failure ??= error;
+    this.wake();
+  }
+
+  private end(): void {
+    this.ended = true;
+    this.wake();
+  }
+
+  private wake(): void {
+    const { waiting } = this;
+    this.waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+}
+
+function described({ name, args, content }: Received): string {
+  return METHODS[name].content ? `${name} ${shown(args)} '${content.body.subarray(0, 40)}'` : `${name} ${shown(args)}`;
+}
+
+function shown(value: object): string {
+  const text = inspect(value, { breakLength: Number.POSITIVE_INFINITY, depth: 4, maxStringLength: 60 });
+  return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
+}

@@ -1,0 +1,58 @@
+// A fresh broker of our own to run the checks against, with the controls that checks may ask for. This is the only file
+// of the kit that knows the broker's code, and only its embedding API.
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Broker, createBroker } from '../src/broker.ts';
+import type { Controls, Endpoint } from './check.ts';
+import type { Target } from './runner.ts';
+
+export interface EmbeddedTarget extends Target {
+  stop(): Promise<void>;
+}
+
+/** Durable, in a directory of its own that goes away with it, so that checks may see what survives a restart. */
+export async function embeddedTarget(): Promise<EmbeddedTarget> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'trivium-conformance-'));
+  let broker = await createBroker({ dataDir, limits: { passwordCost: 10 } });
+  const endpoint = (port: number | null): Endpoint => {
+    return { host: '127.0.0.1', port: port!, user: 'guest', password: 'guest' };
+  };
+  const { amqp, mqtt, stomp } = broker.ports;
+  return {
+    endpoints: { amqp: endpoint(amqp), mqtt: endpoint(mqtt), stomp: endpoint(stomp) },
+    controls: controlsOf(
+      () => broker,
+      async () => {
+        const on = broker.ports;
+        await broker.stop();
+        const ports = { amqp: { port: on.amqp! }, mqtt: { port: on.mqtt! }, stomp: { port: on.stomp! } };
+        broker = await createBroker({ dataDir, limits: { passwordCost: 10 }, ...ports });
+      },
+    ),
+    async stop() {
+      await broker.stop();
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+function controlsOf(broker: () => Broker, restart: () => Promise<void>): Controls {
+  return {
+    restart,
+    async block(blocked) {
+      broker().connections.hold(blocked ? { reason: 'low on memory', alarm: true } : null);
+    },
+    async createVirtualHost(name) {
+      broker().hosts.create(name);
+      broker().permissions.put(name, 'guest', { configure: '.*', write: '.*', read: '.*' });
+    },
+    async createUser(name, password, permissions) {
+      await broker().users.put(name, password, []);
+      if (permissions === null) return;
+      const [configure, write, read] = permissions;
+      broker().permissions.put('/', name, { configure, write, read });
+    },
+  };
+}

@@ -1,0 +1,45 @@
+// What is known of another broker, by the version of its package: which checks it passes, and why it fails the others.
+// A result that is not the recorded one is news, whichever way it differs.
+
+import { readFile } from 'node:fs/promises';
+import { OUTCOME, type Result } from './runner.ts';
+
+export interface Expectations {
+  readonly peer: string;
+  /** Of its package, as the system names it. */
+  readonly version: string;
+  readonly passed: readonly string[];
+  /** Checks that it fails, and why: what it does instead. */
+  readonly failed: Readonly<Record<string, string>>;
+  /** Checks that could not be run against it. */
+  readonly skipped: readonly string[];
+}
+
+export async function readExpectations(path: string | URL): Promise<Expectations> {
+  return JSON.parse(await readFile(path, 'utf8')) as Expectations;
+}
+
+/** Why the peer fails the check, or null where it does not. */
+export function expectationFor(id: string, { failed }: Expectations): string | null {
+  return failed[id] ?? null;
+}
+
+/** Results that differ from what is recorded, as sentences. */
+export function unexpected(results: readonly Result[], expectations: Expectations): string[] {
+  const { passed, failed, skipped, peer, version } = expectations;
+  const problems: string[] = [];
+  for (const { check, outcome, message } of results) {
+    const { id } = check;
+    const recorded = passed.includes(id)
+      ? OUTCOME.passed
+      : id in failed
+        ? OUTCOME.failed
+        : skipped.includes(id)
+          ? OUTCOME.skipped
+          : null;
+    if (recorded === outcome) continue;
+    const known = recorded === null ? 'nothing is recorded' : `${recorded} is recorded`;
+    problems.push(`${peer} ${version}: ${id}: ${known}, but it ${outcome}${message === '' ? '' : `: ${message}`}`);
+  }
+  return problems;
+}

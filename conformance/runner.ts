@@ -1,0 +1,116 @@
+// Runs checks against a broker: many at a time, each with a bound on its time, and with everything taken away that it
+// left behind. A check fails by throwing; nothing that one check does may disturb another.
+
+import { randomBytes } from 'node:crypto';
+import type { Check, CheckContext, Controls, Endpoint, Protocol } from './check.ts';
+
+/** A check that has not got its answer by then has failed. */
+export const CHECK_TIMEOUT_MS = 10_000;
+/** What a check leaves behind is given so long to go. */
+const CLEAN_UP_MS = 5_000;
+const PARALLEL = 16;
+/** Lines of a conversation that are kept for a failure. */
+const NOTES = 24;
+
+export const OUTCOME = { passed: 'passed', failed: 'failed', skipped: 'skipped' } as const;
+export type Outcome = (typeof OUTCOME)[keyof typeof OUTCOME];
+
+export interface Result {
+  readonly check: Check;
+  readonly outcome: Outcome;
+  /** What the broker did instead, or why the check was not run. */
+  readonly message: string;
+  /** The end of the conversation of a check that failed. */
+  readonly notes: readonly string[];
+  readonly durationMs: number;
+}
+
+export interface Target {
+  readonly endpoints: { readonly [P in Protocol]?: Endpoint };
+  readonly controls: Controls;
+}
+
+export interface RunOptions {
+  readonly timeoutMs?: number;
+  readonly parallel?: number;
+  /** Called as each check ends. */
+  readonly ended?: (result: Result) => void;
+}
+
+/** The results in the order of the checks. Those that a restart would disturb run alone, at the end. */
+export async function runChecks(checks: readonly Check[], target: Target, options: RunOptions = {}): Promise<Result[]> {
+  const { timeoutMs = CHECK_TIMEOUT_MS, parallel = PARALLEL, ended = () => {} } = options;
+  const results = new Map<Check, Result>();
+  const run = async (check: Check): Promise<void> => {
+    const result = await runCheck(check, target, timeoutMs);
+    results.set(check, result);
+    ended(result);
+  };
+  const alone = checks.filter(({ needs }) => needs === 'block' || needs === 'restart');
+  const open = checks.filter((check) => !alone.includes(check)).values();
+  const workers = Array.from({ length: parallel }, async () => {
+    for (const check of open) await run(check);
+  });
+  await Promise.all(workers);
+  for (const check of alone) await run(check);
+  return checks.map((check) => results.get(check)!);
+}
+
+async function runCheck(check: Check, target: Target, timeoutMs: number): Promise<Result> {
+  const endpoint = target.endpoints[check.protocol];
+  const skip = (message: string): Result => ({ check, outcome: OUTCOME.skipped, message, notes: [], durationMs: 0 });
+  if (endpoint === undefined) return skip(`the broker has no address for ${check.protocol}`);
+  if (check.needs !== null && target.controls[check.needs] === undefined) {
+    return skip(`needs a broker that the runner can '${check.needs}'`);
+  }
+  const started = performance.now();
+  const end = (outcome: Outcome, message: string, notes: readonly string[]): Result => {
+    return { check, outcome, message, notes, durationMs: performance.now() - started };
+  };
+  const abort = new AbortController();
+  const notes: string[] = [];
+  const cleanUps: (() => void | Promise<void>)[] = [];
+  const prefix = `conformance-${check.id}-${randomBytes(6).toString('hex')}`;
+  let names = 0;
+  const context: CheckContext = {
+    endpoint,
+    controls: target.controls,
+    signal: abort.signal,
+    name: () => `${prefix}-${++names}`,
+    after: (cleanUp) => cleanUps.push(cleanUp),
+    note: (line) => {
+      notes.push(line);
+      if (notes.length > NOTES) notes.shift();
+    },
+  };
+  let result: Result;
+  try {
+    await within(timeoutMs, check.run(context), () => abort.abort());
+    result = end(OUTCOME.passed, '', []);
+  } catch (error) {
+    result = end(OUTCOME.failed, error instanceof Error ? error.message : String(error), [...notes]);
+  }
+  abort.abort();
+  const cleaning = (async () => {
+    for (const cleanUp of cleanUps.reverse()) await cleanUp();
+  })();
+  // The check has said what it had to say: what it could not take away is no rule broken.
+  await within(CLEAN_UP_MS, cleaning, () => {}).catch(() => {});
+  return result;
+}
+
+async function within(timeoutMs: number, work: Promise<void>, late: () => void): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const bound = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`no answer within ${timeoutMs} ms`));
+      late();
+    }, timeoutMs);
+  });
+  try {
+    await Promise.race([work, bound]);
+  } finally {
+    clearTimeout(timer);
+    work.catch(() => {});
+  }
+}
