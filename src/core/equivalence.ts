@@ -50,9 +50,11 @@ function requireSameArgument(name: string, asked: FieldTable, known: FieldTable,
   const current = findField(known, name);
   if (received === null && current === null) return;
   if (received !== null && current !== null && sameValue(received, current)) return;
+  // As RabbitMQ: the types are named only where one of the two is missing.
+  const show = received !== null && current !== null ? shownAlone : shown;
   throw new BrokerError(
     'precondition-failed',
-    `inequivalent arg '${name}' for ${what}: received ${shown(received)} but current is ${shown(current)}`,
+    `inequivalent arg '${name}' for ${what}: received ${show(received)} but current is ${show(current)}`,
   );
 }
 
@@ -62,4 +64,9 @@ function shown(value: FieldValue | null): string {
   if (value.type === 'F' || value.type === 'A') return `a value of type '${type}'`;
   if (value.type === 'D') return `the value '${value.value.unscaled}e-${value.value.scale}' of type '${type}'`;
   return `the value '${String(value.value)}' of type '${type}'`;
+}
+
+function shownAlone(value: FieldValue | null): string {
+  if (value === null || typeof value.value === 'object') return shown(value);
+  return `'${String(value.value)}'`;
 }

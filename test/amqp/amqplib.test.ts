@@ -202,6 +202,7 @@ describe('amqplib', () => {
 
   test('errors carry the codes and texts that RabbitMQ gives', async () => {
     await channel.assertQueue('settled', { durable: false });
+    await channel.assertQueue('short', { maxLength: 1 });
     await channel.assertQueue('private', { exclusive: true });
     const other = await amqplib.connect(`amqp://127.0.0.1:${broker.ports.amqp}`);
     const stranger = await other.createChannel();
@@ -215,6 +216,11 @@ describe('amqplib', () => {
         "inequivalent arg 'durable' for queue 'settled' in vhost '/': received 'true' but current is 'false'",
         (failing) => failing.assertQueue('settled', { durable: true }),
       ],
+      [
+        406,
+        "inequivalent arg 'x-max-length' for queue 'short' in vhost '/': received '2' but current is '1'",
+        (failing) => failing.assertQueue('short', { maxLength: 2 }),
+      ],
       [404, "no exchange 'nowhere' in vhost '/'", (failing) => failing.publish('nowhere', '', Buffer.from('m'))],
       [403, "contains reserved prefix 'amq.*'", (failing) => failing.assertQueue('amq.mine')],
       [403, "contains reserved prefix 'amq.*'", (failing) => failing.assertExchange('amq.mine', 'direct')],
@@ -226,6 +232,7 @@ describe('amqplib', () => {
       assert.ok(error.message.includes(text), error.message);
     }
     await channel.deleteQueue('settled');
+    await channel.deleteQueue('short');
   });
 
   test('an exclusive consumer is alone', async () => {
