@@ -67,7 +67,9 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
 function total(data: TestEvent['data'], failures: readonly string[]): string {
   const { tests, passed, failed, skipped } = data.counts!;
   const details = failures.length === 0 ? '' : `\n${failures.join('\n\n')}\n`;
-  return `${details}\n${tests} tests: ${passed} passed, ${failed} failed, ${skipped} left out, ${seconds(data.duration_ms!)}`;
+  // Tests that were cut short (a time limit) are neither passed nor failed to the runner, and failed to everybody else.
+  const broken = Math.max(failed, tests - passed - skipped);
+  return `${details}\n${tests} tests in ${seconds(data.duration_ms!)}\n${passed} passed, ${broken} failed, ${skipped} skipped`;
 }
 
 function seconds(ms: number): string {
