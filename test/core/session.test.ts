@@ -437,6 +437,29 @@ describe('consumers', () => {
     assert.equal((await door.get('q', true))!.message.bodyBytes().toString(), 'a');
   });
 
+  // Or a crash in between would have the same messages delivered again without the redelivered mark.
+  for (const [way, take] of Object.entries({
+    'a consumer begins': (door: Session) => door.consume('q', consumeOptions(), new RecordingSink()),
+    'a message is taken': (door: Session) => door.get('q', false),
+  })) {
+    it(`${way} once it is on disk that messages may be out, or cannot be written`, async () => {
+      for (const full of [false, true]) {
+        start(false);
+        const queue = hosts.get('/')!.declareQueue({ ...queueRequest('q'), owner: null }).queue;
+        store.stored(queue, 1, message({ key: 'q', body: 'a' }));
+        queue.recover();
+        const first = take(session());
+        const second = take(session());
+        assert.ok(!(await settled(first)) && !(await settled(second)));
+        assert.ok(store.delivering.has(queue.id));
+        if (full) store.fail();
+        else store.commit();
+        await Promise.all([first, second]);
+        assert.equal(await settled(take(session())), !full, 'once it is written nothing is awaited any more');
+      }
+    });
+  }
+
   it('that are exclusive are alone', async () => {
     const door = session();
     await door.declareQueue(queueRequest('q'));
