@@ -6,6 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Sent } from './account.ts';
 import type { Watch } from './watch.ts';
 
 /** The programs that it needs. */
@@ -22,14 +23,10 @@ const AGAIN_MS = 100;
 
 const REPORT = /(?:sending PUBLISH \(d\d, q1, r0, m(\d+),)|(?:received PUBACK \(Mid: (\d+), RC:0\))/;
 
-/** What is known of one line. Times are of the test's watch; 0: not yet. */
-export interface Line {
-  readonly body: string;
-  /** When it was first handed to a process. */
+/** What is known of one line. */
+export interface Line extends Sent {
+  /** When it was first handed to a process, by the test's watch; 0: not yet. */
   fedAt: number;
-  /** How many times a process said that it sends it: at most so many copies are in a queue. */
-  sendings: number;
-  confirmedAt: number;
 }
 
 export class Publisher {

@@ -6,11 +6,12 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { BrokerProcess } from '../support/broker-process.ts';
+import { assertAccounted, assertFirstInOrder, type Delivery } from './account.ts';
 import { CHROMIUM, Dashboard } from './dashboard.ts';
 import { IN_FLIGHT, type Line, MOSQUITTO_PUB, Publisher, STDBUF } from './publisher.ts';
 import { type Reading, readings } from './readings.ts';
 import { Watch } from './watch.ts';
-import { type Delivery, Worker } from './worker.ts';
+import { PROGRESS, Worker } from './worker.ts';
 
 const QUEUE = 'readings';
 const PREFETCH = 40;
@@ -172,14 +173,13 @@ test('readings over MQTT reach a backend and a browser; a broker that is killed 
       .map(({ body }) => `${topic.replaceAll('/', '.')} ${body}`),
   );
   const shown = () => new Set(dashboard.shown.map(({ routingKey, body }) => `${routingKey} ${body}`));
-  await watch.until(() => worker.deliveries.at(-1)?.state === 'durable');
+  await worker.drained();
   await watch.until(() => {
     const seen = shown();
     return owed.every((each) => seen.has(each));
   });
 
-  // Nothing is left in the queue, and everything that was confirmed was consumed.
-  assert.equal(await worker.ready(QUEUE), 0);
+  // The queue is empty, and everything that was confirmed was consumed.
   const copies = Map.groupBy(worker.deliveries, ({ routingKey, body }) => world.line(routingKey, body));
   for (const { topic, lines } of publishers) {
     for (const line of lines) assert.ok(copies.has(line), `${topic} ${line.body} was confirmed and not consumed`);
@@ -189,7 +189,7 @@ test('readings over MQTT reach a backend and a browser; a broker that is killed 
   assert.ok(unconfirmed.length > 0, 'nothing was unconfirmed at the kill');
   for (const delivery of unacked) assertDeliveredAgain(copies.get(world.line(delivery.routingKey, delivery.body))!);
   for (const [line, deliveries] of copies) assertAccounted(line, deliveries, worker.connections);
-  assertFirstInOrder(world, worker.deliveries);
+  assertTopicsInOrder(world, worker.deliveries);
 
   // What came after the last restart and was sent once bears no mark.
   const fresh = [...copies].filter(([line]) => line.fedAt > world.restarts.at(-1)! && line.sendings === 1);
@@ -201,7 +201,7 @@ test('readings over MQTT reach a backend and a browser; a broker that is killed 
       line.body,
     );
   }
-  assert.ok((await worker.progress()) >= worker.confirmedProgress, 'progress that was confirmed is lost');
+  assert.ok((await worker.ready(PROGRESS)) >= worker.confirmedProgress, 'progress that was confirmed is lost');
 
   // The page: one subscription for each life of the broker, nothing that it should not have seen, and its rows.
   assert.equal(dashboard.subscriptions.length, world.restarts.length + 1);
@@ -209,7 +209,7 @@ test('readings over MQTT reach a backend and a browser; a broker that is killed 
     assert.match(routingKey, /^sensors\.\w+\.temperature$/);
     world.line(routingKey, body);
   }
-  assertFirstInOrder(world, dashboard.shown);
+  assertTopicsInOrder(world, dashboard.shown);
   const temperatures = world.all.filter(({ metric }) => metric === 'temperature');
   assert.ok(owed.length > temperatures.length / 2, `the page was owed only ${owed.length}`);
   const rows = await dashboard.rows();
@@ -239,31 +239,11 @@ function assertDeliveredAgain(deliveries: readonly Delivery[]): void {
   );
 }
 
-/**
- * A queue holds a copy for each time that the line was sent, at most. Each is delivered once, and once more where it was
- * out, or acknowledged but not for certain on disk, when its connection ended; and then it bears the mark.
- */
-function assertAccounted(line: Line, deliveries: readonly Delivery[], connections: number): void {
-  const history = `${line.body}, sent ${line.sendings} times: ${JSON.stringify(deliveries)}`;
-  const interrupted = deliveries.filter(({ state, connection }) => state !== 'durable' && connection < connections);
-  assert.ok(deliveries.length <= line.sendings + interrupted.length, `delivered too often: ${history}`);
-  const unmarked = deliveries.filter(({ redelivered }) => !redelivered);
-  assert.ok(unmarked.length <= line.sendings, `delivered again without the mark: ${history}`);
-  const settled = deliveries.filter(({ state }) => state === 'durable');
-  assert.ok(settled.length <= line.sendings, `delivered after its ack was on disk: ${history}`);
-}
-
 /** The first occurrences of each topic's readings are in the order in which they were published. */
-function assertFirstInOrder(world: World, seen: readonly { routingKey: string; body: string }[]): void {
-  const bodies = Map.groupBy(seen, ({ routingKey }) => routingKey);
-  for (const [routingKey, own] of bodies) {
-    const first = new Set(own.map(({ body }) => body));
-    const topic = routingKey.replaceAll('.', '/');
-    const published = world.publishers.find((each) => each.topic === topic)!.lines.map(({ body }) => body);
-    assert.deepEqual(
-      [...first],
-      published.filter((body) => first.has(body)),
-      topic,
-    );
+function assertTopicsInOrder(world: World, seen: readonly { routingKey: string; body: string }[]): void {
+  for (const { topic, lines } of world.publishers) {
+    const own = seen.filter(({ routingKey }) => routingKey.replaceAll('.', '/') === topic);
+    const bodies = (of: readonly { body: string }[]) => of.map(({ body }) => body);
+    assertFirstInOrder(bodies(lines), bodies(own), topic);
   }
 }

@@ -20,6 +20,11 @@ export class Watch {
     this.failure = null;
   }
 
+  /** How much has happened. */
+  get now(): number {
+    return this.ticks;
+  }
+
   /** The number of what happens now; everything before has a lower one. Wakes who waits. */
   tick(): number {
     const tick = ++this.ticks;

@@ -2,64 +2,58 @@
 // delivered to it. After its acks it writes its progress down with a confirm: what was acknowledged before on the same
 // channel is then on the broker's disk too.
 
-import { setTimeout as delay } from 'node:timers/promises';
-import amqp, { type ChannelModel, type ConfirmChannel, type ConsumeMessage } from 'amqplib';
+import type { ConfirmChannel, ConsumeMessage } from 'amqplib';
+import type { Random } from '../sim/random.ts';
+import type { Delivery } from './account.ts';
+import { AmqpLink } from './amqp-link.ts';
 import type { Watch } from './watch.ts';
 
-const AGAIN_MS = 50;
-const PROGRESS = 'progress';
-
-export interface Delivery {
-  readonly routingKey: string;
-  readonly body: string;
-  readonly redelivered: boolean;
-  /** Which of the worker's connections it came over, from 1. */
-  readonly connection: number;
-  state: 'out' | 'acked' | 'durable';
-}
+/** A durable queue for records of progress; the topics `progress/…` lead to it too. */
+export const PROGRESS = 'progress';
 
 export interface WorkerOptions {
   readonly port: number;
   readonly queue: string;
   readonly prefetch: number;
+  /** With it, deliveries are acknowledged late and in any order; without, each at once. */
+  readonly random?: Random;
   /** What has to be there before it consumes; done again after each reconnection. */
   readonly declare: (channel: ConfirmChannel) => Promise<unknown>;
 }
 
 export class Worker {
   readonly deliveries: Delivery[];
-  /** Connections that it consumed on; the last may be gone. */
-  connections: number;
   consuming: boolean;
   /** Progress records that the broker confirmed. */
   confirmedProgress: number;
   private readonly options: WorkerOptions;
   private readonly watch: Watch;
+  private readonly link: AmqpLink;
+  private random: Random | null;
   private holding: boolean;
   private held: { delivery: Delivery; message: ConsumeMessage }[];
   /** Acknowledged since the last progress record. */
   private acked: Delivery[];
   private recording: boolean;
-  private ended: boolean;
-  private connection: ChannelModel | null;
   private channel: ConfirmChannel | null;
-  private readonly life: Promise<void>;
 
   constructor(options: WorkerOptions, watch: Watch) {
     this.deliveries = [];
-    this.connections = 0;
     this.consuming = false;
     this.confirmedProgress = 0;
     this.options = options;
     this.watch = watch;
+    this.random = options.random ?? null;
     this.holding = false;
     this.held = [];
     this.acked = [];
     this.recording = false;
-    this.ended = false;
-    this.connection = null;
     this.channel = null;
-    this.life = this.live();
+    this.link = new AmqpLink(options.port, this, watch);
+  }
+
+  get connections(): number {
+    return this.link.connections;
   }
 
   /** Deliveries that it holds unacknowledged. */
@@ -72,72 +66,53 @@ export class Worker {
     this.holding = true;
   }
 
-  /** It acknowledges what it holds, and goes on. */
+  /** It acknowledges what it holds, and from now on each at once. */
   resume(): void {
     this.holding = false;
+    this.random = null;
     for (const { delivery, message } of this.held.splice(0)) this.acknowledge(delivery, message);
   }
 
-  /** What the broker says is ready in a queue. */
+  /** What the broker says is ready in a queue. Rejects where the connection is lost. */
   async ready(queue: string): Promise<number> {
     return (await this.channel!.checkQueue(queue)).messageCount;
   }
 
-  /** How many progress records the broker has. */
-  progress(): Promise<number> {
-    return this.ready(PROGRESS);
-  }
-
-  async end(): Promise<void> {
-    this.ended = true;
-    await this.connection?.close().catch(() => {});
-    await this.life;
-  }
-
-  private async live(): Promise<void> {
-    while (!this.ended) {
-      try {
-        await this.consume();
-      } catch {
-        // The broker is not there, or went while it was asked.
-      }
-      if (!this.ended) await delay(AGAIN_MS);
+  /** Until the broker has nothing more for it, and knows it. */
+  async drained(): Promise<void> {
+    await this.watch.until(() => this.consuming);
+    for (;;) {
+      const seen = this.deliveries.length;
+      if ((await this.ready(this.options.queue)) === 0 && seen === this.deliveries.length) break;
+      if (seen === this.deliveries.length) await this.watch.until(() => this.deliveries.length > seen);
     }
+    await this.watch.until(() => this.held.length === 0 && this.acked.length === 0 && !this.recording);
   }
 
-  /** From connecting to the end of the connection. */
-  private async consume(): Promise<void> {
-    const { port, queue, prefetch, declare } = this.options;
-    const connection = await amqp.connect(`amqp://guest:guest@127.0.0.1:${port}`);
-    const closed = new Promise((resolve) => connection.once('close', resolve));
-    connection.on('error', () => {});
-    this.connection = connection;
-    const number = this.connections + 1;
-    try {
-      const channel = await connection.createConfirmChannel();
-      channel.on('error', (error) => this.watch.fail(error as Error));
-      await channel.assertQueue(PROGRESS, { durable: true });
-      await declare(channel);
-      await channel.prefetch(prefetch);
-      this.channel = channel;
-      this.connections = number;
-      this.held = [];
-      this.acked = [];
-      this.recording = false;
-      await channel.consume(queue, (message) => {
-        if (message === null) this.watch.fail(new Error('the broker cancelled the consumer'));
-        else this.take(message, number);
-      });
-      this.consuming = true;
-      this.watch.tick();
-    } catch (error) {
-      await connection.close().catch(() => {});
-      throw error;
-    }
-    await closed;
+  end(): Promise<void> {
+    return this.link.end();
+  }
+
+  async opened(channel: ConfirmChannel, connection: number): Promise<void> {
+    const { queue, prefetch, declare } = this.options;
+    await channel.assertQueue(PROGRESS, { durable: true });
+    await channel.bindQueue(PROGRESS, 'amq.topic', `${PROGRESS}.#`);
+    await declare(channel);
+    await channel.prefetch(prefetch);
+    this.channel = channel;
+    this.acked = [];
+    this.recording = false;
+    await channel.consume(queue, (message) => {
+      if (message === null) this.watch.fail(new Error('the broker cancelled the consumer'));
+      else this.take(message, connection);
+    });
+    this.consuming = true;
+    this.watch.tick();
+  }
+
+  lost(): void {
     this.consuming = false;
     this.held = [];
-    this.watch.tick();
   }
 
   private take(message: ConsumeMessage, connection: number): void {
@@ -145,9 +120,19 @@ export class Worker {
     const body = message.content.toString();
     const delivery: Delivery = { routingKey, body, redelivered, connection, state: 'out' };
     this.deliveries.push(delivery);
-    if (this.holding) this.held.push({ delivery, message });
-    else this.acknowledge(delivery, message);
+    this.held.push({ delivery, message });
+    if (!this.holding) this.settle();
     this.watch.tick();
+  }
+
+  private settle(): void {
+    const { random, held, options } = this;
+    let count = held.length;
+    if (random !== null) count = Math.min(count, Math.max(random.below(3), held.length === options.prefetch ? 1 : 0));
+    for (; count > 0; count--) {
+      const [next] = held.splice(random?.below(held.length) ?? 0, 1);
+      this.acknowledge(next!.delivery, next!.message);
+    }
   }
 
   private acknowledge(delivery: Delivery, message: ConsumeMessage): void {
