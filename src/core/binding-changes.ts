@@ -36,9 +36,14 @@ export class BindingChanges {
     this.since = ++this.generation;
   }
 
+  /** Whether there were changes since that generation that are not remembered: a route from then is void. */
+  forgot(generation: number): boolean {
+    return generation < this.since;
+  }
+
   /** Whether a route for that key, found in an earlier generation, may have changed. */
   concern(routingKey: string, generation: number): boolean {
-    if (generation < this.since) return true;
+    if (this.forgot(generation)) return true;
     for (let change = generation + 1; change <= this.generation; change++) {
       if (this.mayMatch(this.keys![change % REMEMBERED]!, routingKey)) return true;
     }

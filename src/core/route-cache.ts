@@ -15,6 +15,9 @@ const CAPACITY = 8192;
 /** Targets and blocks of 32 characters of keys in each of the two maps. A route alone may have more. */
 const WEIGHT = 8 * CAPACITY;
 
+/** Changes after which old routes are looked for: 16,384 of them are a millisecond. */
+const SWEEP_AFTER = 64;
+
 interface CachedRoute {
   readonly targets: readonly Target[];
   generation: number;
@@ -25,12 +28,15 @@ export class RouteCache {
   private young: Map<string, CachedRoute>;
   private old: Map<string, CachedRoute>;
   private weight: number;
+  /** The generation in which routes that nobody can use any more were dropped last. */
+  private swept: number;
 
   constructor(changes: BindingChanges) {
     this.changes = changes;
     this.young = new Map();
     this.old = new Map();
     this.weight = 0;
+    this.swept = changes.generation;
   }
 
   /** The targets found earlier, where nothing has changed for this key since then; else null. */
@@ -47,12 +53,18 @@ export class RouteCache {
     return known.targets;
   }
 
+  /** Routes that are held, usable or not. */
+  get size(): number {
+    return this.young.size + this.old.size;
+  }
+
   /** Remembers a route of the current generation. */
   keep(routingKey: string, targets: readonly Target[]): void {
     this.place(routingKey, { targets, generation: this.changes.generation });
   }
 
   private place(routingKey: string, route: CachedRoute): void {
+    if (this.changes.generation - this.swept >= SWEEP_AFTER) this.sweep();
     const weight = route.targets.length + (routingKey.length >> 5);
     if (this.young.size >= CAPACITY || (this.weight + weight > WEIGHT && this.young.size > 0)) {
       this.old = this.young;
@@ -61,5 +73,13 @@ export class RouteCache {
     }
     this.weight += weight;
     this.young.set(routingKey, route);
+  }
+
+  /** Drops routes that are too old to be used: they would keep deleted queues, and their clients' sessions, in memory. */
+  private sweep(): void {
+    this.swept = this.changes.generation;
+    for (const routes of [this.young, this.old]) {
+      for (const [routingKey, { generation }] of routes) if (this.changes.forgot(generation)) routes.delete(routingKey);
+    }
   }
 }

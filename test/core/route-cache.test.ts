@@ -66,4 +66,16 @@ describe('the route cache', () => {
       ) < 100,
     );
   });
+
+  it('lets go of routes that are too old to be used', () => {
+    const changes = new BindingChanges((bindingKey, routingKey) => bindingKey === routingKey);
+    const cache = new RouteCache(changes);
+    for (const key of keys(100)) cache.keep(key, [target]);
+    for (let i = 0; i < 200; i++) {
+      changes.binding(`other.${i}`);
+      cache.keep('another', NO_TARGETS);
+      assert.ok(cache.find('key.7') !== null, 'in use');
+    }
+    assert.ok(cache.size <= 2, `${cache.size}`);
+  });
 });
