@@ -237,7 +237,7 @@ describe('publishing', () => {
     await session.declareQueue({ name: 'q', durable: true, exclusive: false, autoDelete: false, args: [] });
     await session.bindQueue({ queue: 'q', exchange: 'amq.topic', routingKey: 'd.#', args: [] });
     const client = await broker.connect('pub');
-    broker.store.held = true;
+    broker.store.hold();
     client.send(publish('d/1', 'x', 1, 5), publish('elsewhere', 'x', 1, 6), publish('d/2', 'x', 1, 7), PINGREQ);
     await broker.settle();
     assert.deepEqual(client.take(), ['d000']);
@@ -252,7 +252,7 @@ describe('publishing', () => {
     await session.declareQueue({ name: 'q', durable: true, exclusive: false, autoDelete: false, args: [] });
     await session.bindQueue({ queue: 'q', exchange: 'amq.topic', routingKey: '#', args: [] });
     const client = await broker.connect('pub');
-    broker.store.held = true;
+    broker.store.hold();
     client.send(publish('d', 'x', 1, 5));
     await broker.settle();
     broker.store.fail();
@@ -285,7 +285,7 @@ describe('publishing', () => {
     await session.declareQueue({ name: 'q', durable: true, exclusive: false, autoDelete: false, args: [] });
     await session.bindQueue({ queue: 'q', exchange: 'amq.topic', routingKey: 'a', args: [] });
     const first = await broker.connect('pub', {}, false);
-    broker.store.held = true;
+    broker.store.hold();
     first.send(publish('a', 'x', 2, 3));
     await broker.settle();
     first.drop();

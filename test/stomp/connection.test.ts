@@ -119,7 +119,7 @@ describe('STOMP receipts', () => {
     const harness = new Harness();
     const client = await harness.connect();
     await client.exchange(frame('SEND', ['destination:/queue/q'], 'declares it'));
-    harness.store.held = true;
+    harness.store.hold();
     const held = await client.exchange(
       frame('SEND', ['destination:/queue/q', 'persistent:true', 'receipt:1'], 'x'),
       frame('SEND', ['destination:/queue/q', 'receipt:2'], 'transient'),
@@ -141,7 +141,7 @@ describe('STOMP receipts', () => {
   it('do not come for a declaration that is not durable yet', async () => {
     const harness = new Harness();
     const client = await harness.connect();
-    harness.store.held = true;
+    harness.store.hold();
     assert.deepEqual(await client.exchange(frame('SEND', ['destination:/queue/q', 'receipt:1'], 'x')), []);
     harness.store.release();
     await harness.settle();
@@ -152,7 +152,7 @@ describe('STOMP receipts', () => {
     const harness = new Harness();
     const client = await harness.connect();
     await client.exchange(frame('SEND', ['destination:/queue/q'], 'declares it'));
-    harness.store.held = true;
+    harness.store.hold();
     await client.exchange(frame('SEND', ['destination:/queue/q', 'persistent:true', 'receipt:1'], 'x'));
     harness.store.fail();
     await harness.settle();
@@ -328,7 +328,7 @@ describe('a STOMP connection that ends', () => {
   it('leaves nothing behind, also in the middle of a declaration', async () => {
     const harness = new Harness();
     const client = await harness.connect();
-    harness.store.held = true;
+    harness.store.hold();
     client.send(frame('SUBSCRIBE', ['id:0', 'destination:/queue/q']));
     await harness.settle();
     client.drop();

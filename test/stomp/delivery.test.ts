@@ -471,7 +471,7 @@ describe('STOMP transactions', () => {
       inside.map(({ command }) => command),
       ['RECEIPT'],
     );
-    harness.store.held = true;
+    harness.store.hold();
     await client.exchange(frame('UNSUBSCRIBE', ['id:out']));
     assert.deepEqual(await client.exchange(frame('COMMIT', ['transaction:t', 'receipt:c'])), []);
     harness.store.release();

@@ -22,7 +22,7 @@ type Callback = (error: Error | null) => void;
 
 export class FakeStore implements QueueStore {
   readonly definitions: RecordedDefinitions;
-  readonly automatic: boolean;
+  automatic: boolean;
   late: boolean;
   readonly entriesPerLoad: number;
   /** Committed entries by queue and sequence. */
@@ -165,6 +165,18 @@ export class FakeStore implements QueueStore {
     if (!this.committed.has(queue.id)) this.committed.set(queue.id, new Map());
     this.committed.get(queue.id)!.set(seq, entry);
     this.written.set(`${queue.id} ${seq}`, message);
+  }
+
+  /** From here on a commit ends when `commit`, `fail` or `release` is called. */
+  hold(): void {
+    this.automatic = false;
+  }
+
+  /** Commits all that waits; from here on each seal commits what it submits. */
+  release(): void {
+    this.automatic = true;
+    this.commit();
+    this.seal();
   }
 
   /** The commit in flight ends well. */

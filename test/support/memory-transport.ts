@@ -1,0 +1,122 @@
+// One end of a connection without a socket: what the broker writes is kept, what the client sends goes straight to the
+// handler, and the test says when the peer reads.
+
+import type { Turn } from '../../src/core/turn.ts';
+import { Outbox, type OutboxLimits } from '../../src/net/outbox.ts';
+import type { SlabPool } from '../../src/net/slab-pool.ts';
+import { MESSAGE_KIND, type MessageKind, type Transport, type TransportHandler } from '../../src/net/transport.ts';
+
+/** What all transports of a broker share. */
+export interface TransportSurroundings {
+  readonly turn: Turn;
+  readonly pool: SlabPool;
+  readonly outboxLimits: OutboxLimits;
+}
+
+/** Bytes that were written, with the kind of WebSocket message that would have carried them. */
+export interface Written {
+  readonly kind: MessageKind;
+  readonly bytes: Buffer;
+}
+
+export class MemoryTransport implements Transport {
+  readonly outbox: Outbox;
+  readonly peer = '127.0.0.1:1';
+  readonly local = '127.0.0.1:2';
+  readonly loopback = true;
+  readonly secure = false;
+  readonly clientCertificate = null;
+  readonly subprotocol = '';
+  readonly lastMessageKind: MessageKind;
+  bytesRead: number;
+  bytesWritten: number;
+  readonly written: Written[];
+  handler: TransportHandler | null;
+  ended: boolean;
+  paused: boolean;
+  /** While true writes do not end: the peer reads nothing. */
+  stuck: boolean;
+  private kind: MessageKind;
+  private readonly waiting: Buffer[];
+  private readonly unsent: { bytes: number; sent: (() => void) | undefined }[];
+
+  /** `kind` is that of the WebSocket messages in which the client speaks. */
+  constructor({ turn, pool, outboxLimits }: TransportSurroundings, kind: MessageKind = MESSAGE_KIND.binary) {
+    this.lastMessageKind = kind;
+    this.kind = MESSAGE_KIND.binary;
+    this.bytesRead = 0;
+    this.bytesWritten = 0;
+    this.written = [];
+    this.handler = null;
+    this.ended = false;
+    this.paused = false;
+    this.stuck = false;
+    this.waiting = [];
+    this.unsent = [];
+    const transport = this;
+    const sink = {
+      get writableLength(): number {
+        return transport.unsent.reduce((sum, write) => sum + write.bytes, 0);
+      },
+      cork() {},
+      uncork() {},
+      write(chunk: Buffer, sent?: () => void): boolean {
+        transport.written.push({ kind: transport.kind, bytes: Buffer.from(chunk) });
+        transport.bytesWritten += chunk.length;
+        transport.unsent.push({ bytes: chunk.length, sent });
+        if (!transport.stuck) setImmediate(() => transport.unstick());
+        return true;
+      },
+    };
+    const owner = { drained: () => this.handler?.drained(), stalled() {} };
+    this.outbox = new Outbox(sink, owner, { scheduler: turn, pool, outbox: outboxLimits }, null);
+  }
+
+  get messageKind(): MessageKind {
+    return this.kind;
+  }
+
+  /** What was written so far goes out in a message of the kind before. */
+  set messageKind(kind: MessageKind) {
+    if (kind === this.kind) return;
+    this.outbox.flush();
+    this.kind = kind;
+  }
+
+  receive(chunk: Buffer): void {
+    if (this.ended) return;
+    this.bytesRead += chunk.length;
+    if (this.paused) this.waiting.push(chunk);
+    else this.handler!.data(chunk);
+  }
+
+  /** The peer reads what waits. */
+  unstick(): void {
+    this.stuck = false;
+    for (const { sent } of this.unsent.splice(0)) sent?.();
+  }
+
+  pause(): void {
+    this.paused = true;
+  }
+
+  resume(): void {
+    this.paused = false;
+    setImmediate(() => {
+      while (!this.paused && !this.ended && this.waiting.length > 0) this.handler!.data(this.waiting.shift()!);
+    });
+  }
+
+  end(): void {
+    if (this.ended) return;
+    this.outbox.flush();
+    this.destroy();
+  }
+
+  destroy(): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.outbox.destroy();
+    setImmediate(() => this.handler!.closed(null));
+  }
+}

@@ -1,0 +1,106 @@
+// A front-end's surroundings for its tests: a real core without sockets and without a disk. Commits and ticks happen when
+// the test says so. Each protocol's harness extends it with its front-end and a client.
+
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ClientConnections } from '../../src/core/client-connection.ts';
+import { Door } from '../../src/core/door.ts';
+import type { FrontEnd } from '../../src/core/front-end.ts';
+import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
+import { SILENT } from '../../src/core/logger.ts';
+import { MemoryBudget } from '../../src/core/memory-budget.ts';
+import {
+  type Authenticator,
+  type Authorizer,
+  type Identity,
+  type Meters,
+  newMeters,
+  type Permission,
+} from '../../src/core/ports.ts';
+import type { Session } from '../../src/core/session.ts';
+import { Turn } from '../../src/core/turn.ts';
+import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
+import { OUTBOX_DEFAULTS, type OutboxLimits } from '../../src/net/outbox.ts';
+import { SlabPool } from '../../src/net/slab-pool.ts';
+import { Ticker } from '../../src/net/ticker.ts';
+import { FakeStore } from './fake-store.ts';
+import type { TransportSurroundings } from './memory-transport.ts';
+
+export interface CoreOptions {
+  readonly outbox?: OutboxLimits;
+  readonly messageBytes?: number;
+  readonly unackedPerChannel?: number;
+  readonly allows?: (permission: Permission, resource: string) => boolean | Promise<boolean>;
+  readonly login?: Authenticator['authenticate'];
+}
+
+export class ProtocolHarness implements Authorizer, TransportSurroundings {
+  readonly generation: number;
+  readonly turn: Turn;
+  readonly ticker: Ticker;
+  readonly store: FakeStore;
+  readonly meters: Meters;
+  readonly hosts: VirtualHosts;
+  readonly connections: ClientConnections;
+  readonly door: Door;
+  /** What the broker gives to a front-end. */
+  readonly context: FrontEnd;
+  readonly outboxLimits: OutboxLimits;
+  readonly pool: SlabPool;
+  readonly allows: Authorizer['allows'];
+
+  constructor(given: CoreOptions = {}) {
+    this.generation = 1;
+    const allows = given.allows ?? (() => true);
+    this.allows = (_identity: Identity, _vhost, permission, resource) => allows(permission, resource);
+    this.turn = new Turn({ now: () => 1_700_000_000_000 });
+    this.ticker = new Ticker((error) => {
+      throw error;
+    });
+    this.store = new FakeStore({ automatic: true });
+    this.turn.sealWith(() => this.store.seal());
+    this.meters = newMeters();
+    this.outboxLimits = given.outbox ?? OUTBOX_DEFAULTS;
+    this.pool = new SlabPool();
+    const { turn, store, meters } = this;
+    const shared = { turn, store, definitions: store.definitions, meters, log: SILENT };
+    const memory = new MemoryBudget(DEFAULT_LIMITS.memoryHighBytes);
+    this.hosts = new VirtualHosts({ ...shared, memory, limits: DEFAULT_LIMITS });
+    this.hosts.recover();
+    this.connections = new ClientConnections();
+    const authenticator: Authenticator = {
+      authenticate: given.login ?? guestOnly,
+      identify: () => Promise.resolve({ refused: 'only AMQP asks this' }),
+      certified: () => ({ refused: 'only AMQP asks this' }),
+      mayEnter: () => true,
+    };
+    this.door = new Door({ ...shared, hosts: this.hosts, authenticator, authorizer: this });
+    this.context = {
+      door: this.door,
+      turn,
+      connections: this.connections,
+      meters,
+      log: SILENT,
+      unauthenticatedMs: 10_000,
+      messageBytes: given.messageBytes ?? 1 << 27,
+      unackedPerChannel: given.unackedPerChannel ?? 1000,
+      version: 'test',
+    };
+  }
+
+  /** A session as another protocol's front-end would hold it. */
+  session(): Promise<Session> {
+    return this.door.login({ user: 'guest', password: 'guest', vhost: '/', loopback: true });
+  }
+
+  /** Lets everything that is under way finish: promises, turns, commits that are not held. */
+  async settle(): Promise<void> {
+    for (let i = 0; i < 20; i++) await nextTurn();
+  }
+
+  tick(ticks: number): void {
+    for (let i = 0; i < ticks; i++) this.ticker.advance();
+  }
+}
+
+const guestOnly: Authenticator['authenticate'] = async ({ user, password }) =>
+  password === 'guest' ? { user, tags: [] } : { refused: 'the password is wrong' };
