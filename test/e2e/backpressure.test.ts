@@ -113,7 +113,7 @@ class Canary {
   }
 }
 
-/** Resolves when nothing of any publisher is read, although each has more to say. They are to end with what they said. */
+/** Resolves when nothing of any publisher is read, although each has more to say. */
 async function untilStopped(publishers: readonly Publisher[], canary: Canary): Promise<void> {
   let before = '';
   for (let quiet = 0; quiet < CANARY_STEPS; quiet++) {
@@ -123,14 +123,15 @@ async function untilStopped(publishers: readonly Publisher[], canary: Canary): P
     if (now !== before || infos.some(({ state }) => state !== 'blocked')) quiet = 0;
     before = now;
   }
-  for (const publisher of publishers) {
-    assert.ok(publisher.peer.socket.writableNeedDrain, 'its socket takes more');
-    publisher.enough = true;
-  }
+  for (const { peer } of publishers) assert.ok(peer.socket.writableNeedDrain, 'its socket takes more');
 }
 
-/** All publishers' messages from the queue: each publisher's in order, none missing, none twice. */
+/**
+ * The publishers end with what they have said. All of it comes from the queue: each publisher's messages in order, none
+ * missing, none twice.
+ */
 async function consumeAll(publishers: readonly Publisher[]): Promise<void> {
+  for (const publisher of publishers) publisher.enough = true;
   const consumer = await amqpClient();
   consumer.send(amqp.consume(1, 'load', 'c', true));
   await expectMethod(consumer, METHOD.basicConsumeOk);
@@ -147,8 +148,8 @@ async function consumeAll(publishers: readonly Publisher[]): Promise<void> {
   }
 }
 
-async function declareLoad(peer: RawPeer): Promise<void> {
-  peer.send(amqp.declareQueue(1, 'load', { durable: true }), amqp.bindQueue(1, 'load', 'amq.topic', 'load'));
+async function declareLoad(peer: RawPeer, durable: boolean): Promise<void> {
+  peer.send(amqp.declareQueue(1, 'load', { durable }), amqp.bindQueue(1, 'load', 'amq.topic', 'load'));
   await expectMethod(peer, METHOD.queueDeclareOk);
   await expectMethod(peer, METHOD.queueBindOk);
   // The first who reads a queue waits until that is on disk; who comes later waits for no commit.
@@ -159,7 +160,7 @@ async function declareLoad(peer: RawPeer): Promise<void> {
 test('publishers that outrun the disk are not read until it has caught up', PATIENCE, async () => {
   await start({ uncommittedHighBytes: MIB, uncommittedLowBytes: MIB / 4 });
   const watching = await amqpClient(['connection.blocked']);
-  await declareLoad(watching);
+  await declareLoad(watching, true);
   const canary = await Canary.open();
   const [backend, device, browser] = [
     await amqpClient(),
@@ -178,8 +179,9 @@ test('publishers that outrun the disk are not read until it has caught up', PATI
   watching.send(amqp.qos(1, 1));
   await expectMethod(watching, METHOD.basicQosOk);
 
+  const consumed = consumeAll(publishers);
   kv.letGo();
-  await Promise.all([...publishers.map(({ done }) => done), consumeAll(publishers)]);
+  await Promise.all([...publishers.map(({ done }) => done), consumed]);
   for (let id = 1; id <= publishers[1]!.written; id++) {
     assert.equal((await device.take()).toString('hex'), mqtt.acknowledgement(mqtt.PACKET.puback, id).toString('hex'));
   }
@@ -189,7 +191,8 @@ test('publishers that outrun the disk are not read until it has caught up', PATI
 test('publishers that fill the memory are not read until consumers have made room', PATIENCE, async () => {
   await start({ memoryHighBytes: 8 * MIB, memoryLowBytes: 4 * MIB, uncommittedHighBytes: 1024 * MIB });
   const [told, untold] = [await amqpClient(['connection.blocked']), await amqpClient()];
-  await declareLoad(untold);
+  // The first consumer of a durable queue waits for a commit, and there will be none.
+  await declareLoad(untold, false);
   const canary = await Canary.open();
   const [backend, device, browser] = [
     await amqpClient(['connection.blocked']),
@@ -221,13 +224,14 @@ test('publishers that fill the memory are not read until consumers have made roo
 test('who connects while publishing is held is held with its first message, and may consume', PATIENCE, async () => {
   await start({ uncommittedHighBytes: MIB, uncommittedLowBytes: MIB / 4 });
   const first = await amqpClient();
-  await declareLoad(first);
+  await declareLoad(first, true);
   const canary = await Canary.open();
   kv.hold = true;
   const early = new Publisher(first, (body) => amqp.publish(1, '', 'load', body, 2), 'early');
   await untilStopped([early], canary);
   const late = new Publisher(await amqpClient(), (body) => amqp.publish(1, '', 'load', body, 2), 'late');
   await untilStopped([early, late], canary);
+  const consumed = consumeAll([early, late]);
   kv.letGo();
-  await Promise.all([early.done, late.done, consumeAll([early, late])]);
+  await Promise.all([early.done, late.done, consumed]);
 });
