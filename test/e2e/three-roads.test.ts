@@ -235,7 +235,7 @@ function assertDeliveredAgain(deliveries: readonly Delivery[]): void {
   const out = deliveries.findIndex(({ state }) => state === 'out');
   assert.ok(
     deliveries.slice(out + 1).some(({ redelivered }) => redelivered),
-    `${deliveries[0]!.body} was unacked at the kill and did not come again`,
+    `${deliveries[0]!.body} was unacked at the kill and did not come again with the mark`,
   );
 }
 
