@@ -1,5 +1,7 @@
 // What the network layer costs by itself: small frames through outboxes over loopback, the WebSocket codec against the
-// `ws` package, and the small decisions that outbox.ts and websocket-codec.ts refer to. Run: node bench/net.ts [name…]
+// `ws` package, and the small decisions that outbox.ts and websocket-codec.ts refer to.
+//
+//   node bench/net.ts [--json] [name…]
 
 import { createConnection } from 'node:net';
 import { Duplex } from 'node:stream';
@@ -14,6 +16,7 @@ import type { Transport, TransportHandler } from '../src/net/transport.ts';
 import { WebSocketListener } from '../src/net/websocket.ts';
 import { unmask, WebSocketReceiver } from '../src/net/websocket-codec.ts';
 import { WebSocketFraming } from '../src/net/websocket-framing.ts';
+import { type Figure, printFigures } from './figure.ts';
 
 /** Exported by `ws` and missing in its types. */
 interface WsParts {
@@ -25,6 +28,8 @@ const { Receiver, Sender } = ws as unknown as WsParts;
 const SECONDS = 2;
 const FRAME_BYTES = 100;
 const STOMP_BYTES = 250;
+
+const figures: Figure[] = [];
 
 /** Flushes once a turn, as core's Turn does, which this layer does not know. */
 class Turns {
@@ -55,14 +60,12 @@ function fail(error: unknown): void {
   throw error;
 }
 
-function report(name: string, count: number, seconds: number, bytesEach: number): void {
-  const rate = count / seconds;
-  const text = rate >= 1e6 ? `${(rate / 1e6).toFixed(2)} M/s` : `${(rate / 1e3).toFixed(0)} k/s`;
-  console.log(`${name.padEnd(58)} ${text.padStart(10)} ${((rate * bytesEach) / 2 ** 20).toFixed(0).padStart(6)} MiB/s`);
+function report(title: string, count: number, seconds: number): void {
+  figures.push({ title, value: count / seconds, unit: '/s', target: '' });
 }
 
 /** Runs `round` (which does `perRound` things) for a while; the first rounds are for the compiler. */
-function measure(name: string, perRound: number, bytesEach: number, round: () => void): void {
+function measure(name: string, perRound: number, round: () => void): void {
   for (const until = performance.now() + 200; performance.now() < until; ) round();
   let rounds = 0;
   const started = performance.now();
@@ -70,7 +73,7 @@ function measure(name: string, perRound: number, bytesEach: number, round: () =>
     round();
     rounds++;
   }
-  report(name, rounds * perRound, (performance.now() - started) / 1000, bytesEach);
+  report(name, rounds * perRound, (performance.now() - started) / 1000);
 }
 
 /** Takes writes as a kernel with endless room would. */
@@ -100,7 +103,7 @@ function benchOutbox(): void {
     const outbox = new Outbox(sink, nobody, context, framing);
     const body = Buffer.alloc(FRAME_BYTES - 20, 1);
     const kind = framing === null ? 'byte stream' : 'a WebSocket message each';
-    measure(`outbox: header in place, body appended, ${kind}`, 500, FRAME_BYTES, () => {
+    measure(`outbox: header in place, body appended, ${kind}`, 500, () => {
       for (let i = 0; i < 500; i++) {
         outbox.reserve(FRAME_BYTES);
         const { buffer } = outbox;
@@ -120,13 +123,13 @@ function benchCopy(): void {
   const target = Buffer.alloc(65536);
   const source = Buffer.alloc(65536, 1);
   for (const bytes of [8, 16, 24, 32, 48, 64, 128]) {
-    measure(`copy ${bytes} bytes, loop`, 1000, bytes, () => {
+    measure(`copy ${bytes} bytes, loop`, 1000, () => {
       for (let i = 0; i < 1000; i++) {
         let at = i;
         for (let from = i + 7; from < i + 7 + bytes; from++) target[at++] = source[from]!;
       }
     });
-    measure(`copy ${bytes} bytes, Buffer.copy`, 1000, bytes, () => {
+    measure(`copy ${bytes} bytes, Buffer.copy`, 1000, () => {
       for (let i = 0; i < 1000; i++) source.copy(target, i, i + 7, i + 7 + bytes);
     });
   }
@@ -152,7 +155,7 @@ function benchUnmask(): void {
   const chunk = Buffer.allocUnsafeSlow(65536);
   for (const bytes of [16, 32, 64, 128, 250, 1024, 16384]) {
     for (const shift of [0, 6, 8]) {
-      measure(`unmask ${bytes} bytes, moved by ${shift}`, 1000, bytes, () => {
+      measure(`unmask ${bytes} bytes, moved by ${shift}`, 1000, () => {
         for (let i = 0; i < 1000; i++) unmask(chunk, 16 + (i & 7), 16 + (i & 7) - shift, bytes, 0x12345678);
       });
     }
@@ -179,10 +182,10 @@ function benchReceive(): void {
       );
       const kind = text ? 'text' : 'binary';
       // Each round needs masked bytes; the copy of the chunk is part of the figure for both.
-      measure(`receive ${bytes} bytes ${kind}`, count, bytes, () => void ours.receive(Buffer.from(frames)));
+      measure(`receive ${bytes} bytes ${kind}`, count, () => void ours.receive(Buffer.from(frames)));
       const theirs = new Receiver({ isServer: true, skipUTF8Validation: false, allowSynchronousEvents: true });
       theirs.on('message', () => {});
-      measure(`receive ${bytes} bytes ${kind}, ws`, count, bytes, () => void theirs.write(Buffer.from(frames)));
+      measure(`receive ${bytes} bytes ${kind}, ws`, count, () => void theirs.write(Buffer.from(frames)));
     }
   }
 }
@@ -192,7 +195,7 @@ function benchSend(): void {
   const sender = new Sender(hole);
   const body = Buffer.alloc(STOMP_BYTES, 97);
   const options = { fin: true, compress: false, binary: true, mask: false };
-  measure(`send ${STOMP_BYTES} bytes, ws`, 500, STOMP_BYTES, () => {
+  measure(`send ${STOMP_BYTES} bytes, ws`, 500, () => {
     hole.cork();
     for (let i = 0; i < 500; i++) sender.send(body, options, undefined);
     hole.uncork();
@@ -200,7 +203,7 @@ function benchSend(): void {
   const sink = new Sink();
   const context = { ...newContext(), scheduler: { flushLater(): void {} } };
   const outbox = new Outbox(sink, nobody, context, new WebSocketFraming(false));
-  measure(`send ${STOMP_BYTES} bytes, a message each`, 500, STOMP_BYTES, () => {
+  measure(`send ${STOMP_BYTES} bytes, a message each`, 500, () => {
     for (let i = 0; i < 500; i++) {
       outbox.reserve(STOMP_BYTES);
       outbox.append(body, 0, STOMP_BYTES);
@@ -254,8 +257,9 @@ async function echoRate(name: string, port: number, path: string | null, frameBy
     worker.once('error', reject);
   });
   const used = process.cpuUsage(cpu);
-  report(name, bytes / frameBytes, SECONDS, frameBytes);
-  console.log(`  process CPU, peer included: ${((used.user + used.system) / 1e6 / SECONDS).toFixed(2)} cores`);
+  report(name, bytes / frameBytes, SECONDS);
+  const cores = (used.user + used.system) / 1e6 / SECONDS;
+  figures.push({ title: '  processor, peer included', value: cores, unit: 'cores', target: '' });
   await worker.terminate();
 }
 
@@ -339,8 +343,9 @@ if (!isMainThread) {
     send: benchSend,
     echo: benchEcho,
   };
-  const asked = process.argv.slice(2);
+  const asked = process.argv.slice(2).filter((word) => !word.startsWith('--'));
   for (const [name, bench] of Object.entries(all)) {
     if (asked.length === 0 || asked.includes(name)) await bench();
   }
+  printFigures(figures);
 }
