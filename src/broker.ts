@@ -185,6 +185,7 @@ export class Broker {
     const committed = this.store.flush().catch(() => {});
     await atMost(LAST_COMMIT_MS, committed.then(turnEnd));
     await this.listeners.stop('broker is stopping', GOODBYE_MS);
+    for (const host of this.hosts) host.settleDelivered();
     await this.store.close();
     await this.http?.close();
     this.ticker.close();

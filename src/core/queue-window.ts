@@ -20,6 +20,7 @@ import type { LoadedRange, Meters, QueueStore, StoredEntry } from './ports.ts';
 import type { Queue } from './queue.ts';
 import { QueueEntry, STORE_STATE } from './queue-entry.ts';
 import { Ring } from './ring.ts';
+import type { Turn } from './turn.ts';
 
 /** Entries that one load reads at most, so that a turn stays short. */
 const LOAD_ENTRIES = 4096;
@@ -33,6 +34,7 @@ export interface WindowSurroundings {
   readonly memory: MemoryBudget;
   readonly limits: CoreLimits;
   readonly meters: Meters;
+  readonly turn: Turn;
 }
 
 /** Bytes that an entry holds in memory. */
@@ -110,9 +112,11 @@ export class QueueWindow {
     this.bytes += entry.message.bodyLength;
     this.around.memory.held += heldBytes(entry);
     if (this.pagedCount === 0 && this.tail.length === 0 && this.hasRoom()) {
+      this.around.turn.retain(entry.message);
       this.pushHead(entry);
       return;
     }
+    // What only passes through memory on its way to disk needs no memory of its own: the seal copies its bytes.
     if (entry.storeState === STORE_STATE.none) this.around.store.append(entry);
     this.tail.push(entry);
   }
@@ -256,7 +260,9 @@ export class QueueWindow {
     }
     if (this.pagedCount > 0 || this.loading !== null) return;
     for (let entry = this.tail.shift(); entry !== undefined; entry = this.tail.shift()) {
-      if (entry.storeState !== STORE_STATE.deleted) this.pushHead(entry);
+      if (entry.storeState === STORE_STATE.deleted) continue;
+      this.around.turn.retain(entry.message);
+      this.pushHead(entry);
     }
   }
 

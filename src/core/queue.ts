@@ -15,7 +15,7 @@ import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from './queue-entry.ts';
 import { dropsHead, type QueueLimits, readQueueLimits, refusesMore } from './queue-limits.ts';
 import { heldBytes, QueueWindow, type WindowSurroundings } from './queue-window.ts';
 import { Target } from './target.ts';
-import type { Task, Turn } from './turn.ts';
+import type { Task } from './turn.ts';
 
 export interface QueueOptions {
   readonly id: number;
@@ -34,9 +34,7 @@ export interface QueueOwner {
 }
 
 /** What a queue needs from its surroundings; shared by all queues of a broker. */
-export interface QueueSurroundings extends WindowSurroundings {
-  readonly turn: Turn;
-}
+export type QueueSurroundings = WindowSurroundings;
 
 /** What a queue tells its virtual host. */
 export interface QueueEvents {
@@ -90,6 +88,8 @@ export class Queue implements Task {
   private scheduled: boolean;
   /** Whether it is on disk that entries may have been delivered. */
   private marked: boolean;
+  /** The number behind the last entry that was ever out with somebody. */
+  private deliveredTo: number;
   /** Who waits for deliveries; null: nobody. */
   private waiting: Map<DrainWaiter, number> | null;
 
@@ -116,6 +116,7 @@ export class Queue implements Task {
     this.lastOut = null;
     this.scheduled = false;
     this.marked = false;
+    this.deliveredTo = 0;
     this.waiting = null;
   }
 
@@ -149,6 +150,7 @@ export class Queue implements Task {
     const meta = this.around.store.recover(this.id);
     if (meta === null) return;
     this.nextSeq = meta.nextSeq;
+    this.deliveredTo = Math.min(meta.deliveredTo, meta.nextSeq);
     this.window.recover(meta.floor, meta.nextSeq, meta.count, meta.bytes);
   }
 
@@ -174,7 +176,6 @@ export class Queue implements Task {
       return;
     }
     const entry = new QueueEntry(this, seq, message, NEVER_EXPIRES, false);
-    this.around.turn.retain(message);
     if (this.persisted && message.persistent) {
       if (ring !== null) {
         ring.hold(slot);
@@ -188,6 +189,7 @@ export class Queue implements Task {
       if (this.limits !== null) this.dropExcess(this.limits);
       return;
     }
+    this.around.turn.retain(message);
     this.around.memory.held += heldBytes(entry);
     this.handOut(consumer, entry);
   }
@@ -310,6 +312,11 @@ export class Queue implements Task {
 
   deliveryMarked(): void {
     this.marked = true;
+  }
+
+  /** The broker stops in order: the store learns exactly which entries may have been delivered. */
+  settleDelivered(): void {
+    if (this.persisted && this.deliveredTo > 0) this.around.store.settleDelivered(this.id, this.deliveredTo);
   }
 
   /**
@@ -471,6 +478,7 @@ export class Queue implements Task {
 
   private linkOut(entry: QueueEntry): void {
     this.outCount++;
+    if (entry.seq >= this.deliveredTo) this.deliveredTo = entry.seq + 1;
     entry.out = true;
     entry.previousUnacked = this.lastOut;
     if (this.lastOut === null) this.firstOut = entry;

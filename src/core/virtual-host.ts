@@ -260,6 +260,11 @@ export class VirtualHost implements QueueEvents {
     }
   }
 
+  /** The broker stops in order: nobody has anything any more. */
+  settleDelivered(): void {
+    for (const queue of this.queues.values()) queue.settleDelivered();
+  }
+
   unused(queue: Queue): void {
     this.deleteQueue(queue);
   }

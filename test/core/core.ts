@@ -76,6 +76,7 @@ export class Core {
 
   /** Publishes to the default exchange without a session. */
   put(queue: Queue, body: string, persistent = false): void {
+    this.turn.begin();
     queue.accept(message({ key: queue.name, body, persistent }), queue.alone[0]!, null, 0);
   }
 }
