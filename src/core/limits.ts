@@ -19,11 +19,11 @@ const MIB = 1024 * 1024;
 
 export const DEFAULT_LIMITS: CoreLimits = Object.freeze({
   queueWindowEntries: 32_768,
-  queueWindowBytes: 16 * MIB,
+  queueWindowBytes: 8 * MIB,
   memoryHighBytes: 256 * MIB,
   memoryLowBytes: 192 * MIB,
-  uncommittedHighBytes: 16 * MIB,
-  uncommittedLowBytes: 8 * MIB,
+  uncommittedHighBytes: 8 * MIB,
+  uncommittedLowBytes: 4 * MIB,
   queuesPerVhost: 200_000,
   exchangesPerVhost: 100_000,
   bindingsPerVhost: 2_000_000,
