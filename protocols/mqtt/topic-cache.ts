@@ -3,11 +3,12 @@
 // shared by all connections.
 
 import { isUtf8 } from 'node:buffer';
+import { ByteCache } from '../../src/core/byte-cache.ts';
 import { ownUtf8 } from '../../src/core/own-bytes.ts';
 import { MalformedPacket } from './errors.ts';
 import { type TopicLimits, topicOfKey } from './topics.ts';
 
-/** Slots of the table of topics, two to a place; a power of two. */
+/** Topics that are remembered. */
 const SLOTS = 8192;
 /** Longer topics are converted each time. */
 const LONGEST_CACHED_BYTES = 128;
@@ -19,54 +20,26 @@ const DOT = 0x2e;
 const PLUS = 0x2b;
 const HASH = 0x23;
 
-/**
- * From topic bytes to routing keys. What is found in the table was valid when it was put there, so that a hit costs one
- * hash and one comparison. Two slots share a place: with one, a thousand topics threw each other out so often that
- * parsing took twice as long (bench/mqtt-codec.ts).
- */
+/** From topic bytes to routing keys. What is found in the table was valid when it was put there. */
 export class TopicKeys {
   private readonly limits: TopicLimits;
-  private readonly topics: Uint8Array;
-  private readonly lengths: Uint8Array;
-  private readonly keys: string[];
+  private readonly known: ByteCache<string>;
   /** Where topics are turned into keys. */
   private readonly scratch: Buffer;
-  /** Which slot of a place is given up next. */
-  private turn: number;
 
   constructor(limits: TopicLimits) {
     this.limits = limits;
-    this.topics = new Uint8Array(SLOTS * LONGEST_CACHED_BYTES);
-    this.lengths = new Uint8Array(SLOTS);
-    this.keys = new Array(SLOTS).fill('');
+    this.known = new ByteCache(SLOTS, LONGEST_CACHED_BYTES);
     this.scratch = Buffer.allocUnsafeSlow(limits.topicBytes);
-    this.turn = 0;
   }
 
   /** The routing key of the topic in [start, start + length). Throws MalformedPacket where that is no topic. */
   keyOf(buffer: Buffer, start: number, length: number): string {
-    if (length > LONGEST_CACHED_BYTES || length === 0) return this.convert(buffer, start, length);
-    let hash = length;
-    for (let i = start, end = start + length; i < end; i++) hash = (Math.imul(hash, 31) + buffer[i]!) | 0;
-    const place = (hash ^ (hash >>> 13)) & (SLOTS - 2);
-    if (this.holds(place, buffer, start, length)) return this.keys[place]!;
-    if (this.holds(place + 1, buffer, start, length)) return this.keys[place + 1]!;
+    const known = this.known.get(buffer, start, length);
+    if (known !== null) return known;
     const key = this.convert(buffer, start, length);
-    this.turn ^= 1;
-    const slot = place + this.turn;
-    this.topics.set(buffer.subarray(start, start + length), slot * LONGEST_CACHED_BYTES);
-    this.lengths[slot] = length;
-    this.keys[slot] = key;
+    this.known.keep(buffer, start, length, key);
     return key;
-  }
-
-  private holds(slot: number, buffer: Buffer, start: number, length: number): boolean {
-    if (this.lengths[slot] !== length) return false;
-    const topics = this.topics;
-    const at = slot * LONGEST_CACHED_BYTES;
-    let i = 0;
-    while (i < length && topics[at + i] === buffer[start + i]) i++;
-    return i === length;
   }
 
   /** Checks and converts in one pass over the bytes; '/' and '.' are ASCII, so they are never part of a character. */

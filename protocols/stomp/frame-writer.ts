@@ -11,6 +11,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { Message } from '../../src/core/message.ts';
 import { CODEC_IDS } from '../../src/core/properties.ts';
+import { REFERENCE_BYTES } from '../../src/net/outbox.ts';
 import { MESSAGE_KIND, type Transport } from '../../src/net/transport.ts';
 import type { DestinationLines } from './destination-lines.ts';
 import { escapeHeader } from './escaping.ts';
@@ -23,8 +24,6 @@ const NUL = 0;
 const DIGIT_0 = 0x30;
 const BACKSLASH = 0x5c;
 
-/** Bodies from here on go by reference (the outbox decides the same). */
-const REFERENCE_BYTES = 8 * 1024;
 /** Heads from here on are built apart instead of in the slab. */
 const MAX_HEAD_BYTES = 16 * 1024;
 /** Room beside head and body: two numbers, the lines around them, NUL. */
