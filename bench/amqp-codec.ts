@@ -15,34 +15,16 @@ import { newMeters } from '../src/core/ports.ts';
 import { PUBLISH, type Session } from '../src/core/session.ts';
 import { Turn } from '../src/core/turn.ts';
 import { Unacked } from '../src/core/unacked.ts';
-import { OUTBOX_DEFAULTS, Outbox } from '../src/net/outbox.ts';
-import { SlabPool } from '../src/net/slab-pool.ts';
 import * as wire from '../test/support/wire/amqp.ts';
 import { type Figure, printFigures } from './figure.ts';
+import { discardingOutbox } from './stand-ins.ts';
 
 const BODY = Buffer.alloc(100, 7);
 const CHUNK_BYTES = 64 * 1024;
 const ROUNDS = 4_000_000;
 const MAX_PAYLOAD_BYTES = 131_064;
 
-/** A socket that takes everything at once. */
-const NOWHERE = {
-  writableLength: 0,
-  cork: () => {},
-  uncork: () => {},
-  write: (_chunk: Buffer, sent?: () => void): boolean => {
-    sent?.();
-    return true;
-  },
-};
-const OWNER = { drained: () => {}, stalled: () => {} };
-
-const outbox = new Outbox(
-  NOWHERE,
-  OWNER,
-  { scheduler: { flushLater: () => {} }, pool: new SlabPool(), outbox: OUTBOX_DEFAULTS },
-  null,
-);
+const outbox = discardingOutbox();
 
 /** Frames to messages to deliveries, as channel and connection do, without the core between them. */
 class Loop implements FrameSink {

@@ -9,12 +9,13 @@ import { DEFAULT_LIMITS } from '../src/core/limits.ts';
 import { SILENT } from '../src/core/logger.ts';
 import { MemoryBudget } from '../src/core/memory-budget.ts';
 import { Message, NEVER } from '../src/core/message.ts';
-import { newMeters, type QueueStore } from '../src/core/ports.ts';
+import { newMeters } from '../src/core/ports.ts';
 import { NO_CODEC } from '../src/core/properties.ts';
 import { Session } from '../src/core/session.ts';
 import { Turn } from '../src/core/turn.ts';
 import { Unacked } from '../src/core/unacked.ts';
 import { VirtualHosts } from '../src/core/virtual-hosts.ts';
+import { forgetfulStore } from '../test/support/forgetful-store.ts';
 import { type Figure, printFigures } from './figure.ts';
 
 const BODY_BYTES = 100;
@@ -125,7 +126,7 @@ printFigures(figures);
 
 async function measure(one: Case): Promise<number> {
   const turn = new Turn({ now: Date.now });
-  const store = noStore();
+  const store = forgetfulStore();
   const limits = DEFAULT_LIMITS;
   const meters = newMeters();
   const definitions = { all: () => [], put() {}, remove() {} };
@@ -212,24 +213,4 @@ async function measure(one: Case): Promise<number> {
 
 function delivered(sinks: readonly CountingSink[]): number {
   return sinks.reduce((sum, sink) => sum + sink.delivered, 0);
-}
-
-/** Transient messages that are consumed at once are never handed to it. */
-function noStore(): QueueStore {
-  let queues = 0;
-  return {
-    recover: () => null,
-    nextQueueId: () => ++queues,
-    append() {},
-    remove() {},
-    load: (_queueId, _from, to) => ({ entries: [], nextSeq: to }),
-    purge() {},
-    deleteQueue() {},
-    markDelivering() {},
-    settleDelivered() {},
-    group: (run) => run(),
-    whenCommitted: (done) => done(null),
-    seal() {},
-    uncommittedBytes: 0,
-  };
 }

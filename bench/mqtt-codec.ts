@@ -10,9 +10,9 @@ import { KeyTopics, TopicKeys } from '../protocols/mqtt/topic-cache.ts';
 import { Message, NEVER } from '../src/core/message.ts';
 import { NO_CODEC } from '../src/core/properties.ts';
 import { QueueEntry } from '../src/core/queue-entry.ts';
-import { OUTBOX_DEFAULTS, Outbox } from '../src/net/outbox.ts';
-import { SlabPool } from '../src/net/slab-pool.ts';
+import type { Outbox } from '../src/net/outbox.ts';
 import { type Figure, printFigures } from './figure.ts';
+import { discardingOutbox, rateOf } from './stand-ins.ts';
 
 const BODY = Buffer.alloc(100, 7);
 const CHUNK_BYTES = 64 * 1024;
@@ -80,7 +80,7 @@ function parse(topics: number, receivers: number, qos = 0): number {
     }
   };
   pass(rounds / 5);
-  return timed(rounds, () => pass(rounds));
+  return rateOf(rounds, () => pass(rounds));
 }
 
 function encode(qos: number): number {
@@ -96,7 +96,7 @@ function encode(qos: number): number {
     outbox.flush();
   };
   pass(ROUNDS / 5);
-  return timed(ROUNDS, () => pass(ROUNDS));
+  return rateOf(ROUNDS, () => pass(ROUNDS));
 }
 
 function acknowledge(): number {
@@ -116,7 +116,7 @@ function acknowledge(): number {
     }
   };
   pass(ROUNDS / 5);
-  return timed(ROUNDS, () => pass(ROUNDS));
+  return rateOf(ROUNDS, () => pass(ROUNDS));
 }
 
 function streamOf(topics: number, qos: number): Buffer[] {
@@ -137,30 +137,4 @@ function streamOf(topics: number, qos: number): Buffer[] {
 
 function messageOf(key: string, body: Buffer, start: number, end: number): Message {
   return new Message('amq.topic', key, body, start, end - start, NO_BYTES, 0, 0, NO_CODEC, true, 0, NEVER, 0);
-}
-
-/** An outbox whose socket takes everything at once. */
-function discardingOutbox(): Outbox {
-  const sink = {
-    writableLength: 0,
-    cork() {},
-    uncork() {},
-    write(_chunk: Buffer, sent?: () => void): boolean {
-      sent?.();
-      return true;
-    },
-  };
-  const owner = { drained() {}, stalled() {} };
-  return new Outbox(
-    sink,
-    owner,
-    { scheduler: { flushLater() {} }, pool: new SlabPool(), outbox: OUTBOX_DEFAULTS },
-    null,
-  );
-}
-
-function timed(count: number, run: () => void): number {
-  const start = process.hrtime.bigint();
-  run();
-  return (count * 1e9) / Number(process.hrtime.bigint() - start);
 }

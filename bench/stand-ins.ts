@@ -1,8 +1,11 @@
-// What micro benchmarks of routing put in place of real parts: queues that are only names, messages without a body.
+// What micro benchmarks put in place of real parts: queues that are only names, messages without a body, sockets that
+// take everything; and the clock that they share.
 
 import { Message, NEVER } from '../src/core/message.ts';
 import type { PropertyCodec } from '../src/core/properties.ts';
 import type { Queue } from '../src/core/queue.ts';
+import { OUTBOX_DEFAULTS, Outbox } from '../src/net/outbox.ts';
+import { SlabPool } from '../src/net/slab-pool.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 const NO_CODEC = {
@@ -20,4 +23,26 @@ export function standInQueues(count: number): Queue[] {
 
 export function messageTo(routingKey: string): Message {
   return new Message('bench', routingKey, NO_BYTES, 0, 0, NO_BYTES, 0, 0, NO_CODEC, false, 0, NEVER, 0);
+}
+
+/** An outbox whose socket takes everything at once. */
+export function discardingOutbox(): Outbox {
+  const sink = {
+    writableLength: 0,
+    cork() {},
+    uncork() {},
+    write(_chunk: Buffer, sent?: () => void): boolean {
+      sent?.();
+      return true;
+    },
+  };
+  const context = { scheduler: { flushLater() {} }, pool: new SlabPool(), outbox: OUTBOX_DEFAULTS };
+  return new Outbox(sink, { drained() {}, stalled() {} }, context, null);
+}
+
+/** How many a second, where `run` does `count` of them. */
+export function rateOf(count: number, run: () => void): number {
+  const started = performance.now();
+  run();
+  return (count * 1000) / (performance.now() - started);
 }

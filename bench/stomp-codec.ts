@@ -14,10 +14,10 @@ import { readSendHeaders, type SendHeaders } from '../protocols/stomp/send-heade
 import { STOMP_VERSION } from '../protocols/stomp/version.ts';
 import { Message, NEVER } from '../src/core/message.ts';
 import { CODEC_IDS, NO_PROPERTIES } from '../src/core/properties.ts';
-import { OUTBOX_DEFAULTS, Outbox } from '../src/net/outbox.ts';
-import { SlabPool } from '../src/net/slab-pool.ts';
+import type { Outbox } from '../src/net/outbox.ts';
 import { MESSAGE_KIND, type Transport } from '../src/net/transport.ts';
 import { type Figure, printFigures } from './figure.ts';
+import { discardingOutbox, rateOf } from './stand-ins.ts';
 
 const CHUNK_BYTES = 64 * 1024;
 const ROUNDS = 2_000_000;
@@ -95,7 +95,7 @@ function parse(title: string, headers: (i: number) => readonly string[]): Figure
     }
   };
   pass(ROUNDS / 2);
-  const value = timed(ROUNDS, () => pass(ROUNDS));
+  const value = rateOf(ROUNDS, () => pass(ROUNDS));
   if (last === null || (last as Message).bodyLength !== 100) throw new Error('nothing was parsed');
   return { title, value, unit: '/s', target: '' };
 }
@@ -120,7 +120,7 @@ function encode(title: string, subscriptions: number, make: (i: number) => Messa
   };
   const rounds = ROUNDS / subscriptions;
   pass(rounds / 2);
-  return { title, value: timed(rounds, () => pass(rounds)) * subscriptions, unit: '/s', target: '' };
+  return { title, value: rateOf(rounds, () => pass(rounds)) * subscriptions, unit: '/s', target: '' };
 }
 
 function message(key: string, native: Buffer, codec: typeof STOMP_CODEC): Message {
@@ -129,22 +129,6 @@ function message(key: string, native: Buffer, codec: typeof STOMP_CODEC): Messag
 
 /** A transport whose socket takes everything at once. */
 function discarding(): Transport {
-  const sink = {
-    writableLength: 0,
-    cork() {},
-    uncork() {},
-    write(_chunk: Buffer, sent?: () => void): boolean {
-      sent?.();
-      return true;
-    },
-  };
-  const context = { scheduler: { flushLater() {} }, pool: new SlabPool(), outbox: OUTBOX_DEFAULTS };
-  const outbox = new Outbox(sink, { drained() {}, stalled() {} }, context, null);
-  return { outbox, messageKind: MESSAGE_KIND.binary, lastMessageKind: MESSAGE_KIND.binary } as unknown as Transport;
-}
-
-function timed(count: number, run: () => void): number {
-  const started = performance.now();
-  run();
-  return (count / (performance.now() - started)) * 1000;
+  const kind = MESSAGE_KIND.binary;
+  return { outbox: discardingOutbox(), messageKind: kind, lastMessageKind: kind } as unknown as Transport;
 }

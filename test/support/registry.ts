@@ -6,9 +6,10 @@ import { EMPTY_TABLE, type FieldTable } from '../../src/core/field-table.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { SILENT } from '../../src/core/logger.ts';
 import { MemoryBudget } from '../../src/core/memory-budget.ts';
-import { type Meters, newMeters, type QueueStore } from '../../src/core/ports.ts';
+import { type Meters, newMeters } from '../../src/core/ports.ts';
 import { Turn } from '../../src/core/turn.ts';
 import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
+import { forgetfulStore } from './forgetful-store.ts';
 import { RecordedDefinitions } from './recorded-definitions.ts';
 
 export interface Registry {
@@ -25,7 +26,7 @@ export function registry(): Registry {
     definitions: new RecordedDefinitions(),
     limits: DEFAULT_LIMITS,
     log: SILENT,
-    store: forgetful(),
+    store: forgetfulStore(),
     memory,
     meters,
     turn: new Turn({ now: () => 0 }),
@@ -56,23 +57,4 @@ export function connection(id: number, info: Partial<ConnectionInfo>): ClientCon
     ...info,
   };
   return { id, info: () => whole, block() {}, unblock() {}, shutdown() {} };
-}
-
-function forgetful(): QueueStore {
-  let queues = 0;
-  return {
-    recover: () => null,
-    nextQueueId: () => ++queues,
-    append() {},
-    remove() {},
-    load: () => ({ entries: [], nextSeq: 0 }),
-    purge() {},
-    deleteQueue() {},
-    markDelivering() {},
-    settleDelivered() {},
-    group: (run) => run(),
-    whenCommitted: (done) => done(null),
-    seal() {},
-    uncommittedBytes: 0,
-  };
 }

@@ -1,0 +1,23 @@
+// A store that keeps nothing and commits at once, for what never reads back: registries, and transient messages that are
+// consumed as they come.
+
+import type { QueueStore } from '../../src/core/ports.ts';
+
+export function forgetfulStore(): QueueStore {
+  let queues = 0;
+  return {
+    recover: () => null,
+    nextQueueId: () => ++queues,
+    append() {},
+    remove() {},
+    load: (_queueId, _from, to) => ({ entries: [], nextSeq: to }),
+    purge() {},
+    deleteQueue() {},
+    markDelivering() {},
+    settleDelivered() {},
+    group: (run) => run(),
+    whenCommitted: (done) => done(null),
+    seal() {},
+    uncommittedBytes: 0,
+  };
+}
