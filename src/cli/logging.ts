@@ -7,13 +7,17 @@ import type { Config } from '../config/schema.ts';
 
 /** Bytes of records that wait for a reader. */
 const BACKLOG_BYTES = 4 * 1024 * 1024;
+/** How long the end of the process waits for a reader to take the last records. */
+const CLOSE_MS = 500;
 
 export interface Logging {
   readonly log: Logger;
   /** Whether records are for people. */
   readonly pretty: boolean;
-  /** Writes out what waits; before the process ends. */
+  /** Writes out what waits, at once: for a process that ends in haste. A write under way may be overtaken or lost. */
   flush(): void;
+  /** Ends the log: resolves when all of it is written, in order, or its reader had time enough to take it. */
+  close(): Promise<void>;
 }
 
 /** Errors have no enumerable fields; under either name they are written with message and stack. */
@@ -34,7 +38,7 @@ export async function openLog(config: Config['log'], terminal: boolean): Promise
       ignore: 'pid,hostname',
       translateTime: 'SYS:HH:MM:ss.l',
     });
-    return { log: pino({ level, serializers: SERIALIZERS }, stream), pretty, flush() {} };
+    return { log: pino({ level, serializers: SERIALIZERS }, stream), pretty, flush() {}, close: async () => {} };
   }
   const destination = pino.destination({ dest: 1, sync: false, maxLength: BACKLOG_BYTES });
   // A reader that went away (EPIPE) is no reason to stop serving.
@@ -47,7 +51,15 @@ export async function openLog(config: Config['log'], terminal: boolean): Promise
     formatters: { level: (label) => ({ level: label }) },
   };
   const log = pino(options, destination);
-  return { log, pretty, flush: () => flushQuietly(destination) };
+  return { log, pretty, flush: () => flushQuietly(destination), close: () => ended(destination) };
+}
+
+function ended(destination: { once(event: 'close', done: () => void): unknown; end(): void }): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const patience = setTimeout(resolve, CLOSE_MS);
+  destination.once('close', resolve);
+  destination.end();
+  return promise.finally(() => clearTimeout(patience));
 }
 
 function flushQuietly(destination: { flushSync(): void }): void {

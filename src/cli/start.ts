@@ -58,10 +58,11 @@ function endOnSignal(broker: Broker, logging: Logging): void {
       end(logging, EXIT.failed);
     }, STOP_TIMEOUT_MS);
     broker.stop().then(
-      () => {
+      async () => {
         clearTimeout(tooLong);
         logging.log.info({}, 'stopped');
-        end(logging, EXIT.ok);
+        await logging.close();
+        process.exit(EXIT.ok);
       },
       (error: unknown) => fail(logging, error, EXIT.software),
     );
