@@ -40,7 +40,10 @@ export class ByteCache<V> {
     if (length > this.maxKeyBytes || length === 0) return;
     this.turn ^= 1;
     const slot = this.missed + this.turn;
-    this.keys.set(buffer.subarray(start, start + length), slot * this.maxKeyBytes);
+    const { keys } = this;
+    const at = slot * this.maxKeyBytes;
+    // A loop: a view of the key costs more than its bytes.
+    for (let i = 0; i < length; i++) keys[at + i] = buffer[start + i]!;
     this.lengths[slot] = length;
     this.values[slot] = value;
   }
