@@ -10,6 +10,9 @@ export const MUST: Level = 'MUST';
 export const SHOULD: Level = 'SHOULD';
 export const EXTENSION: Level = 'extension';
 
+/** Less than the runner gives to cleaning up, so that no socket stays open. */
+const DELETE_TIMEOUT_MS = 4_000;
+
 export class AmqpTest {
   readonly context: CheckContext;
   private readonly names: string[];
@@ -56,6 +59,16 @@ export class AmqpTest {
     return queue;
   }
 
+  /** Messages in a queue, by a connection of its own; it has them when this resolves. */
+  async fill(queue: string, ...bodies: string[]): Promise<void> {
+    const publisher = await this.channel();
+    await publisher.call('confirm.select');
+    for (const body of bodies) publisher.publish({ routingKey: queue, body });
+    for (let confirmed = 0n; confirmed < bodies.length; ) {
+      confirmed = (await publisher.expect('basic.ack')).args.deliveryTag;
+    }
+  }
+
   /** A new exchange. */
   async exchange(channel: AmqpChannel, type: string, args: Partial<Args<'exchange.declare'>> = {}): Promise<string> {
     const exchange = this.name();
@@ -65,17 +78,19 @@ export class AmqpTest {
 
   /** Which of them there are nobody knows: each delete has its own channel, which an error may close. */
   private async deleteNamed(): Promise<void> {
-    const { endpoint } = this.context;
-    const quiet = { ...this.context, endpoint, signal: new AbortController().signal, note: () => {} };
-    const connection = await AmqpConnection.dial(quiet);
-    await connection.open();
-    let channel = 0;
-    const deletions = this.names.flatMap((name) => [
-      this.deletion(connection, ++channel, () => connection.send(channel, 'queue.delete', { queue: name })),
-      this.deletion(connection, ++channel, () => connection.send(channel, 'exchange.delete', { exchange: name })),
-    ]);
-    await Promise.all(deletions);
-    connection.socket.destroy();
+    const signal = AbortSignal.timeout(DELETE_TIMEOUT_MS);
+    const connection = await AmqpConnection.dial({ ...this.context, signal, note: () => {} });
+    try {
+      await connection.open();
+      let channel = 0;
+      const deletions = this.names.flatMap((name) => [
+        this.deletion(connection, ++channel, () => connection.send(channel, 'queue.delete', { queue: name })),
+        this.deletion(connection, ++channel, () => connection.send(channel, 'exchange.delete', { exchange: name })),
+      ]);
+      await Promise.all(deletions);
+    } finally {
+      connection.socket.destroy();
+    }
   }
 
   private async deletion(connection: AmqpConnection, channel: number, send: () => void): Promise<void> {

@@ -1,6 +1,26 @@
 // The checks of AMQP 0-9-1, by subject.
 
 import type { Check } from '../check.ts';
+import { CHANNEL_CHECKS } from './checks/channel.ts';
 import { CONNECTION_CHECKS } from './checks/connection.ts';
+import { CONSUME_CHECKS } from './checks/consume.ts';
+import { CONTENT_CHECKS } from './checks/content.ts';
+import { EXCHANGE_CHECKS } from './checks/exchange.ts';
+import { FRAMING_CHECKS } from './checks/framing.ts';
+import { PUBLISH_CHECKS } from './checks/publish.ts';
+import { QUEUE_CHECKS } from './checks/queue.ts';
+import { ROUTING_CHECKS } from './checks/routing.ts';
+import { SETTLE_CHECKS } from './checks/settle.ts';
 
-export const AMQP_CHECKS: readonly Check[] = [...CONNECTION_CHECKS];
+export const AMQP_CHECKS: readonly Check[] = [
+  ...CONNECTION_CHECKS,
+  ...CHANNEL_CHECKS,
+  ...FRAMING_CHECKS,
+  ...EXCHANGE_CHECKS,
+  ...QUEUE_CHECKS,
+  ...ROUTING_CHECKS,
+  ...PUBLISH_CHECKS,
+  ...CONSUME_CHECKS,
+  ...SETTLE_CHECKS,
+  ...CONTENT_CHECKS,
+];

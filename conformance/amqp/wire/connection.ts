@@ -195,10 +195,11 @@ export class AmqpConnection {
   }
 
   /** The broker closes the connection with this code. Answers it, and sees the end of the stream. */
-  async expectClose(code: number, textPattern?: RegExp): Promise<Args<'connection.close'>> {
+  async expectClose(code: number | readonly number[], textPattern?: RegExp): Promise<Args<'connection.close'>> {
     const { args } = await this.expect(0, 'connection.close');
-    if (args.replyCode !== code)
+    if (![code].flat().includes(args.replyCode)) {
       throw new Error(`expected a close with ${code}, got ${args.replyCode} ${args.replyText}`);
+    }
     if (textPattern !== undefined && !textPattern.test(args.replyText)) {
       throw new Error(`expected a close with ${textPattern}, got '${args.replyText}'`);
     }
@@ -208,7 +209,7 @@ export class AmqpConnection {
   }
 
   /** The broker ends the stream, at the most after a close with this code: before open it need not negotiate. */
-  async expectRefusal(code: number): Promise<void> {
+  async expectRefusal(code: number | readonly number[]): Promise<void> {
     await this.until(() => this.ended || this.has(0), 'a close or the end');
     if (this.has(0)) await this.expectClose(code);
   }

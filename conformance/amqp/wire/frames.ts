@@ -108,8 +108,13 @@ export function decodeHeader(payload: Buffer): ContentHeader {
   const weight = input.short();
   if (weight !== 0) throw new Error(`malformed: a content header of weight ${weight}`);
   const bodySize = input.longlong();
+  // The last bit of a word says that another one follows; there are no properties for its bits.
   const flags = input.short();
-  if ((flags & 3) !== 0) throw new Error(`malformed: property flags ${flags.toString(2)}`);
+  for (let word = flags; (word & 1) !== 0; ) {
+    word = input.short();
+    if ((word & 0xfffe) !== 0) throw new Error(`malformed: property flags ${word.toString(2)}`);
+  }
+  if ((flags & 2) !== 0) throw new Error(`malformed: property flags ${flags.toString(2)}`);
   const properties: Record<string, unknown> = {};
   Object.entries(PROPERTIES).forEach(([name, type], index) => {
     if ((flags & (0x8000 >> index)) !== 0) properties[name] = readField(input, type);
