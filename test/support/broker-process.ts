@@ -13,6 +13,8 @@ import { freePorts, listening } from './free-port.ts';
 import { type Endpoints, statusKib } from './peers.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+/** Node's own flags, as in the start script of package.json (docs/decisions/0008). */
+const AS_NPM_START = ['--max-semi-space-size=8'];
 const POLL_MS = 5;
 const START_TIMEOUT_MS = 60_000;
 
@@ -108,7 +110,7 @@ export class BrokerProcess {
     const flags = Object.entries(ports).map(([name, port]) => `--${name}-port=${port}`);
     const child = spawn(
       process.execPath,
-      [MAIN, 'start', '--host=127.0.0.1', '--log-level=warn', `--data-dir=${this.dataDir}`, ...flags, ...this.flags],
+      [...AS_NPM_START, MAIN, 'start', '--host=127.0.0.1', '--log-level=warn', `--data-dir=${this.dataDir}`, ...flags, ...this.flags],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
     endsWithUs(child);
