@@ -110,7 +110,16 @@ export class BrokerProcess {
     const flags = Object.entries(ports).map(([name, port]) => `--${name}-port=${port}`);
     const child = spawn(
       process.execPath,
-      [...AS_NPM_START, MAIN, 'start', '--host=127.0.0.1', '--log-level=warn', `--data-dir=${this.dataDir}`, ...flags, ...this.flags],
+      [
+        ...AS_NPM_START,
+        MAIN,
+        'start',
+        '--host=127.0.0.1',
+        '--log-level=warn',
+        `--data-dir=${this.dataDir}`,
+        ...flags,
+        ...this.flags,
+      ],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
     endsWithUs(child);
