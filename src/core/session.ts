@@ -313,8 +313,11 @@ export class Session implements ConsumerOwner, QueueOwner {
     } else if (exchange.durable && queue.persisted) await this.settled();
   }
 
+  /** Succeeds where there is nothing to unbind: no such binding, queue or exchange (as RabbitMQ since 3.2). */
   async unbindQueue(binding: QueueBinding): Promise<void> {
-    const [exchange, queue] = await this.bindingEnds(binding);
+    await this.bindingPermits(binding);
+    if (!this.vhost.queues.has(binding.queue) || !this.vhost.exchanges.has(binding.exchange)) return;
+    const [exchange, queue] = [this.vhost.exchange(binding.exchange), this.vhost.queue(binding.queue, this)];
     const { routingKey, args, dialect = 'amqp' } = binding;
     if (this.vhost.unbind(exchange, { queue }, routingKey, args, dialect)) await this.durably();
   }
@@ -456,10 +459,14 @@ export class Session implements ConsumerOwner, QueueOwner {
   }
 
   private async bindingEnds(binding: QueueBinding): Promise<[Exchange, Queue]> {
-    await this.permit('write', 'queue', binding.queue);
-    await this.permit('read', 'exchange', binding.exchange);
+    await this.bindingPermits(binding);
     const queue = this.vhost.queue(binding.queue, this);
     return [this.vhost.exchange(binding.exchange), queue];
+  }
+
+  private async bindingPermits(binding: QueueBinding): Promise<void> {
+    await this.permit('write', 'queue', binding.queue);
+    await this.permit('read', 'exchange', binding.exchange);
   }
 
   /** Throws access-refused where the permission is not given. */
