@@ -2,12 +2,13 @@
 // A result that is not the recorded one is news, whichever way it differs.
 
 import { readFile } from 'node:fs/promises';
-import { OUTCOME, type Result } from './runner.ts';
+import { OUTCOME, type Outcome, type Result } from './runner.ts';
 
 export interface Expectations {
   readonly peer: string;
   /** Of its package, as the system names it. */
   readonly version: string;
+  /** `*`: all others. */
   readonly passed: readonly string[];
   /** Checks that it fails, and why: what it does instead. */
   readonly failed: Readonly<Record<string, string>>;
@@ -19,27 +20,41 @@ export async function readExpectations(path: string | URL): Promise<Expectations
   return JSON.parse(await readFile(path, 'utf8')) as Expectations;
 }
 
-/** Why the peer fails the check, or null where it does not. */
-export function expectationFor(id: string, { failed }: Expectations): string | null {
-  return failed[id] ?? null;
-}
-
 /** Results that differ from what is recorded, as sentences. */
 export function unexpected(results: readonly Result[], expectations: Expectations): string[] {
   const { passed, failed, skipped, peer, version } = expectations;
   const problems: string[] = [];
   for (const { check, outcome, message } of results) {
     const { id } = check;
-    const recorded = passed.includes(id)
-      ? OUTCOME.passed
-      : id in failed
+    const recorded =
+      id in failed
         ? OUTCOME.failed
         : skipped.includes(id)
           ? OUTCOME.skipped
-          : null;
+          : passed.includes(id) || passed.includes('*')
+            ? OUTCOME.passed
+            : null;
     if (recorded === outcome) continue;
     const known = recorded === null ? 'nothing is recorded' : `${recorded} is recorded`;
     problems.push(`${peer} ${version}: ${id}: ${known}, but it ${outcome}${message === '' ? '' : `: ${message}`}`);
   }
   return problems;
+}
+
+/** The results as a record of this peer; reasons that were given before stay. */
+export function record(results: readonly Result[], before: Expectations): Expectations {
+  const ids = (wanted: Outcome): string[] => {
+    return results.filter(({ outcome }) => outcome === wanted).map(({ check }) => check.id);
+  };
+  const failed = results
+    .filter(({ outcome }) => outcome === OUTCOME.failed)
+    .map(({ check, message }) => [check.id, before.failed[check.id] ?? message] as const);
+  const { peer, version } = before;
+  return {
+    peer,
+    version,
+    failed: Object.fromEntries(failed),
+    skipped: ids(OUTCOME.skipped),
+    passed: ids(OUTCOME.passed),
+  };
 }
