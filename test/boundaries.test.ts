@@ -26,7 +26,7 @@ function read(...patterns: string[]): Sources {
   );
 }
 
-const product = read('src/**/*.ts', 'protocols/**/*.ts');
+const product = read('src/**/*.{ts,js}', 'protocols/**/*.ts');
 const everything = new Map([...product, ...read('test/**/*.ts', 'bench/**/*.ts', 'conformance/**/*.ts')]);
 
 test('imports point the way of the design', () => {

@@ -59,7 +59,7 @@ after(() => rmSync(project, { recursive: true, force: true }));
 let contents: string[] = [];
 
 test('the package carries JavaScript, types, licence and README, and no sources or tests', () => {
-  for (const path of ['dist/src/main.js', 'dist/src/broker.js', 'dist/src/broker.d.ts', 'LICENSE', 'README.md']) {
+  for (const path of ['dist/src/entry.js', 'dist/src/broker.js', 'dist/src/broker.d.ts', 'LICENSE', 'README.md']) {
     assert.ok(contents.includes(path), path);
   }
   const strangers = contents.filter(

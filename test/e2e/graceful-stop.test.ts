@@ -49,7 +49,7 @@ interface ChildPorts {
 
 async function startChild(t: TestContext, data: string): Promise<{ command: Command; ports: ChildPorts }> {
   const args = ['start', '--host', '127.0.0.1', '--data-dir', data, ...FREE_PORTS];
-  const command = new Command(t, process.execPath, [source('../../src/main.ts'), ...args]);
+  const command = new Command(t, process.execPath, [source('../../src/entry.js'), ...args]);
   const { ports } = await command.line(record('ready'));
   return { command, ports: ports as ChildPorts };
 }

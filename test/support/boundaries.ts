@@ -52,7 +52,7 @@ const PARTS: readonly Part[] = [
 ];
 
 /** Where the program begins; `bin` and `exports` of package.json name these. */
-export const ENTRIES = ['src/main.ts', 'src/broker.ts'];
+export const ENTRIES = ['src/entry.js', 'src/broker.ts'];
 
 const IMPORT =
   /^(?:import|export)\b[^'"]*?\bfrom\s*['"]([^'"]+)['"]|^import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/gm;
@@ -106,7 +106,7 @@ export function callProblems(sources: Sources): string[] {
   for (const [path, source] of sources) {
     if (/\bconsole\.\w+\(/.test(source)) problems.push(`${path}: writes to the console; there is a log`);
     if (/\bprocess\.exit\(/.test(source) && !path.startsWith('src/cli/')) problems.push(`${path}: ends the process`);
-    if (/\bprocess\.env\b/.test(source) && !path.startsWith('src/cli/') && path !== 'src/main.ts') {
+    if (/\bprocess\.env\b/.test(source) && !path.startsWith('src/cli/') && path !== 'src/entry.js') {
       problems.push(`${path}: reads the environment past the configuration`);
     }
     if (/\bTODO\b|\bFIXME\b|@ts-(ignore|expect-error|nocheck)/.test(source)) problems.push(`${path}: is not finished`);
