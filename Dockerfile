@@ -21,5 +21,5 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.TRIVIUM_HTTP_PORT ?? 15672}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 
 # `docker run … trivium start --log-level debug` and `docker run … trivium version` do what they say.
-ENTRYPOINT ["node", "--max-semi-space-size=8", "src/entry.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=8", "--expose-gc", "src/entry.js"]
 CMD ["start"]

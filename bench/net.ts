@@ -7,6 +7,7 @@ import { createConnection } from 'node:net';
 import { Duplex } from 'node:stream';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import * as ws from 'ws';
+import { ChunkGarbage } from '../src/net/chunk-garbage.ts';
 import { Listener } from '../src/net/listener.ts';
 import { OUTBOX_DEFAULTS, Outbox, type OutboxSink } from '../src/net/outbox.ts';
 import { SlabPool } from '../src/net/slab-pool.ts';
@@ -51,6 +52,7 @@ function newContext(): TransportContext {
     pool: new SlabPool(),
     outbox: OUTBOX_DEFAULTS,
     ticker: new Ticker(fail),
+    garbage: new ChunkGarbage(null),
     transport: TRANSPORT_DEFAULTS,
     onHandlerError: fail,
   };

@@ -23,6 +23,7 @@ import { Turn } from './core/turn.ts';
 import { DEFAULT_VHOST, VirtualHosts } from './core/virtual-hosts.ts';
 import type { HttpServer } from './http/http-server.ts';
 import { atMost, Listeners, PORT_NAMES, type PortName, type Ports, tlsFiles } from './listeners.ts';
+import type { CollectYoung } from './net/chunk-garbage.ts';
 import { Ticker } from './net/ticker.ts';
 import type { Kv } from './store/kv.ts';
 import { Store } from './store/store.ts';
@@ -40,6 +41,8 @@ export interface BrokerOptions {
   readonly kv?: Kv;
   /** The ticks of heartbeats and timeouts: for tests that make them. */
   readonly ticker?: Ticker;
+  /** Collects young garbage, where the program can (`--expose-gc`): input in large messages then costs less memory. */
+  readonly collectYoung?: CollectYoung;
   /** Called where the broker cannot go on: a commit failed for another reason than space. Default: throw. */
   readonly onFatal?: (error: Error) => void;
 }
@@ -154,7 +157,15 @@ export class Broker {
       mqtt: this.mqtt.accept,
       stomp: stompFrontEnd(frontEnd, this.ticker, config.stomp),
     };
-    this.listeners = new Listeners(config, accepts, turn, this.ticker, this.connections, log);
+    this.listeners = new Listeners(
+      config,
+      accepts,
+      turn,
+      this.ticker,
+      this.connections,
+      log,
+      options.collectYoung ?? null,
+    );
   }
 
   /** Recovers what is on disk, makes the first user, opens the ports. */

@@ -5,6 +5,7 @@ import type { Config } from './config/schema.ts';
 import type { ClientConnections } from './core/client-connection.ts';
 import type { Logger } from './core/logger.ts';
 import type { Turn } from './core/turn.ts';
+import { ChunkGarbage, type CollectYoung } from './net/chunk-garbage.ts';
 import { Listener, type ListenerEvents } from './net/listener.ts';
 import { SlabPool } from './net/slab-pool.ts';
 import type { TransportContext } from './net/socket-transport.ts';
@@ -49,6 +50,7 @@ export class Listeners implements ListenerEvents {
     ticker: Ticker,
     connections: ClientConnections,
     log: Logger,
+    collectYoung: CollectYoung | null,
   ) {
     this.open = new Map();
     this.connections = connections;
@@ -57,6 +59,7 @@ export class Listeners implements ListenerEvents {
       scheduler: turn,
       pool: new SlabPool(),
       ticker,
+      garbage: new ChunkGarbage(collectYoung),
       outbox: {
         highWatermarkBytes: config.limits.outboxHighBytes,
         lowWatermarkBytes: config.limits.outboxLowBytes,

@@ -6,10 +6,11 @@
 //   content = method-frame header-frame *body-frame        (§4.2.6; frames of one content follow each other)
 
 import { Message, NEVER } from '../../src/core/message.ts';
+import { ownBytes } from '../../src/core/own-bytes.ts';
 import type { Turn } from '../../src/core/turn.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { CONTENT_HEADER_BYTES } from './content.ts';
-import { FRAME, FRAME_END, FRAME_HEADER_BYTES } from './frames.ts';
+import { FRAME, FRAME_END, FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES } from './frames.ts';
 import { CLASS_BASIC } from './method-ids.ts';
 import { amqpProperties, type PropertyScanner } from './properties.ts';
 import type { ShortStringCache } from './short-string.ts';
@@ -40,6 +41,8 @@ const EXPECT = { method: 0, header: 1, body: 2 } as const;
 const REMEMBERED_BYTES = 96;
 /** A larger body is gathered in memory that grows as it arrives: a header may lie about its size. */
 const FIRST_BODY_BYTES = 1024 * 1024;
+/** A body of this size that has a buffer to itself stays there: it pins nothing else. */
+const OWN_BUFFER_BYTES = 8 * 1024;
 
 const NOTHING = Buffer.alloc(0);
 
@@ -179,7 +182,10 @@ export class ContentParser {
       throw new AmqpError(REPLY.frameError, `content body is longer than the ${this.bodyLength} bytes of its header`);
     }
     if (bytes === this.bodyLength) {
-      this.complete(buffer, at, bytes, false);
+      // A frame that spanned chunks was put together in a buffer of its size.
+      const alone = bytes >= OWN_BUFFER_BYTES && buffer.length === bytes + FRAME_OVERHEAD_BYTES;
+      if (alone) this.ownNative();
+      this.complete(buffer, at, bytes, alone);
       return;
     }
     this.makeRoom(received);
@@ -280,6 +286,12 @@ export class ContentParser {
     this.native = NOTHING;
     if (this.special) this.sink.publishSpecial(message, this.mandatory, this.replyToAt);
     else this.sink.publish(message, this.mandatory);
+  }
+
+  private ownNative(): void {
+    const { native, nativeOffset, nativeLength } = this;
+    this.native = ownBytes(native.subarray(nativeOffset, nativeOffset + nativeLength));
+    this.nativeOffset = 0;
   }
 
   private makeRoom(received: number): void {

@@ -19,11 +19,11 @@ const MIB = 1024 * 1024;
 
 export const DEFAULT_LIMITS: CoreLimits = Object.freeze({
   queueWindowEntries: 32_768,
-  queueWindowBytes: 8 * MIB,
+  queueWindowBytes: 4 * MIB,
   memoryHighBytes: 256 * MIB,
   memoryLowBytes: 192 * MIB,
-  uncommittedHighBytes: 8 * MIB,
-  uncommittedLowBytes: 4 * MIB,
+  uncommittedHighBytes: 2 * MIB,
+  uncommittedLowBytes: 1 * MIB,
   queuesPerVhost: 200_000,
   exchangesPerVhost: 100_000,
   bindingsPerVhost: 2_000_000,

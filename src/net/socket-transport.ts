@@ -5,6 +5,7 @@
 
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import type { ChunkGarbage } from './chunk-garbage.ts';
 import { Outbox, type OutboxContext, type OutboxOwner } from './outbox.ts';
 import { type Ticked, type Ticker, ticksFor } from './ticker.ts';
 import {
@@ -28,6 +29,7 @@ export const TRANSPORT_DEFAULTS: TransportLimits = { lingerMs: 3000, slowReaderT
 /** What all connections of a listener share. */
 export interface TransportContext extends OutboxContext {
   readonly ticker: Ticker;
+  readonly garbage: ChunkGarbage;
   readonly transport: TransportLimits;
   /** A handler threw. Its connection is destroyed already. */
   readonly onHandlerError: (error: unknown, transport: Transport) => void;
@@ -192,6 +194,7 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   /** Called by the socket's listeners. */
   receive(chunk: Buffer): void {
     if (!this.isOpen) return;
+    this.context.garbage.count(chunk.length);
     try {
       this.handler!.data(chunk);
     } catch (error) {

@@ -24,11 +24,14 @@ const FLAG = { persistent: 1, redelivered: 2, expires: 4, expiration: 8, sameNam
 
 /** A segment ends at this size; a larger entry is a segment alone. */
 export const SEGMENT_BYTES = 64 * 1024;
-/** Segments of a batch are cut out of slabs of this size, which are used again once their batch is committed. */
+/**
+ * Segments of a batch are cut out of slabs of this size, which are used again once their batch is committed. So is the
+ * segment of a large entry alone: memory of its own would outlive its commit as garbage.
+ */
 const SLAB_BYTES = 4 * SEGMENT_BYTES;
 /** Below this a slab's rest is not worth starting a segment in. */
 const REST_BYTES = 1024;
-const MAX_FREE_SLABS = 32;
+const MAX_FREE_SLABS = 16;
 /** Names up to this length are written by hand where they are ASCII: 3 × over `Buffer.write`. */
 const SHORT_TEXT = 48;
 const MAX_TEXT_BYTES = 0xffff;
@@ -98,8 +101,8 @@ export class SegmentWriter {
   begin(entry: QueueEntry, bodyBytes: number): void {
     const needed = HEADER_BYTES + boundOf(entry.message, bodyBytes);
     const rest = this.slab.bytes.length - this.position;
-    if (needed > SEGMENT_BYTES) {
-      // Too large for a segment with others: exactly its own memory, which is not used again.
+    if (needed > SLAB_BYTES) {
+      // Exactly its own memory, which is not used again.
       this.retire();
       this.slab = new Slab(needed);
       this.position = 0;

@@ -3,6 +3,7 @@
 
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { ChunkGarbage } from '../../src/net/chunk-garbage.ts';
 import {
   OUTBOX_DEFAULTS,
   Outbox,
@@ -133,6 +134,7 @@ export function newContext(overrides: Partial<TransportContext> = {}): TestConte
     ticker: new Ticker((error) => {
       throw error;
     }),
+    garbage: new ChunkGarbage(null),
     transport: TRANSPORT_DEFAULTS,
     onHandlerError: (error) => handlerErrors.push(error),
     handlerErrors,
