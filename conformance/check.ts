@@ -37,7 +37,7 @@ export interface Endpoint {
 
 /** What no client can do over its protocol, and the runner can where it has the broker at hand. */
 export interface Controls {
-  /** Holds publishers as if memory were short, or lets them go on. */
+  /** Holds the publishers that are connected as if memory were short, or lets them go on. */
   block?(blocked: boolean): Promise<void>;
   /** Stops the broker in an orderly way and starts it again on the same ports, with what it has on disk. */
   restart?(): Promise<void>;

@@ -8,10 +8,12 @@
 
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { type Endpoint, PROTOCOLS, type Protocol } from './check.ts';
+import { type Check, type Endpoint, PROTOCOLS, type Protocol } from './check.ts';
 import { CHECKS } from './checks.ts';
 import { embeddedTarget } from './embedded.ts';
 import { readExpectations, record, unexpected } from './expectations.ts';
+import { namedPairs, pairReport, runPairs, unnoticed } from './mutations/pairs.ts';
+import { MUTATION_SETS } from './mutations.ts';
 import { counts, json, junit, report } from './report.ts';
 import { CHECK_TIMEOUT_MS, OUTCOME, runChecks, type Target } from './runner.ts';
 
@@ -25,6 +27,7 @@ const USAGE = `npm run conformance -- [options]
   --junit FILE       write the results as JUnit's XML
   --json FILE        write the results as JSON
   --timeout-ms N     time that a check has (${CHECK_TIMEOUT_MS})
+  --mutations        run each check against brokers that break its rule, and fail on one that does not notice
   --list             print the checks and run none
 `;
 
@@ -46,6 +49,7 @@ async function main(): Promise<number> {
       junit: { type: 'string' },
       json: { type: 'string' },
       'timeout-ms': { type: 'string' },
+      mutations: { type: 'boolean' },
       list: { type: 'boolean' },
       help: { type: 'boolean' },
     },
@@ -69,6 +73,11 @@ async function main(): Promise<number> {
   const endpoints = Object.fromEntries(given.map((protocol) => [protocol, endpointOf(protocol, values[protocol]!)]));
   const embedded = given.length > 0 ? null : await embeddedTarget();
   const target: Target = embedded ?? { endpoints, controls: {} };
+  if (values.mutations) {
+    const problems = await reportMutations(checks, target);
+    await embedded?.stop();
+    return problems === 0 ? 0 : 1;
+  }
   const results = await runChecks(checks, target, { timeoutMs });
   await embedded?.stop();
 
@@ -89,6 +98,17 @@ async function main(): Promise<number> {
   const differences = unexpected(results, expectations);
   for (const difference of differences) process.stdout.write(`${difference}\n`);
   return differences.length === 0 ? 0 : 1;
+}
+
+/** Each check with the mutations that are named for it; returns how many it did not notice. */
+async function reportMutations(checks: readonly Check[], target: Target): Promise<number> {
+  let problems = 0;
+  for (const set of MUTATION_SETS) {
+    const results = await runPairs(set, namedPairs(set, checks), target);
+    process.stdout.write(pairReport(results));
+    problems += unnoticed(results).length;
+  }
+  return problems;
 }
 
 function endpointOf(protocol: Protocol, text: string): Endpoint {

@@ -22,6 +22,8 @@ export interface Result {
   readonly message: string;
   /** The end of the conversation of a check that failed. */
   readonly notes: readonly string[];
+  /** It failed by having no answer within its time. */
+  readonly timedOut: boolean;
   readonly durationMs: number;
 }
 
@@ -56,16 +58,19 @@ export async function runChecks(checks: readonly Check[], target: Target, option
   return checks.map((check) => results.get(check)!);
 }
 
-async function runCheck(check: Check, target: Target, timeoutMs: number): Promise<Result> {
+/** Runs one check, and takes away what it left. */
+export async function runCheck(check: Check, target: Target, timeoutMs: number): Promise<Result> {
   const endpoint = target.endpoints[check.protocol];
-  const skip = (message: string): Result => ({ check, outcome: OUTCOME.skipped, message, notes: [], durationMs: 0 });
+  const skip = (message: string): Result => {
+    return { check, outcome: OUTCOME.skipped, message, notes: [], timedOut: false, durationMs: 0 };
+  };
   if (endpoint === undefined) return skip(`the broker has no address for ${check.protocol}`);
   if (check.needs !== null && target.controls[check.needs] === undefined) {
     return skip(`needs a broker that the runner can '${check.needs}'`);
   }
   const started = performance.now();
-  const end = (outcome: Outcome, message: string, notes: readonly string[]): Result => {
-    return { check, outcome, message, notes, durationMs: performance.now() - started };
+  const end = (outcome: Outcome, message: string, notes: readonly string[], timedOut = false): Result => {
+    return { check, outcome, message, notes, timedOut, durationMs: performance.now() - started };
   };
   const abort = new AbortController();
   const notes: string[] = [];
@@ -88,7 +93,8 @@ async function runCheck(check: Check, target: Target, timeoutMs: number): Promis
     await within(timeoutMs, check.run(context), () => abort.abort());
     result = end(OUTCOME.passed, '', []);
   } catch (error) {
-    result = end(OUTCOME.failed, error instanceof Error ? error.message : String(error), [...notes]);
+    const message = error instanceof Error ? error.message : String(error);
+    result = end(OUTCOME.failed, message, [...notes], error instanceof OutOfTime);
   }
   abort.abort();
   const cleaning = (async () => {
@@ -99,11 +105,13 @@ async function runCheck(check: Check, target: Target, timeoutMs: number): Promis
   return result;
 }
 
+class OutOfTime extends Error {}
+
 async function within(timeoutMs: number, work: Promise<void>, late: () => void): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const bound = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
-      reject(new Error(`no answer within ${timeoutMs} ms`));
+      reject(new OutOfTime(`no answer within ${timeoutMs} ms`));
       late();
     }, timeoutMs);
   });

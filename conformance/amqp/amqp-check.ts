@@ -39,6 +39,18 @@ export class AmqpTest {
     return AmqpChannel.open(connection ?? (await this.connect()), number);
   }
 
+  /**
+   * Bytes in pieces that the broker reads one by one: before the next piece is sent, the broker has answered another
+   * connection, and so has read what came before on this one.
+   */
+  async sendInPieces(connection: AmqpConnection, pieces: readonly Uint8Array[]): Promise<void> {
+    const other = await this.channel();
+    for (const piece of pieces) {
+      connection.raw(piece);
+      await other.expectSilence();
+    }
+  }
+
   /** A name for a queue or an exchange, which are deleted at the end if there are any. */
   name(): string {
     if (this.names.length === 0) this.context.after(() => this.deleteNamed());

@@ -45,6 +45,7 @@ export const CHANNEL_CHECKS: readonly Check[] = [
       connection.send(3, 'channel.open');
       connection.send(0, 'connection.close', { replyCode: 200 });
       await connection.expect(0, 'connection.close-ok');
+      for (const channel of [1, 2, 3]) connection.expectNothing(channel);
     },
   ),
   amqp('connection.close.names-method', '1.4.2.10', MUST, 'close names the method that provoked it', async (t) => {
@@ -79,15 +80,18 @@ export const CHANNEL_CHECKS: readonly Check[] = [
       await channel.call('confirm.select');
       channel.publish({ routingKey: queue, body: 'before' });
       await channel.expect('basic.ack');
+      const other = await t.channel();
       await t.context.controls.block!(true);
       try {
         assert.notEqual((await connection.expect(0, 'connection.blocked')).args.reason, '');
         channel.publish({ routingKey: queue, body: 'during' });
+        // Answered after what came before on any connection, where that is read at all.
+        await other.expectSilence();
       } finally {
         await t.context.controls.block!(false);
       }
-      await connection.expect(0, 'connection.unblocked');
-      await channel.expect('basic.ack');
+      const { order } = await connection.expect(0, 'connection.unblocked');
+      assert.ok((await channel.expect('basic.ack')).order > order, 'it was confirmed while it was blocked');
     },
     { needs: 'block' },
   ),
@@ -118,9 +122,10 @@ export const CHANNEL_CHECKS: readonly Check[] = [
       await publisher.call('confirm.select');
       publisher.publish({ routingKey: queue, body: 'm' });
       await publisher.expect('basic.ack');
+      const consumer = await t.channel();
       await t.context.controls.block!(true);
       try {
-        const consumer = await t.channel();
+        await publisher.connection.expect(0, 'connection.blocked');
         await consumer.consume(queue, { noAck: true });
         await consumer.delivery('m');
       } finally {

@@ -37,9 +37,10 @@ export const CONNECTION_CHECKS: readonly Check[] = [
     'a protocol header that comes byte by byte is a protocol header',
     async (t) => {
       const connection = await t.dial();
-      for (const byte of PROTOCOL_HEADER) {
-        await new Promise((sent) => connection.socket.write(Buffer.of(byte), sent));
-      }
+      await t.sendInPieces(
+        connection,
+        [...PROTOCOL_HEADER].map((byte) => Buffer.of(byte)),
+      );
       await connection.expect(0, 'connection.start');
     },
   ),

@@ -131,9 +131,10 @@ export const FRAMING_CHECKS: readonly Check[] = [
       encodeFrame(FRAME.body, 1, Buffer.from('body')),
       encodeFrame(FRAME.method, 1, encodeMethod('basic.get', { queue, noAck: true })),
     ]);
-    for (const byte of conversation) {
-      await new Promise((sent) => connection.socket.write(Buffer.of(byte), sent));
-    }
+    await t.sendInPieces(
+      connection,
+      [...conversation].map((byte) => Buffer.of(byte)),
+    );
     const { content } = await channel.expect('basic.get-ok');
     assert.equal(content.body.toString(), 'body');
     assert.equal(content.properties.contentType, 'text/plain');

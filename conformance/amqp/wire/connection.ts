@@ -174,17 +174,13 @@ export class AmqpConnection {
   }
 
   /** The next method on the channel, whichever it is. */
-  async receive(channel: number): Promise<Received> {
-    const { received } = this.inbox(channel);
-    await this.until(() => received.length > 0, `something on channel ${channel}`);
-    return received.shift()!;
+  receive(channel: number): Promise<Received> {
+    return this.next(channel, 'something');
   }
 
   /** The next method on the channel, which must be this one. */
   async expect<N extends MethodName>(channel: number, name: N): Promise<Received<N>> {
-    const { received } = this.inbox(channel);
-    await this.until(() => received.length > 0, `${name} on channel ${channel}`);
-    const next = received.shift()!;
+    const next = await this.next(channel, name);
     if (next.name !== name) throw new Error(`expected ${name} on channel ${channel}, got ${described(next)}`);
     return next as unknown as Received<N>;
   }
@@ -194,8 +190,18 @@ export class AmqpConnection {
     return (await this.expect(channel, `${name}-ok`)).args as Args<`${N}-ok`>;
   }
 
-  /** The broker closes the connection with this code. Answers it, and sees the end of the stream. */
+  /**
+   * The broker closes the connection with this code. Answers it, and sees the end of the stream. What it does instead
+   * on any channel, from here on, is no close.
+   */
   async expectClose(code: number | readonly number[], textPattern?: RegExp): Promise<Args<'connection.close'>> {
+    const before = this.order;
+    await this.until(() => this.has(0) || this.order > before, 'connection.close');
+    for (const { received } of this.inboxes.values()) {
+      const instead = received.at(-1);
+      if (instead !== undefined && instead.order >= before && !this.has(0))
+        throw new Error(`expected connection.close, got ${described(instead)}`);
+    }
     const { args } = await this.expect(0, 'connection.close');
     if (![code].flat().includes(args.replyCode)) {
       throw new Error(`expected a close with ${code}, got ${args.replyCode} ${args.replyText}`);
@@ -216,7 +222,8 @@ export class AmqpConnection {
 
   /** The broker ends the stream, and says nothing before that has not been taken yet. */
   async expectEnd(): Promise<void> {
-    await this.until(() => this.ended, 'the end of the connection');
+    const saysMore = (): boolean => [...this.inboxes.values()].some(({ received }) => received.length > 0);
+    await this.until(() => this.ended || saysMore(), 'the end of the connection');
     for (const [channel, { received }] of this.inboxes) {
       if (received.length > 0)
         throw new Error(`expected the end, got ${described(received[0]!)} on channel ${channel}`);
@@ -227,11 +234,13 @@ export class AmqpConnection {
 
   /** Bytes that the broker sends before it ends the stream, where they are no frames. */
   async expectBytesAndEnd(expected: Uint8Array): Promise<void> {
-    const got: Buffer[] = [];
+    let all = Buffer.alloc(0);
     this.socket.removeAllListeners('data');
-    this.socket.on('data', (chunk: Buffer) => got.push(chunk));
-    await this.until(() => this.ended, 'the end of the connection');
-    const all = Buffer.concat(got);
+    this.socket.on('data', (chunk: Buffer) => {
+      all = Buffer.concat([all, chunk]);
+      this.wake();
+    });
+    await this.until(() => this.ended || all.length > expected.length, 'the end of the connection');
     if (!all.equals(Buffer.from(expected)))
       throw new Error(`expected '${expected}', got '${all}' (${all.toString('hex')})`);
   }
@@ -252,6 +261,18 @@ export class AmqpConnection {
   /** Whether something waits on the channel. */
   has(channel: number): boolean {
     return this.inbox(channel).received.length > 0;
+  }
+
+  /** A method on the channel; a broker that closes the connection instead has nothing more to say there. */
+  private async next(channel: number, what: string): Promise<Received> {
+    const { received } = this.inbox(channel);
+    const closing = (): Received | undefined => {
+      return channel === 0 ? undefined : this.inbox(0).received.find(({ name }) => name === 'connection.close');
+    };
+    await this.until(() => received.length > 0 || closing() !== undefined, `${what} on channel ${channel}`);
+    const method = received.shift();
+    if (method === undefined) throw new Error(`expected ${what} on channel ${channel}, got ${described(closing()!)}`);
+    return method;
   }
 
   async until(satisfied: () => boolean, what: string): Promise<void> {

@@ -1,0 +1,312 @@
+// The ways in which the mutations of AMQP 0-9-1 break a rule: an answer or a request is altered or lost, a request is
+// refused that must be done, or answered as done and not done, a message is lost, doubled or altered on its way.
+
+import type { Endpoint } from '../../check.ts';
+import type { Hooks, Link, Mutation } from '../../mutations/mutation.ts';
+import type { ContentHeader } from '../wire/frames.ts';
+import { type Args, METHODS, type MethodName, type Properties } from '../wire/methods.ts';
+import { type AmqpPacket, bodyPacket, headerPacket, type Method, methodPacket } from './packets.ts';
+import { Talk } from './talk.ts';
+
+export type AmqpMutation = Mutation<AmqpPacket>;
+export type AmqpLink = Link<AmqpPacket>;
+export type AmqpHooks = Hooks<AmqpPacket>;
+
+export interface Options {
+  readonly withholds?: boolean;
+}
+
+/** A mutation from its hooks; what was declared and bound in the run so far is in `talk`. */
+export function breaks(
+  id: string,
+  words: string,
+  hooks: (link: AmqpLink, talk: Talk, endpoint: Endpoint) => AmqpHooks,
+  options: Options = {},
+): AmqpMutation {
+  return {
+    id,
+    breaks: words,
+    withholds: options.withholds ?? false,
+    begin(endpoint) {
+      const talk = new Talk();
+      return (link) => {
+        const { fromClient, ...others } = hooks(link, talk, endpoint);
+        return {
+          ...others,
+          fromClient(packet) {
+            const packets = fromClient === undefined ? [packet] : fromClient(packet);
+            if (packet.method !== null) talk.heard(packet.channel, packet.method);
+            return packets;
+          },
+        };
+      };
+    },
+  };
+}
+
+/** Where a method is: for a predicate that needs more than its fields. */
+export interface Place {
+  readonly channel: number;
+  readonly talk: Talk;
+}
+
+type Change<N extends MethodName> = (args: Args<N>, place: Place) => Partial<Args<N>> | null;
+
+/** The method with other fields where `change` gives some; null and no fields leave it as it is. */
+function changed<N extends MethodName>(packet: AmqpPacket, name: N, talk: Talk, change: Change<N>): AmqpPacket {
+  if (packet.method?.name !== name) return packet;
+  const args = packet.method.args as Args<N>;
+  const fields = change(args, { channel: packet.channel, talk });
+  return fields === null ? packet : methodPacket(packet.channel, name, { ...args, ...fields });
+}
+
+/** The broker answers something else. */
+export function altersAnswer<N extends MethodName>(
+  id: string,
+  words: string,
+  name: N,
+  change: Change<N>,
+  options: Options = {},
+): AmqpMutation {
+  const hooks = (_link: AmqpLink, talk: Talk): AmqpHooks => ({
+    fromBroker: (packet) => [changed(packet, name, talk, change)],
+  });
+  return breaks(id, words, hooks, options);
+}
+
+/** The broker takes a request for another one. */
+export function altersRequest<N extends MethodName>(
+  id: string,
+  words: string,
+  names: N | readonly N[],
+  change: Change<N>,
+  options: Options = {},
+): AmqpMutation {
+  const hooks = (_link: AmqpLink, talk: Talk): AmqpHooks => ({
+    fromClient: (packet) => [[names].flat().reduce((each, name) => changed(each, name as N, talk, change), packet)],
+  });
+  return breaks(id, words, hooks, options);
+}
+
+/** The broker does not say what it must. */
+export function losesAnswer(id: string, words: string, name: MethodName, options: Options = {}): AmqpMutation {
+  const hooks = (): AmqpHooks => ({ fromBroker: (packet) => (packet.method?.name === name ? [] : [packet]) });
+  return breaks(id, words, hooks, options);
+}
+
+type When<N extends MethodName> = (args: Args<N>, place: Place) => boolean;
+
+function matches<N extends MethodName>(
+  packet: AmqpPacket,
+  names: readonly N[],
+  talk: Talk,
+  when: When<N>,
+): Method | null {
+  const { method, channel } = packet;
+  if (method === null || !names.includes(method.name as N)) return null;
+  return when(method.args as Args<N>, { channel, talk }) ? method : null;
+}
+
+/** The broker does not do what it is asked, and says that it has. */
+export function pretends<N extends MethodName>(
+  id: string,
+  words: string,
+  names: N | readonly N[],
+  when: When<N> = () => true,
+  options: Options & { readonly answer?: (args: Args<N>) => object } = {},
+): AmqpMutation {
+  const hooks = (link: AmqpLink, talk: Talk): AmqpHooks => ({
+    fromClient(packet) {
+      const method = matches(packet, [names].flat() as N[], talk, when);
+      if (method === null) return [packet];
+      const silent = 'noWait' in method.args && method.args.noWait;
+      const args = options.answer?.(method.args as Args<N>) ?? {};
+      if (!silent) link.toClient(...answers(packet.channel, method, args));
+      return [];
+    },
+  });
+  return breaks(id, words, hooks, options);
+}
+
+/** What says that a method is done; nothing for one that is not answered. */
+function answers(channel: number, { name, args }: Method, fields: object): AmqpPacket[] {
+  switch (name) {
+    case 'basic.get':
+      return [methodPacket(channel, 'basic.get-empty')];
+    case 'queue.declare':
+      return [methodPacket(channel, 'queue.declare-ok', { queue: args.queue, ...fields })];
+    case 'basic.consume':
+    case 'basic.cancel':
+      return [methodPacket(channel, `${name}-ok`, { consumerTag: args.consumerTag, ...fields })];
+    default:
+      return `${name}-ok` in METHODS ? [methodPacket(channel, `${name}-ok` as MethodName, fields)] : [];
+  }
+}
+
+/** Codes that close the connection; any other closes the channel. */
+const HARD: ReadonlySet<number> = new Set([320, 402, 501, 502, 503, 504, 505, 506, 530, 540, 541]);
+
+/** Refusals of the proxy's own: what a refused channel says is nobody's until it has answered. */
+export class Refusals {
+  private readonly link: AmqpLink;
+  /** Channels that the client has not confirmed to be closed. */
+  private readonly closing: Set<number>;
+  /** Channels that the broker was asked to close, in the client's place. */
+  private readonly swallowed: Set<number>;
+  private over: boolean;
+
+  constructor(link: AmqpLink) {
+    this.link = link;
+    this.closing = new Set();
+    this.swallowed = new Set();
+    this.over = false;
+  }
+
+  /** Closes the channel, or with a hard error the connection, because of the method. */
+  refuse(packet: AmqpPacket, code: number, text = 'REFUSED - by a mutation'): void {
+    const name = packet.method?.name;
+    const { classId, methodId } = name === undefined ? { classId: 0, methodId: 0 } : METHODS[name];
+    const close = { replyCode: code, replyText: text, classId, methodId };
+    if (HARD.has(code)) {
+      this.over = true;
+      this.link.toClient(methodPacket(0, 'connection.close', close));
+      this.link.end();
+      return;
+    }
+    this.closing.add(packet.channel);
+    this.swallowed.add(packet.channel);
+    this.link.toClient(methodPacket(packet.channel, 'channel.close', close));
+    this.link.toBroker(methodPacket(packet.channel, 'channel.close', { replyCode: 200 }));
+  }
+
+  /** Whether a packet of the client is not for the broker. */
+  swallowsClient({ channel, method }: AmqpPacket): boolean {
+    if (this.over) return true;
+    if (!this.closing.has(channel)) return false;
+    if (method?.name === 'channel.close') this.link.toClient(methodPacket(channel, 'channel.close-ok'));
+    if (method?.name === 'channel.close-ok') this.closing.delete(channel);
+    return true;
+  }
+
+  /** Whether a packet of the broker is not for the client. */
+  swallowsBroker({ channel, method }: AmqpPacket): boolean {
+    if (!this.swallowed.has(channel)) return this.over;
+    if (method?.name === 'channel.close-ok') this.swallowed.delete(channel);
+    return true;
+  }
+}
+
+/** The broker refuses what it must do. `when` may count: it is asked once for each such method. */
+export function refuses<N extends MethodName>(
+  id: string,
+  words: string,
+  names: N | readonly N[],
+  code: number,
+  when: When<N> = () => true,
+  options: Options = {},
+): AmqpMutation {
+  return refusesPackets(
+    id,
+    words,
+    code,
+    (packet, talk) => matches(packet, [names].flat() as N[], talk, when) !== null,
+    options,
+  );
+}
+
+/** The broker refuses what it must take, whether that is a method or not. */
+export function refusesPackets(
+  id: string,
+  words: string,
+  code: number,
+  when: (packet: AmqpPacket, talk: Talk) => boolean,
+  options: Options = {},
+): AmqpMutation {
+  const hooks = (link: AmqpLink, talk: Talk): AmqpHooks => {
+    const refusals = new Refusals(link);
+    return {
+      fromClient(packet) {
+        if (refusals.swallowsClient(packet)) return [];
+        if (!when(packet, talk)) return [packet];
+        refusals.refuse(packet, code);
+        return [];
+      },
+      fromBroker: (packet) => (refusals.swallowsBroker(packet) ? [] : [packet]),
+    };
+  };
+  return breaks(id, words, hooks, options);
+}
+
+/** A method with the message that it carries. */
+export interface Message {
+  readonly channel: number;
+  readonly method: Method;
+  readonly header: ContentHeader;
+  /** All of the packets as they came. */
+  readonly packets: readonly AmqpPacket[];
+}
+
+/** Puts the messages of one direction together; everything else passes at once. */
+export class Messages {
+  private readonly open: Map<number, AmqpPacket[]>;
+
+  constructor() {
+    this.open = new Map();
+  }
+
+  take(packet: AmqpPacket, whole: (message: Message) => readonly AmqpPacket[]): readonly AmqpPacket[] {
+    const { channel, method } = packet;
+    if (method !== null && METHODS[method.name].content) {
+      this.open.set(channel, [packet]);
+      return [];
+    }
+    const packets = this.open.get(channel);
+    if (packets === undefined) return [packet];
+    packets.push(packet);
+    const header = packets[1]?.header;
+    if (header != null) {
+      const size = packets.slice(2).reduce((sum, { payload }) => sum + BigInt(payload.length), 0n);
+      if (size < header.bodySize) return [];
+      this.open.delete(channel);
+      return whole({ channel, method: packets[0]!.method!, header, packets });
+    }
+    // No message: a check breaks the order of frames on purpose.
+    this.open.delete(channel);
+    return packets;
+  }
+}
+
+type Whole = (message: Message, talk: Talk, link: AmqpLink) => readonly AmqpPacket[];
+
+/** The broker does something else with a message that is published. */
+export function altersPublish(id: string, words: string, change: Whole, options: Options = {}): AmqpMutation {
+  const hooks = (link: AmqpLink, talk: Talk): AmqpHooks => {
+    const messages = new Messages();
+    return { fromClient: (packet) => messages.take(packet, (message) => change(message, talk, link)) };
+  };
+  return breaks(id, words, hooks, options);
+}
+
+/** The broker delivers, returns or hands out something else than it must. */
+export function altersDelivery(id: string, words: string, change: Whole, options: Options = {}): AmqpMutation {
+  const hooks = (link: AmqpLink, talk: Talk): AmqpHooks => {
+    const messages = new Messages();
+    return { fromBroker: (packet) => messages.take(packet, (message) => change(message, talk, link)) };
+  };
+  return breaks(id, words, hooks, options);
+}
+
+/** The message with other properties. */
+export function withProperties({ channel, header, packets }: Message, properties: Properties): AmqpPacket[] {
+  return [packets[0]!, headerPacket(channel, header.bodySize, properties), ...packets.slice(2)];
+}
+
+/** The message with another body, in one frame. */
+export function withBody({ channel, header, packets }: Message, body: Buffer): AmqpPacket[] {
+  const frames = body.length === 0 ? [] : [bodyPacket(channel, body)];
+  return [packets[0]!, headerPacket(channel, body.length, header.properties), ...frames];
+}
+
+export function bodyOf({ packets }: Message): Buffer {
+  return Buffer.concat(packets.slice(2).map(({ payload }) => payload));
+}

@@ -1,0 +1,123 @@
+// Runs checks against brokers that break a rule, each check under the mutations that are named for it, and says which
+// of them it noticed.
+
+import type { Check } from '../check.ts';
+import { CHECK_TIMEOUT_MS, OUTCOME, type Outcome, runCheck, type Target } from '../runner.ts';
+import { type MutationSet, namedFor } from './set.ts';
+
+/** What never comes is waited for so long. */
+const WITHHELD_TIMEOUT_MS = 1_500;
+const PARALLEL = 16;
+
+export const VERDICT = {
+  /** The check failed, and by what the mutation did. */
+  noticed: 'noticed',
+  survived: 'survived',
+  /** The conversation had nothing for the mutation to touch. */
+  idle: 'idle',
+  /** The check failed only because its time was up, although nothing was withheld. */
+  late: 'late',
+  /** The check cannot run here. */
+  skipped: 'skipped',
+} as const;
+export type Verdict = (typeof VERDICT)[keyof typeof VERDICT];
+
+export interface Pair {
+  readonly check: Check;
+  /** Null: through a proxy that breaks nothing. */
+  readonly mutation: string | null;
+}
+
+export interface PairResult extends Pair {
+  readonly verdict: Verdict;
+  /** What the check said. */
+  readonly message: string;
+}
+
+/** Every check with each mutation that is named for it. */
+export function namedPairs(set: MutationSet, checks: readonly Check[]): Pair[] {
+  const own = checks.filter(({ protocol }) => protocol === set.protocol);
+  return own.flatMap((check) => namedFor(set, check).map((mutation) => ({ check, mutation })));
+}
+
+/** The results in the order of the pairs. Checks that would disturb others run alone, at the end. */
+export async function runPairs(set: MutationSet, pairs: readonly Pair[], target: Target): Promise<PairResult[]> {
+  const results = new Map<Pair, PairResult>();
+  const run = async (pair: Pair): Promise<void> => {
+    results.set(pair, await runPair(set, pair, target));
+  };
+  const alone = pairs.filter(({ check }) => check.needs === 'block' || check.needs === 'restart');
+  const open = pairs.filter((pair) => !alone.includes(pair)).values();
+  const workers = Array.from({ length: PARALLEL }, async () => {
+    for (const pair of open) await run(pair);
+  });
+  await Promise.all(workers);
+  for (const pair of alone) await run(pair);
+  return pairs.map((pair) => results.get(pair)!);
+}
+
+async function runPair(set: MutationSet, pair: Pair, target: Target): Promise<PairResult> {
+  const { check, mutation } = pair;
+  const endpoint = target.endpoints[check.protocol];
+  if (endpoint === undefined) return { ...pair, verdict: VERDICT.skipped, message: 'no address' };
+  const withholds = set.mutations.some(({ id, withholds }) => id === mutation && withholds);
+  const proxy = await set.proxy(mutation, endpoint);
+  const relenting: Check = {
+    ...check,
+    run: async (context) => {
+      context.signal.addEventListener('abort', () => proxy.relent());
+      await check.run(context);
+    },
+  };
+  const through: Target = { ...target, endpoints: { ...target.endpoints, [check.protocol]: proxy.endpoint } };
+  try {
+    const timeoutMs = withholds ? WITHHELD_TIMEOUT_MS : CHECK_TIMEOUT_MS;
+    const { outcome, message, timedOut } = await runCheck(relenting, through, timeoutMs);
+    const verdict = verdictOf(outcome, proxy.acted, timedOut && !withholds);
+    return { ...pair, verdict, message };
+  } finally {
+    await proxy.stop();
+  }
+}
+
+function verdictOf(outcome: Outcome, acted: boolean, late: boolean): Verdict {
+  if (outcome === OUTCOME.skipped) return VERDICT.skipped;
+  if (!acted) return VERDICT.idle;
+  if (outcome === OUTCOME.passed) return VERDICT.survived;
+  return late ? VERDICT.late : VERDICT.noticed;
+}
+
+/** Pairs in which the mutation was not noticed as it must be, as sentences. */
+export function unnoticed(results: readonly PairResult[]): string[] {
+  return results.flatMap(({ check, mutation, verdict, message }) => {
+    switch (verdict) {
+      case VERDICT.noticed:
+      case VERDICT.skipped:
+        return [];
+      case VERDICT.survived:
+        return [`${check.id} stays green under ${mutation}`];
+      case VERDICT.idle:
+        return [`${check.id} gives ${mutation} nothing to break${message === '' ? '' : `, and failed: ${message}`}`];
+      case VERDICT.late:
+        return [`${check.id} notices ${mutation} by its time alone: ${message}`];
+      default:
+        return verdict satisfies never;
+    }
+  });
+}
+
+const MARK = { noticed: '✖', survived: '✔', idle: '?', late: '?', skipped: '–' } as const;
+
+/** For each check the mutations that fail it: ✖ where one does, and what the check said. */
+export function pairReport(results: readonly PairResult[]): string {
+  const lines: string[] = [];
+  let above = '';
+  for (const { check, mutation, verdict, message } of results) {
+    if (check.id !== above) lines.push(check.id);
+    above = check.id;
+    const [said = ''] = message.split('\n');
+    lines.push(`  ${MARK[verdict]} ${(mutation ?? 'none').padEnd(32)} ${verdict.padEnd(8)} ${said}`);
+  }
+  const noticed = results.filter(({ verdict }) => verdict === VERDICT.noticed).length;
+  return [...lines, '', `${results.length} mutated runs: ${noticed} noticed`, ...unnoticed(results), ''].join('\n');
+}

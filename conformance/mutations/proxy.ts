@@ -1,0 +1,172 @@
+// A broker that breaks one rule: a proxy on a port of its own in front of a real one. Each connection's bytes are taken
+// apart into packets, both ways, shown to the mutation, and sent on as it says. Without a mutation it changes nothing.
+
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import type { Endpoint } from '../check.ts';
+import type { Hooks, Link, Mutation, Packet, PacketFormat, Splitter } from './mutation.ts';
+
+/** What a proxy is for whoever runs checks through it. */
+export interface BreakingProxy {
+  /** The broker's, at the address of the proxy. */
+  readonly endpoint: Endpoint;
+  /** Whether the mutation has touched anything: a check that fails without is failed by something else. */
+  readonly acted: boolean;
+  /** From here on everything passes as it is: the check is over, and takes away what it has left. */
+  relent(): void;
+  stop(): Promise<void>;
+}
+
+/** Listens on loopback; passes everything where `mutation` is null. */
+export async function startProxy<P extends Packet>(
+  format: PacketFormat<P>,
+  mutation: Mutation<P> | null,
+  endpoint: Endpoint,
+): Promise<BreakingProxy> {
+  const proxy = new MutatingProxy(format, mutation, endpoint);
+  await proxy.listen();
+  return proxy;
+}
+
+class MutatingProxy<P extends Packet> implements BreakingProxy {
+  endpoint: Endpoint;
+  acted: boolean;
+  private readonly format: PacketFormat<P>;
+  private readonly target: Endpoint;
+  private readonly server: Server;
+  private readonly sockets: Set<Socket>;
+  private readonly hooks: ((link: Link<P>) => Hooks<P>) | null;
+  private relents: boolean;
+
+  constructor(format: PacketFormat<P>, mutation: Mutation<P> | null, target: Endpoint) {
+    this.endpoint = target;
+    this.acted = false;
+    this.format = format;
+    this.target = target;
+    this.server = createServer({ noDelay: true }, (socket) => this.accept(socket));
+    this.sockets = new Set();
+    this.hooks = mutation === null ? null : mutation.begin(target);
+    this.relents = false;
+  }
+
+  async listen(): Promise<void> {
+    this.server.listen(0, '127.0.0.1');
+    await once(this.server, 'listening');
+    const { address, port } = this.server.address() as AddressInfo;
+    this.endpoint = { ...this.target, host: address, port };
+  }
+
+  relent(): void {
+    this.relents = true;
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    this.server.close();
+    await once(this.server, 'close');
+  }
+
+  private accept(client: Socket): void {
+    const broker = connect({ host: this.target.host, port: this.target.port, noDelay: true });
+    const link = new ProxiedLink(client, broker, () => {
+      this.acted = true;
+    });
+    const hooks = this.hooks === null || this.relents ? {} : this.hooks(link);
+    const active = (): Hooks<P> => (this.relents ? {} : hooks);
+    this.tie(client, broker);
+    this.tie(broker, client);
+    const fromClient = this.format.client();
+    client.on('data', (data: Buffer) => {
+      let chunk: Buffer | null = data;
+      const { clientChunk } = active();
+      if (clientChunk !== undefined) chunk = clientChunk(data);
+      if (chunk !== data) this.acted = true;
+      if (chunk !== null) this.pass(fromClient, chunk, active().fromClient, (packets) => link.forward(packets));
+      link.flush();
+    });
+    const fromBroker = this.format.broker();
+    broker.on('data', (chunk: Buffer) => {
+      this.pass(fromBroker, chunk, active().fromBroker, (packets) => link.backward(packets));
+      link.flush();
+    });
+  }
+
+  private pass(
+    splitter: Splitter<P>,
+    chunk: Buffer,
+    hook: ((packet: P) => readonly P[]) | undefined,
+    send: (packets: readonly P[]) => void,
+  ): void {
+    for (const packet of splitter.split(chunk)) {
+      const packets = hook === undefined ? [packet] : hook(packet);
+      if (packets.length !== 1 || packets[0] !== packet) this.acted = true;
+      send(packets);
+    }
+  }
+
+  /** The end of one side is the end of the other, after what is on its way. */
+  private tie(socket: Socket, other: Socket): void {
+    this.sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('end', () => other.end());
+    socket.on('close', () => {
+      this.sockets.delete(socket);
+      other.end();
+    });
+  }
+}
+
+class ProxiedLink<P extends Packet> implements Link<P> {
+  private readonly client: Socket;
+  private readonly broker: Socket;
+  private readonly touched: () => void;
+  private readonly toClientNow: Buffer[];
+  private readonly toBrokerNow: Buffer[];
+  private ends: boolean;
+
+  constructor(client: Socket, broker: Socket, touched: () => void) {
+    this.client = client;
+    this.broker = broker;
+    this.touched = touched;
+    this.toClientNow = [];
+    this.toBrokerNow = [];
+    this.ends = false;
+  }
+
+  toClient(...packets: readonly P[]): void {
+    this.touched();
+    this.backward(packets);
+  }
+
+  toBroker(...packets: readonly P[]): void {
+    this.touched();
+    this.forward(packets);
+  }
+
+  end(): void {
+    this.touched();
+    this.ends = true;
+  }
+
+  forward(packets: readonly P[]): void {
+    for (const { bytes } of packets) this.toBrokerNow.push(bytes);
+  }
+
+  backward(packets: readonly P[]): void {
+    if (this.ends) return;
+    for (const { bytes } of packets) this.toClientNow.push(bytes);
+  }
+
+  flush(): void {
+    write(this.client, this.toClientNow);
+    write(this.broker, this.toBrokerNow);
+    if (!this.ends) return;
+    this.client.end();
+    this.broker.end();
+  }
+}
+
+function write(socket: Socket, buffers: Buffer[]): void {
+  if (buffers.length > 0 && socket.writable) socket.write(Buffer.concat(buffers));
+  buffers.length = 0;
+}
