@@ -1,12 +1,7 @@
-// For each statement of statements.ts the checks that show it, or why no client can see it. A name that ends in `*` is
-// every check that begins so. A test fails on a statement that is missing here, and on checks that do not exist.
+// For each statement of statements.ts the checks that show it, or why no client can see it. A test fails on a statement
+// that is missing here, and on checks that do not exist.
 
-export type Coverage = { readonly checks: string } | { readonly unseen: string };
-
-/** Ids of checks, without `amqp.`, separated by spaces. */
-const by = (checks: string): Coverage => ({ checks });
-/** What is missing that would let a client see it. */
-const unseen = (why: string): Coverage => ({ unseen: why });
+import { by, type Coverage, unseen } from '../coverage.ts';
 
 const CLIENT = unseen('a duty of clients: nothing that a broker does shows it');
 const LOG = unseen('logs are not part of the protocol');

@@ -2,14 +2,7 @@
 // method and field, what the definition asks of each method and field besides, chapter 4 of the specification (4.…), and
 // the extensions that RabbitMQ documents (rabbitmq.…). coverage.ts says for each which checks show it.
 
-export const BINDS = { must: 'MUST', should: 'SHOULD', may: 'MAY', extension: 'extension' } as const;
-export type Binds = (typeof BINDS)[keyof typeof BINDS];
-
-export interface Statement {
-  readonly id: string;
-  readonly binds: Binds;
-  readonly words: string;
-}
+import { BINDS, type Binds, type Statement } from '../coverage.ts';
 
 const { must, should, may, extension } = BINDS;
 
