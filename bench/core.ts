@@ -3,6 +3,7 @@
 // alone: `node bench/core.ts`, with `--cpu-prof` to see what a message costs.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { amqpRewriter } from '../protocols/amqp/foreign-properties.ts';
 import { Consumer, type DeliverySink } from '../src/core/consumer.ts';
 import { EMPTY_TABLE } from '../src/core/field-table.ts';
 import { DEFAULT_LIMITS } from '../src/core/limits.ts';
@@ -131,7 +132,7 @@ async function measure(one: Case): Promise<number> {
   const meters = newMeters();
   const definitions = { all: () => [], put() {}, remove() {} };
   const memory = new MemoryBudget(limits.memoryHighBytes);
-  const shared = { turn, store, definitions, memory, limits, meters, log: SILENT };
+  const shared = { turn, store, definitions, memory, limits, meters, rewriter: amqpRewriter, log: SILENT };
   const hosts = new VirtualHosts(shared);
   hosts.recover();
   const host = hosts.get('/')!;

@@ -1,6 +1,7 @@
 // Wires the parts into a broker, starts and stops them. This is also the embedding API: `createBroker` starts a broker
 // inside a program or a test, on free ports, and `stop` leaves no handle open.
 
+import { amqpRewriter } from '../protocols/amqp/foreign-properties.ts';
 import { AmqpFrontEnd } from '../protocols/amqp/front-end.ts';
 import { amqpProperties } from '../protocols/amqp/properties.ts';
 import { MqttFrontEnd } from '../protocols/mqtt/front-end.ts';
@@ -123,7 +124,9 @@ export class Broker {
     turn.sealWith(() => this.store.seal());
     turn.atEnd(() => backpressure.update());
 
-    this.hosts = new VirtualHosts({ turn, store, definitions, memory: this.memory, limits, meters: this.meters, log });
+    const { memory, meters } = this;
+    const rewriter = amqpRewriter;
+    this.hosts = new VirtualHosts({ turn, store, definitions, memory, limits, meters, rewriter, log });
     this.users = new Users(definitions, limits);
     this.permissions = new Permissions(definitions);
     this.authenticator = new PasswordAuthenticator(this.users, this.permissions, config.auth.loopbackUsers);

@@ -8,6 +8,7 @@
 import type { Message } from '../../src/core/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
+import type { Outcome } from '../../src/core/transaction.ts';
 import type { Turn } from '../../src/core/turn.ts';
 import { Unacked } from '../../src/core/unacked.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
@@ -167,7 +168,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
   acknowledge(tag: number, multiple: boolean): void {
     const { session, unacked } = this;
     if (this.publishing.transaction !== null) {
-      this.settleInTransaction(tag, multiple, false, METHOD.basicAck);
+      this.settleInTransaction(tag, multiple, 'acknowledged', METHOD.basicAck);
       return;
     }
     if (!multiple) {
@@ -269,7 +270,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
 
   private reject(args: { tag: number; requeue: boolean }): void {
     if (this.publishing.transaction !== null) {
-      this.settleInTransaction(args.tag, false, args.requeue, METHOD.basicReject);
+      this.settleInTransaction(args.tag, false, args.requeue ? 'requeued' : 'rejected', METHOD.basicReject);
       return;
     }
     const entry = this.unacked.take(args.tag);
@@ -287,7 +288,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
       return;
     }
     if (this.publishing.transaction !== null) {
-      this.settleInTransaction(args.tag, true, args.requeue, METHOD.basicNack);
+      this.settleInTransaction(args.tag, true, args.requeue ? 'requeued' : 'rejected', METHOD.basicNack);
       return;
     }
     const last = this.lastOf(args.tag, METHOD.basicNack);
@@ -353,8 +354,8 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     return transaction;
   }
 
-  private settleInTransaction(tag: number, multiple: boolean, requeue: boolean, method: MethodId): void {
-    if (!this.transaction().settle(tag, multiple, requeue)) this.fail(unknownTag(tag), method);
+  private settleInTransaction(tag: number, multiple: boolean, outcome: Outcome, method: MethodId): void {
+    if (!this.transaction().settle(tag, multiple, outcome)) this.fail(unknownTag(tag), method);
   }
 
   private reply(method: MethodId, noWait: boolean): void {

@@ -3,6 +3,7 @@
 
 import type { Field } from '../../src/core/field-table.ts';
 import type { Message } from '../../src/core/message.ts';
+import type { PropertyRewriter } from '../../src/core/ports.ts';
 import type { Properties } from '../../src/core/properties.ts';
 import { amqpProperties, encodeProperties } from './properties.ts';
 
@@ -30,10 +31,16 @@ const OVERFLOW = [
   ['clusterId', 'x-cluster-id'],
 ] as const;
 
+/** How the core writes properties that it changed. */
+export const amqpRewriter: PropertyRewriter = Object.freeze({
+  codec: amqpProperties,
+  rewrite: (message, properties) => encodeProperties(ofAny(message, properties)),
+} satisfies PropertyRewriter);
+
 /** The whole of `message`'s properties as AMQP native bytes; made once for all its AMQP receivers. */
 export function nativeOf(message: Message): Buffer {
   if (message.wireKind === AMQP_NATIVE) return message.wire;
-  const native = encodeProperties(commonOf(message));
+  const native = encodeProperties(commonOf(message, message.properties()));
   message.wire = native;
   message.wireKind = AMQP_NATIVE;
   return native;
@@ -44,12 +51,15 @@ export function nativeOf(message: Message): Buffer {
  * so they are left out. The rest is bounded by its short strings.
  */
 export function nativeWithoutHeaders(message: Message): Buffer {
-  const properties = message.codec.id === amqpProperties.id ? message.properties() : commonOf(message);
+  const properties = ofAny(message, message.properties());
   return encodeProperties({ ...properties, headers: [] });
 }
 
-function commonOf(message: Message): Properties {
-  const common = message.properties();
+function ofAny(message: Message, properties: Properties): Properties {
+  return message.codec.id === amqpProperties.id ? properties : commonOf(message, properties);
+}
+
+function commonOf(message: Message, common: Properties): Properties {
   const result: { -readonly [K in keyof Properties]: Properties[K] } = { ...common };
   result.deliveryMode ??= message.persistent ? PERSISTENT : TRANSIENT;
   const extra: Field[] = [];

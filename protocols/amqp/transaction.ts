@@ -5,7 +5,13 @@
 
 import type { Message } from '../../src/core/message.ts';
 import type { Session } from '../../src/core/session.ts';
-import { refusing, type Settlement, type TransactedPublish, TransactionFailed } from '../../src/core/transaction.ts';
+import {
+  type Outcome,
+  refusing,
+  type Settlement,
+  type TransactedPublish,
+  TransactionFailed,
+} from '../../src/core/transaction.ts';
 import type { Turn } from '../../src/core/turn.ts';
 import type { Unacked } from '../../src/core/unacked.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
@@ -31,11 +37,11 @@ interface Publish extends TransactedPublish {
   readonly mandatory: boolean;
 }
 
-/** An ack (both false), a reject or a nack, as it will be carried out. */
+/** An ack, a reject or a nack, as it will be carried out. */
 interface Settling {
   readonly tag: number;
   readonly multiple: boolean;
-  readonly requeue: boolean;
+  readonly outcome: Outcome;
 }
 
 export class ChannelTransaction {
@@ -80,13 +86,13 @@ export class ChannelTransaction {
   }
 
   /** A delivery that will be settled at the commit. False where there is no such delivery, or it is settled already. */
-  settle(tag: number, multiple: boolean, requeue: boolean): boolean {
+  settle(tag: number, multiple: boolean, outcome: Outcome): boolean {
     const { unacked } = this.channel;
     const all = multiple && tag === 0;
     const last = all ? unacked.lastTag : tag;
     if (!all && (unacked.get(tag) === null || tag <= this.coveredTo || this.covered.has(tag))) return false;
     this.requireRoom();
-    this.settlings.push({ tag: last, multiple, requeue });
+    this.settlings.push({ tag: last, multiple, outcome });
     if (multiple) this.coveredTo = Math.max(this.coveredTo, last);
     else this.covered.add(tag);
     return true;
@@ -117,15 +123,15 @@ export class ChannelTransaction {
   private takeSettled(): Settlement[] {
     const { unacked } = this.channel;
     const settlements: Settlement[] = [];
-    for (const { tag, multiple, requeue } of this.settlings) {
+    for (const { tag, multiple, outcome } of this.settlings) {
       if (multiple) {
         for (let entry = unacked.takeFirst(tag); entry !== null; entry = unacked.takeFirst(tag)) {
-          settlements.push({ entry, requeue });
+          settlements.push({ entry, outcome });
         }
       } else {
         // Gone where basic.recover has given it back meanwhile.
         const entry = unacked.take(tag);
-        if (entry !== null) settlements.push({ entry, requeue });
+        if (entry !== null) settlements.push({ entry, outcome });
       }
     }
     return settlements;

@@ -1,6 +1,9 @@
 // The consumers of one queue, and whose turn it is. Those that may have credit are listed by priority, highest first;
 // the first group (equal priority) is served round robin. One that turns out to have no credit leaves the list until it
 // says that it is ready again, so that a delivery never searches through blocked consumers.
+//
+// Of a single active consumer's set (RabbitMQ's x-single-active-consumer) only one is ever listed: the first that came,
+// and when it goes the next in line, by priority and then by age. One that comes later waits, whatever its priority.
 
 import type { Consumer } from './consumer.ts';
 
@@ -10,8 +13,13 @@ export class ConsumerSet {
   /** How many at the front of `listed` share the highest priority. */
   private group: number;
   private cursor: number;
+  private readonly single: boolean;
+  /** The one that may be listed; null where all may. */
+  private active: Consumer | null;
 
-  constructor() {
+  constructor(single = false) {
+    this.single = single;
+    this.active = null;
     this.members = new Set();
     this.listed = [];
     this.group = 0;
@@ -32,18 +40,31 @@ export class ConsumerSet {
     return false;
   }
 
-  add(consumer: Consumer): void {
-    this.members.add(consumer);
+  /** Whether one gets everything as long as it is there. */
+  get singleActive(): boolean {
+    return this.single;
   }
 
-  remove(consumer: Consumer): void {
+  add(consumer: Consumer): void {
+    this.members.add(consumer);
+    if (this.single) this.active ??= consumer;
+  }
+
+  /** Returns the consumer whose turn it is now because this one went, or null. */
+  remove(consumer: Consumer): Consumer | null {
     this.members.delete(consumer);
     if (consumer.listed) this.unlist(this.listed.indexOf(consumer));
+    if (this.active !== consumer) return null;
+    this.active = null;
+    for (const member of this.members) {
+      if (this.active === null || member.priority > this.active.priority) this.active = member;
+    }
+    return this.active;
   }
 
   /** The consumer may have credit. */
   list(consumer: Consumer): void {
-    if (consumer.listed || !this.members.has(consumer)) return;
+    if (consumer.listed || !this.members.has(consumer) || (this.single && consumer !== this.active)) return;
     consumer.listed = true;
     let at = this.listed.length;
     while (at > 0 && this.listed[at - 1]!.priority < consumer.priority) at--;

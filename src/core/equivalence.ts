@@ -3,9 +3,9 @@
 
 import { BrokerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
-import { FIELD_TYPE_NAMES, type FieldTable, type FieldValue, findField, sameValue } from './field-table.ts';
+import { FIELD_TYPE_NAMES, type FieldTable, type FieldValue, findField, sameValue, textOf } from './field-table.ts';
 import type { Queue } from './queue.ts';
-import { COMPARED_ARGUMENTS, queueType } from './queue-arguments.ts';
+import { COMPARED_ARGUMENTS } from './queue-arguments.ts';
 import type { ExchangeDeclaration, QueueDeclaration } from './virtual-host.ts';
 
 /** Exchange arguments that take part in the comparison. */
@@ -33,7 +33,7 @@ export function requireSameQueue(known: Queue, asked: QueueDeclaration, vhost: s
     );
   }
   requireSame('auto_delete', asked.autoDelete, known.autoDelete, what);
-  requireSame('x-queue-type', queueType(asked.args), queueType(known.args), what);
+  requireSameType(asked.args, known.args, what);
   for (const name of COMPARED_ARGUMENTS) requireSameArgument(name, asked.args, known.args, what);
 }
 
@@ -43,6 +43,13 @@ function requireSame(name: string, asked: string | boolean, known: string | bool
     'precondition-failed',
     `inequivalent arg '${name}' for ${what}: received '${asked}' but current is '${known}'`,
   );
+}
+
+/** Saying that a queue is a classic one is the same as saying nothing. */
+function requireSameType(asked: FieldTable, known: FieldTable, what: string): void {
+  const type = 'x-queue-type';
+  if ((textOf(findField(asked, type)) ?? 'classic') === (textOf(findField(known, type)) ?? 'classic')) return;
+  requireSameArgument(type, asked, known, what);
 }
 
 function requireSameArgument(name: string, asked: FieldTable, known: FieldTable, what: string): void {

@@ -5,6 +5,7 @@ import type { Binding, Dialect } from './binding.ts';
 import { BindingChanges } from './binding-changes.ts';
 import { type FieldTable, findField, textOf } from './field-table.ts';
 import type { Message } from './message.ts';
+import type { Queue } from './queue.ts';
 import { RouteCache } from './route-cache.ts';
 import { NO_TARGETS, Route, type Target } from './target.ts';
 
@@ -105,6 +106,21 @@ export abstract class Exchange {
     const targets = this.walk(message);
     this.cache.keep(message.routingKey, targets);
     return targets;
+  }
+
+  /** As `route`, by further routing keys too (sender-selected distribution). A queue is reached once. */
+  routeCopies(message: Message, routingKeys: readonly string[]): readonly Target[] {
+    const first = this.route(message);
+    if (routingKeys.length === 0) return first;
+    const byQueue = new Map<Queue, Target>();
+    for (const target of first) byQueue.set(target.queue, target);
+    for (const routingKey of routingKeys) {
+      for (const target of this.route(message.withRoutingKey(routingKey))) {
+        const known = byQueue.get(target.queue);
+        if (known === undefined || known.qos < target.qos) byQueue.set(target.queue, target);
+      }
+    }
+    return [...byQueue.values()];
   }
 
   /** The binding with that destination and key (see `Binding.identity`), arguments and dialect, or null. */

@@ -103,6 +103,48 @@ export class Message {
     return shell;
   }
 
+  /** The same body under other names and with other properties. Without an expiration: it was a matter of a queue's. */
+  rewritten(exchange: string, routingKey: string, native: Buffer, codec: PropertyCodec): Message {
+    const { body, bodyOffset, bodyLength, persistent, priority, receivedAt } = this;
+    return new Message(
+      exchange,
+      routingKey,
+      body,
+      bodyOffset,
+      bodyLength,
+      native,
+      0,
+      native.length,
+      codec,
+      persistent,
+      priority,
+      NEVER,
+      receivedAt,
+    );
+  }
+
+  /** The same message as one that survives a restart, whatever its publisher said. */
+  madePersistent(): Message {
+    const { body, bodyOffset, bodyLength, native, nativeOffset, nativeLength, codec, priority } = this;
+    const result = new Message(
+      this.exchange,
+      this.routingKey,
+      body,
+      bodyOffset,
+      bodyLength,
+      native,
+      nativeOffset,
+      nativeLength,
+      codec,
+      true,
+      priority,
+      this.expirationMs,
+      this.receivedAt,
+    );
+    result.owned = this.owned;
+    return result;
+  }
+
   /** The same message as if it had been published with another key: to be routed, not to be kept. */
   withRoutingKey(routingKey: string): Message {
     const { body, bodyOffset, bodyLength, native, nativeOffset, nativeLength, codec } = this;

@@ -2,6 +2,7 @@
 // tests bring their own. Nothing here knows LMDB, sockets or protocols.
 
 import type { Message } from './message.ts';
+import type { Properties, PropertyCodec } from './properties.ts';
 import type { QueueEntry } from './queue-entry.ts';
 
 /** A queue as the store recovered it, in place of a scan: what a restart needs to know. */
@@ -38,8 +39,8 @@ export interface LoadedRange {
 export interface QueueStore {
   /** Meta of a durable queue that existed before, or null. */
   recover(queueId: number): QueueMeta | null;
-  /** A queue id that was never used. Durable with the first write that uses it. */
-  nextQueueId(): number;
+  /** The first of `count` consecutive queue ids that were never used. Durable with the first write that uses one. */
+  nextQueueId(count?: number): number;
   /**
    * Adds an entry to the pending batch. Its `storeState` becomes pending now, committing at the seal, committed with
    * the transaction; then `entry.ring` is settled and `queue.committed(entry)` is called. A failed commit refuses the
@@ -156,6 +157,16 @@ export interface Authorizer {
   readonly generation: number;
   /** RabbitMQ's three permissions on a named resource of a vhost (regular expressions over the name). */
   allows(identity: Identity, vhost: string, permission: Permission, resource: string): boolean | Promise<boolean>;
+}
+
+/**
+ * Writes properties that the broker itself changed (a dead letter's headers) as native bytes. The form is that of the
+ * protocol that can say most, so that nothing is lost.
+ */
+export interface PropertyRewriter {
+  readonly codec: PropertyCodec;
+  /** Native bytes for `message` with these properties in place of its own. */
+  rewrite(message: Message, properties: Properties): Buffer;
 }
 
 export interface Clock {

@@ -1,47 +1,237 @@
-// The arguments of a queue declaration that the core knows, checked before the queue exists. An argument that asks for a
-// behaviour which is not there yet is refused: a queue that silently ignored its TTL or its dead-letter exchange would be
-// worse than none.
+// The arguments of a queue declaration that the core knows (RabbitMQ's `x-…`), checked before the queue exists and read
+// into what a queue goes by. The rules and the words of refusals are those of RabbitMQ 3.10; unknown arguments are kept
+// and mean nothing.
 
 import { BrokerError } from './errors.ts';
-import { type FieldTable, findField, textOf } from './field-table.ts';
-import { readQueueLimits } from './queue-limits.ts';
+import { FIELD_TYPE_NAMES, type FieldTable, type FieldValue, findField, integerOf, textOf } from './field-table.ts';
+import { OVERFLOWS, type Overflow, type QueueLimits } from './queue-limits.ts';
 
-/** RabbitMQ's queue arguments that change what happens to messages and that this version does not implement. */
-const NOT_YET = [
-  'x-message-ttl',
-  'x-expires',
-  'x-dead-letter-exchange',
-  'x-dead-letter-routing-key',
-  'x-dead-letter-strategy',
-  'x-max-priority',
-  'x-single-active-consumer',
-  'x-delivery-limit',
-] as const;
-
-/** Arguments that a queue must agree in to be the same. RabbitMQ leaves the others out too. */
-export const COMPARED_ARGUMENTS = [...NOT_YET, 'x-max-length', 'x-max-length-bytes', 'x-overflow'] as const;
-
-/** RabbitMQ's name of a queue's type; the default is the same as saying so. */
-export function queueType(args: FieldTable): string {
-  const type = findField(args, 'x-queue-type');
-  return type === null ? 'classic' : (textOf(type) ?? `a field of type ${type.type}`);
+/** Where a queue's dead letters go. */
+export interface DeadLetterAddress {
+  /** Of an exchange that may be declared later; a message that dies while there is none is dropped. */
+  readonly exchange: string;
+  /** Null: the keys that the message was published with. */
+  readonly routingKey: string | null;
 }
 
-/** Throws precondition-failed for arguments that cannot be honoured. Unknown ones are kept and have no meaning. */
-export function checkQueueArguments(args: FieldTable, queue: string, vhost: string): void {
-  for (const name of NOT_YET) {
-    if (findField(args, name) !== null) {
-      throw new BrokerError(
-        'precondition-failed',
-        `invalid arg '${name}' for queue '${queue}' in vhost '${vhost}': not supported by this version`,
-      );
-    }
-  }
-  readQueueLimits(args, queue, vhost);
-  if (queueType(args) !== 'classic') {
+/** What a queue was asked to be. Infinity stands for "no limit" throughout. */
+export interface QueueArguments {
+  /** RabbitMQ's quorum type: everything in it survives a restart, and deliveries are counted. */
+  readonly quorum: boolean;
+  /** How long a message may wait, in milliseconds. */
+  readonly messageTtlMs: number;
+  /** How long the queue outlives its last use, in milliseconds. */
+  readonly expiresMs: number;
+  readonly deadLetters: DeadLetterAddress | null;
+  /** 0: messages have no priorities. */
+  readonly maxPriority: number;
+  readonly singleActiveConsumer: boolean;
+  /** How often a message may come back before it is given up. */
+  readonly deliveryLimit: number;
+  readonly limits: QueueLimits | null;
+}
+
+/** RabbitMQ's bound for anything that is counted in milliseconds: ten years. */
+const MAX_MS = 315_360_000_000;
+const MAX_PRIORITY = 255;
+
+const QUEUE_TYPES = ['classic', 'quorum', 'stream'] as const;
+type QueueType = (typeof QUEUE_TYPES)[number];
+
+const CLASSIC: readonly QueueType[] = ['classic'];
+const QUORUM: readonly QueueType[] = ['quorum'];
+const STREAM: readonly QueueType[] = ['stream'];
+const ANY: readonly QueueType[] = QUEUE_TYPES;
+
+/** Which arguments belong to which type of queue. A queue must agree in all of these to be the same. */
+const KNOWN: Readonly<Record<string, readonly QueueType[]>> = {
+  'x-expires': ANY,
+  'x-message-ttl': ANY,
+  'x-dead-letter-exchange': ANY,
+  'x-dead-letter-routing-key': ANY,
+  'x-dead-letter-strategy': QUORUM,
+  'x-max-length': ANY,
+  'x-max-length-bytes': ANY,
+  'x-overflow': ANY,
+  'x-max-priority': CLASSIC,
+  'x-single-active-consumer': ANY,
+  'x-delivery-limit': QUORUM,
+  'x-queue-mode': CLASSIC,
+  'x-queue-version': CLASSIC,
+  'x-queue-master-locator': CLASSIC,
+  'x-queue-leader-locator': QUORUM,
+  'x-quorum-initial-group-size': QUORUM,
+  'x-max-in-memory-length': QUORUM,
+  'x-max-in-memory-bytes': QUORUM,
+  'x-max-age': STREAM,
+  'x-stream-max-segment-size-bytes': STREAM,
+  'x-initial-cluster-size': STREAM,
+};
+
+/** Arguments that a queue must agree in to be the same, `x-queue-type` aside. RabbitMQ leaves all others out too. */
+export const COMPARED_ARGUMENTS: readonly string[] = Object.keys(KNOWN);
+
+/** What of a declaration the type of a queue has a say in. */
+export interface DeclaredProperties {
+  readonly durable: boolean;
+  readonly exclusive: boolean;
+  readonly autoDelete: boolean;
+}
+
+/** Throws precondition-failed for a declaration that RabbitMQ would refuse, and for a type that we do not have. */
+export function checkQueueDeclaration(
+  args: FieldTable,
+  properties: DeclaredProperties,
+  queue: string,
+  vhost: string,
+): void {
+  const reader = new ArgumentReader(args, queue, vhost);
+  const type = reader.oneOf('x-queue-type', QUEUE_TYPES, 'classic', (asked) => `"unsupported queue type '${asked}'"`);
+  if (type === 'stream') throw reader.invalid('x-queue-type', `"queue type 'stream' is not supported by this broker"`);
+  for (const { name } of args) {
+    const types = KNOWN[name];
+    if (types === undefined || types.includes(type)) continue;
     throw new BrokerError(
       'precondition-failed',
-      `invalid arg 'x-queue-type' for queue '${queue}' in vhost '${vhost}': "unsupported queue type '${queueType(args)}'"`,
+      `invalid arg '${name}' for queue '${queue}' in vhost '${vhost}' of queue type rabbit_${type}_queue`,
     );
+  }
+  readQueueArguments(args, queue, vhost);
+  reader.checkWithoutEffect();
+  if (type !== 'quorum') return;
+  const { durable, exclusive, autoDelete } = properties;
+  const refused = !durable ? 'non-durable' : exclusive ? 'exclusive-owner' : autoDelete ? 'auto-delete' : null;
+  if (refused === null) return;
+  throw new BrokerError(
+    'precondition-failed',
+    `invalid property '${refused}' for queue '${queue}' in vhost '${vhost}'`,
+  );
+}
+
+/** Throws precondition-failed, in RabbitMQ's words, for values that cannot be. */
+export function readQueueArguments(args: FieldTable, queue: string, vhost: string): QueueArguments {
+  const reader = new ArgumentReader(args, queue, vhost);
+  return {
+    quorum: textOf(findField(args, 'x-queue-type')) === 'quorum',
+    messageTtlMs: reader.milliseconds('x-message-ttl', 0),
+    expiresMs: reader.milliseconds('x-expires', 1),
+    deadLetters: reader.deadLetters(),
+    maxPriority: reader.maxPriority(),
+    singleActiveConsumer: reader.flag('x-single-active-consumer'),
+    deliveryLimit: reader.count('x-delivery-limit'),
+    limits: reader.limits(),
+  };
+}
+
+/** Reads one declaration's arguments, each by its rule. */
+class ArgumentReader {
+  private readonly args: FieldTable;
+  private readonly what: string;
+
+  constructor(args: FieldTable, queue: string, vhost: string) {
+    this.args = args;
+    this.what = `queue '${queue}' in vhost '${vhost}'`;
+  }
+
+  invalid(name: string, why: string): BrokerError {
+    return new BrokerError('precondition-failed', `invalid arg '${name}' for ${this.what}: ${why}`);
+  }
+
+  /** Infinity where it is not given. */
+  count(name: string): number {
+    return this.integer(name) ?? Number.POSITIVE_INFINITY;
+  }
+
+  milliseconds(name: string, least: number): number {
+    const value = this.integer(name);
+    if (value === null) return Number.POSITIVE_INFINITY;
+    if (value < least) throw this.invalid(name, `{value_zero,${value}}`);
+    if (value > MAX_MS) throw this.invalid(name, `{value_too_large,${value}}`);
+    return value;
+  }
+
+  maxPriority(): number {
+    const value = this.integer('x-max-priority') ?? 0;
+    if (value > MAX_PRIORITY) throw this.invalid('x-max-priority', `{max_value_exceeded,${value}}`);
+    return value;
+  }
+
+  flag(name: string): boolean {
+    const field = findField(this.args, name);
+    if (field === null) return false;
+    if (field.type !== 't') throw this.unacceptable(name, field);
+    return field.value;
+  }
+
+  deadLetters(): DeadLetterAddress | null {
+    const exchange = findField(this.args, 'x-dead-letter-exchange');
+    const routingKey = this.text('x-dead-letter-routing-key');
+    if (exchange === null) {
+      if (routingKey !== null) throw this.invalid('x-dead-letter-routing-key', 'routing_key_but_no_dlx_defined');
+      return null;
+    }
+    const name = textOf(exchange);
+    if (name === null) {
+      const type = FIELD_TYPE_NAMES[exchange.type];
+      const message = `invalid type '${type}' for arg 'x-dead-letter-exchange' in ${this.what}`;
+      throw new BrokerError('precondition-failed', message);
+    }
+    return { exchange: name, routingKey };
+  }
+
+  limits(): QueueLimits | null {
+    const maxLength = this.count('x-max-length');
+    const maxBytes = this.count('x-max-length-bytes');
+    const overflow: Overflow = this.oneOf('x-overflow', OVERFLOWS, 'drop-head', () => 'invalid_overflow');
+    if (maxLength === Number.POSITIVE_INFINITY && maxBytes === Number.POSITIVE_INFINITY) return null;
+    return { maxLength, maxBytes, overflow };
+  }
+
+  oneOf<T extends string>(name: string, known: readonly T[], otherwise: T, why: (asked: string) => string): T {
+    const asked = this.text(name) ?? otherwise;
+    const found = known.find((value) => value === asked);
+    if (found === undefined) throw this.invalid(name, why(asked));
+    return found;
+  }
+
+  /** Arguments about where and how RabbitMQ keeps a queue: they must be right, and change nothing here. */
+  checkWithoutEffect(): void {
+    this.oneOf('x-queue-mode', ['default', 'lazy'], 'default', (asked) => `"unsupported queue mode '${asked}'"`);
+    const version = this.integer('x-queue-version') ?? 1;
+    if (version !== 1 && version !== 2) {
+      throw this.invalid('x-queue-version', `"unsupported queue version '${version}'"`);
+    }
+    const masters = ['client-local', 'random', 'min-masters'];
+    this.oneOf('x-queue-master-locator', masters, 'client-local', () => 'invalid_queue_locator_arg');
+    const leaders = ['client-local', 'balanced', 'random', 'least-leaders'];
+    this.oneOf('x-queue-leader-locator', leaders, 'client-local', () => 'invalid_queue_locator_arg');
+    const strategies = ['at-most-once', 'at-least-once'];
+    this.oneOf('x-dead-letter-strategy', strategies, 'at-most-once', () => 'invalid_dlx_strategy');
+    if (this.count('x-quorum-initial-group-size') === 0) {
+      throw this.invalid('x-quorum-initial-group-size', '{value_zero,0}');
+    }
+    this.count('x-max-in-memory-length');
+    this.count('x-max-in-memory-bytes');
+  }
+
+  private integer(name: string): number | null {
+    const field = findField(this.args, name);
+    if (field === null) return null;
+    const value = integerOf(field);
+    if (value === null) throw this.invalid(name, `"expected integer, got ${FIELD_TYPE_NAMES[field.type]}"`);
+    if (value < 0) throw this.invalid(name, `{value_negative,${value}}`);
+    return value;
+  }
+
+  private text(name: string): string | null {
+    const field = findField(this.args, name);
+    if (field === null) return null;
+    const text = textOf(field);
+    if (text === null) throw this.unacceptable(name, field);
+    return text;
+  }
+
+  private unacceptable(name: string, field: FieldValue): BrokerError {
+    return this.invalid(name, `{unacceptable_type,${FIELD_TYPE_NAMES[field.type]}}`);
   }
 }

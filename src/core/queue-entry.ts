@@ -25,7 +25,9 @@ export const NEVER_EXPIRES = Number.POSITIVE_INFINITY;
 
 export class QueueEntry {
   readonly queue: Queue;
-  /** Position in its queue, from 1, never reused; survives restarts. Delivery order is seq order. */
+  /** Which of its queue's lanes it is in: its priority where the queue has priorities, else 0. */
+  readonly lane: number;
+  /** Position in its lane, from 1, never reused; survives restarts. Delivery order within a lane is seq order. */
   readonly seq: number;
   /** Replaced by its shell while the bytes are on disk only. */
   message: Message;
@@ -49,8 +51,9 @@ export class QueueEntry {
   previousUnacked: QueueEntry | null;
   nextUnacked: QueueEntry | null;
 
-  constructor(queue: Queue, seq: number, message: Message, expiresAt: number, redelivered: boolean) {
+  constructor(queue: Queue, seq: number, message: Message, expiresAt: number, redelivered: boolean, lane = 0) {
     this.queue = queue;
+    this.lane = lane;
     this.seq = seq;
     this.message = message;
     this.unloaded = false;
@@ -65,4 +68,9 @@ export class QueueEntry {
     this.previousUnacked = null;
     this.nextUnacked = null;
   }
+}
+
+/** The id under which the store keeps the entry's lane: those of one queue follow one another. */
+export function storeIdOf(entry: QueueEntry): number {
+  return entry.queue.id + entry.lane;
 }

@@ -18,7 +18,8 @@ import { ENTRY_OVERHEAD_BYTES, type MemoryBudget } from './memory-budget.ts';
 import type { Message } from './message.ts';
 import type { LoadedRange, Meters, QueueStore, StoredEntry } from './ports.ts';
 import type { Queue } from './queue.ts';
-import { QueueEntry, STORE_STATE } from './queue-entry.ts';
+import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from './queue-entry.ts';
+import type { ReadyEntries } from './ready-entries.ts';
 import { Ring } from './ring.ts';
 import type { Turn } from './turn.ts';
 
@@ -42,11 +43,16 @@ export function heldBytes(entry: QueueEntry): number {
   return entry.unloaded ? ENTRY_OVERHEAD_BYTES : ENTRY_OVERHEAD_BYTES + messageBytes(entry.message);
 }
 
-function messageBytes(message: Message): number {
+export function messageBytes(message: Message): number {
   return message.bodyLength + message.nativeLength;
 }
 
-export class QueueWindow {
+export class QueueWindow implements ReadyEntries {
+  readonly lane: number;
+  /** The first sequence number that was never used. */
+  nextSeq: number;
+  /** The number behind the last entry that was ever out with somebody. */
+  deliveredTo: number;
   private readonly queue: Queue;
   private readonly around: WindowSurroundings;
   private readonly head: Ring<QueueEntry>;
@@ -66,7 +72,10 @@ export class QueueWindow {
   private count: number;
   private bytes: number;
 
-  constructor(queue: Queue, around: WindowSurroundings) {
+  constructor(queue: Queue, around: WindowSurroundings, lane = 0) {
+    this.lane = lane;
+    this.nextSeq = 1;
+    this.deliveredTo = 0;
     this.queue = queue;
     this.around = around;
     this.head = new Ring();
@@ -83,28 +92,41 @@ export class QueueWindow {
     this.bytes = 0;
   }
 
-  /** Bytes of the bodies of ready entries, in memory or not. */
   get bodyBytes(): number {
     return this.bytes;
   }
 
-  /** Ready entries, in memory or not. */
   get length(): number {
     return this.count;
   }
 
-  /** Ready entries that are on disk only. */
   get pagedLength(): number {
     return this.pagedCount;
   }
 
-  /** What a restart found on disk: `count` entries in [from, to), with bodies of `bytes`. */
-  recover(from: number, to: number, count: number, bytes: number): void {
-    this.bytes = bytes;
-    this.pagedFrom = from;
-    this.pagedTo = to;
-    this.pagedCount = count;
-    this.count = count;
+  /** The id under which the store keeps the entries. */
+  get storeId(): number {
+    return this.queue.id + this.lane;
+  }
+
+  of(_lane: number): QueueWindow {
+    return this;
+  }
+
+  lanes(): readonly QueueWindow[] {
+    return [this];
+  }
+
+  recover(): void {
+    const meta = this.around.store.recover(this.storeId);
+    if (meta === null) return;
+    this.nextSeq = meta.nextSeq;
+    this.deliveredTo = Math.min(meta.deliveredTo, meta.nextSeq);
+    this.bytes = meta.bytes;
+    this.pagedFrom = meta.floor;
+    this.pagedTo = meta.nextSeq;
+    this.pagedCount = meta.count;
+    this.count = meta.count;
   }
 
   append(entry: QueueEntry): void {
@@ -121,7 +143,6 @@ export class QueueWindow {
     this.tail.push(entry);
   }
 
-  /** The next entry, or null: the queue is empty, or its head is being read back and `queue.wake` will be called. */
   peek(): QueueEntry | null {
     const { returned, head } = this;
     for (let last = returned[returned.length - 1]; last !== undefined; last = returned[returned.length - 1]) {
@@ -139,29 +160,32 @@ export class QueueWindow {
     return head.peek() ?? null;
   }
 
-  /** Takes the entry that `peek` returned. It stays accounted for until `release`. */
+  /** The first entry where it expires by then, else null. */
+  takeExpired(now: number): QueueEntry | null {
+    const first = this.peek();
+    return first !== null && first.expiresAt <= now ? this.take() : null;
+  }
+
+  nextExpiry(): number {
+    return this.peek()?.expiresAt ?? NEVER_EXPIRES;
+  }
+
   take(): QueueEntry {
     const entry = this.returned.pop() ?? this.shiftHead();
     this.bytes = --this.count === 0 ? 0 : this.bytes - entry.message.bodyLength;
     return entry;
   }
 
-  /** Resolves when the load that is under way is in; null where none is. Rejects where the head cannot be read. */
   whenReadBack(): Promise<void> | null {
     if (this.damage === null) return this.loading;
     const { name } = this.queue;
     return Promise.reject(new BrokerError('internal', `the next message of queue '${name}' cannot be read`));
   }
 
-  /** The entry left memory for good: settled, dropped or withdrawn. */
   release(entry: QueueEntry): void {
     this.around.memory.held -= heldBytes(entry);
   }
 
-  /**
-   * The entry is out with somebody and safe on disk: while memory is short its bytes need not be in both places. They
-   * are read back if it returns.
-   */
   unload(entry: QueueEntry): void {
     if (entry.unloaded || entry.storeState !== STORE_STATE.committed || this.around.memory.share === 1) return;
     this.around.memory.held -= messageBytes(entry.message);
@@ -169,7 +193,6 @@ export class QueueWindow {
     entry.unloaded = true;
   }
 
-  /** Entries come back, in any order; they are delivered again in their original order. */
   putBack(entries: readonly QueueEntry[]): void {
     this.count += entries.length;
     for (let i = 0; i < entries.length; i++) this.bytes += entries[i]!.message.bodyLength;
@@ -184,7 +207,7 @@ export class QueueWindow {
     }
   }
 
-  /** An entry was committed: newest entries that are safe on disk leave memory. */
+  /** Newest entries that are safe on disk leave memory. */
   committed(): void {
     for (let entry = this.tail.peek(); entry !== undefined; entry = this.tail.peek()) {
       if (entry.storeState === STORE_STATE.deleted) {
@@ -203,14 +226,12 @@ export class QueueWindow {
     }
   }
 
-  /** A ready entry was refused by the store: it is skipped wherever it stands. */
   withdrawn(entry: QueueEntry): void {
     this.count--;
     this.bytes -= entry.message.bodyLength;
     this.release(entry);
   }
 
-  /** Forgets all ready entries, on disk or not. Returns how many there were. */
   clear(): number {
     const dropped = this.count;
     for (const entry of this.returned) if (entry.storeState !== STORE_STATE.deleted) this.release(entry);
@@ -276,7 +297,7 @@ export class QueueWindow {
     const { store, memory } = this.around;
     const share = Math.max(memory.share, LEAST_SHARE);
     try {
-      return store.load(this.queue.id, from, to, Math.ceil(LOAD_ENTRIES * share), LOAD_BYTES * share);
+      return store.load(this.storeId, from, to, Math.ceil(LOAD_ENTRIES * share), LOAD_BYTES * share);
     } catch (error) {
       this.damaged(error as Error);
       return null;
@@ -349,7 +370,14 @@ export class QueueWindow {
   }
 
   private revive(stored: StoredEntry): QueueEntry {
-    const entry = new QueueEntry(this.queue, stored.seq, stored.message, stored.expiresAt, stored.redelivered);
+    const entry = new QueueEntry(
+      this.queue,
+      stored.seq,
+      stored.message,
+      stored.expiresAt,
+      stored.redelivered,
+      this.lane,
+    );
     entry.storeState = STORE_STATE.committed;
     return entry;
   }

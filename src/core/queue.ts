@@ -1,19 +1,29 @@
 // A queue: takes messages in, hands them to consumers, keeps count of what is out unacknowledged, takes back what is
 // returned. It knows no protocol and no disk: consumers encode, the store writes. What is ready and where it lies is the
-// window's business (queue-window.ts), whose turn it is the consumer set's (consumer-set.ts).
+// business of its window (queue-window.ts, with priorities priority-lanes.ts), whose turn it is the consumer set's
+// (consumer-set.ts), what becomes of dead messages dead-letters.ts'.
 //
-// Invariant: every entry is in exactly one place: ready (window), out (the unacked list), or gone.
+// Invariant: every entry is in exactly one place: ready (window), out (out-entries.ts), or gone.
 
+import type { Alarmed } from './alarms.ts';
 import type { Binding } from './binding.ts';
 import { ANY_QOS } from './binding.ts';
 import type { ConfirmRing } from './confirms.ts';
 import type { Consumer } from './consumer.ts';
 import { ConsumerSet } from './consumer-set.ts';
+import type { Death } from './death.ts';
+import { withDeliveryCount } from './delivery-count.ts';
+import { type DrainWaiter, DrainWaiters } from './drain-waiters.ts';
 import type { FieldTable } from './field-table.ts';
 import type { Message } from './message.ts';
+import { OutEntries } from './out-entries.ts';
+import type { PropertyRewriter } from './ports.ts';
+import { PriorityLanes } from './priority-lanes.ts';
+import { type DeadLetterAddress, readQueueArguments } from './queue-arguments.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from './queue-entry.ts';
-import { dropsHead, type QueueLimits, readQueueLimits, refusesMore } from './queue-limits.ts';
-import { heldBytes, QueueWindow, type WindowSurroundings } from './queue-window.ts';
+import { dropsHead, type QueueLimits, refusesMore } from './queue-limits.ts';
+import { heldBytes, messageBytes, QueueWindow, type WindowSurroundings } from './queue-window.ts';
+import type { ReadyEntries } from './ready-entries.ts';
 import { Target } from './target.ts';
 import type { Task } from './turn.ts';
 
@@ -34,13 +44,19 @@ export interface QueueOwner {
 }
 
 /** What a queue needs from its surroundings; shared by all queues of a broker. */
-export type QueueSurroundings = WindowSurroundings;
+export interface QueueSurroundings extends WindowSurroundings {
+  readonly rewriter: PropertyRewriter;
+}
 
 /** What a queue tells its virtual host. */
 export interface QueueEvents {
   readonly name: string;
-  /** The last consumer of an auto-delete queue is gone. */
+  /** It is to be deleted: the last consumer of an auto-delete queue is gone, or it was not used for long (x-expires). */
   unused(queue: Queue): void;
+  /** An entry is to be taken to the dead letter exchange; then `queue.buried` is called. */
+  died(entry: QueueEntry, death: Death): void;
+  /** From now on there may be messages on disk that expire. */
+  expiring(queue: Queue): void;
   /** A record on disk could not be read. */
   damaged(queue: Queue, error: Error): void;
 }
@@ -50,18 +66,13 @@ export interface DirectReceiver {
   receive(message: Message, target: Target): void;
 }
 
-/** A publisher that waits for consumers to catch up. */
-export interface DrainWaiter {
-  drained(): void;
-}
-
 /** Ready messages at which consumers count as behind. */
 const CROWDED_ENTRIES = 4096;
 
-/** Deliveries in one slice of the work list. */
+/** Deliveries, or deaths, in one slice of the work list. */
 const SLICE = 256;
 
-export class Queue implements Task {
+export class Queue implements Task, Alarmed {
   readonly id: number;
   readonly name: string;
   readonly durable: boolean;
@@ -74,26 +85,35 @@ export class Queue implements Task {
   readonly alone: readonly Target[];
   readonly consumers: ConsumerSet;
   readonly limits: QueueLimits | null;
+  readonly deadLetters: DeadLetterAddress | null;
   direct: DirectReceiver | null;
   deleted: boolean;
+  alarmAt: number;
+  alarmPlace: number;
   private readonly around: QueueSurroundings;
   private readonly events: QueueEvents;
-  private readonly window: QueueWindow;
+  private readonly window: ReadyEntries;
+  private readonly out: OutEntries;
+  private readonly quorum: boolean;
+  /** Infinity: no limit, here and below. */
+  private readonly messageTtlMs: number;
+  private readonly expiresMs: number;
+  private readonly deliveryLimit: number;
+  private readonly maxPriority: number;
   /** Bindings that lead here; made with the first. */
   private sources: Set<Binding> | null;
-  private nextSeq: number;
-  private outCount: number;
-  private firstOut: QueueEntry | null;
-  private lastOut: QueueEntry | null;
   private scheduled: boolean;
-  /** Whether it is on disk that entries may have been delivered. */
+  /** Whether the store was told that entries may be delivered, and whether that is on disk. */
+  private marking: boolean;
   private marked: boolean;
-  /** The number behind the last entry that was ever out with somebody. */
-  private deliveredTo: number;
+  /** Whether there may be entries that expire. */
+  private aging: boolean;
+  private usedAt: number;
   /** Who waits for deliveries; null: nobody. */
-  private waiting: Map<DrainWaiter, number> | null;
+  private waiting: DrainWaiters | null;
 
   constructor(options: QueueOptions, around: QueueSurroundings, events: QueueEvents) {
+    const args = readQueueArguments(options.args, options.name, events.name);
     this.id = options.id;
     this.name = options.name;
     this.durable = options.durable;
@@ -102,21 +122,29 @@ export class Queue implements Task {
     this.owner = options.owner;
     this.persisted = options.durable && options.owner === null;
     this.alone = [new Target(this, ANY_QOS)];
-    this.consumers = new ConsumerSet();
-    this.limits = readQueueLimits(options.args, options.name, events.name);
+    this.consumers = new ConsumerSet(args.singleActiveConsumer);
+    this.limits = args.limits;
+    this.deadLetters = args.deadLetters;
     this.direct = null;
     this.deleted = false;
+    this.alarmAt = NEVER_EXPIRES;
+    this.alarmPlace = -1;
     this.around = around;
     this.events = events;
-    this.window = new QueueWindow(this, around);
+    this.quorum = args.quorum;
+    this.messageTtlMs = args.messageTtlMs;
+    this.expiresMs = args.expiresMs;
+    this.deliveryLimit = args.deliveryLimit;
+    this.maxPriority = args.maxPriority;
+    this.window =
+      args.maxPriority > 0 ? new PriorityLanes(this, around, args.maxPriority) : new QueueWindow(this, around);
+    this.out = new OutEntries();
     this.sources = null;
-    this.nextSeq = 1;
-    this.outCount = 0;
-    this.firstOut = null;
-    this.lastOut = null;
     this.scheduled = false;
+    this.marking = false;
     this.marked = false;
-    this.deliveredTo = 0;
+    this.aging = false;
+    this.usedAt = 0;
     this.waiting = null;
   }
 
@@ -125,7 +153,7 @@ export class Queue implements Task {
   }
 
   get unackedCount(): number {
-    return this.outCount;
+    return this.out.count;
   }
 
   get pagedCount(): number {
@@ -145,13 +173,18 @@ export class Queue implements Task {
     this.sources?.delete(binding);
   }
 
-  /** Takes up what the store recovered. Called before anything else. */
-  recover(): void {
-    const meta = this.around.store.recover(this.id);
-    if (meta === null) return;
-    this.nextSeq = meta.nextSeq;
-    this.deliveredTo = Math.min(meta.deliveredTo, meta.nextSeq);
-    this.window.recover(meta.floor, meta.nextSeq, meta.count, meta.bytes);
+  /** Takes up what the store recovered, where some of it may expire. Called before anything else. */
+  recover(aging: boolean): void {
+    this.window.recover();
+    this.aging = aging || this.messageTtlMs !== NEVER_EXPIRES;
+    if (this.aging) this.wake();
+  }
+
+  /** Somebody declared it or took from it: the time until it expires for want of use starts again. */
+  touch(): void {
+    if (this.expiresMs === Number.POSITIVE_INFINITY) return;
+    this.usedAt = this.around.turn.now;
+    if (this.consumers.size === 0) this.around.turn.alarms.set(this, this.usedAt + this.expiresMs);
   }
 
   /**
@@ -165,18 +198,18 @@ export class Queue implements Task {
     }
     const consumer = this.window.length === 0 ? this.consumers.next() : null;
     if (consumer === null && this.limits !== null && this.refuses(0, 0)) {
+      if (this.limits.overflow === 'reject-publish-dlx') this.refuse(message);
       ring?.hold(slot);
       ring?.refuse(slot);
       return;
     }
-    const seq = this.nextSeq++;
     if (consumer?.noAck) {
       this.count(message);
       consumer.sink.deliver(consumer, message, null, false);
       return;
     }
-    const entry = new QueueEntry(this, seq, message, NEVER_EXPIRES, false);
-    if (this.persisted && message.persistent) {
+    const entry = this.entryFor(message);
+    if (this.persisted && entry.message.persistent) {
       if (ring !== null) {
         ring.hold(slot);
         entry.ring = ring;
@@ -186,10 +219,11 @@ export class Queue implements Task {
     }
     if (consumer === null) {
       this.window.append(entry);
+      if (entry.expiresAt !== NEVER_EXPIRES) this.expireAt(entry.expiresAt);
       if (this.limits !== null) this.dropExcess(this.limits);
       return;
     }
-    this.around.turn.retain(message);
+    this.around.turn.retain(entry.message);
     this.around.memory.held += heldBytes(entry);
     this.handOut(consumer, entry);
   }
@@ -200,11 +234,11 @@ export class Queue implements Task {
    */
   hold(message: Message, target: Target, ring: ConfirmRing, slot: number): QueueEntry | null {
     if (this.direct !== null && (target.qos === 0 || !message.persistent)) return null;
-    const entry = new QueueEntry(this, this.nextSeq++, message, NEVER_EXPIRES, false);
-    this.around.turn.retain(message);
+    const entry = this.entryFor(message);
+    this.around.turn.retain(entry.message);
     this.around.memory.held += heldBytes(entry);
-    this.linkOut(entry);
-    if (this.persisted && message.persistent) {
+    this.out.add(entry);
+    if (this.persisted && entry.message.persistent) {
       ring.hold(slot);
       entry.ring = ring;
       entry.slot = slot;
@@ -216,8 +250,9 @@ export class Queue implements Task {
   /** What was held takes its place among the ready entries. */
   letGo(entries: readonly QueueEntry[]): void {
     if (this.deleted) return;
-    for (let i = 0; i < entries.length; i++) this.unlinkOut(entries[i]!);
-    this.window.putBack(entries);
+    for (let i = 0; i < entries.length; i++) this.out.remove(entries[i]!);
+    const rest = this.aging ? entries.filter((entry) => !this.deliveredAtOnce(entry)) : entries;
+    if (rest.length > 0) this.window.putBack(rest);
     if (this.limits !== null) this.dropExcess(this.limits);
     this.wake();
   }
@@ -232,7 +267,7 @@ export class Queue implements Task {
   discard(entries: readonly QueueEntry[]): void {
     if (this.deleted) return;
     for (let i = 0; i < entries.length; i++) {
-      this.unlinkOut(entries[i]!);
+      this.out.remove(entries[i]!);
       this.drop(entries[i]!);
     }
   }
@@ -254,9 +289,24 @@ export class Queue implements Task {
   run(): boolean {
     // Where the head had to be read back first it was not dropped at once.
     if (this.limits !== null) this.dropExcess(this.limits);
-    const more = this.deliverSlice();
-    if (this.waiting !== null) this.tellWaiting();
+    const more = (this.aging && this.dropExpired()) || this.deliverSlice();
+    if (this.waiting !== null) this.tellWaiting(this.waiting);
+    if (this.aging && !more) this.watch();
     return more;
+  }
+
+  /** The first message expires, or the queue does, unless something happened meanwhile. */
+  alarm(): void {
+    if (this.deleted) return;
+    if (this.expiresMs !== Number.POSITIVE_INFINITY && this.consumers.size === 0) {
+      const until = this.usedAt + this.expiresMs;
+      if (until <= this.around.turn.now) {
+        this.events.unused(this);
+        return;
+      }
+      this.around.turn.alarms.set(this, until);
+    }
+    if (this.aging) this.wake();
   }
 
   /** Whether its consumers are behind: a publisher that goes on at full speed would only lengthen the queue. */
@@ -269,24 +319,12 @@ export class Queue implements Task {
    * waits has a time limit too, and says so with `waitNoMore`.
    */
   whenBelow(level: number, waiter: DrainWaiter): void {
-    this.waiting ??= new Map();
-    this.waiting.set(waiter, level);
+    this.waiting ??= new DrainWaiters();
+    this.waiting.add(waiter, level);
   }
 
   waitNoMore(waiter: DrainWaiter): void {
-    this.waiting?.delete(waiter);
-  }
-
-  private deliverSlice(): boolean {
-    for (let done = 0; done < SLICE; done++) {
-      if (this.deleted || this.window.peek() === null) return this.rest();
-      const consumer = this.consumers.next();
-      if (consumer === null) return this.rest();
-      const entry = this.window.take();
-      if (consumer.noAck) this.handOver(consumer, entry);
-      else this.handOut(consumer, entry);
-    }
-    return true;
+    this.waiting?.remove(waiter);
   }
 
   addConsumer(consumer: Consumer): void {
@@ -296,8 +334,10 @@ export class Queue implements Task {
 
   removeConsumer(consumer: Consumer): void {
     consumer.end();
-    this.consumers.remove(consumer);
-    if (this.autoDelete && this.consumers.size === 0 && !this.deleted) this.events.unused(this);
+    this.consumers.remove(consumer)?.resume();
+    if (this.consumers.size > 0 || this.deleted) return;
+    if (this.autoDelete) this.events.unused(this);
+    else this.touch();
   }
 
   /**
@@ -306,7 +346,8 @@ export class Queue implements Task {
    */
   markDelivering(): boolean {
     if (this.marked || !this.persisted) return false;
-    this.around.store.markDelivering(this.id);
+    this.marking = true;
+    for (const { storeId } of this.window.lanes()) this.around.store.markDelivering(storeId);
     return true;
   }
 
@@ -314,9 +355,17 @@ export class Queue implements Task {
     this.marked = true;
   }
 
+  /** A lane is used for the first time. Its mark, where there is one, is on disk with its first entry. */
+  laneOpened(window: QueueWindow): void {
+    if (this.marking) this.around.store.markDelivering(window.storeId);
+  }
+
   /** The broker stops in order: the store learns exactly which entries may have been delivered. */
   settleDelivered(): void {
-    if (this.persisted && this.deliveredTo > 0) this.around.store.settleDelivered(this.id, this.deliveredTo);
+    if (!this.persisted) return;
+    for (const { storeId, deliveredTo } of this.window.lanes()) {
+      if (deliveredTo > 0) this.around.store.settleDelivered(storeId, deliveredTo);
+    }
   }
 
   /**
@@ -325,61 +374,103 @@ export class Queue implements Task {
    */
   takeNext(noAck: boolean): QueueEntry | null {
     this.markDelivering();
-    if (this.window.peek() === null) return null;
+    if (this.aging) this.dropExpired();
+    const first = this.window.peek();
+    if (first === null || this.hasExpired(first)) return null;
     const entry = this.window.take();
+    if (this.aging) this.watch();
     this.count(entry.message);
-    if (noAck) {
-      this.drop(entry);
-    } else {
-      entry.deliveryCount++;
-      this.linkOut(entry);
-    }
+    this.delivering(entry);
+    if (noAck) this.drop(entry);
+    else this.out.add(entry);
     return entry;
   }
 
-  /** Resolves when the head has been read back from disk; null where nothing is being read. */
+  /**
+   * Resolves when the head has been read back from disk, or some of the messages that have expired are out of its way;
+   * null where neither is under way.
+   */
   whenReadBack(): Promise<void> | null {
-    return this.window.whenReadBack();
+    const first = this.window.peek();
+    if (first === null || !this.hasExpired(first)) return this.window.whenReadBack();
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+
+  /** The message as the receiver of this delivery gets it: in a quorum queue a redelivered one says how often it came. */
+  shown(entry: QueueEntry): Message {
+    if (!this.quorum || entry.deliveryCount < 2) return entry.message;
+    return withDeliveryCount(entry.message, entry.deliveryCount - 1, this.around.rewriter);
   }
 
   /** The entry is done with. */
   acknowledge(entry: QueueEntry): void {
     if (this.deleted) return;
-    this.unlinkOut(entry);
+    this.out.remove(entry);
     this.around.meters.acknowledged++;
     this.drop(entry);
     this.creditBack(entry);
   }
 
+  /** The client does not want the entry, and nobody else is to get it here. */
+  reject(entry: QueueEntry): void {
+    if (this.deadLetters === null) {
+      this.acknowledge(entry);
+      return;
+    }
+    if (this.deleted) return;
+    this.creditBack(entry);
+    this.die(entry, 'rejected');
+  }
+
   /** Entries come back to their places, to be delivered again with the redelivered mark. */
   requeue(entries: readonly QueueEntry[]): void {
     if (this.deleted || entries.length === 0) return;
-    for (let i = 0; i < entries.length; i++) {
-      const entry = entries[i]!;
-      this.unlinkOut(entry);
+    const back = this.deliveryLimit === Number.POSITIVE_INFINITY ? entries : this.withinLimit(entries);
+    for (let i = 0; i < back.length; i++) {
+      const entry = back[i]!;
+      this.out.remove(entry);
       entry.redelivered = true;
     }
-    this.window.putBack(entries);
+    if (back.length > 0) this.window.putBack(back);
     for (let i = 0; i < entries.length; i++) this.creditBack(entries[i]!);
     if (this.limits !== null) this.dropExcess(this.limits);
     this.wake();
   }
 
+  /** A dead entry is where it was to go: it leaves. */
+  buried(entry: QueueEntry): void {
+    if (this.deleted || !entry.out) return;
+    this.out.remove(entry);
+    this.drop(entry);
+  }
+
+  /** The bytes of an entry that is out, read back from disk. */
+  readBack(entry: QueueEntry, message: Message): void {
+    entry.message = message;
+    entry.unloaded = false;
+    this.around.memory.held += messageBytes(message);
+  }
+
   /** Drops all ready entries. Returns how many. What is out stays out. */
   purge(): number {
     const dropped = this.window.clear();
-    const keep: QueueEntry[] = [];
-    for (let entry = this.firstOut; entry !== null; entry = entry.nextUnacked) keep.push(entry);
-    this.around.store.purge(this.id, keep);
+    const out = [...this.out];
+    for (const { lane, storeId } of this.window.lanes()) {
+      this.around.store.purge(
+        storeId,
+        out.filter((entry) => entry.lane === lane),
+      );
+    }
     return dropped;
   }
 
   /** Ends the queue: consumers learn it, entries are forgotten. Bindings were removed by the virtual host. */
   delete(): number {
     this.deleted = true;
-    for (let entry = this.firstOut; entry !== null; entry = entry.nextUnacked) this.window.release(entry);
+    this.around.turn.alarms.clear(this);
+    for (const entry of this.out) this.window.release(entry);
     const dropped = this.window.clear();
-    this.around.store.deleteQueue(this.id);
+    for (const { storeId } of this.window.lanes()) this.around.store.deleteQueue(storeId);
     for (const consumer of [...this.consumers]) {
       consumer.end();
       this.consumers.remove(consumer);
@@ -391,7 +482,7 @@ export class Queue implements Task {
   /** The store committed an entry of this queue. */
   committed(entry: QueueEntry): void {
     if (entry.out) this.window.unload(entry);
-    this.window.committed();
+    this.window.committed(entry);
   }
 
   /** The store could not write an entry (disk full) and refused its confirm. */
@@ -405,6 +496,8 @@ export class Queue implements Task {
     }
     entry.storeState = STORE_STATE.deleted;
     this.window.withdrawn(entry);
+    // It may have been the first one.
+    if (this.aging) this.wake();
   }
 
   /** A stored record could not be read. */
@@ -412,23 +505,34 @@ export class Queue implements Task {
     this.events.damaged(this, error);
   }
 
-  /** Drops the oldest as long as there are too many, or the next one has to be read back from disk. */
-  private dropExcess(limits: QueueLimits): void {
-    const { window } = this;
-    while (dropsHead(limits, window.length, window.bodyBytes)) {
-      if (window.peek() === null) return;
-      this.drop(window.take());
+  private deliverSlice(): boolean {
+    for (let done = 0; done < SLICE; done++) {
+      const first = this.deleted ? null : this.window.peek();
+      if (first === null) return this.rest();
+      if (this.hasExpired(first)) {
+        this.die(this.window.take(), 'expired');
+        continue;
+      }
+      const consumer = this.consumers.next();
+      if (consumer === null) return this.rest();
+      const entry = this.window.take();
+      if (consumer.noAck) this.handOver(consumer, entry);
+      else this.handOut(consumer, entry);
     }
+    return true;
   }
 
-  private tellWaiting(): void {
-    const ready = this.window.length;
-    for (const [waiter, level] of this.waiting!) {
-      if (ready >= level) continue;
-      this.waiting!.delete(waiter);
-      waiter.drained();
-    }
-    if (this.waiting!.size === 0) this.waiting = null;
+  /** What may not wait (a TTL of 0) goes to a consumer that is ready, as when it is published outside of a transaction. */
+  private deliveredAtOnce(entry: QueueEntry): boolean {
+    const consumer = this.hasExpired(entry) && this.window.length === 0 ? this.consumers.next() : null;
+    if (consumer === null) return false;
+    if (consumer.noAck) this.handOver(consumer, entry);
+    else this.handOut(consumer, entry);
+    return true;
+  }
+
+  private hasExpired(entry: QueueEntry): boolean {
+    return this.aging && entry.expiresAt <= this.around.turn.now;
   }
 
   private rest(): boolean {
@@ -436,29 +540,118 @@ export class Queue implements Task {
     return false;
   }
 
+  /** An entry of its own for a message that comes in. */
+  private entryFor(message: Message): QueueEntry {
+    // RabbitMQ's quorum queues keep whatever they are given.
+    const kept = this.quorum && !message.persistent ? message.madePersistent() : message;
+    const window = this.window.of(this.maxPriority === 0 ? 0 : Math.min(message.priority, this.maxPriority));
+    return new QueueEntry(this, window.nextSeq++, kept, this.expiryOf(kept), false, window.lane);
+  }
+
+  private expiryOf({ expirationMs, persistent }: Message): number {
+    if (expirationMs < 0 && this.messageTtlMs === NEVER_EXPIRES) return NEVER_EXPIRES;
+    if (!this.aging) {
+      this.aging = true;
+      if (this.persisted && persistent) this.events.expiring(this);
+    }
+    return this.around.turn.now + (expirationMs < 0 ? this.messageTtlMs : Math.min(expirationMs, this.messageTtlMs));
+  }
+
+  /** An entry that expires then was put in. */
+  private expireAt(at: number): void {
+    if (at <= this.around.turn.now) this.wake();
+    else this.around.turn.alarms.set(this, at);
+  }
+
+  /** Sets the alarm for the entry that expires first. */
+  private watch(): void {
+    const at = this.window.nextExpiry();
+    if (at !== NEVER_EXPIRES) this.around.turn.alarms.set(this, at);
+  }
+
+  /** Drops a slice of what has expired, from the head of each lane. True where there may be more. */
+  private dropExpired(): boolean {
+    const { now } = this.around.turn;
+    for (let done = 0; done < SLICE; done++) {
+      const entry = this.window.takeExpired(now);
+      if (entry === null) return false;
+      this.die(entry, 'expired');
+    }
+    return true;
+  }
+
+  /** Drops the oldest as long as there are too many, or the next one has to be read back from disk. */
+  private dropExcess(limits: QueueLimits): void {
+    const { window } = this;
+    while (dropsHead(limits, window.length, window.bodyBytes)) {
+      if (window.peek() === null) return;
+      this.die(window.take(), 'maxlen');
+      if (this.aging) this.watch();
+    }
+  }
+
+  /** A message that was not taken in dies all the same (`reject-publish-dlx`). */
+  private refuse(message: Message): void {
+    if (this.deadLetters === null) return;
+    this.around.turn.retain(message);
+    this.events.died(new QueueEntry(this, 0, message, NEVER_EXPIRES, false), 'maxlen');
+  }
+
+  /** Those that did not come back too often. The others die. */
+  private withinLimit(entries: readonly QueueEntry[]): readonly QueueEntry[] {
+    const back = entries.filter((entry) => entry.deliveryCount <= this.deliveryLimit);
+    if (back.length < entries.length) {
+      for (const entry of entries) if (entry.deliveryCount > this.deliveryLimit) this.die(entry, 'delivery_limit');
+    }
+    return back;
+  }
+
+  /** An entry that was taken from the ready ones, or is out, is done with here; it may be wanted elsewhere. */
+  private die(entry: QueueEntry, death: Death): void {
+    if (this.deadLetters === null) {
+      if (entry.out) this.out.remove(entry);
+      this.drop(entry);
+      return;
+    }
+    if (!entry.out) this.out.add(entry);
+    this.events.died(entry, death);
+  }
+
+  private tellWaiting(waiting: DrainWaiters): void {
+    waiting.tell(this.window.length);
+    if (waiting.size === 0) this.waiting = null;
+  }
+
   /** To a consumer that acknowledges. */
   private handOut(consumer: Consumer, entry: QueueEntry): void {
     this.count(entry.message);
     entry.consumer = consumer;
-    entry.deliveryCount++;
     consumer.unacked++;
-    this.linkOut(entry);
+    this.delivering(entry);
+    this.out.add(entry);
     if (entry.redelivered) this.around.meters.redelivered++;
-    consumer.sink.deliver(consumer, entry.message, entry, entry.redelivered);
+    consumer.sink.deliver(consumer, this.quorum ? this.shown(entry) : entry.message, entry, entry.redelivered);
     this.window.unload(entry);
   }
 
   /** To a consumer that does not: the entry is done with. */
   private handOver(consumer: Consumer, entry: QueueEntry): void {
     this.count(entry.message);
+    this.delivering(entry);
     if (entry.redelivered) this.around.meters.redelivered++;
-    consumer.sink.deliver(consumer, entry.message, null, entry.redelivered);
+    consumer.sink.deliver(consumer, this.quorum ? this.shown(entry) : entry.message, null, entry.redelivered);
     this.drop(entry);
   }
 
   private count(message: Message): void {
     this.around.meters.delivered++;
     this.around.meters.deliveredBytes += message.bodyLength;
+  }
+
+  private delivering(entry: QueueEntry): void {
+    entry.deliveryCount++;
+    const window = this.window.of(entry.lane);
+    if (entry.seq >= window.deliveredTo) window.deliveredTo = entry.seq + 1;
   }
 
   private drop(entry: QueueEntry): void {
@@ -474,27 +667,5 @@ export class Queue implements Task {
     entry.consumer = null;
     consumer.unacked--;
     if (!consumer.listed) consumer.resume();
-  }
-
-  private linkOut(entry: QueueEntry): void {
-    this.outCount++;
-    if (entry.seq >= this.deliveredTo) this.deliveredTo = entry.seq + 1;
-    entry.out = true;
-    entry.previousUnacked = this.lastOut;
-    if (this.lastOut === null) this.firstOut = entry;
-    else this.lastOut.nextUnacked = entry;
-    this.lastOut = entry;
-  }
-
-  private unlinkOut(entry: QueueEntry): void {
-    this.outCount--;
-    entry.out = false;
-    const { previousUnacked: previous, nextUnacked: next } = entry;
-    if (previous === null) this.firstOut = next;
-    else previous.nextUnacked = next;
-    if (next === null) this.lastOut = previous;
-    else next.previousUnacked = previous;
-    entry.previousUnacked = null;
-    entry.nextUnacked = null;
   }
 }

@@ -177,17 +177,7 @@ export class Session implements ConsumerOwner, QueueOwner {
   route(message: Message, routingKeys: readonly string[]): readonly Target[] | null {
     const exchange = this.enterExchange(message.exchange);
     if (exchange === null) return null;
-    const first = exchange.route(message);
-    if (routingKeys.length === 0) return first;
-    const byQueue = new Map<Queue, Target>();
-    for (const target of first) byQueue.set(target.queue, target);
-    for (const routingKey of routingKeys) {
-      for (const target of exchange.route(message.withRoutingKey(routingKey))) {
-        const known = byQueue.get(target.queue);
-        if (known === undefined || known.qos < target.qos) byQueue.set(target.queue, target);
-      }
-    }
-    return [...byQueue.values()];
+    return exchange.routeCopies(message, routingKeys);
   }
 
   /** Takes a message that no queue took straight to the requester whose direct reply it is. False where it is none. */
@@ -263,19 +253,24 @@ export class Session implements ConsumerOwner, QueueOwner {
     if (request.name.startsWith('amq.') && !this.vhost.queues.has(name)) {
       throw new BrokerError('access-refused', `queue name '${name}' contains reserved prefix 'amq.*'`);
     }
+    if (!this.vhost.queues.has(name)) await this.permitDeadLetters(name, args);
+    this.requireOpen();
     const owner = exclusive ? this : null;
     const { queue, created } = this.vhost.declareQueue({ name, durable, autoDelete, args, owner });
     if (created && exclusive) {
       this.owned ??= new Set();
       this.owned.add(queue);
     }
+    queue.touch();
     if (queue.persisted) await (created ? this.durably(() => this.vhost.deleteQueue(queue)) : this.settled());
     return stateOf(queue);
   }
 
   /** A passive declaration: throws not-found or resource-locked. */
   async checkQueue(name: string): Promise<QueueState> {
-    return stateOf(this.vhost.queue(name, this));
+    const queue = this.vhost.queue(name, this);
+    queue.touch();
+    return stateOf(queue);
   }
 
   /** Deletes a queue; resolves to the number of messages that were ready. A queue that is not there counts 0. */
@@ -327,7 +322,8 @@ export class Session implements ConsumerOwner, QueueOwner {
     await this.permit('read', 'queue', queueName);
     this.requireOpen();
     const queue = this.vhost.queue(queueName, this);
-    const taken = queue.consumers.exclusive || (options.exclusive && queue.consumers.size > 0);
+    const { consumers } = queue;
+    const taken = consumers.exclusive || (options.exclusive && (consumers.size > 0 || consumers.singleActive));
     if (taken) {
       throw new BrokerError('access-refused', `queue '${queueName}' in vhost '${this.vhost.name}' in exclusive use`);
     }
@@ -352,13 +348,19 @@ export class Session implements ConsumerOwner, QueueOwner {
   async get(queueName: string, noAck: boolean): Promise<Got | null> {
     await this.permit('read', 'queue', queueName);
     const queue = this.vhost.queue(queueName, this);
+    queue.touch();
     for (;;) {
       await this.deliverable(queue);
       this.requireOpen();
       const entry = queue.takeNext(noAck);
       if (entry !== null) {
-        const { message, redelivered } = entry;
-        return { message, entry: noAck ? null : entry, redelivered, messageCount: queue.readyCount };
+        const { redelivered } = entry;
+        return {
+          message: queue.shown(entry),
+          entry: noAck ? null : entry,
+          redelivered,
+          messageCount: queue.readyCount,
+        };
       }
       const readBack = queue.whenReadBack();
       if (readBack === null) return null;
@@ -371,10 +373,10 @@ export class Session implements ConsumerOwner, QueueOwner {
     entry.queue.acknowledge(entry);
   }
 
-  /** The client does not want an entry: back to its place, or dropped. */
+  /** The client does not want an entry: back to its place, or to the dead letters where there is a place for them. */
   reject(entry: QueueEntry, requeue: boolean): void {
     if (requeue) entry.queue.requeue([entry]);
-    else entry.queue.acknowledge(entry);
+    else entry.queue.reject(entry);
   }
 
   /** Entries of any queues come back to their places, to be delivered again with the redelivered mark. */
@@ -467,6 +469,17 @@ export class Session implements ConsumerOwner, QueueOwner {
   private async bindingPermits(binding: QueueBinding): Promise<void> {
     await this.permit('write', 'queue', binding.queue);
     await this.permit('read', 'exchange', binding.exchange);
+  }
+
+  /**
+   * As RabbitMQ: whoever declares a queue with a dead letter exchange must be allowed to read the one and to write to the
+   * other, because nobody is asked when a message dies.
+   */
+  private async permitDeadLetters(queue: string, args: FieldTable): Promise<void> {
+    const exchange = textOf(findField(args, 'x-dead-letter-exchange'));
+    if (exchange === null) return;
+    await this.permit('read', 'queue', queue);
+    await this.permit('write', 'exchange', exchange);
   }
 
   /** Throws access-refused where the permission is not given. */

@@ -6,7 +6,7 @@ import { ConfirmRing, type ConfirmSink } from './confirms.ts';
 import type { Message } from './message.ts';
 import type { Meters, QueueStore } from './ports.ts';
 import type { Queue } from './queue.ts';
-import type { QueueEntry } from './queue-entry.ts';
+import { type QueueEntry, STORE_STATE } from './queue-entry.ts';
 import type { Target } from './target.ts';
 import type { Turn } from './turn.ts';
 
@@ -16,10 +16,14 @@ export interface TransactedPublish {
   readonly targets: readonly Target[];
 }
 
-/** An entry that is out with the client, and whether it goes back to its queue. */
+export const OUTCOMES = ['acknowledged', 'rejected', 'requeued'] as const;
+/** What becomes of an entry: it is done with, it dies (dead letters), or it goes back to its queue. */
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** An entry that is out with the client, and what becomes of it. */
 export interface Settlement {
   readonly entry: QueueEntry;
-  readonly requeue: boolean;
+  readonly outcome: Outcome;
 }
 
 export interface TransactionSurroundings {
@@ -60,9 +64,12 @@ export class Transaction implements ConfirmSink {
       let durable = false;
       store.group(() => {
         for (const publish of publishes) durable = this.hold(publish, ring, slot) || durable;
-        for (const { entry, requeue } of settlements) if (!requeue) entry.queue.acknowledge(entry);
+        for (const { entry, outcome } of settlements) if (outcome === 'acknowledged') entry.queue.acknowledge(entry);
       });
-      for (const { entry, requeue } of settlements) if (requeue) entry.queue.requeue([entry]);
+      for (const { entry, outcome } of settlements) {
+        if (outcome === 'requeued') entry.queue.requeue([entry]);
+        else if (outcome === 'rejected') this.bury(entry, ring, slot);
+      }
       // With durable publishes the acknowledgements are in their commit; alone they have to be waited for.
       if (durable || settlements.length === 0) ring.settle(slot);
       else this.settleWhenCommitted(ring, slot);
@@ -101,6 +108,17 @@ export class Transaction implements ConfirmSink {
       else entries.push(entry);
     }
     return durable;
+  }
+
+  /** Where it becomes a dead letter the commit waits for that too. */
+  private bury(entry: QueueEntry, ring: ConfirmRing, slot: number): void {
+    const stored = entry.storeState === STORE_STATE.committed || entry.storeState === STORE_STATE.none;
+    if (entry.queue.deadLetters !== null && !entry.queue.deleted && stored) {
+      ring.hold(slot);
+      entry.ring = ring;
+      entry.slot = slot;
+    }
+    entry.queue.reject(entry);
   }
 
   /** Deletes alone are done on a full disk too, only not at the first attempt. */

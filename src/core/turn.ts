@@ -10,6 +10,7 @@
 //
 // Commits end outside of a turn; `commitEnded` starts one, so that confirms leave at once.
 
+import { Alarms, type StartTimer } from './alarms.ts';
 import type { ConfirmRing, RingScheduler } from './confirms.ts';
 import type { Message } from './message.ts';
 import { MessageSlabs } from './message-slabs.ts';
@@ -35,6 +36,8 @@ const SLICES_A_LOOK = 16;
 export class Turn implements RingScheduler {
   /** Milliseconds since the epoch, read once a turn. */
   now: number;
+  /** What begins turns though nothing arrives. */
+  readonly alarms: Alarms;
   private readonly clock: Clock;
   private readonly slabs: MessageSlabs;
   private seal: () => void;
@@ -45,11 +48,13 @@ export class Turn implements RingScheduler {
   private flushables: Flushable[];
   private readonly endings: (() => void)[];
 
-  constructor(clock: Clock) {
+  /** `startTimer` is that of the event loop unless a test has one. */
+  constructor(clock: Clock, startTimer?: StartTimer) {
     this.clock = clock;
     this.slabs = new MessageSlabs();
     this.seal = () => {};
     this.now = clock.now();
+    this.alarms = new Alarms(this, startTimer);
     this.scheduled = false;
     this.tasks = [];
     this.rings = [];

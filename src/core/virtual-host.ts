@@ -2,6 +2,8 @@
 // and writes what is durable to the definitions. It does not check permissions: session.ts, the one door, does.
 
 import { Binding, type Destination, type Dialect } from './binding.ts';
+import { DeadLetters } from './dead-letters.ts';
+import type { Death } from './death.ts';
 import { DirectReplies } from './direct-replies.ts';
 import { requireSameExchange, requireSameQueue } from './equivalence.ts';
 import { BrokerError } from './errors.ts';
@@ -17,7 +19,8 @@ import type { CoreLimits } from './limits.ts';
 import type { Logger } from './logger.ts';
 import type { DefinitionStore } from './ports.ts';
 import { Queue, type QueueEvents, type QueueOwner, type QueueSurroundings } from './queue.ts';
-import { checkQueueArguments } from './queue-arguments.ts';
+import { checkQueueDeclaration, readQueueArguments } from './queue-arguments.ts';
+import type { QueueEntry } from './queue-entry.ts';
 
 export const EXCHANGE_KINDS = ['direct', 'fanout', 'topic', 'headers'] as const;
 export type ExchangeKind = (typeof EXCHANGE_KINDS)[number];
@@ -58,6 +61,7 @@ export class VirtualHost implements QueueEvents {
   /** Changes of durable definitions whose commit is awaited; the sessions count them. */
   settling: number;
   private readonly around: HostSurroundings;
+  private readonly deadLetters: DeadLetters;
   /** Exchanges by the name of their alternate, which may be declared after them. */
   private readonly byAlternate: Map<string, Set<Exchange>>;
   private bindingCount: number;
@@ -67,6 +71,7 @@ export class VirtualHost implements QueueEvents {
     this.around = around;
     this.queues = new Map();
     this.exchanges = new Map();
+    this.deadLetters = new DeadLetters(this.exchanges, around);
     this.replies = new DirectReplies();
     this.settling = 0;
     this.byAlternate = new Map();
@@ -164,19 +169,15 @@ export class VirtualHost implements QueueEvents {
       requireSameQueue(known, declaration, this.name);
       return { queue: known, created: false };
     }
-    checkQueueArguments(declaration.args, name, this.name);
+    const { durable, autoDelete, args } = declaration;
+    checkQueueDeclaration(args, { durable, exclusive: owner !== null, autoDelete }, name, this.name);
     this.requireRoom(this.queues.size, this.around.limits.queuesPerVhost, 'queues');
-    const id = this.around.store.nextQueueId();
+    // One for each lane, whether it is ever used or not: where lanes are is never a question.
+    const id = this.around.store.nextQueueId(1 + readQueueArguments(args, name, this.name).maxPriority);
     const queue = new Queue({ ...declaration, id }, this.around, this);
     this.queues.set(name, queue);
     this.exchange('').invalidate();
-    if (queue.persisted) {
-      this.around.definitions.put('queue', [this.name, name], {
-        id,
-        autoDelete: queue.autoDelete,
-        args: tableToJson(queue.args),
-      });
-    }
+    if (queue.persisted) this.define(queue, false);
     return { queue, created: true };
   }
 
@@ -220,7 +221,9 @@ export class VirtualHost implements QueueEvents {
 
   /** Takes up the durable definitions. Exchanges first, then queues, then bindings. */
   recover(): void {
-    const { definitions } = this.around;
+    const { definitions, turn } = this.around;
+    // What waits for its time waits from now on.
+    turn.begin();
     for (const { name, value } of definitions.all('exchange')) {
       if (name[0] !== this.name) continue;
       const exchange = this.makeExchange(value.kind as ExchangeKind, {
@@ -247,7 +250,8 @@ export class VirtualHost implements QueueEvents {
         this.around,
         this,
       );
-      queue.recover();
+      queue.recover(value.expiring === true);
+      queue.touch();
       this.queues.set(queue.name, queue);
     }
     for (const { name, value } of definitions.all('binding')) {
@@ -269,8 +273,26 @@ export class VirtualHost implements QueueEvents {
     this.deleteQueue(queue);
   }
 
+  died(entry: QueueEntry, death: Death): void {
+    this.deadLetters.add(entry, death);
+  }
+
+  /**
+   * A restart knows by it which queues to look into for what has expired meanwhile. Where the disk is full and it is not
+   * written that waits for somebody who looks; an expired message is delivered to nobody all the same.
+   */
+  expiring(queue: Queue): void {
+    this.define(queue, true);
+  }
+
   damaged(queue: Queue, error: Error): void {
     this.around.log.error({ vhost: this.name, queue: queue.name, error }, 'a stored message cannot be read');
+  }
+
+  private define(queue: Queue, expiring: boolean): void {
+    const { id, autoDelete, args } = queue;
+    const definition = { id, autoDelete, args: tableToJson(args) };
+    this.around.definitions.put('queue', [this.name, queue.name], expiring ? { ...definition, expiring } : definition);
   }
 
   /** Removes a binding, and a source that lived only for its bindings. */

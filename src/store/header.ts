@@ -34,9 +34,12 @@ export class Header implements Participant {
     this.gathered = false;
   }
 
-  nextQueueId(): number {
+  /** The first of `count` consecutive ones. */
+  nextQueueId(count: number): number {
     this.changed = true;
-    return this.queueId++;
+    const first = this.queueId;
+    this.queueId += count;
+    return first;
   }
 
   nextBodyId(): number {

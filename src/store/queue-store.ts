@@ -8,7 +8,7 @@
 
 import type { LoadedRange, Meters, QueueMeta, QueueStore } from '../core/ports.ts';
 import type { PropertyCodec } from '../core/properties.ts';
-import { type QueueEntry, STORE_STATE } from '../core/queue-entry.ts';
+import { type QueueEntry, STORE_STATE, storeIdOf } from '../core/queue-entry.ts';
 import type { Committer, Participant } from './committer.ts';
 import { EntryWriter } from './entry-writer.ts';
 import type { Header } from './header.ts';
@@ -85,12 +85,12 @@ export class KvQueueStore implements QueueStore, Participant {
     return this.find(queueId)?.meta() ?? null;
   }
 
-  nextQueueId(): number {
-    return this.header.nextQueueId();
+  nextQueueId(count = 1): number {
+    return this.header.nextQueueId(count);
   }
 
   append(entry: QueueEntry): void {
-    const state = this.stateOf(entry.queue.id);
+    const state = this.stateOf(storeIdOf(entry));
     const { message } = entry;
     entry.storeState = STORE_STATE.pending;
     if (entry.seq >= state.nextSeq) state.nextSeq = entry.seq + 1;
@@ -113,7 +113,7 @@ export class KvQueueStore implements QueueStore, Participant {
     }
     // A committing one is on its way to disk already: the next batch says that it is gone.
     if (before === STORE_STATE.committing) settle(entry);
-    const state = this.states.get(entry.queue.id);
+    const state = this.states.get(storeIdOf(entry));
     if (state === undefined) return;
     this.groups.removed(entry);
     this.forget(state, entry);
@@ -211,7 +211,7 @@ export class KvQueueStore implements QueueStore, Participant {
     if (!whole) this.suspendGroups();
     // Before the entries: it looks at what is on disk.
     // A queue from which a waiting group moves stays on disk until the message is where it goes.
-    const held = new Set(whole ? [] : this.groups.removes().map((entry) => entry.queue.id));
+    const held = new Set(whole ? [] : this.groups.removes().map((entry) => storeIdOf(entry)));
     this.committingDropped = this.dropped.filter((queueId) => !held.has(queueId));
     this.dropped = this.dropped.filter((queueId) => held.has(queueId));
     for (const queueId of this.committingDropped) {
@@ -338,7 +338,7 @@ export class KvQueueStore implements QueueStore, Participant {
   /** A batch without new records must not hold the removes of groups whose appends wait. */
   private suspendGroups(): void {
     for (const entry of this.groups.removes()) {
-      const state = this.states.get(entry.queue.id);
+      const state = this.states.get(storeIdOf(entry));
       if (state === undefined || !state.gone.has(entry.seq)) continue;
       state.gone.punch(entry.seq);
       if (!entry.message.persistent) continue;
@@ -350,7 +350,7 @@ export class KvQueueStore implements QueueStore, Participant {
   /** After such a batch was gathered. */
   private resumeGroups(): void {
     for (const entry of this.groups.removes()) {
-      const state = this.states.get(entry.queue.id);
+      const state = this.states.get(storeIdOf(entry));
       if (state !== undefined && !state.gone.has(entry.seq)) this.forget(state, entry);
     }
   }

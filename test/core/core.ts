@@ -2,6 +2,8 @@
 // turns that end when the test awaits them, messages and sinks.
 
 import { setImmediate as nextImmediate } from 'node:timers/promises';
+import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
+import type { ConfirmRing } from '../../src/core/confirms.ts';
 import type { ConsumeOptions, Consumer, DeliverySink } from '../../src/core/consumer.ts';
 import { EMPTY_TABLE, type FieldTable } from '../../src/core/field-table.ts';
 import { type CoreLimits, DEFAULT_LIMITS } from '../../src/core/limits.ts';
@@ -9,7 +11,7 @@ import { type Logger, SILENT } from '../../src/core/logger.ts';
 import { MemoryBudget } from '../../src/core/memory-budget.ts';
 import { Message, NEVER } from '../../src/core/message.ts';
 import { type Meters, newMeters } from '../../src/core/ports.ts';
-import { NO_PROPERTIES, type PropertyCodec } from '../../src/core/properties.ts';
+import { NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/properties.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
 import { Turn } from '../../src/core/turn.ts';
@@ -24,13 +26,19 @@ export interface MessageFields {
   readonly body?: string | Buffer;
   readonly persistent?: boolean;
   readonly headers?: FieldTable;
+  readonly expirationMs?: number;
+  readonly priority?: number;
+  readonly properties?: Partial<Properties>;
 }
 
 export function message(fields: MessageFields = {}): Message {
   const { exchange = '', key = '', persistent = false, headers = EMPTY_TABLE } = fields;
+  const { expirationMs = NEVER, priority = 0 } = fields;
   const body = Buffer.from(fields.body ?? '');
-  const codec: PropertyCodec = { id: 0, protocol: 'test', decode: () => ({ ...NO_PROPERTIES, headers }) };
-  return new Message(exchange, key, body, 0, body.length, NO_BYTES, 0, 0, codec, persistent, 0, NEVER, 0);
+  const expiration = expirationMs === NEVER ? null : `${expirationMs}`;
+  const properties = { ...NO_PROPERTIES, headers, expiration, ...fields.properties };
+  const codec: PropertyCodec = { id: 0, protocol: 'test', decode: () => properties };
+  return new Message(exchange, key, body, 0, body.length, NO_BYTES, 0, 0, codec, persistent, priority, expirationMs, 0);
 }
 
 export class Core {
@@ -41,10 +49,19 @@ export class Core {
   readonly limits: CoreLimits;
   readonly log: Logger;
   readonly host: VirtualHost;
+  /** What the clock says, in milliseconds. */
+  time = 0;
+  /** The delay of the timer that is set; null: none is. */
+  timer: number | null = null;
 
   constructor(store: FakeStore = new FakeStore({ automatic: true }), limits: Partial<CoreLimits> = {}) {
     this.store = store;
-    this.turn = new Turn({ now: () => 0 });
+    this.turn = new Turn({ now: () => this.time }, (delayMs) => {
+      this.timer = delayMs;
+      return () => {
+        this.timer = null;
+      };
+    });
     this.turn.sealWith(() => store.seal());
     this.limits = { ...DEFAULT_LIMITS, ...limits };
     this.memory = new MemoryBudget(this.limits.memoryHighBytes);
@@ -55,7 +72,7 @@ export class Core {
 
   get surroundings() {
     const { store, turn, memory, meters, limits, log } = this;
-    return { store, definitions: store.definitions, turn, memory, meters, limits, log };
+    return { store, definitions: store.definitions, turn, memory, meters, limits, rewriter: amqpRewriter, log };
   }
 
   queue(name: string, options: Partial<QueueDeclaration> = {}): Queue {
@@ -72,6 +89,21 @@ export class Core {
   reached(exchange: string, key: string, headers: FieldTable = EMPTY_TABLE): string[] {
     const targets = this.host.exchange(exchange).route(message({ exchange, key, headers }));
     return targets.map((target) => target.queue.name).sort();
+  }
+
+  /** Time passes, and the alarms that it brings ring. */
+  async pass(ms: number): Promise<void> {
+    await turns();
+    this.time += ms;
+    this.turn.alarms.ring();
+    await turns();
+  }
+
+  /** Publishes a message to the default exchange without a session. */
+  publish(fields: MessageFields, ring: ConfirmRing | null = null, slot = 0): void {
+    this.turn.begin();
+    const sent = message(fields);
+    for (const target of this.host.exchange(sent.exchange).route(sent)) target.queue.accept(sent, target, ring, slot);
   }
 
   /** Publishes to the default exchange without a session. */

@@ -6,7 +6,8 @@ import { ConfirmRing } from '../../src/core/confirms.ts';
 import { Consumer } from '../../src/core/consumer.ts';
 import { EMPTY_TABLE, type Field, type FieldTable } from '../../src/core/field-table.ts';
 import type { Queue } from '../../src/core/queue.ts';
-import { dropsHead, readQueueLimits, refusesMore } from '../../src/core/queue-limits.ts';
+import { readQueueArguments } from '../../src/core/queue-arguments.ts';
+import { dropsHead, refusesMore } from '../../src/core/queue-limits.ts';
 import { FakeStore } from '../support/fake-store.ts';
 import { Core, message, RecordingSink, turns } from './core.ts';
 
@@ -111,7 +112,7 @@ test('x-max-length-bytes counts bodies', async () => {
 });
 
 describe('limits', () => {
-  const read = (...args: Field[]) => readQueueLimits(args as FieldTable, 'q', '/');
+  const read = (...args: Field[]) => readQueueArguments(args as FieldTable, 'q', '/').limits;
 
   test('are none without a bound', () => {
     assert.equal(read(), null);
@@ -125,7 +126,7 @@ describe('limits', () => {
     });
     assert.throws(() => read(text('x-max-length', '1')), invalid('x-max-length', '"expected integer, got longstr"'));
     assert.throws(() => read(number('x-max-length-bytes', -1)), invalid('x-max-length-bytes', '{value_negative,-1}'));
-    assert.throws(() => read(text('x-overflow', 'reject-publish-dlx')), invalid('x-overflow', 'invalid_overflow'));
+    assert.throws(() => read(text('x-overflow', 'reject-consume')), invalid('x-overflow', 'invalid_overflow'));
   });
 
   test('say what to do', () => {

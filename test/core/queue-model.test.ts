@@ -201,8 +201,9 @@ class Model {
     const { queue } = this;
     for (const entry of this.store.inFlight) {
       if (!queue.persisted || !entry.message.persistent) continue;
-      this.withdrawn.push(Number(entry.message.bodyBytes().toString()));
-      if (!entry.out) this.ready.splice(this.ready.indexOf(entry.seq), 1);
+      const id = Number(entry.message.bodyBytes().toString());
+      this.withdrawn.push(id);
+      if (!entry.out) this.ready.splice(this.ready.indexOf(id), 1);
     }
     this.store.fail();
   }

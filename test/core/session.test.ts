@@ -447,7 +447,7 @@ describe('consumers', () => {
         start(false);
         const queue = hosts.get('/')!.declareQueue({ ...queueRequest('q'), owner: null }).queue;
         store.stored(queue, 1, message({ key: 'q', body: 'a' }));
-        queue.recover();
+        queue.recover(false);
         const first = take(session());
         const second = take(session());
         assert.ok(!(await settled(first)) && !(await settled(second)));

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import type { Message } from '../../src/core/message.ts';
 import type { LoadedRange, QueueMeta, QueueStore, StoredEntry } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue.ts';
-import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
+import { NEVER_EXPIRES, QueueEntry, STORE_STATE, storeIdOf } from '../../src/core/queue-entry.ts';
 import { RecordedDefinitions } from './recorded-definitions.ts';
 
 export interface FakeStoreOptions {
@@ -63,14 +63,16 @@ export class FakeStore implements QueueStore {
     return this.metas.get(queueId) ?? null;
   }
 
-  nextQueueId(): number {
-    return ++this.lastQueueId;
+  nextQueueId(count = 1): number {
+    const first = this.lastQueueId + 1;
+    this.lastQueueId += count;
+    return first;
   }
 
   append(entry: QueueEntry): void {
     assert.equal(entry.storeState, STORE_STATE.none, 'an entry is appended once');
     entry.storeState = STORE_STATE.pending;
-    this.written.set(`${entry.queue.id} ${entry.seq}`, entry.message);
+    this.written.set(`${storeIdOf(entry)} ${entry.seq}`, entry.message);
     this.pending.push(entry);
   }
 
@@ -79,7 +81,7 @@ export class FakeStore implements QueueStore {
     assert.ok(before !== STORE_STATE.none && before !== STORE_STATE.deleted, 'only what is stored is removed, once');
     entry.storeState = STORE_STATE.deleted;
     if (before === STORE_STATE.pending) this.pending.splice(this.pending.indexOf(entry), 1);
-    if (before === STORE_STATE.committed) this.committed.get(entry.queue.id)!.delete(entry.seq);
+    if (before === STORE_STATE.committed) this.committed.get(storeIdOf(entry))!.delete(entry.seq);
     settle(entry);
   }
 
@@ -185,7 +187,7 @@ export class FakeStore implements QueueStore {
     for (const entry of entries) {
       if (entry.storeState !== STORE_STATE.committing) continue;
       entry.storeState = STORE_STATE.committed;
-      const { id } = entry.queue;
+      const id = storeIdOf(entry);
       if (!this.committed.has(id)) this.committed.set(id, new Map());
       this.committed.get(id)!.set(entry.seq, entry);
       settle(entry);
@@ -228,7 +230,7 @@ export class FakeStore implements QueueStore {
   }
 
   private forget(queueId: number, kept: ReadonlySet<QueueEntry>): void {
-    const goes = (entry: QueueEntry): boolean => entry.queue.id === queueId && !kept.has(entry);
+    const goes = (entry: QueueEntry): boolean => storeIdOf(entry) === queueId && !kept.has(entry);
     for (const entry of [...this.pending, ...(this.committing ?? [])].filter(goes)) {
       if (entry.storeState === STORE_STATE.deleted) continue;
       entry.storeState = STORE_STATE.deleted;

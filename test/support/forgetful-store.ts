@@ -7,7 +7,10 @@ export function forgetfulStore(): QueueStore {
   let queues = 0;
   return {
     recover: () => null,
-    nextQueueId: () => ++queues,
+    nextQueueId: (count = 1) => {
+      queues += count;
+      return queues - count + 1;
+    },
     append() {},
     remove() {},
     load: (_queueId, _from, to) => ({ entries: [], nextSeq: to }),

@@ -2,6 +2,7 @@
 // the test says so. Each protocol's harness extends it with its front-end and a client.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
 import { ClientConnections } from '../../src/core/client-connection.ts';
 import { Door } from '../../src/core/door.ts';
 import type { FrontEnd } from '../../src/core/front-end.ts';
@@ -64,7 +65,7 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
     const { turn, store, meters } = this;
     const shared = { turn, store, definitions: store.definitions, meters, log: SILENT };
     const memory = new MemoryBudget(DEFAULT_LIMITS.memoryHighBytes);
-    this.hosts = new VirtualHosts({ ...shared, memory, limits: DEFAULT_LIMITS });
+    this.hosts = new VirtualHosts({ ...shared, memory, limits: DEFAULT_LIMITS, rewriter: amqpRewriter });
     this.hosts.recover();
     this.connections = new ClientConnections();
     const authenticator: Authenticator = {

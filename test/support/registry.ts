@@ -1,6 +1,7 @@
 // The core's registries without a disk or a socket, for tests of what reads them: virtual hosts over a store that
 // keeps nothing, and connections that only say who they are.
 
+import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
 import { type ClientConnection, ClientConnections, type ConnectionInfo } from '../../src/core/client-connection.ts';
 import { EMPTY_TABLE, type FieldTable } from '../../src/core/field-table.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
@@ -29,6 +30,7 @@ export function registry(): Registry {
     store: forgetfulStore(),
     memory,
     meters,
+    rewriter: amqpRewriter,
     turn: new Turn({ now: () => 0 }),
   });
   hosts.recover();

@@ -1,0 +1,41 @@
+// The entries of one queue that are out: with a consumer, taken by basic.get, held for a transaction, or dead and on
+// their way. A list through the entries themselves, in the order in which they went out.
+
+import type { QueueEntry } from './queue-entry.ts';
+
+export class OutEntries {
+  count: number;
+  private first: QueueEntry | null;
+  private last: QueueEntry | null;
+
+  constructor() {
+    this.count = 0;
+    this.first = null;
+    this.last = null;
+  }
+
+  add(entry: QueueEntry): void {
+    this.count++;
+    entry.out = true;
+    entry.previousUnacked = this.last;
+    if (this.last === null) this.first = entry;
+    else this.last.nextUnacked = entry;
+    this.last = entry;
+  }
+
+  remove(entry: QueueEntry): void {
+    this.count--;
+    entry.out = false;
+    const { previousUnacked: previous, nextUnacked: next } = entry;
+    if (previous === null) this.first = next;
+    else previous.nextUnacked = next;
+    if (next === null) this.last = previous;
+    else next.previousUnacked = previous;
+    entry.previousUnacked = null;
+    entry.nextUnacked = null;
+  }
+
+  *[Symbol.iterator](): IterableIterator<QueueEntry> {
+    for (let entry = this.first; entry !== null; entry = entry.nextUnacked) yield entry;
+  }
+}

@@ -1,0 +1,427 @@
+// Dead letters on their way: which messages become some, where they go and where not, that they leave one queue and enter
+// the others together, and what a publisher that waits for its confirm is told.
+
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { ConfirmRing } from '../../src/core/confirms.ts';
+import { Consumer } from '../../src/core/consumer.ts';
+import { type Field, type FieldTable, findField, textField } from '../../src/core/field-table.ts';
+import type { Queue } from '../../src/core/queue.ts';
+import { FakeStore } from '../support/fake-store.ts';
+import { Core, consumeOptions, type MessageFields, message, RecordingSink, turns } from './core.ts';
+
+const integer = (name: string, value: number): Field => ({ name, value: { type: 'I', value } });
+const TO_DEAD: FieldTable = [textField('x-dead-letter-exchange', ''), textField('x-dead-letter-routing-key', 'dead')];
+
+let core: Core;
+let dead: Queue;
+
+beforeEach(() => {
+  core = new Core();
+  dead = core.queue('dead');
+});
+
+/** What is in a queue, taken out: bodies, with the reason of the last death. */
+function drained(queue: Queue): string[] {
+  const found: string[] = [];
+  core.turn.begin();
+  for (let entry = queue.takeNext(true); entry !== null; entry = queue.takeNext(true)) {
+    const { message } = entry;
+    const deaths = findField(message.properties().headers, 'x-death');
+    const last = deaths?.type === 'A' ? deaths.value[0]! : null;
+    const reason = last?.type === 'F' ? findField(last.value, 'reason')?.value : 'alive';
+    found.push(`${message.bodyBytes()} ${reason}`);
+  }
+  return found;
+}
+
+function taken(queue: Queue): NonNullable<ReturnType<Queue['takeNext']>> {
+  core.turn.begin();
+  return queue.takeNext(false)!;
+}
+
+describe('a message dies', () => {
+  it('where it is rejected', async () => {
+    const queue = core.queue('q', { args: TO_DEAD });
+    core.publish({ key: 'q', body: 'a' });
+    queue.reject(taken(queue));
+    await turns();
+    assert.deepEqual(drained(dead), ['a rejected']);
+    assert.equal(queue.readyCount + queue.unackedCount, 0);
+    assert.equal(core.memory.held, 0);
+  });
+
+  it('where it expires', async () => {
+    core.queue('q', { args: TO_DEAD });
+    core.publish({ key: 'q', body: 'a', expirationMs: 10 });
+    await core.pass(10);
+    assert.deepEqual(drained(dead), ['a expired']);
+  });
+
+  it('where it makes room for newer ones', async () => {
+    core.queue('q', { args: [...TO_DEAD, integer('x-max-length', 2)] });
+    for (const body of ['a', 'b', 'c', 'd']) core.publish({ key: 'q', body });
+    await turns();
+    assert.deepEqual(drained(dead), ['a maxlen', 'b maxlen']);
+  });
+
+  it('where it is refused, with reject-publish-dlx, and its publisher is told', async () => {
+    const overflow = textField('x-overflow', 'reject-publish-dlx');
+    const queue = core.queue('q', { args: [...TO_DEAD, integer('x-max-length', 1), overflow] });
+    const outcomes = await confirms([
+      { key: 'q', body: 'a' },
+      { key: 'q', body: 'b' },
+    ]);
+    assert.deepEqual(outcomes, [true, false]);
+    assert.deepEqual(drained(dead), ['b maxlen']);
+    assert.equal(queue.readyCount, 1);
+  });
+
+  it('where it came back too often', async () => {
+    const args = [...TO_DEAD, textField('x-queue-type', 'quorum'), integer('x-delivery-limit', 2)];
+    const queue = core.queue('q', { args });
+    core.publish({ key: 'q', body: 'a' });
+    for (let i = 0; i < 3; i++) {
+      assert.equal(dead.readyCount, 0);
+      queue.requeue([taken(queue)]);
+      await turns();
+    }
+    assert.deepEqual(drained(dead), ['a delivery_limit']);
+    assert.equal(queue.readyCount + queue.unackedCount, 0);
+  });
+
+  it('not where it is acknowledged, purged, or goes with its queue', async () => {
+    const queue = core.queue('q', { args: TO_DEAD });
+    for (const body of ['a', 'b', 'c']) core.publish({ key: 'q', body });
+    queue.acknowledge(taken(queue));
+    queue.purge();
+    core.publish({ key: 'q', body: 'd' });
+    core.host.deleteQueue(queue);
+    await turns();
+    assert.deepEqual(drained(dead), []);
+  });
+
+  it('without a dead letter exchange, for good', async () => {
+    const queue = core.queue('q');
+    core.publish({ key: 'q', body: 'a', persistent: true });
+    await turns();
+    queue.reject(taken(queue));
+    await turns();
+    assert.equal(core.store.committed.get(queue.id)!.size, 0);
+    assert.equal(core.memory.held, 0);
+  });
+});
+
+describe('a dead letter goes', () => {
+  it('by its own keys where the queue names none', async () => {
+    core.exchange('x', 'direct');
+    for (const key of ['q', 'copy', 'hidden']) {
+      core.host.bind(core.host.exchange('x'), { queue: core.queue(`${key}-dead`) }, key, [], 'amqp');
+    }
+    const queue = core.queue('q', { args: [textField('x-dead-letter-exchange', 'x')] });
+    const headers: FieldTable = [{ name: 'CC', value: { type: 'A', value: [{ type: 'S', value: 'copy' }] } }];
+    core.publish({ key: 'q', body: 'a', headers });
+    queue.reject(taken(queue));
+    await turns();
+    assert.deepEqual(
+      ['q-dead', 'copy-dead', 'hidden-dead'].map((name) => drained(core.host.queues.get(name)!).length),
+      [1, 1, 0],
+    );
+  });
+
+  it('by the key of the queue alone where it has one, under that name', async () => {
+    const queue = core.queue('q', { args: TO_DEAD });
+    core.queue('copy');
+    const headers: FieldTable = [{ name: 'CC', value: { type: 'A', value: [{ type: 'S', value: 'copy' }] } }];
+    core.publish({ key: 'q', body: 'a', headers });
+    queue.reject(taken(queue));
+    await turns();
+    assert.equal(core.host.queues.get('copy')!.readyCount, 0);
+    const { message } = taken(dead);
+    assert.deepEqual([message.exchange, message.routingKey], ['', 'dead']);
+  });
+
+  it('without its expiration: it does not die of the same again', async () => {
+    core.queue('q', { args: TO_DEAD });
+    core.publish({ key: 'q', body: 'a', expirationMs: 10, persistent: true });
+    await core.pass(10);
+    await core.pass(1000);
+    const { message } = taken(dead);
+    assert.equal(message.expirationMs, -1);
+    assert.equal(message.properties().expiration, null);
+    assert.ok(message.persistent);
+  });
+
+  it('nowhere where there is no such exchange, silently', async () => {
+    const queue = core.queue('q', { args: [textField('x-dead-letter-exchange', 'nowhere')] });
+    core.publish({ key: 'q', body: 'a', persistent: true });
+    await turns();
+    queue.reject(taken(queue));
+    await turns();
+    assert.equal(queue.readyCount + queue.unackedCount, 0);
+    assert.equal(core.store.committed.get(queue.id)!.size, 0);
+  });
+
+  it('on to the next queue, and the next, without end only where somebody rejects it', async () => {
+    const args = (key: string): FieldTable => [
+      textField('x-dead-letter-exchange', ''),
+      textField('x-dead-letter-routing-key', key),
+      integer('x-message-ttl', 10),
+    ];
+    const [a, b] = [core.queue('a', { args: args('b') }), core.queue('b', { args: args('a') })];
+    core.publish({ key: 'a', body: 'm' });
+    for (let i = 0; i < 5; i++) await core.pass(10);
+    assert.equal(a.readyCount + b.readyCount, 0, 'it expired its way round once');
+    core.publish({ key: 'a', body: 'm' });
+    for (let i = 0; i < 5; i++) {
+      a.reject(taken(a));
+      await core.pass(10);
+      assert.equal(b.readyCount, 0);
+    }
+    assert.equal(a.readyCount, 1);
+  });
+
+  it('back into its own queue where it was rejected', async () => {
+    const queue = core.queue('q', { args: [textField('x-dead-letter-exchange', '')] });
+    core.publish({ key: 'q', body: 'a', persistent: true });
+    await turns();
+    for (let i = 1; i <= 3; i++) {
+      queue.reject(taken(queue));
+      await turns();
+      assert.equal(core.store.committed.get(queue.id)!.size, 1);
+    }
+    assert.deepEqual(drained(queue), ['a rejected']);
+  });
+
+  it('thousands at a time, in order', async () => {
+    core.queue('q', { args: [...TO_DEAD, integer('x-message-ttl', 10)] });
+    for (let i = 0; i < 3000; i++) core.publish({ key: 'q', body: `${i}` });
+    await core.pass(10);
+    await turns(30);
+    assert.deepEqual(
+      drained(dead),
+      Array.from({ length: 3000 }, (_, i) => `${i} expired`),
+    );
+    assert.equal(core.memory.held, 0);
+  });
+});
+
+describe('on disk', () => {
+  it('it leaves one queue and enters the other in one commit', async () => {
+    const queue = core.queue('q', { args: TO_DEAD });
+    core.publish({ key: 'q', body: 'a', persistent: true });
+    await turns();
+    core.store.hold();
+    const removed: string[] = [];
+    const { group, remove, append } = core.store;
+    let open = false;
+    core.store.group = (run) => {
+      open = true;
+      group.call(core.store, run);
+      open = false;
+    };
+    core.store.remove = (entry) => {
+      removed.push(`${entry.queue.name} ${open}`);
+      remove.call(core.store, entry);
+    };
+    core.store.append = (entry) => {
+      removed.push(`to ${entry.queue.name} ${open}`);
+      append.call(core.store, entry);
+    };
+    queue.reject(taken(queue));
+    await turns();
+    assert.deepEqual(removed, ['to dead true', 'q true']);
+  });
+
+  it('one whose bytes are there only is read back first', async () => {
+    core = new Core(new FakeStore({ automatic: true, late: true }), { memoryHighBytes: 4000 });
+    dead = core.queue('dead');
+    const queue = core.queue('q', { args: TO_DEAD });
+    const sink = new RecordingSink();
+    const consumer = new Consumer(queue, sink, consumeOptions());
+    queue.addConsumer(consumer);
+    consumer.start();
+    for (let i = 0; i < 8; i++) core.publish({ key: 'q', body: `${i}`.repeat(500), persistent: true });
+    await turns();
+    const entries = sink.take();
+    assert.ok(entries.some((entry) => entry.unloaded));
+    for (const entry of entries) queue.reject(entry);
+    for (let i = 0; i < 20; i++) {
+      core.store.answerLoads();
+      await turns();
+    }
+    assert.equal(dead.readyCount, 8);
+    assert.equal(queue.unackedCount, 0);
+    assert.equal(core.store.committed.get(queue.id)!.size, 0);
+    for (let i = 0; i < 8; i++) {
+      let entry = dead.takeNext(true);
+      for (; entry === null; entry = dead.takeNext(true)) {
+        core.store.answerLoads();
+        await turns();
+      }
+      assert.equal(entry.message.bodyBytes().toString(), `${i}`.repeat(500));
+    }
+    assert.equal(core.memory.held, 0);
+  });
+
+  it('one that cannot be read stays where it is, and does not hold up the others', async () => {
+    core = new Core(undefined, { memoryHighBytes: 1000 });
+    dead = core.queue('dead');
+    const queue = core.queue('q', { args: TO_DEAD });
+    core.publish({ key: 'q', body: 'x'.repeat(600), persistent: true });
+    const first = taken(queue);
+    await turns();
+    assert.ok(first.unloaded);
+    core.store.damage = new Error('damaged');
+    queue.reject(first);
+    core.publish({ key: 'q', body: 'other' });
+    queue.reject(taken(queue));
+    await turns();
+    core.store.damage = null;
+    assert.deepEqual(drained(dead), ['other rejected']);
+    assert.equal(queue.unackedCount, 1);
+    assert.equal(core.store.committed.get(queue.id)!.size, 1);
+  });
+
+  it('one that died before its queue was deleted is not lost with it', async () => {
+    const queue = core.queue('q', { args: TO_DEAD });
+    core.publish({ key: 'q', body: 'a', persistent: true });
+    await turns();
+    queue.reject(taken(queue));
+    core.host.deleteQueue(queue);
+    await turns();
+    assert.deepEqual(drained(dead), ['a rejected']);
+    assert.equal(core.memory.held, 0);
+  });
+
+  it('one that died before its queue was purged is not lost, and not there twice', async () => {
+    const queue = core.queue('q', { args: TO_DEAD });
+    core.publish({ key: 'q', body: 'a', persistent: true });
+    await turns();
+    queue.reject(taken(queue));
+    queue.purge();
+    await turns();
+    assert.deepEqual(drained(dead), ['a rejected']);
+    assert.equal(core.store.committed.get(queue.id)!.size, 0);
+  });
+});
+
+/** Publishes with confirms; what each was told when everything is over. */
+async function confirms(messages: readonly MessageFields[]): Promise<boolean[]> {
+  const { outcomes } = publishing(messages);
+  await turns();
+  return outcomes;
+}
+
+function publishing(messages: readonly MessageFields[]): { readonly outcomes: boolean[] } {
+  const outcomes: boolean[] = [];
+  const confirmed = (_ring: ConfirmRing, from: number, to: number, ok: boolean): void => {
+    for (let slot = from; slot <= to; slot++) outcomes.push(ok);
+  };
+  const ring = new ConfirmRing({ confirmed }, core.turn);
+  for (const fields of messages) {
+    const slot = ring.open();
+    core.publish(fields, ring, slot);
+    ring.settle(slot);
+  }
+  return { outcomes };
+}
+
+describe('the confirm of a message that dies before it is written', () => {
+  const expiring: MessageFields = { key: 'q', body: 'a', persistent: true, expirationMs: 0 };
+
+  it('leaves when its dead letter is', async () => {
+    core.queue('q', { args: TO_DEAD });
+    await turns();
+    core.store.hold();
+    const { outcomes } = publishing([expiring]);
+    await turns();
+    assert.deepEqual(outcomes, []);
+    assert.deepEqual(
+      core.store.inFlight.map((entry) => entry.queue.name),
+      ['dead'],
+    );
+    core.store.commit();
+    await turns();
+    assert.deepEqual(outcomes, [true]);
+  });
+
+  it('is refused where the disk has no room for the dead letter', async () => {
+    core.queue('q', { args: TO_DEAD });
+    await turns();
+    core.store.hold();
+    const { outcomes } = publishing([expiring]);
+    await turns();
+    core.store.fail();
+    await turns();
+    assert.deepEqual(outcomes, [false]);
+  });
+
+  it('leaves at once where nobody takes the dead letter', async () => {
+    core.queue('q', { args: [textField('x-dead-letter-exchange', 'nowhere')] });
+    await turns();
+    core.store.hold();
+    const { outcomes } = publishing([expiring]);
+    await turns();
+    assert.deepEqual(outcomes, [true]);
+  });
+
+  it('is no refusal where the queue of the dead is full', async () => {
+    core.queue('full', { args: [integer('x-max-length', 0), textField('x-overflow', 'reject-publish')] });
+    const args = [textField('x-dead-letter-exchange', ''), textField('x-dead-letter-routing-key', 'full')];
+    core.queue('q', { args });
+    assert.deepEqual(await confirms([expiring]), [true]);
+  });
+
+  it('waits for the last of many queues through which it dies', async () => {
+    const chain = (key: string): FieldTable => [
+      textField('x-dead-letter-exchange', ''),
+      textField('x-dead-letter-routing-key', key),
+      integer('x-message-ttl', 0),
+    ];
+    for (const [name, next] of [
+      ['q', 'b'],
+      ['b', 'c'],
+      ['c', 'dead'],
+    ] as const) {
+      core.queue(name, { args: chain(next) });
+    }
+    await turns();
+    core.store.hold();
+    const { outcomes } = publishing([{ key: 'q', body: 'a', persistent: true }]);
+    await turns();
+    assert.deepEqual(outcomes, []);
+    assert.deepEqual(
+      core.store.inFlight.map((entry) => entry.queue.name),
+      ['dead'],
+    );
+    core.store.commit();
+    await turns();
+    assert.deepEqual(outcomes, [true]);
+  });
+});
+
+it('a consumer of the queue of the dead gets them as they come', async () => {
+  const queue = core.queue('q', { args: TO_DEAD });
+  const sink = new RecordingSink();
+  const consumer = new Consumer(dead, sink, consumeOptions({ noAck: true }));
+  dead.addConsumer(consumer);
+  consumer.start();
+  core.publish({ key: 'q', body: 'a', persistent: true });
+  await turns();
+  queue.reject(taken(queue));
+  await turns();
+  assert.deepEqual(sink.bodies, ['a']);
+  assert.equal(core.store.committed.get(queue.id)!.size, 0);
+  assert.equal(core.memory.held, 0);
+});
+
+it('a full disk does not make a dead letter of what is only written later', async () => {
+  const queue = core.queue('q', { args: TO_DEAD });
+  const ring = new ConfirmRing({ confirmed() {} }, core.turn);
+  core.store.hold();
+  const entry = queue.hold(message({ key: 'q', body: 'a', persistent: true }), queue.alone[0]!, ring, ring.open())!;
+  queue.discard([entry]);
+  await turns();
+  assert.deepEqual(drained(dead), []);
+});

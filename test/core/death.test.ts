@@ -1,0 +1,153 @@
+// The headers of dead letters, as RabbitMQ 3.10 writes them, and its rule about cycles. What is expected here was read
+// off a RabbitMQ.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { type Death, furtherKeys, isAutomaticCycle, propertiesOfDead } from '../../src/core/death.ts';
+import type { Field, FieldTable, FieldValue } from '../../src/core/field-table.ts';
+import { findField, textField } from '../../src/core/field-table.ts';
+import type { Properties } from '../../src/core/properties.ts';
+import { message } from './core.ts';
+
+const NOW = 1_795_691_876_999;
+
+type Plain = string | number | bigint | boolean | Plain[] | { [name: string]: Plain } | null;
+
+/** A table as plain values. */
+function plain(table: FieldTable): Record<string, Plain> {
+  return Object.fromEntries(table.map(({ name, value }) => [name, plainValue(value)]));
+}
+
+function plainValue(value: FieldValue): Plain {
+  if (value.type === 'F') return plain(value.value);
+  if (value.type === 'A') return value.value.map(plainValue);
+  return value.value as Plain;
+}
+
+function died(properties: Partial<Properties>, queue = 'q', death: Death = 'expired', readdressed = false): Properties {
+  const dead = message({ exchange: 'x', key: 'k', properties });
+  return propertiesOfDead(dead, queue, death, NOW, readdressed);
+}
+
+const array = (name: string, value: readonly FieldValue[]): Field => ({ name, value: { type: 'A', value } });
+const text = (value: string): FieldValue => ({ type: 'S', value });
+const event = (queue: string, reason: string, ...more: Field[]): FieldValue => ({
+  type: 'F',
+  value: [textField('queue', queue), textField('reason', reason), ...more],
+});
+const count = (value: bigint): Field => ({ name: 'count', value: { type: 'l', value } });
+
+describe('a message that dies', () => {
+  it('says where, why, when, from which exchange and by which keys', () => {
+    const { headers, expiration, messageId } = died({
+      headers: [{ name: 'a', value: { type: 'I', value: 1 } }, array('CC', [text('other')])],
+      expiration: '50',
+      messageId: 'm',
+    });
+    assert.equal(expiration, null);
+    assert.equal(messageId, 'm');
+    assert.deepEqual(plain(headers), {
+      a: 1,
+      CC: ['other'],
+      'x-death': [
+        {
+          count: 1n,
+          reason: 'expired',
+          queue: 'q',
+          time: 1_795_691_876n,
+          exchange: 'x',
+          'routing-keys': ['k', 'other'],
+          'original-expiration': '50',
+        },
+      ],
+      'x-first-death-exchange': 'x',
+      'x-first-death-queue': 'q',
+      'x-first-death-reason': 'expired',
+    });
+  });
+
+  it('has the types that RabbitMQ gives them', () => {
+    const deaths = findField(died({}).headers, 'x-death')!;
+    assert.equal(deaths.type, 'A');
+    const [first] = deaths.value as FieldValue[];
+    const types = Object.fromEntries((first!.value as FieldTable).map(({ name, value }) => [name, value.type]));
+    assert.deepEqual(types, { count: 'l', reason: 'S', queue: 'S', time: 'T', exchange: 'S', 'routing-keys': 'A' });
+  });
+
+  it('loses its further keys where the queue has a key for its dead', () => {
+    const headers = [array('CC', [text('c')]), textField('z', 'z')];
+    const dead = plain(died({ headers }, 'q', 'rejected', true).headers);
+    assert.ok(!('CC' in dead));
+    assert.equal(dead.z, 'z');
+    assert.deepEqual((dead['x-death'] as { [name: string]: Plain }[])[0]!['routing-keys'], ['k', 'c']);
+  });
+
+  it('in another queue, or for another reason, has one more event in front and the same first death', () => {
+    const once = died({}, 'one', 'rejected');
+    const twice = died(once, 'two', 'expired');
+    const dead = plain(twice.headers);
+    assert.deepEqual(
+      (dead['x-death'] as { [name: string]: Plain }[]).map(({ queue, reason, count }) => [queue, reason, count]),
+      [
+        ['two', 'expired', 1n],
+        ['one', 'rejected', 1n],
+      ],
+    );
+    assert.equal(dead['x-first-death-queue'], 'one');
+    assert.equal(dead['x-first-death-reason'], 'rejected');
+  });
+
+  it('again is counted, keeps what its event says, and that comes to the front', () => {
+    const headers = [
+      array('x-death', [
+        event('other', 'expired', count(2n)),
+        event('q', 'expired', count(7n), textField('extra', 'e')),
+        event('q', 'expired', count(2n)),
+      ]),
+    ];
+    assert.deepEqual(plain(died({ headers }).headers)['x-death'], [
+      { count: 8n, queue: 'q', reason: 'expired', extra: 'e' },
+      { count: 2n, queue: 'other', reason: 'expired' },
+    ]);
+  });
+
+  it('survives what a client wrote into x-death', () => {
+    for (const value of [text('text'), { type: 'I', value: 5 } as const]) {
+      const dead = plain(died({ headers: [{ name: 'x-death', value }] }).headers);
+      assert.equal((dead['x-death'] as Plain[]).length, 1);
+    }
+    const odd = died({ headers: [array('x-death', [text('text'), event('q', 'expired', textField('count', 'x'))])] });
+    assert.deepEqual(plain(odd.headers)['x-death'], [{ count: 1n, queue: 'q', reason: 'expired' }, 'text']);
+    const uncounted = died({ headers: [array('x-death', [event('q', 'expired')])] });
+    assert.deepEqual(plain(uncounted.headers)['x-death'], [{ count: 1n, queue: 'q', reason: 'expired' }]);
+  });
+});
+
+describe('a dead letter', () => {
+  const cycle = (death: Death, ...events: FieldValue[]): boolean =>
+    isAutomaticCycle([array('x-death', events)], 'q', death);
+
+  it('does not come back to a queue by itself', () => {
+    assert.ok(cycle('expired', event('q', 'expired')));
+    assert.ok(cycle('maxlen', event('b', 'expired'), event('q', 'maxlen'), event('c', 'rejected')));
+  });
+
+  it('comes back where somebody rejected it on the way', () => {
+    assert.ok(!cycle('expired', event('b', 'expired'), event('q', 'rejected')));
+    assert.ok(!cycle('expired', event('b', 'rejected'), event('q', 'expired')));
+    assert.ok(!cycle('rejected', event('q', 'expired')));
+  });
+
+  it('goes where it has not been, and where a client wrote the history', () => {
+    assert.ok(!cycle('expired', event('b', 'expired')));
+    assert.ok(!cycle('expired', text('?'), event('q', 'expired')));
+    assert.ok(!isAutomaticCycle([textField('x-death', 'q')], 'q', 'expired'));
+    assert.ok(!isAutomaticCycle([], 'q', 'expired'));
+  });
+
+  it('has the further keys of its header CC, however odd that is', () => {
+    assert.deepEqual(furtherKeys([array('CC', [text('a'), { type: 'I', value: 1 }, text('b')])]), ['a', 'b']);
+    assert.deepEqual(furtherKeys([textField('CC', 'a')]), []);
+    assert.deepEqual(furtherKeys([array('BCC', [text('a')])]), []);
+  });
+});

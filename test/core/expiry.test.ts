@@ -1,0 +1,338 @@
+// What expires: messages by their own time and by their queue's, at the head of their queue, on the minute and never
+// later than somebody looks; and queues that nobody uses. Without consumers, with them, and after a restart.
+
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { ConfirmRing } from '../../src/core/confirms.ts';
+import { Consumer } from '../../src/core/consumer.ts';
+import type { FieldTable } from '../../src/core/field-table.ts';
+import { VirtualHost } from '../../src/core/virtual-host.ts';
+import { FakeStore } from '../support/fake-store.ts';
+import { Core, consumeOptions, message, RecordingSink, turns } from './core.ts';
+
+const integer = (name: string, value: number): FieldTable => [{ name, value: { type: 'I', value } }];
+const ttl = (ms: number): FieldTable => integer('x-message-ttl', ms);
+
+let core: Core;
+
+beforeEach(() => {
+  core = new Core();
+});
+
+function consume(core: Core, name: string, noAck = false, prefetch = 0): RecordingSink {
+  const queue = core.host.queues.get(name)!;
+  const sink = new RecordingSink();
+  const consumer = new Consumer(queue, sink, consumeOptions({ noAck, prefetch }));
+  queue.addConsumer(consumer);
+  consumer.start();
+  return sink;
+}
+
+describe('a message with an expiration', () => {
+  it('is gone when its time is over, though nobody looks', async () => {
+    const queue = core.queue('q');
+    core.publish({ key: 'q', body: 'a', expirationMs: 100, persistent: true });
+    await turns();
+    assert.equal(core.timer, 100);
+    await core.pass(99);
+    assert.equal(queue.readyCount, 1);
+    await core.pass(1);
+    assert.equal(queue.readyCount, 0);
+    assert.equal(core.memory.held, 0);
+    assert.equal(core.store.committed.get(queue.id)!.size, 0);
+    assert.equal(core.turn.alarms.size, 0);
+  });
+
+  it('is not delivered to a consumer that comes too late, even before the timer rings', async () => {
+    core.queue('q');
+    core.publish({ key: 'q', body: 'late', expirationMs: 100 });
+    core.publish({ key: 'q', body: 'kept' });
+    await turns();
+    core.time = 100;
+    const sink = consume(core, 'q', true);
+    await turns();
+    assert.deepEqual(sink.bodies, ['kept']);
+  });
+
+  it('is not got too late', async () => {
+    const queue = core.queue('q');
+    core.publish({ key: 'q', body: 'late', expirationMs: 100 });
+    core.publish({ key: 'q', body: 'kept' });
+    await turns();
+    core.time = 100;
+    core.turn.begin();
+    assert.equal(queue.takeNext(true)!.message.bodyBytes().toString(), 'kept');
+    assert.equal(queue.takeNext(true), null);
+    assert.equal(queue.whenReadBack(), null);
+  });
+
+  it('waits behind others that live longer: only the head expires', async () => {
+    const queue = core.queue('q');
+    core.publish({ key: 'q', body: 'long' });
+    core.publish({ key: 'q', body: 'short', expirationMs: 10 });
+    await turns();
+    await core.pass(1000);
+    assert.equal(queue.readyCount, 2);
+    assert.equal(queue.takeNext(true)!.message.bodyBytes().toString(), 'long');
+    await core.pass(0);
+    await core.pass(1);
+    assert.equal(queue.readyCount, 0);
+  });
+
+  it('goes to a consumer that is ready, however short its time', async () => {
+    core.queue('q');
+    const sink = consume(core, 'q');
+    core.publish({ key: 'q', body: 'at once', expirationMs: 0 });
+    assert.deepEqual(sink.bodies, ['at once']);
+  });
+
+  it('of 0 is gone in the same turn where no consumer is ready, and its confirm leaves', async () => {
+    const queue = core.queue('q');
+    const confirmed: boolean[] = [];
+    const ring = new ConfirmRing({ confirmed: (_ring, _from, _to, ok) => confirmed.push(ok) }, core.turn);
+    core.store.hold();
+    const slot = ring.open();
+    core.publish({ key: 'q', body: 'gone', expirationMs: 0, persistent: true }, ring, slot);
+    ring.settle(slot);
+    await turns(1);
+    assert.equal(queue.readyCount, 0);
+    assert.deepEqual(confirmed, [true]);
+    assert.equal(core.store.inFlight.length, 0, 'it is never written');
+  });
+
+  it('is delivered again within its time, and not after it', async () => {
+    const queue = core.queue('q');
+    const sink = consume(core, 'q', false, 1);
+    core.publish({ key: 'q', body: 'a', expirationMs: 100 });
+    const [entry] = sink.take();
+    core.time = 50;
+    core.turn.begin();
+    queue.requeue([entry!]);
+    await turns();
+    assert.deepEqual(sink.bodies, ['a']);
+    core.time = 100;
+    const again = sink.take();
+    core.turn.begin();
+    queue.requeue(again);
+    await turns();
+    assert.deepEqual(sink.bodies, []);
+    assert.equal(queue.readyCount + queue.unackedCount, 0);
+  });
+
+  it('keeps a queue that never saw one free of alarms', async () => {
+    core.queue('q');
+    for (let i = 0; i < 100; i++) core.put(core.host.queues.get('q')!, `${i}`, true);
+    await turns();
+    assert.equal(core.turn.alarms.size, 0);
+    assert.equal(core.timer, null);
+  });
+});
+
+describe('a queue with x-message-ttl', () => {
+  it('lets the smaller of both times count', async () => {
+    const queue = core.queue('q', { args: ttl(100) });
+    core.publish({ key: 'q', body: 'own', expirationMs: 50 });
+    core.publish({ key: 'q', body: "the queue's", expirationMs: 500 });
+    core.publish({ key: 'q', body: 'none' });
+    await turns();
+    await core.pass(50);
+    assert.equal(queue.readyCount, 2);
+    await core.pass(50);
+    assert.equal(queue.readyCount, 0);
+  });
+
+  it('gives one message two times in two queues', async () => {
+    core.exchange('x', 'fanout');
+    for (const [name, ms] of [
+      ['short', 10],
+      ['long', 1000],
+    ] as const) {
+      core.host.bind(core.host.exchange('x'), { queue: core.queue(name, { args: ttl(ms) }) }, '', [], 'amqp');
+    }
+    core.publish({ exchange: 'x', body: 'a' });
+    await turns();
+    await core.pass(10);
+    assert.equal(core.host.queues.get('short')!.readyCount, 0);
+    assert.equal(core.host.queues.get('long')!.readyCount, 1);
+  });
+
+  it('sets one timer for however many messages', async () => {
+    const queue = core.queue('q', { args: ttl(100) });
+    for (let i = 0; i < 50; i++) {
+      core.publish({ key: 'q', body: `${i}` });
+      await core.pass(1);
+    }
+    assert.equal(core.turn.alarms.size, 1);
+    await core.pass(75);
+    assert.equal(queue.readyCount, 24);
+    await core.pass(24);
+    assert.equal(queue.readyCount, 0);
+  });
+
+  it('expires a backlog in slices, from disk too', async () => {
+    const small = new Core(new FakeStore({ automatic: true, entriesPerLoad: 7 }), { queueWindowEntries: 10 });
+    const queue = small.queue('q', { args: ttl(100) });
+    for (let i = 0; i < 2000; i++) small.publish({ key: 'q', body: `${i}`, persistent: true });
+    await turns();
+    assert.ok(queue.pagedCount > 0);
+    await small.pass(100);
+    await turns(20);
+    assert.equal(queue.readyCount, 0);
+    assert.equal(small.memory.held, 0);
+    assert.equal(small.store.committed.get(queue.id)!.size, 0);
+  });
+
+  it('is got from while thousands have expired and are still being taken out', async () => {
+    const queue = core.queue('q');
+    for (let i = 0; i < 1000; i++) core.publish({ key: 'q', body: `${i}`, expirationMs: 10 });
+    core.publish({ key: 'q', body: 'last' });
+    await turns();
+    core.time = 10;
+    core.turn.begin();
+    let tries = 0;
+    let got = queue.takeNext(true);
+    for (; got === null && tries < 100; tries++) {
+      const more = queue.whenReadBack();
+      assert.ok(more !== null, 'it does not look empty');
+      await more;
+      got = queue.takeNext(true);
+    }
+    assert.equal(got!.message.bodyBytes().toString(), 'last');
+  });
+});
+
+describe('after a restart', () => {
+  const restarted = (): VirtualHost => {
+    const host = new VirtualHost('/', core.surroundings);
+    host.recover();
+    return host;
+  };
+  /** What is on disk is found by the next start. */
+  const leave = (name: string): void => {
+    const queue = core.host.queues.get(name)!;
+    const entries = [...core.store.committed.get(queue.id)!.values()];
+    const bytes = entries.reduce((sum, entry) => sum + entry.message.bodyLength, 0);
+    const nextSeq = Math.max(...entries.map(({ seq }) => seq)) + 1;
+    core.store.metas.set(queue.id, { count: entries.length, bytes, nextSeq, floor: 1, deliveredTo: 0 });
+  };
+
+  it('messages with an expiration leave a queue that nobody looks at', async () => {
+    core.queue('q');
+    core.publish({ key: 'q', body: 'a', expirationMs: 100, persistent: true });
+    core.publish({ key: 'q', body: 'b', expirationMs: 300, persistent: true });
+    await turns();
+    leave('q');
+    core.time = 200;
+    const queue = restarted().queues.get('q')!;
+    assert.equal(queue.readyCount, 2);
+    await turns();
+    assert.equal(queue.readyCount, 1);
+    await core.pass(100);
+    assert.equal(queue.readyCount, 0);
+  });
+
+  it('a queue without such messages is not read', async () => {
+    core.queue('q');
+    core.publish({ key: 'q', body: 'a', persistent: true });
+    await turns();
+    leave('q');
+    const { pagedIn } = core.meters;
+    const queue = restarted().queues.get('q')!;
+    await turns();
+    assert.equal(queue.readyCount, 1);
+    assert.equal(core.meters.pagedIn, pagedIn);
+  });
+
+  it('a queue with x-expires has its whole time again', async () => {
+    core.queue('q', { args: integer('x-expires', 100) });
+    await turns();
+    core.time = 5000;
+    const host = restarted();
+    await core.pass(99);
+    assert.ok(host.queues.has('q'));
+    await core.pass(1);
+    assert.ok(!host.queues.has('q'));
+    assert.deepEqual([...core.store.definitions.all('queue')], []);
+  });
+});
+
+describe('a queue with x-expires', () => {
+  const declare = () => {
+    const queue = core.queue('q', { args: integer('x-expires', 100) });
+    queue.touch();
+    return queue;
+  };
+
+  it('is deleted when nobody used it for so long, with what is in it', async () => {
+    declare();
+    core.publish({ key: 'q', body: 'a', persistent: true });
+    await core.pass(99);
+    assert.ok(core.host.queues.has('q'));
+    await core.pass(1);
+    assert.ok(!core.host.queues.has('q'));
+    assert.equal(core.memory.held, 0);
+    assert.equal(core.turn.alarms.size, 0);
+  });
+
+  it('stays as long as it has a consumer, and so long after the last one', async () => {
+    const queue = declare();
+    const consumer = new Consumer(queue, new RecordingSink(), consumeOptions());
+    queue.addConsumer(consumer);
+    await core.pass(1000);
+    assert.ok(core.host.queues.has('q'));
+    core.turn.begin();
+    queue.removeConsumer(consumer);
+    await core.pass(99);
+    assert.ok(core.host.queues.has('q'));
+    await core.pass(1);
+    assert.ok(!core.host.queues.has('q'));
+  });
+
+  it('stays where it is touched in time', async () => {
+    const queue = declare();
+    for (let i = 0; i < 5; i++) {
+      await core.pass(60);
+      core.turn.begin();
+      queue.touch();
+    }
+    assert.ok(core.host.queues.has('q'));
+    await core.pass(100);
+    assert.ok(!core.host.queues.has('q'));
+  });
+
+  it('is not kept by publishers', async () => {
+    declare();
+    for (let i = 0; i < 10; i++) {
+      core.publish({ key: 'q', body: `${i}` });
+      await core.pass(10);
+    }
+    assert.ok(!core.host.queues.has('q'));
+  });
+});
+
+describe('a transaction', () => {
+  it('gives what it publishes the time of its commit', async () => {
+    const queue = core.queue('q', { args: ttl(100) });
+    const ring = new ConfirmRing({ confirmed() {} }, core.turn);
+    const slot = ring.open();
+    core.turn.begin();
+    const entry = queue.hold(message({ key: 'q', body: 'a', persistent: true }), queue.alone[0]!, ring, slot)!;
+    assert.equal(entry.expiresAt, 100);
+    queue.letGo([entry]);
+    await turns();
+    assert.equal(queue.readyCount, 1);
+    await core.pass(100);
+    assert.equal(queue.readyCount, 0);
+  });
+
+  it('delivers what may not wait to a consumer that is ready', async () => {
+    const queue = core.queue('q', { args: ttl(0) });
+    const sink = consume(core, 'q');
+    const ring = new ConfirmRing({ confirmed() {} }, core.turn);
+    const entry = queue.hold(message({ key: 'q', body: 'a' }), queue.alone[0]!, ring, ring.open())!;
+    core.time = 5;
+    core.turn.begin();
+    queue.letGo([entry]);
+    assert.deepEqual(sink.bodies, ['a']);
+  });
+});
