@@ -250,6 +250,7 @@ const LIST: readonly (readonly [string, Binds, string])[] = [
   ['rabbitmq.cc-bcc', extension, 'CC and BCC are further routing keys'],
   ['rabbitmq.user-id', extension, 'a user id is validated'],
   ['rabbitmq.expiration', extension, 'an expiration is validated and heeded'],
+  ['rabbitmq.ttl', extension, 'messages and queues have times to live'],
   ['rabbitmq.confirms', extension, 'publishes are confirmed, with multiple, after returns'],
   ['rabbitmq.confirms.nack', extension, 'what a queue refuses is nacked'],
   ['rabbitmq.confirms.tx', extension, 'a channel confirms or is transacted, not both'],
@@ -264,6 +265,9 @@ const LIST: readonly (readonly [string, Binds, string])[] = [
   ['rabbitmq.priority-queues', extension, 'queues have up to 255 priorities'],
   ['rabbitmq.length-limit', extension, 'a full queue drops its oldest'],
   ['rabbitmq.dead-letter', extension, 'rejected messages go to the dead-letter exchange'],
+  ['rabbitmq.dead-letter.deaths', extension, 'all that dies does, with its history, and goes round by rejection only'],
+  ['rabbitmq.single-active-consumer', extension, 'one of many consumers may be active at a time'],
+  ['rabbitmq.quorum', extension, 'quorum queues count deliveries and may limit them'],
   ['rabbitmq.field-types', extension, 'field types of RabbitMQ beyond those of the specification'],
   ['rabbitmq.empty-body-frames', extension, 'empty body frames are tolerated'],
 ];
