@@ -94,14 +94,15 @@ export class Committer {
     if (this.stage === STAGE.waiting && !this.retryDue) return;
     const whole = this.stage !== STAGE.freeing;
     const batch = new KvBatch();
+    const probing = whole && this.stage !== STAGE.normal;
+    // Before the others where it may be all there is: the header joins no empty batch, and no data may be without it.
+    if (probing && this.retryDue) batch.put(headerKey(HEADER.probe), Buffer.alloc(PROBE_BYTES));
     for (const participant of this.participants) participant.gather(batch, whole);
+    if (probing && !this.retryDue && batch.size > 0) batch.put(headerKey(HEADER.probe), Buffer.alloc(PROBE_BYTES));
+    if (probing) this.retryDue = false;
     if (whole) {
       this.inFlightCallbacks = this.waiting;
       this.waiting = [];
-    }
-    if (this.stage !== STAGE.normal && whole && (batch.size > 0 || this.retryDue)) {
-      this.retryDue = false;
-      batch.put(headerKey(HEADER.probe), Buffer.alloc(PROBE_BYTES));
     }
     if (batch.size === 0) {
       // Everything was withdrawn before it was written: it is settled as if it had been.

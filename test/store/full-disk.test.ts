@@ -132,6 +132,18 @@ test('a message that moves while the disk is full stays where it was until it ca
   assert.deepEqual(other.withdrawnSeqs, []);
 });
 
+test('a disk that was full at the first commit holds a store as soon as it holds anything', async () => {
+  const { kv, open, queue } = opened();
+  kv.full = true;
+  open.queues.append(queue.entry(message('refused')));
+  await settle(open);
+  kv.full = false;
+  open.elapse();
+  await settle(open);
+  assert.ok(kv.disk.size > 0);
+  new Opened(new FaultyKv(kv.disk.clone()));
+});
+
 test('after a failure that nobody understands nobody is answered and nothing is written any more', async () => {
   const { kv, open, queue, confirms } = opened();
   kv.hold = true;
