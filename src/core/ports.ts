@@ -1,6 +1,7 @@
 // The interfaces that the core needs from outside. The store, the authoriser, the clock and the meters implement them;
 // tests bring their own. Nothing here knows LMDB, sockets or protocols.
 
+import type { ConfirmRing } from './confirms.ts';
 import type { Message } from './message.ts';
 import type { Properties, PropertyCodec } from './properties.ts';
 import type { QueueEntry } from './queue-entry.ts';
@@ -87,16 +88,7 @@ export interface QueueStore {
 }
 
 /** The kinds of named records. */
-export const DEFINITION_KINDS = [
-  'vhost',
-  'user',
-  'permission',
-  'exchange',
-  'queue',
-  'binding',
-  'retained',
-  'session',
-] as const;
+export const DEFINITION_KINDS = ['vhost', 'user', 'permission', 'exchange', 'queue', 'binding', 'session'] as const;
 export type DefinitionKind = (typeof DEFINITION_KINDS)[number];
 
 /** A named record: a plain JSON value whose meaning belongs to the owner of its kind. */
@@ -111,6 +103,42 @@ export interface DefinitionStore {
   all(kind: DefinitionKind): Iterable<{ readonly name: readonly string[]; readonly value: DefinitionValue }>;
   put(kind: DefinitionKind, name: readonly string[], value: DefinitionValue): void;
   remove(kind: DefinitionKind, name: readonly string[]): void;
+}
+
+/** Messages that are found one after the other, as they are read from disk. */
+export interface RetainedCursor {
+  /**
+   * The next messages, some at least; none: that was all. One call at a time. Long searches are cut into slices between
+   * which others have their turn. Rejects where a record is damaged; the next call goes on behind it.
+   */
+  read(): Promise<readonly Message[]>;
+}
+
+export interface RetainedCount {
+  readonly messages: number;
+  /** Of routing keys, properties and bodies. */
+  readonly bytes: number;
+}
+
+/**
+ * Retained messages: the last one of each routing key of a virtual host, in the same batches and transactions as queue
+ * entries. Reading sees what was set, committed or not; a message whose expiration is over is not seen.
+ */
+export interface RetainedStore {
+  /**
+   * Keeps a message in the place of the one before; one without a body only removes it. Its bytes are copied. With a
+   * ring the slot gets a hold, which settles with the commit; where the disk is full it is refused and what was kept
+   * before stays. False where a bound forbids it: then nothing is kept under the key.
+   */
+  set(vhost: string, message: Message, ring: ConfirmRing | null, slot: number): boolean;
+  /**
+   * The messages whose routing keys a filter of the MQTT dialect selects, as they are now: what is set while the cursor
+   * is read is not among them.
+   */
+  find(vhost: string, filter: string): RetainedCursor;
+  count(vhost: string): RetainedCount;
+  /** Removes some of what has expired, found through an index. True where more is left. */
+  expire(): boolean;
 }
 
 /** What the store tells its owner; the turn and the broker implement it. */
@@ -193,6 +221,8 @@ export interface Meters {
   commits: number;
   committedEntries: number;
   publishersBlocked: number;
+  /** Messages that were not retained because of a bound. */
+  retainedRefused: number;
 }
 
 export function newMeters(): Meters {
@@ -212,5 +242,6 @@ export function newMeters(): Meters {
     commits: 0,
     committedEntries: 0,
     publishersBlocked: 0,
+    retainedRefused: 0,
   };
 }

@@ -39,6 +39,7 @@ const COUNTERS: Readonly<Record<keyof Meters, readonly [name: string, help: stri
   commits: ['store_commits', 'Transactions of the store.'],
   committedEntries: ['store_committed_entries', 'Queue entries that they wrote.'],
   publishersBlocked: ['publishers_blocked', 'Times that publishing was held back.'],
+  retainedRefused: ['retained_refused', 'Messages that were not retained because of a limit.'],
 };
 
 const QUEUE_GAUGES = {

@@ -9,6 +9,12 @@
 //   body    07 | body u64                                            the bytes
 //   ref     08 | body u64 | queue u64 | seq u64                      empty
 //   named   09 | kind u8 | parts, or ff and their SHA-256            definitions.ts
+//   kept    0a | vhost length u8 | vhost | words with 00 between     retained-store.ts
+//   due     0b | expires at u64 | the whole kept key                 empty
+//   tally   0d | vhost                                               retained-store.ts
+//
+// A kept key orders topics level by level, because 00 sorts before everything that a word may hold. One of more than
+// 1,000 bytes is cut there and goes on with ff and the SHA-256 of the words.
 //
 // One entry record holds a run of entries (a segment): `order` is the first sequence number in it and `seq` the last.
 // The trailing body id is there where the segment is one entry whose body is shared. Queue and body ids are never reused.
@@ -16,12 +22,25 @@
 import { createHash } from 'node:crypto';
 import type { DefinitionKind } from '../core/ports.ts';
 
-const KIND = { header: 1, meta: 2, gone: 3, dropped: 4, entry: 5, late: 6, body: 7, ref: 8, named: 9 } as const;
+const KIND = {
+  header: 1,
+  meta: 2,
+  gone: 3,
+  dropped: 4,
+  entry: 5,
+  late: 6,
+  body: 7,
+  ref: 8,
+  named: 9,
+  kept: 10,
+  due: 11,
+  tally: 13,
+} as const;
 
 /** Header fields. */
 export const HEADER = { schema: 1, epoch: 2, nextQueueId: 3, nextBodyId: 4, probe: 5 } as const;
 
-/** Written to disk: never renumber. */
+/** Written to disk: never renumber. 7 was never written. */
 const NAMED = {
   vhost: 1,
   user: 2,
@@ -29,7 +48,6 @@ const NAMED = {
   exchange: 4,
   queue: 5,
   binding: 6,
-  retained: 7,
   session: 8,
 } as const satisfies Record<DefinitionKind, number>;
 
@@ -41,6 +59,9 @@ const LANE = 255;
 /** Longer names are stored under their hash. LMDB allows 1,978 bytes. */
 const MAX_NAME_BYTES = 1_000;
 const HASHED = 0xff;
+const DOT = 0x2e;
+/** Behind the words of a key that is cut; sorts behind all words, in which it cannot be. */
+const CUT = Buffer.from([0xff]);
 const SEGMENT_KEY_BYTES = 26;
 const U32 = 2 ** 32;
 
@@ -149,6 +170,81 @@ export function namedKey(kind: DefinitionKind, name: readonly string[]): Buffer 
 /** Bounds of all records of a kind. */
 export function namedBounds(kind: DefinitionKind): readonly [Buffer, Buffer] {
   return [Buffer.from([KIND.named, NAMED[kind]]), Buffer.from([KIND.named, NAMED[kind] + 1])];
+}
+
+/** What all kept keys of a virtual host begin with. Throws RangeError for names that none can have. */
+export function keptPrefix(vhost: string): Buffer {
+  const name = Buffer.from(vhost, 'utf8');
+  if (name.length > 255) throw new RangeError('the name of a virtual host is longer than 255 bytes');
+  return Buffer.concat([Buffer.from([KIND.kept, name.length]), name]);
+}
+
+/** The words of a routing key as they stand in a kept key, uncut. */
+export function keptWords(routingKey: string): Buffer {
+  const words = Buffer.from(routingKey, 'utf8');
+  for (let i = 0; i < words.length; i++) if (words[i] === DOT) words[i] = 0;
+  return words;
+}
+
+export function keptKey(prefix: Buffer, routingKey: string): Buffer {
+  const words = keptWords(routingKey);
+  if (words.length <= MAX_NAME_BYTES) return Buffer.concat([prefix, words]);
+  const hash = createHash('sha256').update(words).digest();
+  return Buffer.concat([prefix, words.subarray(0, MAX_NAME_BYTES), CUT, hash]);
+}
+
+/** Whether a kept key holds only the beginning of its words. */
+export function isCut(key: Buffer, prefix: Buffer): boolean {
+  return key.length > prefix.length + MAX_NAME_BYTES;
+}
+
+/** A bound among kept keys: no longer than their words can be. */
+export function keptBound(prefix: Buffer, words: Buffer): Buffer {
+  return Buffer.concat([prefix, words.subarray(0, MAX_NAME_BYTES)]);
+}
+
+/** The routing key of a kept key that is not cut. */
+export function routingKeyOf(key: Buffer, prefix: Buffer): string {
+  const words = Buffer.from(key.subarray(prefix.length));
+  for (let i = 0; i < words.length; i++) if (words[i] === 0) words[i] = DOT;
+  return words.toString('utf8');
+}
+
+export function dueKey(expiresAt: number, kept: Buffer): Buffer {
+  const key = Buffer.allocUnsafe(9 + kept.length);
+  key[0] = KIND.due;
+  writeU64(key, 1, expiresAt);
+  kept.copy(key, 9);
+  return key;
+}
+
+/** Bounds of what is due before `time`. */
+export function dueBounds(time: number): readonly [Buffer, Buffer] {
+  return [Buffer.from([KIND.due]), idKey(KIND.due, time)];
+}
+
+/** The kept key in a due key. */
+export function keptOf(due: Buffer): Buffer {
+  return due.subarray(9);
+}
+
+/** The virtual host in a kept key. */
+export function vhostOf(kept: Buffer): string {
+  return kept.toString('utf8', 2, 2 + kept[1]!);
+}
+
+export function tallyKey(vhost: string): Buffer {
+  return Buffer.concat([Buffer.from([KIND.tally]), Buffer.from(vhost, 'utf8')]);
+}
+
+/** Bounds of all tallies. */
+export function tallyBounds(): readonly [Buffer, Buffer] {
+  return [Buffer.from([KIND.tally]), Buffer.from([KIND.tally + 1])];
+}
+
+/** The virtual host of a tally. */
+export function tallyVhost(key: Buffer): string {
+  return key.toString('utf8', 1);
 }
 
 export function queueIdOf(key: Buffer): number {

@@ -1,6 +1,6 @@
-// The store as the broker holds it: queues and definitions over one `Kv`, in the same transactions.
+// The store as the broker holds it: queues, retained messages and definitions over one `Kv`, in the same transactions.
 
-import { type Meters, newMeters, type StoreEvents } from '../core/ports.ts';
+import { type Clock, type Meters, newMeters, type StoreEvents } from '../core/ports.ts';
 import type { PropertyCodec } from '../core/properties.ts';
 import { Committer, type Later } from './committer.ts';
 import { Definitions } from './definitions.ts';
@@ -8,6 +8,7 @@ import { Header } from './header.ts';
 import type { Kv } from './kv.ts';
 import { KvQueueStore } from './queue-store.ts';
 import { RECLAIM_LIMITS, type ReclaimLimits } from './reclaimer.ts';
+import { KvRetainedStore, RETAINED_LIMITS, type RetainedLimits } from './retained-store.ts';
 
 export interface StoreOptions {
   readonly events: StoreEvents;
@@ -15,25 +16,32 @@ export interface StoreOptions {
   readonly codecs: ReadonlyMap<number, PropertyCodec>;
   readonly meters?: Meters;
   readonly reclaim?: ReclaimLimits;
+  readonly retained?: RetainedLimits;
+  /** By which retained messages expire. */
+  readonly clock?: Clock;
   /** Timers, for the retry on a full disk; `setTimeout` unless told otherwise. */
   readonly later?: Later;
 }
 
 export class Store {
   readonly queues: KvQueueStore;
+  readonly retained: KvRetainedStore;
   readonly definitions: Definitions;
   private readonly kv: Kv;
   private readonly committer: Committer;
 
   /** Over data that is open. Throws, having changed nothing, where the data is of an unknown schema version. */
   constructor(kv: Kv, options: StoreOptions) {
-    const { events, codecs, meters = newMeters(), reclaim = RECLAIM_LIMITS, later = unreferencedTimer } = options;
+    const { events, codecs, meters = newMeters(), later = unreferencedTimer } = options;
+    const { reclaim = RECLAIM_LIMITS, retained = RETAINED_LIMITS, clock = { now: Date.now } } = options;
     this.kv = kv;
     const header = new Header(kv);
     this.committer = new Committer(kv, events, later);
     this.queues = new KvQueueStore(kv, header, codecs, meters, this.committer, reclaim);
+    this.retained = new KvRetainedStore(kv, codecs, header.epoch, retained, clock, meters);
     this.definitions = new Definitions(kv);
     this.committer.join(this.queues);
+    this.committer.join(this.retained);
     this.committer.join(this.definitions);
     // Last: it joins batches that are not empty.
     this.committer.join(header);
@@ -54,7 +62,7 @@ export class Store {
 
   /** Bytes handed over and not yet committed. */
   get uncommittedBytes(): number {
-    return this.queues.uncommittedBytes;
+    return this.queues.uncommittedBytes + this.retained.uncommittedBytes;
   }
 
   /** What the data takes on disk; 0 in memory. */

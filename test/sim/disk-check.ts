@@ -1,20 +1,27 @@
 // Looks at everything on a disk and says what does not belong there: bodies nobody refers to, refs to bodies that are
-// not there, segments that overlap or belong to no queue.
+// not there, segments that overlap or belong to no queue, retained messages that are not counted or whose expiry is not
+// in the index.
 
 import assert from 'node:assert/strict';
 import {
   bodyIdOf,
   bodyKey,
+  dueKey,
   END_KEY,
   FIRST_KEY,
   firstSeqOf,
+  keptOf,
+  keptPrefix,
   kindOf,
   lastSeqOf,
   queueIdOf,
   readU64,
   refKey,
+  tallyKey,
+  vhostOf,
 } from '../../src/store/keys.ts';
 import type { Kv } from '../../src/store/kv.ts';
+import { costOf, expiryOf } from '../../src/store/retained-record.ts';
 
 /** `reclaimed`: whether the background work is done, so that nothing of deleted queues may be left. */
 export function checkDisk(kv: Kv, reclaimed: boolean): void {
@@ -56,4 +63,35 @@ export function checkDisk(kv: Kv, reclaimed: boolean): void {
     if (kindOf(key) === 'body') assert.ok(refs.has(readU64(key, 1)), `orphan body ${readU64(key, 1)}`);
   }
   if (reclaimed) assert.equal(dropped.size, 0, 'a tombstone was left');
+  checkRetained(kv, keys);
+}
+
+/** Retained messages, their index of expiries and their tallies say the same. */
+function checkRetained(kv: Kv, keys: readonly Buffer[]): void {
+  const tallies = new Map<string, { messages: number; bytes: number }>();
+  for (const key of keys) {
+    const kind = kindOf(key);
+    if (kind === 'due') {
+      const record = kv.get(keptOf(key));
+      assert.ok(record !== null, 'an expiry of no message');
+      const expiresAt = expiryOf(record);
+      const own = expiresAt !== Number.POSITIVE_INFINITY && key.equals(dueKey(expiresAt, keptOf(key)));
+      assert.ok(own, 'an expiry that was another message');
+    }
+    if (kind !== 'kept') continue;
+    const record = kv.get(key)!;
+    const vhost = vhostOf(key);
+    const tally = tallies.get(vhost) ?? { messages: 0, bytes: 0 };
+    tally.messages++;
+    tally.bytes += costOf(key, keptPrefix(vhost), record);
+    tallies.set(vhost, tally);
+    const expiresAt = expiryOf(record);
+    if (expiresAt === Number.POSITIVE_INFINITY) continue;
+    assert.ok(kv.get(dueKey(expiresAt, key)) !== null, 'a message whose expiry nobody would find');
+  }
+  for (const [vhost, { messages, bytes }] of tallies) {
+    const stored = kv.get(tallyKey(vhost));
+    assert.ok(stored !== null, 'no tally of retained messages');
+    assert.deepEqual([readU64(stored, 1), readU64(stored, 9)], [messages, bytes], 'tally of retained messages');
+  }
 }

@@ -7,6 +7,8 @@
 //   - a message that moves between queues is in exactly one of them
 //   - counts and bytes in meta are those of the entries; the redelivered mark is where it must be and nowhere else
 //   - definitions that were put together are there together
+//   - a retained message is the last one whose confirm left, or a later one that was not refused; never without the
+//     message that was published with it
 //   - no orphan body, no dangling ref, no record of a queue that is not there
 
 import assert from 'node:assert/strict';
@@ -20,9 +22,10 @@ import { FakeQueue, message, Opened } from '../store/harness.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
 import { checkDisk } from './disk-check.ts';
 import type { Random } from './random.ts';
+import { RetainedModel } from './retained-model.ts';
 
 /** A message as its publisher knows it. */
-interface Published {
+export interface Published {
   readonly text: string;
   readonly persistent: boolean;
   confirmed: boolean;
@@ -30,7 +33,7 @@ interface Published {
 }
 
 /** A message's place in a queue, or the places through which it moved. */
-interface Copy {
+export interface Copy {
   readonly queue: SimQueue;
   readonly entry: QueueEntry;
   readonly published: Published;
@@ -110,11 +113,13 @@ export class StoreWorld {
   private unreported: (() => void)[];
   private definition: number;
   private definitionDurable: number;
+  private readonly retained: RetainedModel;
 
   constructor(random: Random, sabotage: Sabotage) {
     this.random = random;
     this.sabotage = sabotage;
     this.kv = new FaultyKv();
+    this.retained = new RetainedModel(random);
     this.opened = this.open();
     this.ringDue = false;
     this.bySlot = new Map();
@@ -140,7 +145,8 @@ export class StoreWorld {
   private async step(): Promise<void> {
     const { random } = this;
     const roll = random.below(100);
-    if (roll < 30) this.publish();
+    if (roll < 24) this.publish();
+    else if (roll < 30) this.retain();
     else if (roll < 48) this.acknowledge();
     else if (roll < 52) this.move();
     else if (roll < 54) this.pageOut();
@@ -193,6 +199,29 @@ export class StoreWorld {
         entry.slot = slot;
       }
       this.append(queue, entry, published, null);
+    }
+    this.ring.settle(slot);
+  }
+
+  /** A message is published to a queue and retained, or one that was expires. */
+  private retain(): void {
+    const { random, retained } = this;
+    if (random.chance(0.2)) {
+      retained.expire(this.opened);
+      return;
+    }
+    const published = { text: `${++this.serial}:retained`, persistent: true, confirmed: false, refused: false };
+    const slot = this.ring.open();
+    this.bySlot.set(slot, published);
+    const version = retained.set(this.opened, published, this.ring, slot);
+    if (random.chance(0.5)) {
+      const queue = this.queue();
+      const entry = queue.entry(message(published.text));
+      this.ring.hold(slot);
+      entry.ring = this.ring;
+      entry.slot = slot;
+      this.append(queue, entry, published, null);
+      version.copy = queue.copies.get(entry.seq)!;
     }
     this.ring.settle(slot);
   }
@@ -361,6 +390,7 @@ export class StoreWorld {
       assert.deepEqual(read.map(describe), expected.map(describeCopy), `queue ${queue.id}`);
       this.checkMeta(queue, read);
     }
+    await this.retained.check(this.opened);
   }
 
   private async read(): Promise<void> {
@@ -399,7 +429,7 @@ export class StoreWorld {
 
   private open(): Opened {
     this.kv.hold = true;
-    const opened = new Opened(this.sabotage.kv?.(this.kv) ?? this.kv, RECLAIM);
+    const opened = new Opened(this.sabotage.kv?.(this.kv) ?? this.kv, RECLAIM, this.retained.options);
     this.sabotage.opened?.(opened);
     return opened;
   }
@@ -417,6 +447,7 @@ export class StoreWorld {
     }
     for (const queue of this.queues) this.checkQueue(queue, found);
     this.checkDefinitions();
+    await this.retained.recover(this.opened, (copy) => found.get(copy.queue)?.has(copy.entry.seq) === true);
     this.adopt(found);
   }
 

@@ -69,7 +69,7 @@ interface Case {
 const CASES: readonly Case[] = [
   {
     title: 'commits end before they are on disk',
-    noticed: /is lost|load of queue/,
+    noticed: /is lost|load of queue|retained/,
     sabotage: {
       kv: (kv) =>
         through(kv, async (batch) => {
@@ -134,6 +134,31 @@ const CASES: readonly Case[] = [
     sabotage: {
       opened: ({ queues }) => {
         queues.group = (together) => together();
+      },
+    },
+  },
+  {
+    title: 'a retained message is not written with the message',
+    noticed: /retained|an expiry of no message/,
+    sabotage: changedBatches((batch) => without(batch, (kind, value) => kind === 'kept' && value !== null)),
+  },
+  {
+    title: 'a removed retained message stays',
+    noticed: /retained|whose expiry/,
+    sabotage: changedBatches((batch) => without(batch, (kind, value) => kind === 'kept' && value === null)),
+  },
+  {
+    title: 'the index of expiries is not kept',
+    noticed: /an expiry of no message|an expiry that was another|the index of expiries/,
+    sabotage: changedBatches((batch) => without(batch, (kind, value) => kind === 'due' && value === null)),
+  },
+  {
+    title: 'the confirm of a retained message does not wait for its commit',
+    noticed: /retained under/,
+    sabotage: {
+      opened: ({ retained }) => {
+        const set = retained.set.bind(retained);
+        retained.set = (vhost, message) => set(vhost, message, null, 0);
       },
     },
   },

@@ -144,6 +144,41 @@ test('a disk that was full at the first commit holds a store as soon as it holds
   new Opened(new FaultyKv(kv.disk.clone()));
 });
 
+test('on a full disk retained messages stay as they were, what is set is refused, and what has expired goes', async () => {
+  const time = { now: 1_700_000_000_123 };
+  const kv = new FaultyKv();
+  const open = new Opened(kv, undefined, { clock: { now: () => time.now } });
+  const confirms = new Confirms();
+  const set = (body: string, routingKey: string, expirationMs?: number): void => {
+    const slot = confirms.ring.open();
+    const options = expirationMs === undefined ? { routingKey } : { routingKey, expirationMs };
+    open.retained.set('/', message(body, options), confirms.ring, slot);
+    confirms.ring.settle(slot);
+  };
+  set('first', 'a');
+  set('first', 'b');
+  set('first', 'c', 1_000);
+  await open.store.flush();
+  time.now += 2_000;
+  kv.full = true;
+  set('refused', 'a');
+  set('', 'b');
+  set('refused', 'new');
+  open.retained.expire();
+  await settle(open);
+  assert.deepEqual(
+    confirms.drained().map(([, ok]) => ok),
+    [true, true, true, false, false, false],
+  );
+  const bodies = async (of: Opened) => [...(await of.found('#')).values()].map((each) => each.bodyBytes().toString());
+  assert.deepEqual(await bodies(open), ['first', 'first']);
+  assert.equal(open.retained.count('/').messages, 2);
+  assert.equal(open.store.uncommittedBytes, 0);
+  const afterCrash = new Opened(new FaultyKv(kv.disk.clone()));
+  assert.deepEqual(await bodies(afterCrash), ['first', 'first']);
+  assert.equal(afterCrash.retained.count('/').messages, 2);
+});
+
 test('after a failure that nobody understands nobody is answered and nothing is written any more', async () => {
   const { kv, open, queue, confirms } = opened();
   kv.hold = true;

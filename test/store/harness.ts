@@ -3,13 +3,13 @@
 
 import { ConfirmRing } from '../../src/core/confirms.ts';
 import { Message, NEVER } from '../../src/core/message.ts';
-import type { StoredEntry, StoreEvents } from '../../src/core/ports.ts';
+import { type Meters, newMeters, type StoredEntry, type StoreEvents } from '../../src/core/ports.ts';
 import { NO_CODEC, NO_PROPERTIES, type PropertyCodec } from '../../src/core/properties.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { NEVER_EXPIRES, QueueEntry } from '../../src/core/queue-entry.ts';
 import type { Kv } from '../../src/store/kv.ts';
 import { RECLAIM_LIMITS, type ReclaimLimits } from '../../src/store/reclaimer.ts';
-import { Store } from '../../src/store/store.ts';
+import { Store, type StoreOptions } from '../../src/store/store.ts';
 
 const TEST_CODEC: PropertyCodec = { id: 77, protocol: 'test', decode: () => NO_PROPERTIES };
 
@@ -129,9 +129,10 @@ export class Opened {
   readonly kv: Kv;
   readonly told: string[] = [];
   readonly fatal: Error[] = [];
+  readonly meters: Meters = newMeters();
   private timers: (() => void)[] = [];
 
-  constructor(kv: Kv, reclaim: ReclaimLimits = RECLAIM_LIMITS) {
+  constructor(kv: Kv, reclaim: ReclaimLimits = RECLAIM_LIMITS, options: Partial<StoreOptions> = {}) {
     this.kv = kv;
     const events: StoreEvents = {
       commitEnded: () => {
@@ -147,7 +148,9 @@ export class Opened {
     this.store = new Store(kv, {
       events,
       codecs: CODECS,
+      meters: this.meters,
       reclaim,
+      ...options,
       later: (_delayMs, action) => {
         this.timers.push(action);
       },
@@ -156,6 +159,23 @@ export class Opened {
 
   get queues() {
     return this.store.queues;
+  }
+
+  get retained() {
+    return this.store.retained;
+  }
+
+  /** What a filter selects, by routing key. */
+  async found(filter: string, vhost = '/'): Promise<Map<string, Message>> {
+    const found = new Map<string, Message>();
+    const cursor = this.retained.find(vhost, filter);
+    for (let messages = await cursor.read(); messages.length > 0; messages = await cursor.read()) {
+      for (const each of messages) {
+        if (found.has(each.routingKey)) throw new Error(`${each.routingKey} was found twice`);
+        found.set(each.routingKey, each);
+      }
+    }
+    return found;
   }
 
   get definitions() {

@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { LmdbKv } from '../../src/store/kv-lmdb.ts';
 import { storeContract } from './contract.ts';
+import { retainedContract } from './retained-contract.ts';
 
 const CHILD = fileURLToPath(new URL('child.ts', import.meta.url));
 
@@ -19,13 +20,15 @@ async function directory(): Promise<string> {
   return await mkdtemp(join(tmpdir(), 'trivium-store-'));
 }
 
-storeContract('LMDB', async () => {
-  const path = await directory();
-  return {
-    open: async () => LmdbKv.open(path),
-    remove: async () => await rm(path, { recursive: true }),
-  };
-});
+for (const contract of [storeContract, retainedContract]) {
+  contract('LMDB', async () => {
+    const path = await directory();
+    return {
+      open: async () => LmdbKv.open(path),
+      remove: async () => await rm(path, { recursive: true }),
+    };
+  });
+}
 
 test('a second broker is kept out of a data directory until the first is gone', async () => {
   const path = await directory();

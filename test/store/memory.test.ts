@@ -2,8 +2,11 @@
 
 import { MemoryKv } from '../../src/store/kv-memory.ts';
 import { storeContract } from './contract.ts';
+import { retainedContract } from './retained-contract.ts';
 
-storeContract('memory', async () => {
-  const kv = new MemoryKv();
-  return { open: async () => kv, remove: async () => {} };
-});
+for (const contract of [storeContract, retainedContract]) {
+  contract('memory', async () => {
+    const kv = new MemoryKv();
+    return { open: async () => kv, remove: async () => {} };
+  });
+}

@@ -23,7 +23,7 @@ interface InFlight {
 }
 
 /** Records that make the data grow; the others only say what is gone. */
-const GROWING: readonly (string | null)[] = ['entry', 'late', 'body', 'ref', 'named'];
+const GROWING: readonly (string | null)[] = ['entry', 'late', 'body', 'ref', 'named', 'kept'];
 
 export class FaultyKv implements Kv {
   /** What is on the disk for certain. */
