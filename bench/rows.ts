@@ -41,6 +41,24 @@ export const ROWS: readonly Row[] = [
     workload: { ...ONE_TO_ONE, address: 'fanout', consumers: 10 },
     target: { peer: 'rabbitmq', times: 8 },
   },
+  {
+    group: 'amqp',
+    title: 'amqp topic 1 → 10, deliveries',
+    workload: { ...ONE_TO_ONE, address: 'topic', consumers: 10 },
+    target: { peer: 'rabbitmq', times: 8 },
+  },
+  {
+    group: 'amqp',
+    title: 'amqp request and direct reply, 100 out',
+    workload: { ...ONE_TO_ONE, address: 'reply', window: 100 },
+    target: { peer: 'rabbitmq', times: 8 },
+  },
+  {
+    group: 'amqp',
+    title: 'amqp → amqp, auto-ack, 1 MiB',
+    workload: { ...ONE_TO_ONE, bytes: 1024 * 1024 },
+    target: null,
+  },
   { group: 'mqtt', title: 'mqtt → mqtt, QoS 0', workload: MQTT, target: { peer: 'mosquitto', times: 6 } },
   {
     group: 'mqtt',
@@ -60,12 +78,30 @@ export const ROWS: readonly Row[] = [
     workload: { ...MQTT, consumers: 20 },
     target: { peer: 'mosquitto', times: 4 },
   },
+  {
+    group: 'mqtt',
+    title: 'mqtt fan-out 1 → 1,000, deliveries',
+    workload: { ...MQTT, consumers: 1000 },
+    target: { peer: 'mosquitto', times: 4 },
+  },
   { group: 'stomp', title: 'stomp → stomp, TCP, topic', workload: STOMP, target: { peer: 'activemq', times: 4 } },
   { group: 'stomp', title: 'stomp → stomp, WebSocket', workload: WEB, target: { peer: 'rabbitmq', times: 40 } },
+  {
+    group: 'stomp',
+    title: 'stomp fan-out 1 → 10, WebSocket, deliveries',
+    workload: { ...WEB, consumers: 10 },
+    target: { peer: 'rabbitmq', times: 40 },
+  },
   {
     group: 'cross',
     title: 'mqtt → amqp, QoS 0, auto-ack',
     workload: { ...ONE_TO_ONE, publisher: 'mqtt', address: 'topic' },
+    target: null,
+  },
+  {
+    group: 'cross',
+    title: 'mqtt → stomp, QoS 0, 1 → 100 WebSockets, deliveries',
+    workload: { ...WEB, publisher: 'mqtt', consumers: 100 },
     target: null,
   },
   {

@@ -6,8 +6,10 @@ import { Publisher, type Template } from './publisher.ts';
 import { Receiver } from './receiver.ts';
 import { type Job, oneWay } from './workload.ts';
 
-const CHANNEL = 1;
+export const CHANNEL = 1;
 const FRAME_BYTES = 131_072;
+/** Type, channel, size and end octet. */
+const FRAME_OVERHEAD_BYTES = 8;
 
 export async function publish(job: Job, fail: (error: Error) => void): Promise<() => void> {
   const { workload } = job;
@@ -43,10 +45,14 @@ export async function consume(job: Job, index: number, fail: (error: Error) => v
   const { ackEvery } = workload;
   let tag = 0;
   let acked = 0;
+  /** Whether the body of a delivery has begun: a large one has more frames. */
+  let begun = true;
   link.use((buffer, end) => {
     const done = eachFrame(buffer, end, (start) => {
       const type = buffer[start];
-      if (type === amqp.FRAME.body) {
+      if (type === amqp.FRAME.header) begun = false;
+      else if (type === amqp.FRAME.body && !begun) {
+        begun = true;
         // Delivery tags of one consumer on one channel count from 1.
         tag++;
         receiver.received(buffer, start + amqp.FRAME_HEAD_BYTES);
@@ -61,7 +67,8 @@ export async function consume(job: Job, index: number, fail: (error: Error) => v
   });
 }
 
-async function openChannel(job: Job, fail: (error: Error) => void): Promise<LoadSocket> {
+/** A connection with a channel that is open. */
+export async function openChannel(job: Job, fail: (error: Error) => void): Promise<LoadSocket> {
   const link = new LoadSocket(job.port, fail, job.role === 'consume' && oneWay(job.workload));
   await call(link, amqp.PROTOCOL_HEADER, amqp.METHOD.connectionStart);
   await call(link, amqp.startOk('guest', 'guest'), amqp.METHOD.connectionTune);
@@ -91,11 +98,20 @@ function template(job: Job): Template {
   const body = Buffer.alloc(workload.bytes, 'x');
   const exchange = workload.address === 'queue' ? '' : `amq.${workload.address}`;
   const key = workload.address === 'queue' ? name : `${name}.key`;
-  const bytes = amqp.publish(CHANNEL, exchange, key, body, workload.durable ? 2 : 1);
-  return { bytes, bodyOffset: bytes.length - 1 - workload.bytes, idOffset: -1 };
+  const { short, shortstr, octet } = amqp;
+  const head = Buffer.concat([
+    amqp.method(CHANNEL, amqp.METHOD.basicPublish, short(0), shortstr(exchange), shortstr(key), octet(0)),
+    amqp.contentHeader(CHANNEL, workload.bytes, workload.durable ? 2 : 1),
+  ]);
+  const frames: Buffer[] = [];
+  for (let at = 0; at < body.length; at += FRAME_BYTES - FRAME_OVERHEAD_BYTES) {
+    frames.push(amqp.frame(amqp.FRAME.body, CHANNEL, body.subarray(at, at + FRAME_BYTES - FRAME_OVERHEAD_BYTES)));
+  }
+  const bytes = Buffer.concat([head, ...frames]);
+  return { bytes, bodyOffset: head.length + amqp.FRAME_HEAD_BYTES, idOffset: -1 };
 }
 
-function call(link: LoadSocket, bytes: Buffer, answer: amqp.MethodId): Promise<void> {
+export function call(link: LoadSocket, bytes: Buffer, answer: amqp.MethodId): Promise<void> {
   return link.request(bytes, amqp.frameBytes, (buffer, start) => {
     if (buffer[start] !== amqp.FRAME.method) return false;
     const id = buffer.readUInt32BE(start + 7);
@@ -104,7 +120,7 @@ function call(link: LoadSocket, bytes: Buffer, answer: amqp.MethodId): Promise<v
   });
 }
 
-function eachFrame(buffer: Buffer, end: number, onFrame: (start: number) => void): number {
+export function eachFrame(buffer: Buffer, end: number, onFrame: (start: number) => void): number {
   let at = 0;
   for (;;) {
     const bytes = amqp.frameBytes(buffer, at, end);
@@ -114,7 +130,7 @@ function eachFrame(buffer: Buffer, end: number, onFrame: (start: number) => void
   }
 }
 
-function failOnClose(buffer: Buffer, start: number, id: number): void {
+export function failOnClose(buffer: Buffer, start: number, id: number): void {
   if (id !== amqp.METHOD.connectionClose && id !== amqp.METHOD.channelClose) return;
   const code = buffer.readUInt16BE(start + 11);
   const text = buffer.toString('utf8', start + 14, start + 14 + buffer[start + 13]!);

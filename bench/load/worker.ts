@@ -3,14 +3,19 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import * as amqp from './amqp.ts';
+import * as amqpRpc from './amqp-rpc.ts';
 import * as mqtt from './mqtt.ts';
 import * as stomp from './stomp.ts';
-import type { Job } from './workload.ts';
+import type { Job, Speaker } from './workload.ts';
 
 const SPEAKERS = { amqp, mqtt, stomp, webstomp: stomp } as const;
 
 const job = workerData as Job;
 const port = parentPort!;
+
+function speakerOf(name: Speaker): typeof amqp | typeof amqpRpc | typeof mqtt | typeof stomp {
+  return job.workload.address === 'reply' ? amqpRpc : SPEAKERS[name];
+}
 
 /** The runner ends the thread with the first thing that goes wrong. */
 function fail(error: Error): void {
@@ -19,10 +24,10 @@ function fail(error: Error): void {
 
 try {
   if (job.role === 'consume') {
-    const speaker = SPEAKERS[job.workload.consumer];
+    const speaker = speakerOf(job.workload.consumer);
     for (let i = 0; i < job.workload.consumers; i++) await speaker.consume(job, i, fail);
   } else {
-    const start = await SPEAKERS[job.workload.publisher].publish(job, fail);
+    const start = await speakerOf(job.workload.publisher).publish(job, fail);
     port.once('message', start);
   }
   port.postMessage('ready');

@@ -12,9 +12,10 @@ export interface Workload {
   readonly bytes: number;
   /**
    * `queue`: one queue that the consumer declares, published to by name. `topic`: a topic that each consumer subscribes
-   * to (`amq.topic` in AMQP). `fanout`: `amq.fanout`, one queue for each consumer.
+   * to (`amq.topic` in AMQP). `fanout`: `amq.fanout`, one queue for each consumer. `reply`: one queue of requests, whose
+   * consumer answers each by direct reply; the requester's `window` is how many are out. AMQP only.
    */
-  readonly address: 'queue' | 'topic' | 'fanout';
+  readonly address: 'queue' | 'topic' | 'fanout' | 'reply';
   /** Persistent messages to a durable queue. AMQP only. */
   readonly durable: boolean;
   /** MQTT, both sides. */
