@@ -22,6 +22,7 @@ const HARMLESS = [
   'node:events',
   'node:os',
   'node:path',
+  'node:timers/promises',
   'node:util',
   'node:url',
   'node:zlib',
