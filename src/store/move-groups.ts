@@ -77,9 +77,19 @@ export class MoveGroups {
     return adds;
   }
 
-  /** An entry was settled while its batch failed: a group that waits must not settle it again. */
+  /**
+   * An entry was settled while its batch failed: a group that waits must not settle it again. Where it had moved there and
+   * moves on, both moves are one: what the first settles must not be gone before what the second appends is there.
+   */
   neverWritten(entry: QueueEntry): void {
-    for (const group of this.pending) group.removes = group.removes.filter((removed) => removed !== entry);
+    const before = this.groupOf.get(entry);
+    for (const group of this.pending) {
+      if (!group.removes.includes(entry)) continue;
+      group.removes = group.removes.filter((removed) => removed !== entry);
+      if (before === undefined || before === group) continue;
+      this.merge(group, before);
+      for (const added of group.adds) this.groupOf.set(added, group);
+    }
   }
 
   /** What the pending groups settle. */
@@ -88,15 +98,21 @@ export class MoveGroups {
   }
 
   private end(group: Group): void {
-    for (const other of new Set(group.joined)) {
-      group.adds.push(...other.adds);
-      group.removes.push(...other.removes);
-      this.pending = this.pending.filter((each) => each !== other);
-    }
+    for (const other of new Set(group.joined)) this.merge(group, other);
     group.joined = [];
     // Appends alone may be refused: nobody was told anything of them yet.
-    if (group.removes.length === 0) return;
+    if (group.removes.length === 0) {
+      for (const entry of group.adds) this.groupOf.delete(entry);
+      return;
+    }
     for (const entry of group.adds) this.groupOf.set(entry, group);
     this.pending.push(group);
+  }
+
+  /** One group takes the other's part. */
+  private merge(group: Group, other: Group): void {
+    group.adds.push(...other.adds);
+    group.removes.push(...other.removes);
+    this.pending = this.pending.filter((each) => each !== other);
   }
 }

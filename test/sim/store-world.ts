@@ -4,7 +4,8 @@
 //   - a message whose confirm left, and that nobody acknowledged, is there, in order, with its bytes
 //   - an acknowledgement, purge or deletion that was reported durable is never undone
 //   - an entry that was acknowledged before it was written, or refused, is not there
-//   - a message that moves between queues is in exactly one of them
+//   - a message that moves to other queues (a dead letter) is in the one or in all of the others, through any number of moves
+//   - the time at which an entry expires is exactly the one that it was given
 //   - counts and bytes in meta are those of the entries; the redelivered mark is where it must be and nowhere else
 //   - definitions that were put together are there together
 //   - a retained message is the last one whose confirm left, or a later one that was not refused; never without the
@@ -16,7 +17,8 @@ import { crc32 } from 'node:zlib';
 import { ConfirmRing } from '../../src/core/confirms.ts';
 import type { Message } from '../../src/core/message.ts';
 import type { StoredEntry } from '../../src/core/ports.ts';
-import { type QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
+import type { Queue } from '../../src/core/queue.ts';
+import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
 import type { Kv } from '../../src/store/kv.ts';
 import { FakeQueue, message, Opened } from '../store/harness.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
@@ -38,6 +40,8 @@ export interface Copy {
   readonly entry: QueueEntry;
   readonly published: Published;
   readonly movedFrom: Copy | null;
+  /** As the entry was made. */
+  readonly expiresAt: number;
   acked: boolean;
   ackDurable: boolean;
   /** Settled before a batch took it. */
@@ -47,7 +51,11 @@ export interface Copy {
   committed: boolean;
 }
 
+/** A queue, or one lane of a queue with priorities: then its id is the queue's plus the lane. */
 class SimQueue extends FakeQueue {
+  readonly lane: number;
+  /** What stands for the queue of its entries. */
+  private readonly owner: Queue;
   copies: Map<number, Copy> = new Map();
   /** Transient entries that stayed in memory so far. */
   inMemory: QueueEntry[] = [];
@@ -61,6 +69,22 @@ class SimQueue extends FakeQueue {
 
   /** What the store said that it must not say; looked at after each step. */
   readonly violations: string[] = [];
+
+  constructor(queueId: number, lane: number) {
+    super(queueId + lane);
+    this.lane = lane;
+    const committed = this.committed.bind(this);
+    const withdrawn = this.withdrawn.bind(this);
+    this.owner = { id: queueId, committed, withdrawn } as unknown as Queue;
+  }
+
+  get queueId(): number {
+    return this.id - this.lane;
+  }
+
+  override entryAt(seq: number, message: Message, expiresAt = NEVER_EXPIRES): QueueEntry {
+    return new QueueEntry(this.owner, seq, message, expiresAt, false, this.lane);
+  }
 
   override committed(entry: QueueEntry): void {
     const copy = this.copies.get(entry.seq)!;
@@ -148,7 +172,8 @@ export class StoreWorld {
     if (roll < 24) this.publish();
     else if (roll < 30) this.retain();
     else if (roll < 48) this.acknowledge();
-    else if (roll < 52) this.move();
+    else if (roll < 51) this.move();
+    else if (roll < 53) this.expire();
     else if (roll < 54) this.pageOut();
     else if (roll < 56) this.markDelivering();
     else if (roll < 58) this.purge();
@@ -169,9 +194,10 @@ export class StoreWorld {
   private queue(): SimQueue {
     const alive = this.queues.filter((queue) => !queue.deleted);
     if (alive.length < KEEP_QUEUES) {
-      const made = new SimQueue(this.opened.queues.nextQueueId());
-      this.queues.push(made);
-      return made;
+      const lanes = this.random.chance(0.4) ? 1 + this.random.below(3) : 1;
+      const id = this.opened.queues.nextQueueId(lanes);
+      for (let lane = 0; lane < lanes; lane++) this.queues.push(new SimQueue(id, lane));
+      return this.queues[this.queues.length - 1]!;
     }
     return this.random.pick(alive)!;
   }
@@ -188,7 +214,7 @@ export class StoreWorld {
     const slot = this.ring.open();
     this.bySlot.set(slot, published);
     for (const queue of targets) {
-      const entry = queue.entry(sent);
+      const entry = queue.entryAt(queue.nextSeq++, sent, this.expiry());
       if (!persistent && random.chance(0.5)) {
         queue.inMemory.push(entry);
         continue;
@@ -226,12 +252,18 @@ export class StoreWorld {
     this.ring.settle(slot);
   }
 
+  private expiry(): number {
+    const { random } = this;
+    return random.chance(0.5) ? NEVER_EXPIRES : 1_700_000_000_000 + random.below(4) * 78_840_000_001;
+  }
+
   private append(queue: SimQueue, entry: QueueEntry, published: Published, movedFrom: Copy | null): void {
     queue.copies.set(entry.seq, {
       queue,
       entry,
       published,
       movedFrom,
+      expiresAt: entry.expiresAt,
       acked: false,
       ackDurable: false,
       neverWritten: false,
@@ -272,16 +304,40 @@ export class StoreWorld {
   /** A message moves to another queue, as a dead letter does. */
   private move(): void {
     const from = this.random.pick(this.queue().live());
-    const to = this.queue();
-    if (from === undefined || from.queue === to || !from.published.persistent) return;
+    const targets = new Set([this.queue()]);
+    if (this.random.chance(0.3)) targets.add(this.queue());
+    if (from === undefined || !from.published.persistent) return;
+    targets.delete(from.queue);
+    if (targets.size > 0) this.bury(from, targets);
+  }
+
+  /** What is first in a queue expires, and goes where its dead letters go; in a chain of such queues at once. */
+  private expire(): void {
+    let queue = this.queue();
+    for (let dead = 1 + this.random.below(4); dead > 0; dead--) {
+      const [from] = queue.live().sort((a, b) => a.entry.seq - b.entry.seq);
+      const to = this.queue();
+      if (from === undefined || to === queue || !from.published.persistent) return;
+      this.bury(from, new Set([to]));
+      if (this.random.chance(0.5)) queue = to;
+    }
+  }
+
+  /** As dead-letters.ts: the copies wait for their confirm beside the original before that is settled. */
+  private bury(from: Copy, targets: ReadonlySet<SimQueue>): void {
+    const { ring, slot, message } = from.entry;
     this.opened.queues.group(() => {
-      const entry = to.entry(copyMessage(from.entry.message));
-      entry.ring = from.entry.ring;
-      entry.slot = from.entry.slot;
-      from.entry.ring = null;
+      for (const to of targets) {
+        const entry = to.entryAt(to.nextSeq++, copyMessage(message), this.expiry());
+        if (ring !== null) {
+          ring.hold(slot);
+          entry.ring = ring;
+          entry.slot = slot;
+        }
+        this.append(to, entry, from.published, from);
+      }
       this.settled(from);
       this.opened.queues.remove(from.entry);
-      this.append(to, entry, from.published, from);
     });
   }
 
@@ -304,13 +360,16 @@ export class StoreWorld {
   }
 
   private deleteQueue(): void {
-    const queue = this.queue();
-    for (const copy of queue.live()) this.settled(copy);
-    queue.deleted = true;
-    this.unreported.push(() => {
-      queue.deleteDurable = true;
-    });
-    this.opened.queues.deleteQueue(queue.id);
+    const { queueId } = this.queue();
+    for (const queue of this.queues) {
+      if (queue.queueId !== queueId || queue.deleted) continue;
+      for (const copy of queue.live()) this.settled(copy);
+      queue.deleted = true;
+      this.unreported.push(() => {
+        queue.deleteDurable = true;
+      });
+      this.opened.queues.deleteQueue(queue.id);
+    }
   }
 
   private markDelivering(): void {
@@ -457,8 +516,8 @@ export class StoreWorld {
     for (const [seq, entry] of entries) {
       const copy = queue.copies.get(seq);
       assert.ok(copy !== undefined, `entry ${seq} was never appended`);
-      assert.equal(describe(entry), describeCopy(copy));
       const name = `entry ${seq} of queue ${queue.id}`;
+      assert.equal(describe(entry), describeCopy(copy), name);
       assert.ok(copy.published.persistent, `${name} is transient`);
       assert.ok(!copy.withdrawn, `${name} was refused`);
       assert.ok(!copy.neverWritten, `${name} was settled before it was written`);
@@ -504,12 +563,12 @@ export class StoreWorld {
     for (const [old, entries] of found) {
       const meta = this.opened.queues.recover(old.id);
       if (meta === null) continue;
-      const queue = new SimQueue(old.id);
+      const queue = new SimQueue(old.queueId, old.lane);
       queue.nextSeq = meta.nextSeq;
       queue.redeliveredBelow = meta.deliveredTo;
       queue.mayBeRedelivered = meta.deliveredTo;
       for (const stored of entries.values()) {
-        const entry = queue.entryAt(stored.seq, stored.message);
+        const entry = queue.entryAt(stored.seq, stored.message, stored.expiresAt);
         entry.storeState = STORE_STATE.committed;
         const text = stored.message.bodyBytes().toString();
         queue.copies.set(entry.seq, {
@@ -517,6 +576,7 @@ export class StoreWorld {
           entry,
           published: { text, persistent: true, confirmed: true, refused: false },
           movedFrom: null,
+          expiresAt: entry.expiresAt,
           acked: false,
           ackDurable: false,
           neverWritten: false,
@@ -565,11 +625,11 @@ export class StoreWorld {
 }
 
 function describe(entry: StoredEntry): string {
-  return `${entry.seq} ${entry.message.routingKey} ${brief(entry.message.bodyBytes().toString())}`;
+  return `${entry.seq} ${entry.expiresAt} ${entry.message.routingKey} ${brief(entry.message.bodyBytes().toString())}`;
 }
 
-function describeCopy({ entry, published }: Copy): string {
-  return `${entry.seq} ${entry.message.routingKey} ${brief(published.text)}`;
+function describeCopy({ entry, expiresAt, published }: Copy): string {
+  return `${entry.seq} ${expiresAt} ${entry.message.routingKey} ${brief(published.text)}`;
 }
 
 function brief(text: string): string {

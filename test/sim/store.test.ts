@@ -6,6 +6,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { NEVER_EXPIRES } from '../../src/core/queue-entry.ts';
 import { kindOf, namedBounds } from '../../src/store/keys.ts';
 import { type Kv, KvBatch } from '../../src/store/kv.ts';
 import type { FaultyKv } from '../support/faulty-kv.ts';
@@ -79,6 +80,16 @@ const CASES: readonly Case[] = [
     },
   },
   {
+    title: 'lanes of one queue have one id',
+    noticed: /entry \d+ of queue|load of queue|: queue \d+|is lost|was never appended/,
+    sabotage: {
+      opened: ({ queues }) => {
+        const next = queues.nextQueueId.bind(queues);
+        queues.nextQueueId = () => next(1);
+      },
+    },
+  },
+  {
     title: 'a confirm leaves with the append',
     noticed: /is lost|was promised and withdrawn/,
     sabotage: {
@@ -139,7 +150,7 @@ const CASES: readonly Case[] = [
   },
   {
     title: 'a retained message is not written with the message',
-    noticed: /retained|an expiry of no message/,
+    noticed: /retained|an expiry of no message|the index of expiries/,
     sabotage: changedBatches((batch) => without(batch, (kind, value) => kind === 'kept' && value !== null)),
   },
   {
@@ -159,6 +170,19 @@ const CASES: readonly Case[] = [
       opened: ({ retained }) => {
         const set = retained.set.bind(retained);
         retained.set = (vhost, message) => set(vhost, message, null, 0);
+      },
+    },
+  },
+  {
+    title: 'the time of expiry is not written',
+    noticed: /: (load of )?queue \d+|: entry \d+ of queue \d+$/,
+    sabotage: {
+      opened: ({ queues }) => {
+        const append = queues.append.bind(queues);
+        queues.append = (entry) => {
+          entry.expiresAt = NEVER_EXPIRES;
+          append(entry);
+        };
       },
     },
   },
