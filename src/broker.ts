@@ -207,10 +207,10 @@ export class Broker {
 
   /** Loads Fastify only where the API is wanted. */
   private async listenHttp(): Promise<void> {
-    const { host, http } = this.config;
+    const { host, http, port } = this.config;
     const tls = tlsFiles(this.config);
     const tlsPort = tls === null ? false : http.tlsPort;
-    if (http.port === false && tlsPort === false) return;
+    if (http.port === false && tlsPort === false && port === false) return;
     const [{ HttpServer }, { Metrics }] = await Promise.all([
       import('./http/http-server.ts'),
       import('./metrics/metrics.ts'),
@@ -233,6 +233,7 @@ export class Broker {
       listeners: () => this.openPorts(),
       scrape: () => metrics.scrape(),
     });
+    if (port !== false) this.listeners.answerHttp = await this.http.answering();
     if (http.port !== false) this.ports.http = await this.http.listen(host, http.port);
     if (tls !== null && tlsPort !== false) this.ports.https = await this.http.listenTls(host, tlsPort, tls);
   }

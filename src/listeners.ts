@@ -1,10 +1,12 @@
 // The ports of a broker: which listeners the configuration asks for, which front-end each one feeds, and the network
-// context that they share. Made, started and stopped by broker.ts; the HTTP API is not among them.
+// context that they share. Made, started and stopped by broker.ts; the HTTP API is not among them, but is answered on the
+// port for everything, too.
 
 import type { Config } from './config/schema.ts';
 import type { ClientConnections } from './core/client-connection.ts';
 import type { Logger } from './core/logger.ts';
 import type { Turn } from './core/turn.ts';
+import { type AnswerHttp, AutoListener } from './net/auto-listener.ts';
 import { ChunkGarbage, type CollectYoung } from './net/chunk-garbage.ts';
 import { Listener, type ListenerEvents } from './net/listener.ts';
 import { SlabPool } from './net/slab-pool.ts';
@@ -12,9 +14,22 @@ import type { TransportContext } from './net/socket-transport.ts';
 import type { Ticker } from './net/ticker.ts';
 import type { TlsFiles } from './net/tls.ts';
 import type { Accept, Transport } from './net/transport.ts';
-import { WebSocketListener, type WebSocketPath } from './net/websocket.ts';
+import { WebSocketListener } from './net/websocket.ts';
+import type { WebSocketPath, WebSocketRules } from './net/websocket-upgrades.ts';
 
-export const PORT_NAMES = ['amqp', 'amqps', 'mqtt', 'mqtts', 'stomp', 'stomps', 'ws', 'wss', 'http', 'https'] as const;
+export const PORT_NAMES = [
+  'amqp',
+  'amqps',
+  'mqtt',
+  'mqtts',
+  'stomp',
+  'stomps',
+  'ws',
+  'wss',
+  'auto',
+  'http',
+  'https',
+] as const;
 export type PortName = (typeof PORT_NAMES)[number];
 /** The port that each listener took; null where it is off. */
 export type Ports = Record<PortName, number | null>;
@@ -36,9 +51,11 @@ const SUBPROTOCOLS = {
 /** Bytes of outgoing data that are gathered within a turn before they are written without waiting for its end. */
 const FLUSH_BYTES = 256 * 1024;
 
-type AnyListener = Listener | WebSocketListener;
+type AnyListener = Listener | WebSocketListener | AutoListener;
 
 export class Listeners implements ListenerEvents {
+  /** Answers plain HTTP requests on the port for everything; null while the HTTP API is not there. */
+  answerHttp: AnswerHttp | null;
   private readonly open: Map<PortName, AnyListener>;
   private readonly connections: ClientConnections;
   private readonly log: Logger;
@@ -52,6 +69,7 @@ export class Listeners implements ListenerEvents {
     log: Logger,
     collectYoung: CollectYoung | null,
   ) {
+    this.answerHttp = null;
     this.open = new Map();
     this.connections = connections;
     this.log = log;
@@ -73,8 +91,10 @@ export class Listeners implements ListenerEvents {
       this.add(config, name, config[name].port, null, accepts[name], context);
       this.add(config, `${name}s`, config[name].tlsPort, tls, accepts[name], context);
     }
-    this.addWebSocket(config, 'ws', config.ws.port, null, accepts, context);
-    this.addWebSocket(config, 'wss', config.ws.tlsPort, tls, accepts, context);
+    const rules = webSocketRules(config, accepts);
+    this.addWebSocket(config, 'ws', config.ws.port, null, rules, context);
+    this.addWebSocket(config, 'wss', config.ws.tlsPort, tls, rules, context);
+    this.addAuto(config, tls, accepts, rules, context);
   }
 
   /** Starts all; resolves with their ports. Where one fails, those that were open are closed again. */
@@ -128,30 +148,47 @@ export class Listeners implements ListenerEvents {
     name: 'ws' | 'wss',
     port: number | false,
     tls: TlsFiles | null,
-    accepts: Accepts,
+    rules: WebSocketRules,
     context: TransportContext,
   ): void {
     if (port === false || (tls === null && name === 'wss')) return;
-    const stomp = { protocols: SUBPROTOCOLS.stomp, optional: true, byteStream: false, accept: accepts.stomp };
-    const paths = new Map<string, WebSocketPath>([
-      ['/stomp', stomp],
-      ['/ws', stomp],
-      ['/mqtt', { protocols: SUBPROTOCOLS.mqtt, optional: false, byteStream: true, accept: accepts.mqtt }],
-      ['/amqp', { protocols: SUBPROTOCOLS.amqp, optional: true, byteStream: true, accept: accepts.amqp }],
-    ]);
-    const { origins } = config.ws;
-    const options = {
-      name,
-      host: config.host,
-      port,
-      tls,
-      maxConnections: config.limits.connections,
-      maxMessageBytes: config.limits.messageBytes,
-      origins: origins.includes('*') ? ('*' as const) : origins.includes('same') ? ('same' as const) : origins,
-      paths,
-    };
+    const options = { ...rules, name, host: config.host, port, tls, maxConnections: config.limits.connections };
     this.open.set(name, new WebSocketListener(options, context, this));
   }
+
+  private addAuto(
+    config: Config,
+    tls: TlsFiles | null,
+    accepts: Accepts,
+    rules: WebSocketRules,
+    context: TransportContext,
+  ): void {
+    const { host, port, limits } = config;
+    if (port === false) return;
+    const options = {
+      ...rules,
+      name: 'auto',
+      host,
+      port,
+      tls,
+      maxConnections: limits.connections,
+      firstBytesMs: limits.unauthenticatedMs,
+      accepts,
+      answer: () => this.answerHttp,
+    };
+    this.open.set('auto', new AutoListener(options, context, this));
+  }
+}
+
+function webSocketRules(config: Config, accepts: Accepts): WebSocketRules {
+  const stomp = { protocols: SUBPROTOCOLS.stomp, optional: true, byteStream: false, accept: accepts.stomp };
+  const paths = new Map<string, WebSocketPath>([
+    ['/stomp', stomp],
+    ['/ws', stomp],
+    ['/mqtt', { protocols: SUBPROTOCOLS.mqtt, optional: false, byteStream: true, accept: accepts.mqtt }],
+    ['/amqp', { protocols: SUBPROTOCOLS.amqp, optional: true, byteStream: true, accept: accepts.amqp }],
+  ]);
+  return { maxMessageBytes: config.limits.messageBytes, origins: config.ws.origins, paths };
 }
 
 /** The TLS files, or null where no certificate is configured. */

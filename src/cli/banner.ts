@@ -6,7 +6,8 @@ import type { PortName, Ports } from '../listeners.ts';
 interface Row {
   readonly title: string;
   readonly plain: PortName;
-  readonly secure: PortName;
+  /** Null: TLS comes to the same port. */
+  readonly secure: PortName | null;
   readonly note: string;
 }
 
@@ -16,14 +17,17 @@ const ROWS: readonly Row[] = [
   { title: 'STOMP', plain: 'stomp', secure: 'stomps', note: '' },
   { title: 'WebSocket', plain: 'ws', secure: 'wss', note: '/stomp  /mqtt  /amqp' },
   { title: 'HTTP', plain: 'http', secure: 'https', note: '/api  /metrics  /health/ready' },
+  { title: 'All of them', plain: 'auto', secure: null, note: 'told apart by their first bytes' },
 ];
 
 export function banner(version: string, config: Config, ports: Ports): string {
   const lines = [`Trivium ${version}, process ${process.pid}`, ''];
   for (const { title, plain, secure, note } of ROWS) {
+    // Who did not ask for it need not hear of it.
+    if (plain === 'auto' && ports.auto === null) continue;
     const places = [
       ports[plain] === null ? null : `${config.host}:${ports[plain]}`,
-      ports[secure] === null ? null : `${config.host}:${ports[secure]} (TLS)`,
+      secure === null || ports[secure] === null ? null : `${config.host}:${ports[secure]} (TLS)`,
     ].filter((place) => place !== null);
     lines.push(line(title, `${places.length === 0 ? 'off' : places.join('  ')}${note === '' ? '' : `   ${note}`}`));
   }

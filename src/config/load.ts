@@ -12,8 +12,13 @@ import type { Config, PartialConfig } from './schema.ts';
 export const CONFIG_FLAG = 'config';
 export const CONFIG_VARIABLE = 'TRIVIUM_CONFIG';
 
-/** Kubernetes gives each pod such variables for a service that is named `trivium`; they are not ours. */
+/**
+ * Kubernetes gives each pod such variables for a service that is named `trivium`; they are not ours. One of them,
+ * TRIVIUM_PORT, is also a name of ours, and means Kubernetes' where it holds an address: `tcp://10.0.0.1:5672`.
+ */
 const KUBERNETES = /^TRIVIUM_(SERVICE_(HOST|PORT)(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
+
+const KUBERNETES_ADDRESS = /^(tcp|udp|sctp):\/\//i;
 
 /** A YAML file is read whole; this is more than any sensible one. */
 const FILE_BYTES = 1024 * 1024;
@@ -124,6 +129,7 @@ function readSection(
 function readEnvironment(environment: Sources['environment'], values: Map<Key, unknown>, problems: string[]): void {
   for (const [variable, value] of Object.entries(environment)) {
     if (value === undefined || !variable.startsWith('TRIVIUM_') || variable === CONFIG_VARIABLE) continue;
+    if (KUBERNETES.test(variable) && KUBERNETES_ADDRESS.test(value)) continue;
     const key = KEYS.find((candidate) => candidate.variable === variable);
     if (key !== undefined) take(key, value, variable, values, problems);
     else if (!KUBERNETES.test(variable)) {

@@ -8,7 +8,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 
 /** A TCP port; 0 takes any free one; `off` (false) opens no listener. */
-const port = (standard: number, description: string) =>
+const port = (standard: number | false, description: string) =>
   Type.Union([Type.Integer({ minimum: 0, maximum: 65_535 }), Type.Literal(false)], { default: standard, description });
 
 const count = (standard: number, minimum: number, maximum: number, description: string) =>
@@ -44,6 +44,10 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', '
 export const ConfigSchema = Type.Object(
   {
     host: text('0.0.0.0', 'Address that every listener binds to.'),
+    port: port(
+      false,
+      'One port for everything beside the others: AMQP, MQTT, STOMP, WebSocket and HTTP, and each over TLS once `tls.certificateFile` is given.',
+    ),
     dataDir: text('./data', 'Directory of the store. One broker at a time may use it.'),
     store: oneOf('lmdb', ['lmdb', 'memory'], 'Where durable things live; `memory` forgets everything at exit.'),
     log: section(
@@ -111,7 +115,7 @@ export const ConfigSchema = Type.Object(
         tlsPort: port(15_673, 'WebSocket over TLS; opens once `tls.certificateFile` is given.'),
         origins: names(
           ['same'],
-          'Origins whose pages may connect; `same`: those of the broker itself and, on this machine, of this machine; `*`: all.',
+          'Origins whose pages may connect; `same`: those of the broker itself, and in browsers on its own machine those of `localhost`; `*`: all.',
         ),
       },
       'WebSocket',

@@ -2,6 +2,7 @@
 // Made, started and stopped by the broker. It starts after the protocol listeners and stops after them, so that the
 // health answers are there for as long as there is something to say.
 
+import type { RequestListener } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
@@ -40,6 +41,12 @@ export class HttpServer {
       throw cannotListen('http', host, port, cause);
     }
     return portOf(this.app.server.address());
+  }
+
+  /** Resolves with what answers requests that come to a port of somebody else's. */
+  async answering(): Promise<RequestListener> {
+    await this.app.ready();
+    return (request, response) => this.app.routing(request, response);
   }
 
   /** As `listen`, with TLS. */

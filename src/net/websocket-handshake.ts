@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { isIPv4 } from 'node:net';
 import { isLoopback } from './socket-transport.ts';
 
 /** [§1.3] What the server appends to the client's key. */
@@ -11,10 +12,11 @@ const VERSION = '13';
 /** [§4.1] 16 bytes in base64. */
 const KEY = /^[A-Za-z0-9+/]{22}==$/;
 
-/** Which pages may connect: 'same' (of our own host), anyone, or those listed (`https://app.example`). */
-export type Origins = 'same' | '*' | readonly string[];
+/** Which pages may connect: all (`*`), those of our own host (`same`), those that are listed (`https://app.example`). */
+export type Origins = readonly string[];
 
 export interface SubprotocolRule {
+  /** In the server's order of preference. */
   readonly protocols: readonly string[];
   /** Whether a client that offers none is let in. */
   readonly optional: boolean;
@@ -63,26 +65,29 @@ function checkHandshake(request: IncomingMessage): Refusal | null {
 /** Whether the page that opens the connection may. What is no browser sends no Origin. */
 function isOriginAllowed(request: IncomingMessage, origins: Origins): boolean {
   const { origin, host } = request.headers;
-  if (origin === undefined || origins === '*') return true;
-  if (origins !== 'same') return origins.includes(origin);
-  if (!URL.canParse(origin)) return false;
+  if (origin === undefined || origins.includes('*') || origins.includes(origin)) return true;
+  if (!origins.includes('same') || !URL.canParse(origin)) return false;
   const url = new URL(origin);
-  if (url.host === host) return true;
+  const local = isLocalName(url.hostname);
   // A page from a development server on this machine, with the browser on this machine too.
-  const name = url.hostname;
-  const local = name === 'localhost' || name === '[::1]' || isLoopback(name);
-  return local && isLoopback(request.socket.remoteAddress ?? '');
+  if (isLoopback(request.socket.remoteAddress ?? '')) return local;
+  return url.host === host;
 }
 
-/** The first that the client offers and we speak; '' where it offers none and may; null where it is refused. */
+/**
+ * Whether a name in a URL means this machine whatever a name server says. Only such a page is the broker's own to a
+ * browser on this machine: a stranger's page can have its own name resolve to 127.0.0.1 and be «of the same host».
+ */
+function isLocalName(name: string): boolean {
+  return name === 'localhost' || name.endsWith('.localhost') || name === '[::1]' || (isIPv4(name) && isLoopback(name));
+}
+
+/** The first of ours that the client offers, too; '' where it offers none and may; null where it is refused. */
 function chooseSubprotocol(request: IncomingMessage, rule: SubprotocolRule): string | null {
   const offered = request.headers['sec-websocket-protocol'];
   if (offered === undefined) return rule.optional ? '' : null;
-  for (const name of offered.split(',')) {
-    const trimmed = name.trim();
-    if (rule.protocols.includes(trimmed)) return trimmed;
-  }
-  return null;
+  const names = offered.split(',').map((name) => name.trim());
+  return rule.protocols.find((name) => names.includes(name)) ?? null;
 }
 
 /** The answer that opens the WebSocket. */

@@ -56,6 +56,17 @@ test('a listener that is off is not opened, and variables and files count', asyn
   assert.equal((await command.finished()).code, 0);
 });
 
+test('--port opens one port for everything beside those that are on', async (t) => {
+  const off = ['amqp', 'mqtt', 'stomp', 'ws', 'http'].flatMap((name) => [`--${name}-port`, 'off']);
+  const command = trivium(t, ['start', '--host', '127.0.0.1', '--store', 'memory', '--port', '0', ...off], {});
+  const { ports } = await command.line(record('ready'));
+  assert.deepEqual(Object.keys(ports as object), ['auto']);
+  const { auto } = ports as { auto: number };
+  assert.equal((await fetch(`http://127.0.0.1:${auto}/health/ready`)).status, 200);
+  command.child.kill('SIGINT');
+  assert.equal((await command.finished()).code, 0);
+});
+
 test('at a terminal it greets a person', async (t) => {
   const command = start(t, '--log-format', 'pretty', '--mqtt-port', 'off');
   await command.line((line) => (line.includes('ready') ? line : null));
@@ -64,6 +75,7 @@ test('at a terminal it greets a person', async (t) => {
   assert.match(stdout, /^Trivium \d/);
   assert.match(stdout, /AMQP 0-9-1 +127\.0\.0\.1:\d+/);
   assert.match(stdout, /MQTT +off/);
+  assert.doesNotMatch(stdout, /All of them/);
   assert.match(stdout, /First login +guest \/ guest, from this machine only/);
 });
 

@@ -132,6 +132,14 @@ test('variables that Kubernetes makes for a service named trivium are not ours',
     TRIVIUM_PORT_5672_TCP_ADDR: '10.0.0.1',
   };
   assert.deepEqual(await problems({ environment }), []);
+  assert.equal((await loadConfig({ flags: {}, environment })).port, false);
+});
+
+test('TRIVIUM_PORT is ours where it holds a port', async () => {
+  assert.equal((await loadConfig({ flags: {}, environment: { TRIVIUM_PORT: '5000' } })).port, 5000);
+  assert.deepEqual(await problems({ environment: { TRIVIUM_PORT: 'five' } }), [
+    'port (from TRIVIUM_PORT): "five" is not allowed; allowed: 0 to 65535 or `off`',
+  ]);
 });
 
 test('a file that is missing, no YAML or no tree of keys is said so', async (t) => {

@@ -4,13 +4,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
 import type { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type ClientOptions, WebSocket } from 'ws';
 import { ticksFor } from '../../src/net/ticker.ts';
 import { MESSAGE_KIND } from '../../src/net/transport.ts';
 import { WebSocketListener, type WebSocketOptions } from '../../src/net/websocket.ts';
+import { judgeUpgrade, type SubprotocolRule } from '../../src/net/websocket-handshake.ts';
 import { WebSocketError } from '../../src/net/websocket-transport.ts';
 import { hasOpenssl, TestAuthority } from './certificates.ts';
 import {
@@ -49,7 +50,7 @@ async function start(overrides: Partial<WebSocketOptions> = {}): Promise<void> {
     tls: null,
     maxConnections: 100,
     maxMessageBytes: 5_000_000,
-    origins: 'same',
+    origins: ['same'],
     paths: new Map([
       ['/stomp', { protocols: ['v12.stomp', 'v11.stomp'], optional: true, byteStream: false, accept }],
       ['/mqtt', { protocols: ['mqtt'], optional: false, byteStream: true, accept }],
@@ -95,6 +96,10 @@ async function raw(path = '/stomp', headers: Record<string, string> = HANDSHAKE)
   return [socket, answer];
 }
 
+function lowerCased(headers: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+}
+
 async function status(path: string, headers: Record<string, string>): Promise<string> {
   const [socket, answer] = await raw(path, headers);
   socket.destroy();
@@ -116,10 +121,10 @@ describe('the opening handshake', () => {
     socket.destroy();
   });
 
-  it('takes the first subprotocol of the client that is spoken here', async () => {
+  it('takes the subprotocol that the server prefers of those that the client offers', async () => {
     const [client, { transport }] = await open('/stomp', ['v10.stomp', 'v11.stomp', 'v12.stomp']);
-    assert.equal(client.protocol, 'v11.stomp');
-    assert.equal(transport.subprotocol, 'v11.stomp');
+    assert.equal(client.protocol, 'v12.stomp');
+    assert.equal(transport.subprotocol, 'v12.stomp');
     assert.equal(listener.acceptedCount, 1);
     client.terminate();
   });
@@ -140,7 +145,14 @@ describe('the opening handshake', () => {
     ['an upgrade to something else', '/stomp', { ...HANDSHAKE, Upgrade: 'h2c' }, '400'],
     ['a page of another host', '/stomp', { ...HANDSHAKE, Origin: 'https://evil.example' }, '403'],
     ['an opaque origin', '/stomp', { ...HANDSHAKE, Origin: 'null' }, '403'],
-    ['the right host at another port', '/stomp', { ...HANDSHAKE, Origin: 'https://broker.example:444' }, '403'],
+    ['what is no origin', '/stomp', { ...HANDSHAKE, Origin: 'broker.example' }, '403'],
+    [
+      'a page whose name was made to resolve to this machine',
+      '/stomp',
+      { ...HANDSHAKE, Host: 'evil.example:15674', Origin: 'http://evil.example:15674' },
+      '403',
+    ],
+    ['a name that begins like an address', '/stomp', { ...HANDSHAKE, Origin: 'http://127.0.0.1.evil.example' }, '403'],
   ];
 
   for (const [what, path, headers, expected] of refusals) {
@@ -152,20 +164,47 @@ describe('the opening handshake', () => {
     });
   }
 
-  it('lets pages of its own host in, and local pages to a local broker', async () => {
-    assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'https://broker.example' }), '101');
-    assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'http://localhost:3000' }), '101');
-    assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'http://127.0.0.1:3000' }), '101');
+  it('lets pages of this machine in where the browser is on it', async () => {
+    for (const host of ['localhost:3000', '127.0.0.1:3000', '[::1]', 'app.localhost']) {
+      assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: `http://${host}` }), '101', host);
+    }
   });
 
-  it('lets listed origins in and no other, or all', async () => {
+  it('lets pages of its own host in where the browser is elsewhere', () => {
+    const stomp: SubprotocolRule = { protocols: ['v12.stomp'], optional: true };
+    const judge = (origin: string, host: string) => {
+      const headers = { ...lowerCased(HANDSHAKE), host, origin };
+      const asked = {
+        method: 'GET',
+        httpVersion: '1.1',
+        url: '/stomp',
+        headers,
+        socket: { remoteAddress: '192.0.2.7' },
+      };
+      const verdict = judgeUpgrade(asked as unknown as IncomingMessage, stomp, ['same']);
+      return typeof verdict === 'string' ? 101 : verdict.status;
+    };
+    assert.equal(judge('https://broker.example', 'broker.example'), 101);
+    assert.equal(judge('http://192.0.2.1:15674', '192.0.2.1:15674'), 101);
+    assert.equal(judge('https://broker.example:444', 'broker.example'), 403);
+    assert.equal(judge('https://evil.example', 'broker.example'), 403);
+    assert.equal(judge('http://localhost:3000', 'broker.example'), 403);
+    assert.equal(judge('null', 'null'), 403);
+  });
+
+  it('lets listed origins in, also beside its own, or all', async () => {
     await listener.close();
     await start({ origins: ['https://app.example'] });
     assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'https://app.example' }), '101');
-    assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'https://broker.example' }), '403');
+    assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'http://localhost' }), '403');
     assert.equal(await status('/stomp', HANDSHAKE), '101');
     await listener.close();
-    await start({ origins: '*' });
+    await start({ origins: ['same', 'https://app.example'] });
+    assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'https://app.example' }), '101');
+    assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'http://localhost' }), '101');
+    assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'https://evil.example' }), '403');
+    await listener.close();
+    await start({ origins: ['*'] });
     assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'null' }), '101');
   });
 
