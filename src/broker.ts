@@ -153,12 +153,14 @@ export class Broker {
     };
     const amqp = new AmqpFrontEnd(frontEnd, this.ticker, config.amqp);
     const { defaultUser: user, defaultPassword: password } = config.auth;
-    const anonymous = config.mqtt.anonymous ? { user, password } : null;
+    const first = { user, password };
+    const anonymous = config.mqtt.anonymous ? first : null;
     this.mqtt = new MqttFrontEnd(frontEnd, this.ticker, { ...config.mqtt, anonymous }, config.mqtt);
+    const stomp = { ...config.stomp, anonymous: config.stomp.anonymous ? first : null };
     const accepts = {
       amqp: amqp.accept.bind(amqp),
       mqtt: this.mqtt.accept,
-      stomp: stompFrontEnd(frontEnd, this.ticker, config.stomp),
+      stomp: stompFrontEnd(frontEnd, this.ticker, stomp),
     };
     this.listeners = new Listeners(
       config,

@@ -188,7 +188,9 @@ function webSocketRules(config: Config, accepts: Accepts): WebSocketRules {
     ['/mqtt', { protocols: SUBPROTOCOLS.mqtt, optional: false, byteStream: true, accept: accepts.mqtt }],
     ['/amqp', { protocols: SUBPROTOCOLS.amqp, optional: true, byteStream: true, accept: accepts.amqp }],
   ]);
-  return { maxMessageBytes: config.limits.messageBytes, origins: config.ws.origins, paths };
+  const { origins, basicAuth, authCookie } = config.ws;
+  const credentials = { basic: basicAuth, cookie: authCookie };
+  return { maxMessageBytes: config.limits.messageBytes, origins, credentials, paths };
 }
 
 /** The TLS files, or null where no certificate is configured. */

@@ -219,7 +219,7 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
 
   private async connect(): Promise<void> {
     const { parser, transport, context } = this;
-    const request = readConnect(parser);
+    const request = readConnect(parser, transport.httpCredentials, context.anonymous);
     const { version, heartBeat } = request;
     this.writer = new FrameWriter(transport, version, context.destinationLines[version]!);
     const session = await logIn(request, this, context);

@@ -14,6 +14,8 @@ import { STOMP_VERSION, type StompVersion } from './version.ts';
 export interface StompContext extends FrontEnd {
   readonly ticker: Ticker;
   readonly limits: StompLimits;
+  /** As whom a client without login comes in; null: it does not. */
+  readonly anonymous: StompSettings['anonymous'];
   /** Destinations that were parsed, and destination lines of MESSAGE frames, one cache for each version. */
   readonly destinations: readonly DestinationCache[];
   readonly destinationLines: readonly DestinationLines[];
@@ -22,13 +24,16 @@ export interface StompContext extends FrontEnd {
 }
 
 /** What the front-end takes from the outside; bodies and login time are bounded by the broker's own settings. */
-export type StompSettings = Omit<StompLimits, 'maxBodyBytes' | 'loginTimeoutMs'>;
+export interface StompSettings extends Omit<StompLimits, 'maxBodyBytes' | 'loginTimeoutMs'> {
+  readonly anonymous: { readonly user: string; readonly password: string } | null;
+}
 
 export function stompFrontEnd(frontEnd: FrontEnd, ticker: Ticker, settings: StompSettings): Accept {
   const versions = Object.values(STOMP_VERSION) as StompVersion[];
   const context: StompContext = {
     ...frontEnd,
     ticker,
+    anonymous: settings.anonymous,
     limits: {
       maxHeaders: settings.maxHeaders,
       maxHeaderBytes: settings.maxHeaderBytes,

@@ -22,20 +22,36 @@ export interface ConnectRequest {
   readonly heartBeat: HeartBeatOffer;
 }
 
-/** Reads a CONNECT frame. Throws StompError where nobody can be logged in by it. */
-export function readConnect(frame: Frame): ConnectRequest {
+/**
+ * Reads a CONNECT frame. `credentials` came with the WebSocket's upgrade and count in place of the frame's, because the
+ * configuration says so; who has none at all is `anonymous`, where that is allowed. Throws StompError where nobody can
+ * be logged in by it.
+ */
+export function readConnect(
+  frame: Frame,
+  credentials: Transport['httpCredentials'],
+  anonymous: StompContext['anonymous'],
+): ConnectRequest {
   const version = negotiateVersion(frame.text(HEADER.acceptVersion));
   if (version === null) {
     throw new StompError('Version mismatch', `supported protocol versions are ${SUPPORTED_VERSIONS}`);
   }
-  const user = frame.text(HEADER.login);
-  const password = frame.text(HEADER.passcode);
   const vhost = frame.text(HEADER.host) || DEFAULT_VHOST;
   const heartBeat = parseHeartBeat(frame.text(HEADER.heartBeat));
+  const { user, password } = credentials ?? frameCredentials(frame) ?? anonymous ?? NOBODY;
   if (user === null || password === null) {
     throw new StompError('Bad CONNECT', "'login' and 'passcode' are required");
   }
   return { version, user, password, vhost, heartBeat };
+}
+
+const NOBODY = { user: null, password: null } as const;
+
+/** Null where the frame has neither; libraries write empty headers for what they were not given. */
+function frameCredentials(frame: Frame): { readonly user: string | null; readonly password: string | null } | null {
+  const user = frame.text(HEADER.login);
+  const password = frame.text(HEADER.passcode);
+  return user || password ? { user, password } : null;
 }
 
 /** The session of whoever connects. Rejects with StompError or BrokerError where it is refused, and logs why. */

@@ -22,7 +22,7 @@ const flag = (standard: boolean, description: string) => Type.Boolean({ default:
 
 const text = (standard: string, description: string) => Type.String({ default: standard, minLength: 1, description });
 
-/** A path that may be absent (null). */
+/** A path or a name that may be absent (null). */
 const file = (description: string) =>
   Type.Union([Type.String({ minLength: 1 }), Type.Null()], { default: null, description });
 
@@ -99,6 +99,7 @@ export const ConfigSchema = Type.Object(
       {
         port: port(61_613, 'STOMP over TCP.'),
         tlsPort: port(61_614, 'STOMP over TLS; opens once `tls.certificateFile` is given.'),
+        anonymous: flag(false, 'Whether a client without login is let in as `auth.defaultUser`.'),
         maxHeaders: count(256, 8, 65_535, 'Header lines of one frame.'),
         maxHeaderBytes: bytes(64 * KIB, 1 * KIB, 16 * MIB, 'Command and header lines of one frame.'),
         maxSubscriptions: count(4096, 1, 10_000_000, 'Subscriptions of one connection.'),
@@ -117,6 +118,11 @@ export const ConfigSchema = Type.Object(
           ['same'],
           'Origins whose pages may connect; `same`: those of the broker itself, and in browsers on its own machine those of `localhost`; `*`: all.',
         ),
+        basicAuth: flag(
+          false,
+          "Whether HTTP Basic credentials of the upgrade log a STOMP client in, in place of CONNECT's.",
+        ),
+        authCookie: file('Name of a cookie of the upgrade that does the same; it holds base64 of `user:password`.'),
       },
       'WebSocket',
     ),

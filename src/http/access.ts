@@ -4,6 +4,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Identity } from '../core/ports.ts';
+import { basicCredentials } from '../net/http-credentials.ts';
 import { isLoopback } from '../net/socket-transport.ts';
 import type { HttpContext } from './context.ts';
 import { HttpError } from './http-error.ts';
@@ -49,15 +50,6 @@ export function seesEverything(identity: Identity): boolean {
 /** Whether a user of the API sees what is in a virtual host. */
 export function seesVhost(context: HttpContext, identity: Identity, vhost: string): boolean {
   return seesEverything(identity) || context.mayEnter(identity.user, vhost);
-}
-
-/** RFC 7617: `Basic ` and base64 of `user:password`; the user name has no colon. */
-export function basicCredentials(header: string | undefined): { user: string; password: string } | null {
-  const match = /^basic +([A-Za-z0-9+/]+={0,2}) *$/i.exec(header ?? '');
-  if (match === null) return null;
-  const text = Buffer.from(match[1]!, 'base64').toString('utf8');
-  const colon = text.indexOf(':');
-  return colon < 0 ? null : { user: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
 function challenge(reply: FastifyReply, reason: string): HttpError {

@@ -112,6 +112,10 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     return this.socket instanceof TLSSocket ? clientCertificate(this.socket) : null;
   }
 
+  get httpCredentials(): null {
+    return null;
+  }
+
   get subprotocol(): string {
     return '';
   }

@@ -1,6 +1,7 @@
 // What a front-end sees of a connection, whatever carries it (TCP, TLS, WebSocket), and what the carrier wants from
 // the front-end. The implementations are socket-transport.ts and websocket-transport.ts.
 
+import type { HttpCredentials } from './http-credentials.ts';
 import type { Outbox } from './outbox.ts';
 
 /** Kinds of WebSocket messages; the numbers are the opcodes (RFC 6455 §5.2). Byte streams are binary. */
@@ -28,6 +29,8 @@ export interface Transport {
   readonly secure: boolean;
   /** Null without TLS, and where the client gave none that our CA signed. */
   readonly clientCertificate: ClientCertificate | null;
+  /** Who the WebSocket's upgrade says it is, where the configuration lets it say so; else null. */
+  readonly httpCredentials: HttpCredentials | null;
   /** The WebSocket subprotocol that was agreed on; empty where there is none. */
   readonly subprotocol: string;
   /** Kind of the WebSocket messages that go out from now on. Means nothing to a byte stream. */

@@ -3,6 +3,7 @@
 // end here; the front-end sees bytes.
 
 import type { Socket } from 'node:net';
+import type { HttpCredentials } from './http-credentials.ts';
 import type { Outbox } from './outbox.ts';
 import { SocketTransport, type TransportContext } from './socket-transport.ts';
 import { type Ticked, ticksFor } from './ticker.ts';
@@ -25,6 +26,7 @@ export class WebSocketError extends Error {
 export class WebSocketTransport implements Transport, TransportHandler, FrameSink, Ticked {
   readonly outbox: Outbox;
   readonly subprotocol: string;
+  readonly httpCredentials: HttpCredentials | null;
   private readonly carrier: SocketTransport;
   private readonly context: TransportContext;
   private readonly framing: WebSocketFraming;
@@ -43,6 +45,7 @@ export class WebSocketTransport implements Transport, TransportHandler, FrameSin
     socket: Socket,
     context: TransportContext,
     subprotocol: string,
+    httpCredentials: HttpCredentials | null,
     byteStream: boolean,
     maxMessageBytes: number,
   ) {
@@ -50,6 +53,7 @@ export class WebSocketTransport implements Transport, TransportHandler, FrameSin
     this.carrier = new SocketTransport(socket, context, this.framing);
     this.outbox = this.carrier.outbox;
     this.subprotocol = subprotocol;
+    this.httpCredentials = httpCredentials;
     this.context = context;
     this.receiver = new WebSocketReceiver(this, maxMessageBytes);
     this.handler = null;

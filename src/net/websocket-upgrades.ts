@@ -4,6 +4,7 @@
 
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { type CredentialRules, credentialsOf } from './http-credentials.ts';
 import type { TransportContext } from './socket-transport.ts';
 import type { Accept } from './transport.ts';
 import {
@@ -28,6 +29,7 @@ export interface WebSocketRules {
   /** Longest incoming message; 1009 beyond. */
   readonly maxMessageBytes: number;
   readonly origins: Origins;
+  readonly credentials: CredentialRules;
   /** By path without query: `/stomp`. */
   readonly paths: ReadonlyMap<string, WebSocketPath>;
 }
@@ -69,8 +71,9 @@ export class WebSocketUpgrades {
     socket.setTimeout(0);
     socket.write(acceptance(request, subprotocol));
     const { byteStream, accept } = path;
-    const { maxMessageBytes } = this.rules;
-    const transport = new WebSocketTransport(socket, this.context, subprotocol, byteStream, maxMessageBytes);
+    const { maxMessageBytes, credentials } = this.rules;
+    const who = credentialsOf(request.headers, credentials);
+    const transport = new WebSocketTransport(socket, this.context, subprotocol, who, byteStream, maxMessageBytes);
     try {
       transport.attach(accept(transport), head);
     } catch (error) {

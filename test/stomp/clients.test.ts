@@ -8,7 +8,9 @@ import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type IFrame, type IMessage, type StompConfig, Client as StompJs } from '@stomp/stompjs';
+import { WebSocket } from 'ws';
 import { type Broker, createBroker } from '../../src/broker.ts';
+import type { PartialConfig } from '../../src/config/schema.ts';
 
 // stompit is CommonJS and brings no types: this is the part of it that is used here.
 interface StompitMessage extends NodeJS.ReadableStream {
@@ -172,7 +174,7 @@ describe('stompjs over WebSocket', () => {
   it('agrees on version 1.2 and the subprotocol', async () => {
     const client = await connect();
     assert.equal(client.connectedVersion, '1.2');
-    assert.equal((client.webSocket as unknown as WebSocket).protocol, 'v12.stomp');
+    assert.equal((client.webSocket as unknown as globalThis.WebSocket).protocol, 'v12.stomp');
     await client.deactivate();
   });
 
@@ -232,7 +234,7 @@ describe('stompjs over WebSocket', () => {
   it('beats and hears heart-beats', async () => {
     const client = await connect({ heartbeatIncoming: 1000, heartbeatOutgoing: 1000 });
     const beat = new Promise<void>((resolve) => {
-      (client.webSocket as unknown as WebSocket).addEventListener('message', (event) => {
+      (client.webSocket as unknown as globalThis.WebSocket).addEventListener('message', (event) => {
         if (event.data === '\n') resolve();
       });
     });
@@ -251,6 +253,51 @@ describe('stompjs over WebSocket', () => {
     assert.equal(error.headers.message, 'not_found');
     assert.match(error.body, /none/);
     await client.deactivate();
+  });
+});
+
+describe('a WebSocket upgrade with credentials', () => {
+  async function outcome(config: PartialConfig, headers: Record<string, string>): Promise<string> {
+    const own = await createBroker({ ...config, http: { port: false } });
+    try {
+      const url = `ws://127.0.0.1:${own.ports.ws}/stomp`;
+      const client = new StompJs({
+        webSocketFactory: () => new WebSocket(url, ['v12.stomp'], { headers }),
+        reconnectDelay: 0,
+      });
+      const said = await new Promise<IFrame>((resolve) => {
+        client.onConnect = resolve;
+        client.onStompError = resolve;
+        client.activate();
+      });
+      await client.deactivate();
+      return said.command === 'CONNECTED' ? said.command : `${said.headers.message}: ${said.body.trim()}`;
+    } finally {
+      await own.stop();
+    }
+  }
+
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  const missing = "Bad CONNECT: 'login' and 'passcode' are required";
+
+  it('logs in by HTTP Basic where that is configured', async () => {
+    const headers = { authorization: `Basic ${base64('guest:guest')}` };
+    assert.equal(await outcome({}, headers), missing);
+    assert.equal(await outcome({ ws: { basicAuth: true } }, headers), 'CONNECTED');
+    assert.equal(await outcome({ ws: { basicAuth: true } }, {}), missing);
+    const wrong = { authorization: `Basic ${base64('guest:wrong')}` };
+    assert.equal(await outcome({ ws: { basicAuth: true } }, wrong), "Bad CONNECT: access refused for user 'guest'");
+  });
+
+  it('logs in by a cookie where that is configured', async () => {
+    const headers = { cookie: `other=1; session=${base64('guest:guest')}` };
+    assert.equal(await outcome({}, headers), missing);
+    assert.equal(await outcome({ ws: { authCookie: 'session' } }, headers), 'CONNECTED');
+  });
+
+  it('is not needed where strangers are let in', async () => {
+    assert.equal(await outcome({}, {}), missing);
+    assert.equal(await outcome({ stomp: { anonymous: true } }, {}), 'CONNECTED');
   });
 });
 

@@ -57,6 +57,29 @@ describe('STOMP login', () => {
     await refused(harness.open(), /not_found: no vhost 'nowhere'/, frame('CONNECT', [...LOGIN, 'host:nowhere']));
   });
 
+  it('lets a client without login in as the anonymous user where there is one, and nobody else', async () => {
+    const harness = new Harness({ settings: { anonymous: { user: 'visitor', password: 'guest' } } });
+    for (const lines of [[], ['login:', 'passcode:']]) {
+      const [connected] = await harness.open().exchange(frame('CONNECT', ['accept-version:1.2', ...lines]));
+      assert.equal(connected!.command, 'CONNECTED');
+    }
+    assert.ok([...harness.connections].every((connection) => connection.info().user === 'visitor'));
+    await refused(harness.open(), /'login' and 'passcode'/, frame('CONNECT', ['login:guest']));
+    await refused(harness.open(), /'login' and 'passcode'/, frame('CONNECT', ['passcode:guest']));
+    await refused(harness.open(), /access refused for user 'guest'/, frame('CONNECT', ['login:guest', 'passcode:no']));
+  });
+
+  it('takes the credentials of the upgrade in place of those of CONNECT', async () => {
+    const harness = new Harness();
+    for (const lines of [[], ['login:other', 'passcode:wrong']]) {
+      const client = harness.open(undefined, { user: 'page', password: 'guest' });
+      assert.equal((await client.exchange(frame('CONNECT', lines)))[0]!.command, 'CONNECTED');
+    }
+    assert.ok([...harness.connections].every((connection) => connection.info().user === 'page'));
+    const stranger = harness.open(undefined, { user: 'page', password: 'wrong' });
+    await refused(stranger, /access refused for user 'page'/, frame('CONNECT', LOGIN));
+  });
+
   it('takes its own name in host, as the specification recommends it, for the default vhost', async () => {
     const harness = new Harness();
     for (const host of ['localhost', '127.0.0.1', hostname(), '/', '']) {

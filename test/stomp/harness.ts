@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { type StompSettings, stompFrontEnd } from '../../protocols/stomp/context.ts';
 import { STOMP_LIMITS } from '../../protocols/stomp/limits.ts';
+import type { HttpCredentials } from '../../src/net/http-credentials.ts';
 import { type Accept, MESSAGE_KIND, type MessageKind } from '../../src/net/transport.ts';
 import { MemoryTransport, type Written } from '../support/memory-transport.ts';
 import { type CoreOptions, ProtocolHarness } from '../support/protocol-harness.ts';
@@ -17,12 +18,12 @@ export class Harness extends ProtocolHarness {
 
   constructor(given: HarnessOptions = {}) {
     super(given);
-    this.accept = stompFrontEnd(this.context, this.ticker, { ...STOMP_LIMITS, ...given.settings });
+    this.accept = stompFrontEnd(this.context, this.ticker, { ...STOMP_LIMITS, anonymous: null, ...given.settings });
   }
 
   /** A client that has not said anything; `kind` is that of its WebSocket messages. */
-  open(kind: MessageKind = MESSAGE_KIND.binary): Client {
-    return new Client(this, kind);
+  open(kind: MessageKind = MESSAGE_KIND.binary, httpCredentials: HttpCredentials | null = null): Client {
+    return new Client(this, kind, httpCredentials);
   }
 
   /** A client that is logged in. Its CONNECTED is taken off. */
@@ -41,9 +42,9 @@ export class Client {
   readonly transport: MemoryTransport;
   private readonly harness: Harness;
 
-  constructor(harness: Harness, kind: MessageKind) {
+  constructor(harness: Harness, kind: MessageKind, httpCredentials: HttpCredentials | null) {
     this.harness = harness;
-    this.transport = new MemoryTransport(harness, kind);
+    this.transport = new MemoryTransport(harness, kind, httpCredentials);
     this.transport.handler = harness.accept(this.transport);
   }
 

@@ -2,6 +2,7 @@
 // handler, and the test says when the peer reads.
 
 import type { Turn } from '../../src/core/turn.ts';
+import type { HttpCredentials } from '../../src/net/http-credentials.ts';
 import { Outbox, type OutboxLimits } from '../../src/net/outbox.ts';
 import type { SlabPool } from '../../src/net/slab-pool.ts';
 import { MESSAGE_KIND, type MessageKind, type Transport, type TransportHandler } from '../../src/net/transport.ts';
@@ -27,6 +28,7 @@ export class MemoryTransport implements Transport {
   readonly secure = false;
   readonly clientCertificate = null;
   readonly subprotocol = '';
+  readonly httpCredentials: HttpCredentials | null;
   readonly lastMessageKind: MessageKind;
   bytesRead: number;
   bytesWritten: number;
@@ -41,7 +43,12 @@ export class MemoryTransport implements Transport {
   private readonly unsent: { bytes: number; sent: (() => void) | undefined }[];
 
   /** `kind` is that of the WebSocket messages in which the client speaks. */
-  constructor({ turn, pool, outboxLimits }: TransportSurroundings, kind: MessageKind = MESSAGE_KIND.binary) {
+  constructor(
+    { turn, pool, outboxLimits }: TransportSurroundings,
+    kind: MessageKind = MESSAGE_KIND.binary,
+    httpCredentials: HttpCredentials | null = null,
+  ) {
+    this.httpCredentials = httpCredentials;
     this.lastMessageKind = kind;
     this.kind = MESSAGE_KIND.binary;
     this.bytesRead = 0;
