@@ -1,6 +1,6 @@
 // Destinations, as RabbitMQ's STOMP gateway spells them:
 //
-//   /queue/NAME              a durable queue, declared on first use; sent to through the default exchange
+//   NAME, /queue/NAME        a durable queue, declared on first use; sent to through the default exchange
 //   /topic/KEY               exchange amq.topic; words separated by dots
 //   /exchange/NAME[/KEY]     any exchange
 //   /amq/queue/NAME          a queue that exists; never declared
@@ -56,6 +56,10 @@ export function parseDestination(text: string): Destination {
     if (rest.includes('/')) throw invalid(text);
     const name = unescapeName(rest);
     return { kind, exchange: kind === DESTINATION_KIND.topic ? TOPIC_EXCHANGE : '', routingKey: name, text };
+  }
+  // RabbitMQ takes a name alone for a queue's, and those who come from it may use such.
+  if (text !== '' && !text.includes('/')) {
+    return { kind: DESTINATION_KIND.queue, exchange: '', routingKey: unescapeName(text), text };
   }
   const known = PREFIXES.map(([prefix]) => prefix).join(', ');
   throw new StompError('Unknown destination', `'${text}' is not a valid destination; valid ones begin with ${known}`);

@@ -122,7 +122,8 @@ async function bindSource(
     throw new StompError('Missing header', "'id' is required for durable subscriptions");
   }
   const autoDelete = options.autoDelete ?? !durable;
-  const exclusive = options.exclusive ?? !durable;
+  // A queue with a name of the client's choice is one that several subscribers share.
+  const exclusive = options.exclusive ?? (!durable && options.queueName === null);
   const name = options.queueName ?? subscriptionQueueName(durable ? `${destination.text}\n${subscriptionId}` : null);
   const { exchange, routingKey } = destination;
   await session.declareQueue({ name, durable, exclusive, autoDelete, args: options.queueArguments });

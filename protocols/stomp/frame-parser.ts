@@ -4,6 +4,9 @@
 //   header  = name ":" [value]
 //   EOL     = [CR] LF            (CR belongs to EOL from 1.2 on)
 //
+// Before 1.2 a CR at the end of a line is the last octet of a value. There, too, a frame whose command ends in CR LF is
+// read with CR LF throughout, as RabbitMQ reads it: no command has a CR, so nothing else can be meant.
+//
 // The owner pushes chunks and pulls frames: `push`, then `next` until it answers false. Bytes are looked at once,
 // however they are split: an unfinished frame keeps its scan position, and only such a frame is copied out of its
 // chunk. Nothing is allocated for a frame that lies within one chunk. The parser is itself the current frame (frame.ts):
@@ -47,6 +50,8 @@ export class FrameParser extends Frame {
   private lineStart: number;
   private colon: number;
   private contentLength: number;
+  /** A CR before LF belongs to the EOLs of this frame. */
+  private crlf: boolean;
   private joined: boolean;
   /** The chunk whose first `tailAt` bytes are in the join buffer, or that comes next. */
   private tail: Buffer | null;
@@ -63,6 +68,7 @@ export class FrameParser extends Frame {
     this.lineStart = 0;
     this.colon = -1;
     this.contentLength = -1;
+    this.crlf = false;
     this.joined = false;
     this.tail = null;
     this.tailAt = 0;
@@ -146,9 +152,12 @@ export class FrameParser extends Frame {
       const byte = buffer[at]!;
       if (byte === LF) {
         let stop = at;
-        if (stop > this.lineStart && buffer[stop - 1] === CR && this.version === STOMP_VERSION.v1_2) stop--;
-        if (this.command === COMMAND.none) this.firstLine(stop);
-        else if (stop === this.lineStart) {
+        const first = this.command === COMMAND.none;
+        if ((first || this.crlf) && stop > this.lineStart && buffer[stop - 1] === CR) stop--;
+        if (first) {
+          this.crlf = stop < at || this.version === STOMP_VERSION.v1_2;
+          this.firstLine(stop);
+        } else if (stop === this.lineStart) {
           this.cursor = at + 1;
           this.endHead();
           return true;

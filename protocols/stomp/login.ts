@@ -71,7 +71,7 @@ export async function logIn(
     );
     // Whatever was wrong, a stranger learns the same.
     if (error instanceof BrokerError && error.kind === 'access-refused') {
-      throw new StompError('Bad CONNECT', `access refused for user '${user}'`);
+      throw new StompError('Bad CONNECT', `access to vhost '${vhost}' refused for user '${user}'`);
     }
     throw error;
   }

@@ -286,7 +286,10 @@ describe('a WebSocket upgrade with credentials', () => {
     assert.equal(await outcome({ ws: { basicAuth: true } }, headers), 'CONNECTED');
     assert.equal(await outcome({ ws: { basicAuth: true } }, {}), missing);
     const wrong = { authorization: `Basic ${base64('guest:wrong')}` };
-    assert.equal(await outcome({ ws: { basicAuth: true } }, wrong), "Bad CONNECT: access refused for user 'guest'");
+    assert.equal(
+      await outcome({ ws: { basicAuth: true } }, wrong),
+      "Bad CONNECT: access to vhost '/' refused for user 'guest'",
+    );
   });
 
   it('logs in by a cookie where that is configured', async () => {

@@ -52,7 +52,11 @@ describe('STOMP login', () => {
 
   it('refuses a wrong password, no password, an unknown vhost', async () => {
     const harness = new Harness();
-    await refused(harness.open(), /access refused for user 'guest'/, frame('CONNECT', ['login:guest', 'passcode:no']));
+    await refused(
+      harness.open(),
+      /access to vhost '\/' refused for user 'guest'/,
+      frame('CONNECT', ['login:guest', 'passcode:no']),
+    );
     await refused(harness.open(), /'login' and 'passcode'/, frame('CONNECT', ['accept-version:1.2']));
     await refused(harness.open(), /not_found: no vhost 'nowhere'/, frame('CONNECT', [...LOGIN, 'host:nowhere']));
   });
@@ -66,7 +70,11 @@ describe('STOMP login', () => {
     assert.ok([...harness.connections].every((connection) => connection.info().user === 'visitor'));
     await refused(harness.open(), /'login' and 'passcode'/, frame('CONNECT', ['login:guest']));
     await refused(harness.open(), /'login' and 'passcode'/, frame('CONNECT', ['passcode:guest']));
-    await refused(harness.open(), /access refused for user 'guest'/, frame('CONNECT', ['login:guest', 'passcode:no']));
+    await refused(
+      harness.open(),
+      /access to vhost '\/' refused for user 'guest'/,
+      frame('CONNECT', ['login:guest', 'passcode:no']),
+    );
   });
 
   it('takes the credentials of the upgrade in place of those of CONNECT', async () => {
@@ -77,7 +85,7 @@ describe('STOMP login', () => {
     }
     assert.ok([...harness.connections].every((connection) => connection.info().user === 'page'));
     const stranger = harness.open(undefined, { user: 'page', password: 'wrong' });
-    await refused(stranger, /access refused for user 'page'/, frame('CONNECT', LOGIN));
+    await refused(stranger, /access to vhost '\/' refused for user 'page'/, frame('CONNECT', LOGIN));
   });
 
   it('takes its own name in host, as the specification recommends it, for the default vhost', async () => {

@@ -110,6 +110,18 @@ describe('STOMP destinations', () => {
     assert.equal(harness.hosts.get('/')!.queues.size, 0);
   });
 
+  it('subscribers of several connections share a queue that they name', async () => {
+    const harness = new Harness();
+    const clients = [await harness.connect(), await harness.connect()];
+    for (const client of clients) await client.exchange(subscribe('s', '/topic/t', 'x-queue-name:workers'));
+    clients[0]!.send(send('/topic/t', '1'), send('/topic/t', '2'));
+    await harness.settle();
+    assert.deepEqual(clients.flatMap((client) => bodies(client.take())).sort(), ['1', '2']);
+    for (const client of clients) client.drop();
+    await harness.settle();
+    assert.equal(harness.hosts.get('/')!.queues.size, 0);
+  });
+
   it('durable subscriptions gather while their client is away, and end with UNSUBSCRIBE durable:true', async () => {
     const harness = new Harness();
     const durable = ['durable:true', 'auto-delete:false', 'ack:client'];

@@ -12,6 +12,8 @@ const VALID: readonly (readonly [string, string, string, string])[] = [
   ['/queue/a%2Fb', 'queue', '', 'a/b'],
   ['/queue/a%2fb%25', 'queue', '', 'a/b%'],
   ['/queue/50%', 'queue', '', '50%'],
+  ['orders', 'queue', '', 'orders'],
+  ['a%2Fb', 'queue', '', 'a/b'],
   ['/topic/a.b.*', 'topic', 'amq.topic', 'a.b.*'],
   ['/exchange/logs', 'exchange', 'logs', ''],
   ['/exchange/logs/info.x', 'exchange', 'logs', 'info.x'],

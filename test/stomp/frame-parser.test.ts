@@ -7,7 +7,7 @@ import { COMMAND, commandName } from '../../protocols/stomp/command.ts';
 import { FrameParser } from '../../protocols/stomp/frame-parser.ts';
 import { STOMP_LIMITS, type StompLimits } from '../../protocols/stomp/limits.ts';
 import { StompError } from '../../protocols/stomp/stomp-error.ts';
-import { STOMP_VERSION, type StompVersion } from '../../protocols/stomp/version.ts';
+import { STOMP_VERSION, type StompVersion, versionName } from '../../protocols/stomp/version.ts';
 import { frame } from './frames.ts';
 
 interface Seen {
@@ -19,10 +19,14 @@ interface Seen {
 }
 
 /** Everything that the parser says of each frame. Headers of a repeated SEND are those of the SEND before it. */
-function parse(chunks: readonly Buffer[], version: StompVersion = STOMP_VERSION.v1_2, limits = STOMP_LIMITS): Seen[] {
+function parse(
+  chunks: readonly Buffer[],
+  version: StompVersion = STOMP_VERSION.v1_2,
+  limits = STOMP_LIMITS,
+  seen: Seen[] = [],
+): Seen[] {
   const parser = new FrameParser(limits);
   parser.version = version;
-  const seen: Seen[] = [];
   let sendHeaders: [string, string][] = [];
   for (const chunk of chunks) {
     parser.push(chunk);
@@ -63,6 +67,18 @@ function parse(chunks: readonly Buffer[], version: StompVersion = STOMP_VERSION.
     }
   }
   return seen;
+}
+
+/** The frames up to the first that is none, and whether there is such. */
+function outcome(chunks: readonly Buffer[], version: StompVersion): { seen: Seen[]; failed: boolean } {
+  const seen: Seen[] = [];
+  try {
+    parse(chunks, version, STOMP_LIMITS, seen);
+    return { seen, failed: false };
+  } catch (error) {
+    assert.ok(error instanceof StompError, String(error));
+    return { seen, failed: true };
+  }
 }
 
 function refused(
@@ -215,6 +231,29 @@ describe('frame parser', () => {
     );
   });
 
+  for (const version of Object.values(STOMP_VERSION)) {
+    it(`says the same of any bytes at every split, in ${versionName(version)}`, () => {
+      const mutation = fc.record({
+        at: fc.nat(CONVERSATION.length - 1),
+        remove: fc.nat(3),
+        insert: fc.array(fc.constantFrom(0, 10, 13, 58, 92, 99, 110, 114, 48, 57, 255), { maxLength: 3 }),
+      });
+      fc.assert(
+        fc.property(fc.array(mutation, { maxLength: 4 }), (mutations) => {
+          let bytes = CONVERSATION;
+          for (const { at, remove, insert } of mutations) {
+            bytes = Buffer.concat([bytes.subarray(0, at), Buffer.from(insert), bytes.subarray(at + remove)]);
+          }
+          const whole = outcome([bytes], version);
+          for (let at = 1; at < bytes.length; at++) {
+            assert.deepEqual(outcome([bytes.subarray(0, at), bytes.subarray(at)], version), whole, `split at ${at}`);
+          }
+        }),
+        { numRuns: 10, examples: [[[]]] },
+      );
+    });
+  }
+
   it('takes chunks that arrive while frames are still unread', () => {
     const parser = new FrameParser(STOMP_LIMITS);
     const half = CONVERSATION.length >> 1;
@@ -320,5 +359,16 @@ describe('frame parser', () => {
     assert.deepEqual(parse([bytes], STOMP_VERSION.v1_1)[0]!.headers, [['x', '1\r']]);
     assert.deepEqual(parse([bytes], STOMP_VERSION.v1_2)[0]!.headers, [['x', '1']]);
     refused(Buffer.from('SEND\nx:1\r2\n\nbody\0'), /CR inside/);
+  });
+
+  it('reads a frame whose command ends in CR LF with CR LF throughout, in every version', () => {
+    const bytes = Buffer.from('SEND\r\ndestination:/queue/q\r\nx:1\r\n\r\nbody\r\n\0\r\nSEND\nx:2\r\n\nb\0');
+    for (const version of [STOMP_VERSION.v1_0, STOMP_VERSION.v1_1]) {
+      const [first, second] = parse([bytes], version);
+      assert.deepEqual(first!.headers.at(-1), ['x', '1']);
+      assert.equal(first!.destination, '/queue/q');
+      assert.equal(first!.body, 'body\r\n');
+      assert.deepEqual(second!.headers, [['x', '2\r']]);
+    }
   });
 });
