@@ -1,35 +1,9 @@
-// A browser: dashboard.html in a headless Chromium, served over HTTP on this machine, and the ledger of what the page
-// says happened to it. The page connects again by itself.
+// A browser that shows dashboard.html, and the ledger of what the page says happened to it. The page connects again by
+// itself.
 
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
+import { Browser } from './browser.ts';
 import type { Watch } from './watch.ts';
-
-export const CHROMIUM = '/usr/bin/chromium';
-
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
-
-const FILES: Readonly<Record<string, { path: URL; type: string }>> = {
-  '/': { path: new URL('dashboard.html', import.meta.url), type: 'text/html; charset=utf-8' },
-  '/stomp.js': {
-    path: new URL('../../node_modules/@stomp/stompjs/bundles/stomp.umd.min.js', import.meta.url),
-    type: 'text/javascript; charset=utf-8',
-  },
-};
 
 /** What the page tells. */
 type Told =
@@ -59,41 +33,22 @@ export class Dashboard {
   readonly shown: Shown[];
   readonly subscriptions: Subscription[];
   private readonly watch: Watch;
-  private readonly server: Server;
-  private readonly home: string;
-  private readonly context: BrowserContext;
-  private readonly page: Page;
+  private readonly browser: Browser;
+  private page: Page | null;
 
-  private constructor(server: Server, home: string, context: BrowserContext, page: Page, watch: Watch) {
+  private constructor(browser: Browser, watch: Watch) {
     this.shown = [];
     this.subscriptions = [];
     this.watch = watch;
-    this.server = server;
-    this.home = home;
-    this.context = context;
-    this.page = page;
+    this.browser = browser;
+    this.page = null;
   }
 
   /** Resolves when the page is loaded; it connects on its own. */
   static async open(port: number, watch: Watch): Promise<Dashboard> {
-    const server = createServer(async (request, response) => {
-      const file = FILES[new URL(request.url!, 'http://localhost').pathname];
-      if (file === undefined) {
-        response.writeHead(404).end();
-        return;
-      }
-      response.writeHead(200, { 'content-type': file.type }).end(await readFile(fileURLToPath(file.path)));
-    });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const home = await mkdtemp(join(tmpdir(), 'trivium-browser-'));
-    const context = await chromium.launchPersistentContext(home, { executablePath: CHROMIUM, args: FLAGS });
-    const page = await context.newPage();
-    const dashboard = new Dashboard(server, home, context, page, watch);
-    page.on('pageerror', (error) => watch.fail(error));
-    await page.exposeFunction('tell', (told: Told) => dashboard.hear(told));
-    const broker = encodeURIComponent(`ws://127.0.0.1:${port}/stomp`);
-    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/?broker=${broker}`);
+    const browser = await Browser.open('dashboard.html', watch);
+    const dashboard = new Dashboard(browser, watch);
+    dashboard.page = await browser.tab<Told>(port, (told) => dashboard.hear(told));
     return dashboard;
   }
 
@@ -114,18 +69,15 @@ export class Dashboard {
 
   /** What stands in the page. */
   rows(): Promise<Row[]> {
-    return this.page.evaluate<Row[]>(`[...document.querySelectorAll('tbody tr')].map(({ cells }) => ({
+    return this.page!.evaluate<Row[]>(`[...document.querySelectorAll('tbody tr')].map(({ cells }) => ({
       device: cells[0].textContent,
       count: Number(cells[1].textContent),
       last: Number(cells[2].textContent),
     }))`);
   }
 
-  async close(): Promise<void> {
-    await this.context.close();
-    this.server.close();
-    await once(this.server, 'close');
-    await rm(this.home, { recursive: true, force: true });
+  close(): Promise<void> {
+    return this.browser.close();
   }
 
   private hear(told: Told): void {

@@ -1,0 +1,86 @@
+// A headless Chromium and the pages that it shows: files of this directory and stompjs, served over HTTP on this machine.
+// A page reports what happens to it by calling `tell`.
+
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Watch } from './watch.ts';
+
+export const CHROMIUM = '/usr/bin/chromium';
+
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+interface File {
+  readonly path: URL;
+  readonly type: string;
+}
+
+const STOMP_JS: File = {
+  path: new URL('../../node_modules/@stomp/stompjs/bundles/stomp.umd.min.js', import.meta.url),
+  type: 'text/javascript; charset=utf-8',
+};
+
+export class Browser {
+  private readonly watch: Watch;
+  private readonly server: Server;
+  private readonly home: string;
+  private readonly context: BrowserContext;
+
+  private constructor(watch: Watch, server: Server, home: string, context: BrowserContext) {
+    this.watch = watch;
+    this.server = server;
+    this.home = home;
+    this.context = context;
+  }
+
+  /** `html` is the name of a file of this directory: what all of its pages show. */
+  static async open(html: string, watch: Watch): Promise<Browser> {
+    const files = new Map<string, File>([
+      ['/', { path: new URL(html, import.meta.url), type: 'text/html; charset=utf-8' }],
+      ['/stomp.js', STOMP_JS],
+    ]);
+    const server = createServer(async (request, response) => {
+      const file = files.get(new URL(request.url!, 'http://localhost').pathname);
+      if (file === undefined) {
+        response.writeHead(404).end();
+        return;
+      }
+      response.writeHead(200, { 'content-type': file.type }).end(await readFile(fileURLToPath(file.path)));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const home = await mkdtemp(join(tmpdir(), 'trivium-browser-'));
+    const context = await chromium.launchPersistentContext(home, { executablePath: CHROMIUM, args: FLAGS });
+    return new Browser(watch, server, home, context);
+  }
+
+  /** A tab that is given the broker's WebSocket address in its query. Resolves when it is loaded. */
+  async tab<Told>(port: number, hear: (told: Told) => void): Promise<Page> {
+    const page = await this.context.newPage();
+    page.on('pageerror', (error) => this.watch.fail(error));
+    await page.exposeFunction('tell', hear);
+    const broker = encodeURIComponent(`ws://127.0.0.1:${port}/stomp`);
+    await page.goto(`http://127.0.0.1:${(this.server.address() as AddressInfo).port}/?broker=${broker}`);
+    return page;
+  }
+
+  async close(): Promise<void> {
+    await this.context.close();
+    this.server.close();
+    await once(this.server, 'close');
+    await rm(this.home, { recursive: true, force: true });
+  }
+}
