@@ -65,6 +65,33 @@ test('a STOMP consumer over a WebSocket', async (t) => {
   consumer.destroy();
 });
 
+test('a STOMP subscriber over a WebSocket whose queue is bounded: the queue drops its oldest', async (t) => {
+  const bound = 100;
+  const consumer = await stompConsumer('/topic/stalled.bounded', {
+    'x-queue-name': 'stalled-bounded',
+    'x-max-length': String(bound),
+    'x-overflow': 'drop-head',
+  });
+  await flood(t, 'amq.topic', 'stalled.bounded', false, BODY_BYTES);
+  assert.equal((await publisher.checkQueue('stalled-bounded')).messageCount, bound);
+  const last = bodyOf(FLOOD_BYTES / BODY_BYTES - 1, BODY_BYTES);
+  let bytes = 0;
+  let found = false;
+  consumer.read();
+  await consumer.drain(
+    (received) => {
+      found ||= received.includes(last);
+      // The last body may lie across what came now and what comes next.
+      const taken = Math.max(0, received.length - BODY_BYTES);
+      bytes += taken;
+      return taken;
+    },
+    () => found,
+  );
+  assert.ok(bytes < UNDER_WAY_BYTES, `${bytes} bytes came`);
+  consumer.destroy();
+});
+
 test('an MQTT subscriber at QoS 0: what it does not take is dropped and counted', async (t) => {
   const subscriber = await mqttSubscriber('stalled/mqtt');
   const dropped = await droppedMessages();
@@ -185,13 +212,13 @@ async function mqttSubscriber(filter: string): Promise<RawClient> {
   return client;
 }
 
-async function stompConsumer(destination: string): Promise<RawClient> {
+async function stompConsumer(destination: string, headers: Readonly<Record<string, string>> = {}): Promise<RawClient> {
   const client = await RawClient.connect(broker.endpoints.webStomp);
   client.send(upgradeRequest('/stomp', 'v12.stomp'));
   await client.untilBytes(Buffer.from('\r\n\r\n'));
   client.send(message(OPCODE.text, stomp.connect('guest', 'guest')));
   await client.untilBytes(Buffer.from('CONNECTED'));
-  client.send(message(OPCODE.text, stomp.subscribe('stalled', destination, { receipt: 'subscribed' })));
+  client.send(message(OPCODE.text, stomp.subscribe('stalled', destination, { receipt: 'subscribed', ...headers })));
   await client.untilBytes(Buffer.from('receipt-id:subscribed'));
   client.stall();
   return client;
