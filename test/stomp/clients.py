@@ -47,33 +47,137 @@ def acknowledge(connection, frame):
         connection.ack(frame.headers["message-id"])
 
 
-name = "/queue/python" + version
-connection, inbox = connect()
-if version == "1.0":
-    connection.subscribe(name, ack="client-individual")
-else:
-    connection.subscribe(name, id="s", ack="client-individual")
-connection.send(name, "grüße", content_type="text/plain", headers={"x-own": "ü", "receipt": "r1"})
-equal(inbox.receipts.get(timeout=20), "r1")
-first = inbox.messages.get(timeout=20)
-equal(first.body, "grüße")
-equal(first.headers["x-own"], "ü")
-equal(first.headers["destination"], name)
-acknowledge(connection, first)
+def subscribe(connection, destination, id="s", **options):
+    if version == "1.0":
+        connection.subscribe(destination, **options)
+    else:
+        connection.subscribe(destination, id=id, **options)
 
-transaction = connection.begin()
-connection.send(name, "2", transaction=transaction)
-connection.commit(transaction)
-second = inbox.messages.get(timeout=20)
-equal(second.body, "2")
-acknowledge(connection, second)
-if version == "1.0":
-    connection.unsubscribe(name)
-else:
-    connection.unsubscribe("s")
-connection.disconnect(receipt="bye")
-equal(inbox.receipts.get(timeout=20), "bye")
 
-stranger, refused = connect("wrong")
-equal(refused.errors.get(timeout=20).headers["message"], "Bad CONNECT")
+def unsubscribe(connection, destination, id="s", **options):
+    if version == "1.0":
+        connection.unsubscribe(destination, **options)
+    else:
+        connection.unsubscribe(id, **options)
+
+
+def refuse(connection, frame, **options):
+    if version == "1.2":
+        connection.nack(frame.headers["ack"], **options)
+    else:
+        connection.nack(frame.headers["message-id"], "s", **options)
+
+
+def next_message(inbox):
+    return inbox.messages.get(timeout=20)
+
+
+def send_and_acknowledge():
+    name = "/queue/python" + version
+    connection, inbox = connect()
+    subscribe(connection, name, ack="client-individual")
+    connection.send(name, "grüße", content_type="text/plain", headers={"x-own": "ü", "receipt": "r1"})
+    equal(inbox.receipts.get(timeout=20), "r1")
+    first = next_message(inbox)
+    equal(first.body, "grüße")
+    equal(first.headers["x-own"], "ü")
+    equal(first.headers["destination"], name)
+    acknowledge(connection, first)
+    unsubscribe(connection, name)
+    connection.disconnect(receipt="bye")
+    equal(inbox.receipts.get(timeout=20), "bye")
+
+
+def commit_and_abort():
+    name = "/queue/python-tx" + version
+    connection, inbox = connect()
+    subscribe(connection, name, ack="auto")
+    transaction = connection.begin()
+    connection.send(name, "never", transaction=transaction)
+    connection.abort(transaction)
+    transaction = connection.begin()
+    connection.send(name, "1", transaction=transaction)
+    connection.send(name, "2", transaction=transaction)
+    connection.commit(transaction)
+    equal([next_message(inbox).body, next_message(inbox).body], ["1", "2"])
+    connection.disconnect()
+
+
+def what_is_not_acknowledged_comes_back():
+    name = "/queue/python-back" + version
+    connection, inbox = connect()
+    for body in ["1", "2", "3"]:
+        connection.send(name, body, persistent="true")
+    subscribe(connection, name, ack="client")
+    messages = [next_message(inbox) for _ in range(3)]
+    # Cumulative: the first, too.
+    acknowledge(connection, messages[1])
+    connection.disconnect(receipt="bye")
+    equal(inbox.receipts.get(timeout=20), "bye")
+    connection, inbox = connect()
+    subscribe(connection, name, ack="client")
+    again = next_message(inbox)
+    equal([again.body, again.headers["redelivered"], again.headers["persistent"]], ["3", "true", "true"])
+    if version != "1.0":
+        refuse(connection, again)
+        again = next_message(inbox)
+        equal(again.body, "3")
+        refuse(connection, again, requeue="false")
+        connection.send(name, "4")
+        equal(next_message(inbox).body, "4")
+    connection.disconnect()
+
+
+def durable_subscription():
+    topic, options = "/topic/python" + version, {"durable": "true", "auto-delete": "false"}
+    connection, inbox = connect()
+    # An id also in 1.0, where it is optional: it names the subscription.
+    connection.subscribe(topic, id="kept", ack="auto", headers={**options, "receipt": "subscribed"})
+    equal(inbox.receipts.get(timeout=20), "subscribed")
+    connection.disconnect(receipt="bye")
+    equal(inbox.receipts.get(timeout=20), "bye")
+    publisher, published = connect()
+    publisher.send(topic, "while away", headers={"receipt": "sent", "persistent": "true"})
+    equal(published.receipts.get(timeout=20), "sent")
+    publisher.disconnect()
+    connection, inbox = connect()
+    connection.subscribe(topic, id="kept", ack="auto", headers=options)
+    equal(next_message(inbox).body, "while away")
+    connection.unsubscribe(id="kept", headers={"durable": "true", "receipt": "ended"})
+    equal(inbox.receipts.get(timeout=20), "ended")
+    connection.disconnect()
+
+
+def request_and_reply():
+    name = "/queue/python-service" + version
+    service, requests = connect()
+    subscribe(service, name, ack="auto")
+    connection, inbox = connect()
+    connection.send(name, "question", headers={"reply-to": "/temp-queue/answers", "correlation-id": "1"})
+    request = next_message(requests)
+    service.send(request.headers["reply-to"], "answer", headers={"correlation-id": request.headers["correlation-id"]})
+    reply = next_message(inbox)
+    equal([reply.body, reply.headers["correlation-id"]], ["answer", "1"])
+    service.disconnect()
+    connection.disconnect()
+
+
+def refused():
+    stranger, inbox = connect("wrong")
+    equal(inbox.errors.get(timeout=20).headers["message"], "Bad CONNECT")
+    connection, inbox = connect()
+    connection.send("/nowhere/q", "x", headers={"receipt": "r"})
+    error = inbox.errors.get(timeout=20)
+    equal([error.headers["message"], error.headers["receipt-id"]], ["Unknown destination", "r"])
+
+
+for check in [
+    send_and_acknowledge,
+    commit_and_abort,
+    what_is_not_acknowledged_comes_back,
+    durable_subscription,
+    request_and_reply,
+    refused,
+]:
+    check()
 print("passed")
