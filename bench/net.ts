@@ -280,6 +280,7 @@ async function benchEcho(): Promise<void> {
       maxMessageBytes: 2 ** 24,
       origins: ['same'],
       credentials: { basic: false, cookie: null },
+      maxInflatedBytes: null,
       paths: new Map([
         ['/turn', { ...path, accept: (transport: Transport) => new Echo(transport, STOMP_BYTES, false) }],
         ['/each', { ...path, accept: (transport: Transport) => new Echo(transport, STOMP_BYTES, true) }],

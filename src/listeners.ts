@@ -188,9 +188,15 @@ function webSocketRules(config: Config, accepts: Accepts): WebSocketRules {
     ['/mqtt', { protocols: SUBPROTOCOLS.mqtt, optional: false, byteStream: true, accept: accepts.mqtt }],
     ['/amqp', { protocols: SUBPROTOCOLS.amqp, optional: true, byteStream: true, accept: accepts.amqp }],
   ]);
-  const { origins, basicAuth, authCookie } = config.ws;
+  const { origins, basicAuth, authCookie, compression, inflatedBytes } = config.ws;
   const credentials = { basic: basicAuth, cookie: authCookie };
-  return { maxMessageBytes: config.limits.messageBytes, origins, credentials, paths };
+  return {
+    maxMessageBytes: config.limits.messageBytes,
+    maxInflatedBytes: compression ? inflatedBytes : null,
+    origins,
+    credentials,
+    paths,
+  };
 }
 
 /** The TLS files, or null where no certificate is configured. */

@@ -122,6 +122,8 @@ export const ConfigSchema = Type.Object(
           false,
           "Whether HTTP Basic credentials of the upgrade log a STOMP client in, in place of CONNECT's.",
         ),
+        compression: flag(false, 'Whether messages are compressed where the client offers it (permessage-deflate).'),
+        inflatedBytes: bytes(4 * MIB, 64 * KIB, 512 * MIB, 'What one compressed message may inflate to.'),
         authCookie: file('Name of a cookie of the upgrade that does the same; it holds base64 of `user:password`.'),
       },
       'WebSocket',

@@ -6,7 +6,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { ChunkGarbage } from './chunk-garbage.ts';
-import { Outbox, type OutboxContext, type OutboxOwner } from './outbox.ts';
+import { Outbox, type OutboxContext, type OutboxOwner, type OutboxSink } from './outbox.ts';
 import { type Ticked, type Ticker, ticksFor } from './ticker.ts';
 import {
   type ClientCertificate,
@@ -67,9 +67,12 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   private quietSince: number;
   private lastUnsent: number;
 
-  /** The socket is connected and, with TLS, secure. Nothing is delivered until `attach`. */
-  constructor(socket: Socket, context: TransportContext, framing: WebSocketFraming | null) {
-    this.outbox = new Outbox(socket, this, context, framing);
+  /**
+   * The socket is connected and, with TLS, secure. Nothing is delivered until `attach`. `sink` stands between the outbox
+   * and the socket, where something does.
+   */
+  constructor(socket: Socket, context: TransportContext, framing: WebSocketFraming | null, sink: OutboxSink = socket) {
+    this.outbox = new Outbox(sink, this, context, framing);
     this.peer = address(socket.remoteAddress, socket.remotePort);
     this.loopback = isLoopback(socket.remoteAddress ?? '');
     this.messageKind = MESSAGE_KIND.binary;

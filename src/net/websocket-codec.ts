@@ -1,11 +1,13 @@
 // Takes WebSocket frames apart (RFC 6455 §5): an incremental parser over the socket's chunks that unmasks in place and
 // moves the payloads of a chunk together, so that its user is called once a chunk and not once a message. Buffers no
-// payload; what it keeps from chunk to chunk is an unfinished header or control frame, at most 139 bytes.
+// payload; what it keeps from chunk to chunk is an unfinished header or control frame, at most 139 bytes. Compressed
+// messages, where they were agreed on, are the exception: they are gathered, inflated and handed out one by one.
 //
 //   FIN(1) RSV(3) opcode(4) | MASK(1) length(7) | length 16 or 64 | masking key 32 | payload
 
 import { isUtf8 } from 'node:buffer';
 import { MESSAGE_KIND, type MessageKind } from './transport.ts';
+import type { Inflater } from './websocket-deflate.ts';
 
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 
@@ -14,6 +16,11 @@ export const CLOSE_CODE = { normal: 1000, goingAway: 1001, protocol: 1002, inval
 
 const MAX_CONTROL_BYTES = 125;
 const NOTHING = Buffer.alloc(0);
+/** RSV1 of a message's first frame says that it is compressed (RFC 7692 §6), where that was agreed on. */
+const RESERVED_BITS = 0x70;
+const COMPRESSED = 0x40;
+/** What compressing may add to a message that does not shrink. */
+const DEFLATE_OVERHEAD_BYTES = 1024;
 const INVALID_TEXT = 'invalid UTF-8 in a text message';
 /** From here on unmasking by words wins over bytes, the view's cost included (bench/net.ts, `unmask`). */
 const WORDS_FROM_BYTES = 64;
@@ -47,8 +54,12 @@ export class WebSocketReceiver {
   private key: number;
   /** The unfinished character at the end of a text run within a message. */
   private tail: Buffer;
+  /** Null where compression was not agreed on. */
+  private readonly inflater: Inflater | null;
+  /** The message is compressed. */
+  private compressed: boolean;
 
-  constructor(sink: FrameSink, maxMessageBytes: number) {
+  constructor(sink: FrameSink, maxMessageBytes: number, inflater: Inflater | null = null) {
     this.kind = MESSAGE_KIND.binary;
     this.sink = sink;
     this.maxMessageBytes = maxMessageBytes;
@@ -60,6 +71,8 @@ export class WebSocketReceiver {
     this.messageBytes = 0;
     this.key = 0;
     this.tail = NOTHING;
+    this.inflater = inflater;
+    this.compressed = false;
   }
 
   /**
@@ -80,6 +93,13 @@ export class WebSocketReceiver {
       if (this.frameLeft > 0) {
         const length = Math.min(this.frameLeft, end - at);
         if (length === 0) break;
+        if (this.compressed) {
+          this.gather(chunk, at, length);
+          at += length;
+          if (this.frameLeft > 0) break;
+          if (this.frameFinal && !this.inflate()) return this.over ? null : chunk.subarray(at);
+          continue;
+        }
         if (runStart === runEnd) runStart = runEnd = at;
         unmask(chunk, at, runEnd, length, this.key);
         const byte = chunk[runEnd]!;
@@ -103,7 +123,10 @@ export class WebSocketReceiver {
       const opcode = first & 0x0f;
       // [§5.1] A client masks every frame. [§5.2] Reserved bits are 0 where no extension was agreed on.
       if (second < 0x80) return this.failAfter(chunk, runStart, runEnd, 'a frame is not masked');
-      if ((first & 0x70) !== 0) return this.failAfter(chunk, runStart, runEnd, 'a reserved bit is set');
+      const compressed = (first & RESERVED_BITS) === COMPRESSED && this.inflater !== null && isFirstOfMessage(opcode);
+      if ((first & RESERVED_BITS) !== 0 && !compressed) {
+        return this.failAfter(chunk, runStart, runEnd, 'a reserved bit is set');
+      }
       let length = second & 0x7f;
       let header = 6;
       if (opcode >= OPCODE.close) {
@@ -144,17 +167,19 @@ export class WebSocketReceiver {
         return this.failAfter(chunk, runStart, runEnd, 'a fragment is out of order');
       }
       if (opcode !== OPCODE.continuation) {
-        if (opcode !== this.kind && runEnd > runStart) {
+        if ((opcode !== this.kind || compressed) && runEnd > runStart) {
           const goOn = this.emit(chunk, runStart, runEnd);
           runStart = runEnd = 0;
           if (!goOn) return this.over ? null : chunk.subarray(at);
         }
         this.kind = opcode as MessageKind;
         this.messageBytes = 0;
+        this.compressed = compressed;
       }
-      if (this.messageBytes + length > this.maxMessageBytes) {
+      const maxBytes = this.compressed ? this.inflater!.maxBytes + DEFLATE_OVERHEAD_BYTES : this.maxMessageBytes;
+      if (this.messageBytes + length > maxBytes) {
         this.emit(chunk, runStart, runEnd);
-        this.fail(CLOSE_CODE.tooBig, `a message is longer than ${this.maxMessageBytes} bytes`);
+        this.fail(CLOSE_CODE.tooBig, `a message is longer than ${maxBytes} bytes`);
         return null;
       }
       this.key = keyAt(chunk, at + header - 4);
@@ -167,12 +192,36 @@ export class WebSocketReceiver {
         return null;
       }
       at += header;
+      if (this.compressed && length === 0 && this.frameFinal && !this.inflate()) {
+        return this.over ? null : chunk.subarray(at);
+      }
     }
     if (this.over) return null;
     this.emit(chunk, runStart, runEnd);
     // An unfinished frame header must not pin the chunk.
     if (at < end && !this.over) this.carry = Buffer.from(chunk.subarray(at));
     return null;
+  }
+
+  /** Payload of a compressed message. */
+  private gather(chunk: Buffer, at: number, length: number): void {
+    unmask(chunk, at, at, length, this.key);
+    this.inflater!.add(chunk.subarray(at, at + length));
+    this.key = rotate(this.key, length);
+    this.messageBytes += length;
+    this.frameLeft -= length;
+  }
+
+  /** A compressed message is whole. False where the sink stopped, or where the message is none. */
+  private inflate(): boolean {
+    this.midMessage = false;
+    const message = this.inflater!.finish();
+    if (message === 'too-big') {
+      this.fail(CLOSE_CODE.tooBig, `a message inflates to more than ${this.inflater!.maxBytes} bytes`);
+    } else if (message === 'invalid') this.fail(CLOSE_CODE.invalidText, 'a message cannot be inflated');
+    else if (this.kind === MESSAGE_KIND.text && !isUtf8(message)) this.fail(CLOSE_CODE.invalidText, INVALID_TEXT);
+    else return message.length === 0 || this.sink.payload(message, this.kind);
+    return false;
   }
 
   /** Hands out a run. False where the sink stopped, or where the text is none. */
@@ -222,6 +271,11 @@ export class WebSocketReceiver {
     this.over = true;
     this.sink.violation(code, reason);
   }
+}
+
+/** Not a continuation, nor a control frame. */
+function isFirstOfMessage(opcode: number): boolean {
+  return opcode === OPCODE.text || opcode === OPCODE.binary;
 }
 
 function isCloseCode(code: number): boolean {

@@ -90,11 +90,12 @@ function chooseSubprotocol(request: IncomingMessage, rule: SubprotocolRule): str
   return rule.protocols.find((name) => names.includes(name)) ?? null;
 }
 
-/** The answer that opens the WebSocket. */
-export function acceptance(request: IncomingMessage, subprotocol: string): string {
+/** The answer that opens the WebSocket. `extensions`: what was agreed on, or empty. */
+export function acceptance(request: IncomingMessage, subprotocol: string, extensions: string): string {
   const accept = createHash('sha1').update(`${request.headers['sec-websocket-key']}${GUID}`).digest('base64');
   const chosen = subprotocol === '' ? '' : `Sec-WebSocket-Protocol: ${subprotocol}\r\n`;
-  return `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${chosen}\r\n`;
+  const agreed = extensions === '' ? '' : `Sec-WebSocket-Extensions: ${extensions}\r\n`;
+  return `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n${chosen}${agreed}\r\n`;
 }
 
 /** [RFC 9110 §15.5.22] What tells a plain request how to come back. */

@@ -9,6 +9,7 @@ import { SocketTransport, type TransportContext } from './socket-transport.ts';
 import { type Ticked, ticksFor } from './ticker.ts';
 import type { ClientCertificate, MessageKind, Transport, TransportHandler } from './transport.ts';
 import { CLOSE_CODE, type FrameSink, OPCODE, WebSocketReceiver } from './websocket-codec.ts';
+import { DeflatingSink, Inflater } from './websocket-deflate.ts';
 import { WebSocketFraming } from './websocket-framing.ts';
 
 /** The peer broke RFC 6455; `closed` gets it. */
@@ -21,6 +22,18 @@ export class WebSocketError extends Error {
     this.name = 'WebSocketError';
     this.code = code;
   }
+}
+
+/** What the opening handshake came to. */
+export interface WebSocketTerms {
+  readonly subprotocol: string;
+  readonly httpCredentials: HttpCredentials | null;
+  /** Messages need not hold whole frames of the protocol above. */
+  readonly byteStream: boolean;
+  readonly maxMessageBytes: number;
+  /** The window of what goes out compressed; null: compression was not agreed on. */
+  readonly windowBits: number | null;
+  readonly maxInflatedBytes: number;
 }
 
 export class WebSocketTransport implements Transport, TransportHandler, FrameSink, Ticked {
@@ -40,22 +53,17 @@ export class WebSocketTransport implements Transport, TransportHandler, FrameSin
   private closing: boolean;
   private closingSince: number;
 
-  /** `byteStream`: messages need not hold whole frames of the protocol above. */
-  constructor(
-    socket: Socket,
-    context: TransportContext,
-    subprotocol: string,
-    httpCredentials: HttpCredentials | null,
-    byteStream: boolean,
-    maxMessageBytes: number,
-  ) {
-    this.framing = new WebSocketFraming(byteStream);
-    this.carrier = new SocketTransport(socket, context, this.framing);
+  constructor(socket: Socket, context: TransportContext, terms: WebSocketTerms) {
+    const { windowBits } = terms;
+    this.framing = new WebSocketFraming(terms.byteStream);
+    const sink = windowBits === null ? socket : new DeflatingSink(socket, windowBits);
+    this.carrier = new SocketTransport(socket, context, this.framing, sink);
     this.outbox = this.carrier.outbox;
-    this.subprotocol = subprotocol;
-    this.httpCredentials = httpCredentials;
+    this.subprotocol = terms.subprotocol;
+    this.httpCredentials = terms.httpCredentials;
     this.context = context;
-    this.receiver = new WebSocketReceiver(this, maxMessageBytes);
+    const inflater = windowBits === null ? null : new Inflater(terms.maxInflatedBytes);
+    this.receiver = new WebSocketReceiver(this, terms.maxMessageBytes, inflater);
     this.handler = null;
     this.error = null;
     this.paused = false;

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { type CredentialRules, credentialsOf } from './http-credentials.ts';
 import type { TransportContext } from './socket-transport.ts';
 import type { Accept } from './transport.ts';
+import { agreeOnDeflate } from './websocket-deflate.ts';
 import {
   acceptance,
   judgePlain,
@@ -30,6 +31,8 @@ export interface WebSocketRules {
   readonly maxMessageBytes: number;
   readonly origins: Origins;
   readonly credentials: CredentialRules;
+  /** What a compressed message may inflate to; null: compression is not agreed to. */
+  readonly maxInflatedBytes: number | null;
   /** By path without query: `/stomp`. */
   readonly paths: ReadonlyMap<string, WebSocketPath>;
 }
@@ -69,11 +72,18 @@ export class WebSocketUpgrades {
     }
     this.acceptedCount++;
     socket.setTimeout(0);
-    socket.write(acceptance(request, subprotocol));
     const { byteStream, accept } = path;
-    const { maxMessageBytes, credentials } = this.rules;
-    const who = credentialsOf(request.headers, credentials);
-    const transport = new WebSocketTransport(socket, this.context, subprotocol, who, byteStream, maxMessageBytes);
+    const { maxMessageBytes, maxInflatedBytes, credentials } = this.rules;
+    const deflate = maxInflatedBytes === null ? null : agreeOnDeflate(request.headers);
+    socket.write(acceptance(request, subprotocol, deflate?.answer ?? ''));
+    const transport = new WebSocketTransport(socket, this.context, {
+      subprotocol,
+      httpCredentials: credentialsOf(request.headers, credentials),
+      byteStream,
+      maxMessageBytes,
+      windowBits: deflate?.windowBits ?? null,
+      maxInflatedBytes: maxInflatedBytes ?? 0,
+    });
     try {
       transport.attach(accept(transport), head);
     } catch (error) {

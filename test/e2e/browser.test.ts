@@ -43,10 +43,10 @@ class Orders {
     watch.describe = () => `${this.subscribed.size} subscribed, ${this.messages.length} messages\n${broker.output}`;
   }
 
-  static async open(t: TestContext): Promise<Orders> {
+  static async open(t: TestContext, flags: readonly string[] = []): Promise<Orders> {
     const watch = new Watch();
     t.after(() => watch.end());
-    const broker = await BrokerProcess.start();
+    const broker = await BrokerProcess.start({ flags });
     t.after(() => broker.end());
     const browser = await Browser.open('orders.html', watch);
     t.after(() => browser.close());
@@ -97,23 +97,25 @@ class Orders {
 
 const numbered = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => `order ${from + i}`);
 
-test('a page sends and gets text and octets', { skip }, async (t) => {
-  const orders = await Orders.open(t);
-  const octets = [0, 255, 254, 10, 0, 195, 40, 13];
-  await orders.page.evaluate(
-    // A backslash before a c would be misread by stompjs itself.
-    `sendText('größer als 日本 🚀\\0', { 'x-größe': 'a:b\\n\\\\d', 'content-type': 'text/plain' })`,
-  );
-  await orders.page.evaluate(`sendOctets(${JSON.stringify(octets)})`);
-  await orders.page.evaluate(`sendText('x'.repeat(300_000), {})`);
-  await orders.untilOrders(3);
-  const [text, binary, large] = orders.messages;
-  assert.equal(text!.body, 'größer als 日本 🚀\0');
-  assert.equal(text!.headers!['x-größe'], 'a:b\n\\d');
-  assert.equal(text!.headers!['content-type'], 'text/plain');
-  assert.deepEqual(binary!.octets, octets);
-  assert.equal(large!.body.length, 300_000);
-});
+for (const compression of ['off', 'on']) {
+  test(`a page sends and gets text and octets, compression ${compression}`, { skip }, async (t) => {
+    const orders = await Orders.open(t, [`--ws-compression=${compression}`]);
+    const octets = [0, 255, 254, 10, 0, 195, 40, 13];
+    await orders.page.evaluate(
+      // A backslash before a c would be misread by stompjs itself.
+      `sendText('größer als 日本 🚀\\0', { 'x-größe': 'a:b\\n\\\\d', 'content-type': 'text/plain' })`,
+    );
+    await orders.page.evaluate(`sendOctets(${JSON.stringify(octets)})`);
+    await orders.page.evaluate(`sendText('x'.repeat(300_000), {})`);
+    await orders.untilOrders(3);
+    const [text, binary, large] = orders.messages;
+    assert.equal(text!.body, 'größer als 日本 🚀\0');
+    assert.equal(text!.headers!['x-größe'], 'a:b\n\\d');
+    assert.equal(text!.headers!['content-type'], 'text/plain');
+    assert.deepEqual(binary!.octets, octets);
+    assert.equal(large!.body.length, 300_000);
+  });
+}
 
 test('a durable subscription of a page loses nothing while the broker is killed or the page is away', {
   skip,

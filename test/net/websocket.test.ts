@@ -52,6 +52,7 @@ async function start(overrides: Partial<WebSocketOptions> = {}): Promise<void> {
     maxMessageBytes: 5_000_000,
     origins: ['same'],
     credentials: { basic: false, cookie: null },
+    maxInflatedBytes: null,
     paths: new Map([
       ['/stomp', { protocols: ['v12.stomp', 'v11.stomp'], optional: true, byteStream: false, accept }],
       ['/mqtt', { protocols: ['mqtt'], optional: false, byteStream: true, accept }],
