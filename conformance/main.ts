@@ -12,7 +12,7 @@ import { type Check, type Endpoint, PROTOCOLS, type Protocol } from './check.ts'
 import { CHECKS } from './checks.ts';
 import { embeddedTarget } from './embedded.ts';
 import { readExpectations, record, unexpected } from './expectations.ts';
-import { namedPairs, pairReport, runPairs, unnoticed } from './mutations/pairs.ts';
+import { allPairs, namedPairs, pairReport, runPairs, unnoticed } from './mutations/pairs.ts';
 import { MUTATION_SETS } from './mutations.ts';
 import { counts, json, junit, report } from './report.ts';
 import { CHECK_TIMEOUT_MS, OUTCOME, runChecks, type Target } from './runner.ts';
@@ -27,7 +27,8 @@ const USAGE = `npm run conformance -- [options]
   --junit FILE       write the results as JUnit's XML
   --json FILE        write the results as JSON
   --timeout-ms N     time that a check has (${CHECK_TIMEOUT_MS})
-  --mutations        run each check against brokers that break its rule, and fail on one that does not notice
+  --mutations named  run each check against brokers that break its rule, and fail on one that does not notice;
+                     all: run each check under every mutation, and say which of them fail it
   --list             print the checks and run none
 `;
 
@@ -49,7 +50,7 @@ async function main(): Promise<number> {
       junit: { type: 'string' },
       json: { type: 'string' },
       'timeout-ms': { type: 'string' },
-      mutations: { type: 'boolean' },
+      mutations: { type: 'string' },
       list: { type: 'boolean' },
       help: { type: 'boolean' },
     },
@@ -58,6 +59,7 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
+  if (!['named', 'all', undefined].includes(values.mutations)) throw new Error('--mutations takes named or all');
   const given = PROTOCOLS.filter((protocol) => values[protocol] !== undefined);
   const wanted = values.only ?? (given.length > 0 ? given : ['']);
   const checks = CHECKS.filter(
@@ -73,10 +75,10 @@ async function main(): Promise<number> {
   const endpoints = Object.fromEntries(given.map((protocol) => [protocol, endpointOf(protocol, values[protocol]!)]));
   const embedded = given.length > 0 ? null : await embeddedTarget();
   const target: Target = embedded ?? { endpoints, controls: {} };
-  if (values.mutations) {
-    const problems = await reportMutations(checks, target);
+  if (values.mutations !== undefined) {
+    const status = await runMutations(checks, target, values.mutations === 'all');
     await embedded?.stop();
-    return problems === 0 ? 0 : 1;
+    return status;
   }
   const results = await runChecks(checks, target, { timeoutMs });
   await embedded?.stop();
@@ -100,15 +102,19 @@ async function main(): Promise<number> {
   return differences.length === 0 ? 0 : 1;
 }
 
-/** Each check with the mutations that are named for it; returns how many it did not notice. */
-async function reportMutations(checks: readonly Check[], target: Target): Promise<number> {
+/** Prints for each check the mutations that fail it; 1 where one does not that is named for it. */
+async function runMutations(checks: readonly Check[], target: Target, all: boolean): Promise<number> {
   let problems = 0;
   for (const set of MUTATION_SETS) {
-    const results = await runPairs(set, namedPairs(set, checks), target);
+    const results = await runPairs(set, all ? allPairs(set, checks) : namedPairs(set, checks), target);
     process.stdout.write(pairReport(results));
-    problems += unnoticed(results).length;
+    if (all) continue;
+    for (const problem of unnoticed(results)) {
+      process.stdout.write(`${problem}\n`);
+      problems++;
+    }
   }
-  return problems;
+  return problems === 0 ? 0 : 1;
 }
 
 function endpointOf(protocol: Protocol, text: string): Endpoint {

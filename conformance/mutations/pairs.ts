@@ -1,12 +1,18 @@
 // Runs checks against brokers that break a rule, each check under the mutations that are named for it, and says which
 // of them it noticed.
 
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Check } from '../check.ts';
 import { CHECK_TIMEOUT_MS, OUTCOME, type Outcome, runCheck, type Target } from '../runner.ts';
 import { type MutationSet, namedFor } from './set.ts';
 
-/** What never comes is waited for so long. */
-const WITHHELD_TIMEOUT_MS = 1_500;
+/**
+ * What never comes is waited for so long, from when the mutation has begun to withhold it: longer than a check takes
+ * that gets it.
+ */
+const WITHHELD_MS = 1_000;
+/** The same for checks that take their time. */
+const WITHHELD_SLOW_MS = 5_000;
 const PARALLEL = 16;
 
 export const VERDICT = {
@@ -34,6 +40,12 @@ export interface PairResult extends Pair {
   readonly message: string;
 }
 
+/** Every check with each mutation of its protocol. */
+export function allPairs(set: MutationSet, checks: readonly Check[]): Pair[] {
+  const own = checks.filter(({ protocol }) => protocol === set.protocol);
+  return own.flatMap((check) => set.mutations.map(({ id }) => ({ check, mutation: id })));
+}
+
 /** Every check with each mutation that is named for it. */
 export function namedPairs(set: MutationSet, checks: readonly Check[]): Pair[] {
   const own = checks.filter(({ protocol }) => protocol === set.protocol);
@@ -41,10 +53,15 @@ export function namedPairs(set: MutationSet, checks: readonly Check[]): Pair[] {
 }
 
 /** The results in the order of the pairs. Checks that would disturb others run alone, at the end. */
-export async function runPairs(set: MutationSet, pairs: readonly Pair[], target: Target): Promise<PairResult[]> {
+export async function runPairs(
+  set: MutationSet,
+  pairs: readonly Pair[],
+  target: Target,
+  timeoutMs = CHECK_TIMEOUT_MS,
+): Promise<PairResult[]> {
   const results = new Map<Pair, PairResult>();
   const run = async (pair: Pair): Promise<void> => {
-    results.set(pair, await runPair(set, pair, target));
+    results.set(pair, await runPair(set, pair, target, timeoutMs));
   };
   const alone = pairs.filter(({ check }) => check.needs === 'block' || check.needs === 'restart');
   const open = pairs.filter((pair) => !alone.includes(pair)).values();
@@ -56,7 +73,7 @@ export async function runPairs(set: MutationSet, pairs: readonly Pair[], target:
   return pairs.map((pair) => results.get(pair)!);
 }
 
-async function runPair(set: MutationSet, pair: Pair, target: Target): Promise<PairResult> {
+async function runPair(set: MutationSet, pair: Pair, target: Target, timeoutMs: number): Promise<PairResult> {
   const { check, mutation } = pair;
   const endpoint = target.endpoints[check.protocol];
   if (endpoint === undefined) return { ...pair, verdict: VERDICT.skipped, message: 'no address' };
@@ -66,18 +83,25 @@ async function runPair(set: MutationSet, pair: Pair, target: Target): Promise<Pa
     ...check,
     run: async (context) => {
       context.signal.addEventListener('abort', () => proxy.relent());
-      await check.run(context);
+      if (!withholds) return check.run(context);
+      const inVain = proxy.acting.then(() => waited(check.fast ? WITHHELD_MS : WITHHELD_SLOW_MS, context.signal));
+      return Promise.race([check.run(context), inVain]);
     },
   };
   const through: Target = { ...target, endpoints: { ...target.endpoints, [check.protocol]: proxy.endpoint } };
   try {
-    const timeoutMs = withholds ? WITHHELD_TIMEOUT_MS : CHECK_TIMEOUT_MS;
     const { outcome, message, timedOut } = await runCheck(relenting, through, timeoutMs);
     const verdict = verdictOf(outcome, proxy.acted, timedOut && !withholds);
     return { ...pair, verdict, message };
   } finally {
     await proxy.stop();
   }
+}
+
+/** Rejects when the time is over, unless the check is. */
+async function waited(ms: number, signal: AbortSignal): Promise<never> {
+  await delay(ms, undefined, { signal, ref: false });
+  throw new Error(`no answer within ${ms} ms`);
 }
 
 function verdictOf(outcome: Outcome, acted: boolean, late: boolean): Verdict {
@@ -106,18 +130,19 @@ export function unnoticed(results: readonly PairResult[]): string[] {
   });
 }
 
-const MARK = { noticed: '✖', survived: '✔', idle: '?', late: '?', skipped: '–' } as const;
+const MARK = { noticed: '✖', survived: '✔', idle: ' ', late: '?', skipped: '–' } as const;
 
-/** For each check the mutations that fail it: ✖ where one does, and what the check said. */
+/** Under each check the mutations that had something to break: ✖ where the check failed, and what it said. */
 export function pairReport(results: readonly PairResult[]): string {
   const lines: string[] = [];
   let above = '';
   for (const { check, mutation, verdict, message } of results) {
+    if (verdict === VERDICT.idle) continue;
     if (check.id !== above) lines.push(check.id);
     above = check.id;
     const [said = ''] = message.split('\n');
-    lines.push(`  ${MARK[verdict]} ${(mutation ?? 'none').padEnd(32)} ${verdict.padEnd(8)} ${said}`);
+    lines.push(`  ${MARK[verdict]} ${(mutation ?? 'none').padEnd(32)} ${said.replaceAll(/\p{Cc}/gu, '·')}`);
   }
   const noticed = results.filter(({ verdict }) => verdict === VERDICT.noticed).length;
-  return [...lines, '', `${results.length} mutated runs: ${noticed} noticed`, ...unnoticed(results), ''].join('\n');
+  return [...lines, '', `${results.length} runs under mutations, ${noticed} of them noticed`, ''].join('\n');
 }

@@ -12,6 +12,8 @@ export interface BreakingProxy {
   readonly endpoint: Endpoint;
   /** Whether the mutation has touched anything: a check that fails without is failed by something else. */
   readonly acted: boolean;
+  /** Resolves when it has. */
+  readonly acting: Promise<void>;
   /** From here on everything passes as it is: the check is over, and takes away what it has left. */
   relent(): void;
   stop(): Promise<void>;
@@ -31,6 +33,8 @@ export async function startProxy<P extends Packet>(
 class MutatingProxy<P extends Packet> implements BreakingProxy {
   endpoint: Endpoint;
   acted: boolean;
+  readonly acting: Promise<void>;
+  private readonly touched: () => void;
   private readonly format: PacketFormat<P>;
   private readonly target: Endpoint;
   private readonly server: Server;
@@ -40,7 +44,13 @@ class MutatingProxy<P extends Packet> implements BreakingProxy {
 
   constructor(format: PacketFormat<P>, mutation: Mutation<P> | null, target: Endpoint) {
     this.endpoint = target;
+    const { promise, resolve } = Promise.withResolvers<void>();
     this.acted = false;
+    this.acting = promise;
+    this.touched = () => {
+      this.acted = true;
+      resolve();
+    };
     this.format = format;
     this.target = target;
     this.server = createServer({ noDelay: true }, (socket) => this.accept(socket));
@@ -68,9 +78,7 @@ class MutatingProxy<P extends Packet> implements BreakingProxy {
 
   private accept(client: Socket): void {
     const broker = connect({ host: this.target.host, port: this.target.port, noDelay: true });
-    const link = new ProxiedLink(client, broker, () => {
-      this.acted = true;
-    });
+    const link = new ProxiedLink<P>(client, broker, this.touched);
     const hooks = this.hooks === null || this.relents ? {} : this.hooks(link);
     const active = (): Hooks<P> => (this.relents ? {} : hooks);
     this.tie(client, broker);
@@ -80,7 +88,7 @@ class MutatingProxy<P extends Packet> implements BreakingProxy {
       let chunk: Buffer | null = data;
       const { clientChunk } = active();
       if (clientChunk !== undefined) chunk = clientChunk(data);
-      if (chunk !== data) this.acted = true;
+      if (chunk !== data) this.touched();
       if (chunk !== null) this.pass(fromClient, chunk, active().fromClient, (packets) => link.forward(packets));
       link.flush();
     });
@@ -99,7 +107,7 @@ class MutatingProxy<P extends Packet> implements BreakingProxy {
   ): void {
     for (const packet of splitter.split(chunk)) {
       const packets = hook === undefined ? [packet] : hook(packet);
-      if (packets.length !== 1 || packets[0] !== packet) this.acted = true;
+      if (packets.length !== 1 || packets[0] !== packet) this.touched();
       send(packets);
     }
   }

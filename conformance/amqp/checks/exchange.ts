@@ -91,11 +91,14 @@ export const EXCHANGE_CHECKS: readonly Check[] = [
       },
     ),
   ),
-  amqp('exchange.declare.durabilities', '1.6.2.1.4', MUST, 'exchanges may be durable and transient', async (t) => {
-    const channel = await t.channel();
-    for (const durable of [true, false]) {
+  amqp('exchange.declare.durabilities', '1.6.2.1.4', MUST, 'exchanges are durable or transient', async (t) => {
+    const connection = await t.connect();
+    for (const [number, durable] of [[1, true] as const, [2, false] as const]) {
+      const channel = await t.channel(connection, number);
       const exchange = await t.exchange(channel, 'direct', { durable });
       await channel.call('exchange.declare', { exchange, type: 'direct', durable });
+      channel.send('exchange.declare', { exchange, type: 'direct', durable: !durable });
+      await channel.expectClose(406);
     }
   }),
   amqp(

@@ -216,22 +216,25 @@ export const QUEUE_CHECKS: readonly Check[] = [
       },
     ),
   ),
-  amqp(
-    'queue.declare.kinds',
-    '1.7.2.1.3',
-    MUST,
-    'queues may be durable or transient, exclusive or shared',
-    async (t) => {
-      const channel = await t.channel();
-      for (const durable of [true, false]) {
-        for (const exclusive of [true, false]) {
-          const queue = t.name();
-          await channel.call('queue.declare', { queue, durable, exclusive });
-          await channel.call('queue.declare', { queue, durable, exclusive });
-        }
+  amqp('queue.declare.kinds', '1.7.2.1.3', MUST, 'queues are durable or transient, exclusive or shared', async (t) => {
+    const connection = await t.connect();
+    const other = await t.connect();
+    let number = 0;
+    for (const durable of [true, false]) {
+      for (const exclusive of [true, false]) {
+        const channel = await t.channel(connection, ++number);
+        const queue = t.name();
+        await channel.call('queue.declare', { queue, durable, exclusive });
+        await channel.call('queue.declare', { queue, durable, exclusive });
+        const stranger = await t.channel(other, number);
+        stranger.send('queue.declare', { queue, passive: true });
+        if (exclusive) await stranger.expectClose(405);
+        else await stranger.expect('queue.declare-ok');
+        channel.send('queue.declare', { queue, durable: !durable, exclusive });
+        await channel.expectClose(406);
       }
-    },
-  ),
+    }
+  }),
   amqp('queue.declare.no-wait', '1.7.2.1', MUST, 'a declare with no-wait is not answered, and done', async (t) => {
     const channel = await t.channel();
     const queue = t.name();

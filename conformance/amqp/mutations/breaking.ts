@@ -50,14 +50,16 @@ export interface Place {
   readonly talk: Talk;
 }
 
-type Change<N extends MethodName> = (args: Args<N>, place: Place) => Partial<Args<N>> | null;
+/** The fields of one of the methods. */
+type Asked<N extends MethodName> = N extends MethodName ? Args<N> : never;
+type Change<N extends MethodName> = (args: Asked<N>, place: Place) => Partial<Asked<N>> | null;
 
 /** The method with other fields where `change` gives some; null and no fields leave it as it is. */
 function changed<N extends MethodName>(packet: AmqpPacket, name: N, talk: Talk, change: Change<N>): AmqpPacket {
   if (packet.method?.name !== name) return packet;
-  const args = packet.method.args as Args<N>;
+  const args = packet.method.args as Asked<N>;
   const fields = change(args, { channel: packet.channel, talk });
-  return fields === null ? packet : methodPacket(packet.channel, name, { ...args, ...fields });
+  return fields === null ? packet : methodPacket(packet.channel, name, { ...args, ...fields } as Args<N>);
 }
 
 /** The broker answers something else. */
@@ -94,7 +96,7 @@ export function losesAnswer(id: string, words: string, name: MethodName, options
   return breaks(id, words, hooks, options);
 }
 
-type When<N extends MethodName> = (args: Args<N>, place: Place) => boolean;
+type When<N extends MethodName> = (args: Asked<N>, place: Place) => boolean;
 
 function matches<N extends MethodName>(
   packet: AmqpPacket,
@@ -104,7 +106,7 @@ function matches<N extends MethodName>(
 ): Method | null {
   const { method, channel } = packet;
   if (method === null || !names.includes(method.name as N)) return null;
-  return when(method.args as Args<N>, { channel, talk }) ? method : null;
+  return when(method.args as Asked<N>, { channel, talk }) ? method : null;
 }
 
 /** The broker does not do what it is asked, and says that it has. */
@@ -113,14 +115,14 @@ export function pretends<N extends MethodName>(
   words: string,
   names: N | readonly N[],
   when: When<N> = () => true,
-  options: Options & { readonly answer?: (args: Args<N>) => object } = {},
+  options: Options & { readonly answer?: (args: Asked<N>) => object } = {},
 ): AmqpMutation {
   const hooks = (link: AmqpLink, talk: Talk): AmqpHooks => ({
     fromClient(packet) {
       const method = matches(packet, [names].flat() as N[], talk, when);
       if (method === null) return [packet];
       const silent = 'noWait' in method.args && method.args.noWait;
-      const args = options.answer?.(method.args as Args<N>) ?? {};
+      const args = options.answer?.(method.args as Asked<N>) ?? {};
       if (!silent) link.toClient(...answers(packet.channel, method, args));
       return [];
     },
@@ -305,8 +307,4 @@ export function withProperties({ channel, header, packets }: Message, properties
 export function withBody({ channel, header, packets }: Message, body: Buffer): AmqpPacket[] {
   const frames = body.length === 0 ? [] : [bodyPacket(channel, body)];
   return [packets[0]!, headerPacket(channel, body.length, header.properties), ...frames];
-}
-
-export function bodyOf({ packets }: Message): Buffer {
-  return Buffer.concat(packets.slice(2).map(({ payload }) => payload));
 }

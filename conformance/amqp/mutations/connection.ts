@@ -3,7 +3,7 @@
 import { CAPABILITIES } from '../wire/connection.ts';
 import { FRAME, PROTOCOL_HEADER } from '../wire/frames.ts';
 import { METHODS } from '../wire/methods.ts';
-import { bool, int, type Table } from '../wire/table.ts';
+import { bool, int, type Table, table } from '../wire/table.ts';
 import {
   type AmqpMutation,
   altersAnswer,
@@ -67,7 +67,7 @@ export const CONNECTION_MUTATIONS: readonly AmqpMutation[] = [
       const { capabilities } = serverProperties;
       if (capabilities?.type !== 'F') return null;
       const value = { ...capabilities.value, per_consumer_qos: bool(false) };
-      return { serverProperties: { ...serverProperties, capabilities: { type: 'F', value } } };
+      return { serverProperties: { ...serverProperties, capabilities: table(value) } };
     },
   ),
   altersAnswer('start.mechanisms', 'lists its mechanisms with commas', 'connection.start', ({ mechanisms }) => ({
@@ -256,16 +256,20 @@ export const CONNECTION_MUTATIONS: readonly AmqpMutation[] = [
   }),
   breaks('channel.open.unasked', 'opens a channel that is used without', (link) => {
     const open = new Set<number>();
+    const opened = new Set<number>();
     return {
       fromClient(packet) {
         const { channel, method, type } = packet;
         if (type === FRAME.method && method?.name === 'channel.open') open.add(channel);
         if (channel === 0 || open.has(channel)) return [packet];
         open.add(channel);
+        opened.add(channel);
         link.toBroker(methodPacket(channel, 'channel.open'));
         return [packet];
       },
-      fromBroker: (packet) => [packet],
+      fromBroker: (packet) => {
+        return packet.method?.name === 'channel.open-ok' && opened.delete(packet.channel) ? [] : [packet];
+      },
     };
   }),
   losesAnswer('channel.close-ok.lost', 'does not answer channel.close', 'channel.close-ok', { withholds: true }),

@@ -9,6 +9,8 @@ export class Talk {
   readonly queues: Map<string, number>;
   readonly bindings: Set<string>;
   readonly consumers: { channel: number; queue: string; tag: string; exclusive: boolean }[];
+  /** Somebody has selected transactions. */
+  transacted: boolean;
   private readonly counts: Map<string, number>;
 
   constructor() {
@@ -16,6 +18,7 @@ export class Talk {
     this.queues = new Map();
     this.bindings = new Set();
     this.consumers = [];
+    this.transacted = false;
     this.counts = new Map();
   }
 
@@ -48,10 +51,18 @@ export class Talk {
       case 'basic.consume':
         this.consumers.push({ channel, queue: args.queue, tag: args.consumerTag, exclusive: args.exclusive });
         return;
+      case 'tx.select':
+        this.transacted = true;
+        return;
     }
   }
 }
 
+/** A binding as a text that compares. */
 export function bindingOf(destination: string, source: string, routingKey: string): string {
   return JSON.stringify([destination, source, routingKey]);
+}
+
+export function keyOf(binding: string): string {
+  return (JSON.parse(binding) as [string, string, string])[2];
 }

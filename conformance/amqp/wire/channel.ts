@@ -87,8 +87,12 @@ export class AmqpChannel {
     this.send('basic.ack', { deliveryTag: message.args.deliveryTag, multiple });
   }
 
-  /** The broker closes the channel with this code. Answers it. */
+  /**
+   * The broker closes the channel with this code. Answers it. What is asked meanwhile a closing broker discards, and
+   * one that has nothing against the channel answers: so nobody waits in vain for a close that does not come.
+   */
   async expectClose(code: number, textPattern?: RegExp): Promise<Args<'channel.close'>> {
+    if (!this.connection.has(this.number)) this.send('exchange.declare', { exchange: 'amq.direct', passive: true });
     const { args } = await this.expect('channel.close');
     assert.equal(args.replyCode, code, `the code of channel.close '${args.replyText}'`);
     if (textPattern !== undefined) assert.match(args.replyText, textPattern);

@@ -1,0 +1,139 @@
+// Protects the kit against checks that cannot fail: each that passes against our broker is failed by every mutation that
+// is named for it, and by what the mutation does. Shown first on a protocol of lines that the runner of the pairs tells
+// apart a check that notices, one that does not, one whose mutation had nothing to do, and one that only ran out of time.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import type { Check } from '../../conformance/check.ts';
+import { CHECKS } from '../../conformance/checks.ts';
+import { type EmbeddedTarget, embeddedTarget } from '../../conformance/embedded.ts';
+import { readExpectations, unexpected } from '../../conformance/expectations.ts';
+import type { Mutation, Packet, PacketFormat } from '../../conformance/mutations/mutation.ts';
+import { namedPairs, runPairs, unnoticed } from '../../conformance/mutations/pairs.ts';
+import { misnamed, mutationSet } from '../../conformance/mutations/set.ts';
+import { MUTATION_SETS } from '../../conformance/mutations.ts';
+import { runChecks } from '../../conformance/runner.ts';
+import { Wire } from '../../conformance/wire.ts';
+
+const expectations = await readExpectations(new URL('../../conformance/expectations/trivium.json', import.meta.url));
+
+for (const set of MUTATION_SETS) {
+  describe(`mutations of ${set.protocol}`, () => {
+    const checks = CHECKS.filter(({ id, protocol }) => protocol === set.protocol && !(id in expectations.failed));
+    let target: EmbeddedTarget;
+
+    before(async () => {
+      target = await embeddedTarget();
+    });
+
+    after(() => target.stop());
+
+    test('every check has one, every one is for a check', () => {
+      assert.deepEqual(misnamed(set, CHECKS), []);
+    });
+
+    test('a proxy that breaks nothing changes no result', async () => {
+      const proxy = await set.proxy(null, target.endpoints[set.protocol]!);
+      const through = { ...target, endpoints: { [set.protocol]: proxy.endpoint } };
+      const results = await runChecks(checks, through);
+      await proxy.stop();
+      assert.deepEqual(unexpected(results, expectations), []);
+    });
+
+    test('every check fails under those that are named for it', async () => {
+      const results = await runPairs(set, namedPairs(set, checks), target);
+      assert.ok(results.length >= checks.length);
+      assert.deepEqual(unnoticed(results), []);
+    });
+  });
+}
+
+describe('pairs', () => {
+  const format: PacketFormat<Packet> = { client: lines, broker: lines };
+
+  function lines() {
+    let left = '';
+    return {
+      split(chunk: Buffer): Packet[] {
+        const all = `${left}${chunk}`.split('\n');
+        left = all.pop()!;
+        return all.map((line) => ({ bytes: Buffer.from(`${line}\n`) }));
+      },
+    };
+  }
+
+  /** What the proxy answers with in place of `word`. */
+  function answering(id: string, word: string, ...instead: string[]): Mutation<Packet> {
+    return {
+      id,
+      breaks: 'answers something else',
+      withholds: false,
+      begin: () => () => ({
+        fromBroker: (packet) => {
+          if (packet.bytes.toString() !== `${word}\n`) return [packet];
+          return instead.map((text) => ({ bytes: Buffer.from(`${text}\n`) }));
+        },
+      }),
+    };
+  }
+
+  /** Says hello to an echo, and looks at the answer or not. */
+  function hello(id: string, looks: boolean): Check {
+    return {
+      ...CHECKS.find(({ protocol }) => protocol === 'stomp')!,
+      id: `stomp.${id}`,
+      run: async (context) => {
+        const wire = await Wire.open(context);
+        wire.send('hel');
+        wire.send('lo\n');
+        const answer = await wire.takeThrough(0x0a);
+        if (looks) assert.equal(answer.toString(), 'hello\n');
+      },
+    };
+  }
+
+  test('a check that notices, one that does not, a mutation without work, a silence that nobody asked for', async (t) => {
+    const echo = createServer((socket) => socket.pipe(socket).on('error', () => {}));
+    echo.listen(0, '127.0.0.1');
+    await once(echo, 'listening');
+    t.after(() => echo.close());
+    const { port } = echo.address() as AddressInfo;
+    const endpoint = { host: '127.0.0.1', port, user: '', password: '' };
+    const set = mutationSet(
+      'stomp',
+      format,
+      [
+        answering('rude', 'hello', 'go away'),
+        answering('idle', 'goodbye', 'hello'),
+        answering('silent', 'hello'),
+        { ...answering('withholding', 'hello'), withholds: true },
+      ],
+      { looks: 'rude idle withholding', blind: 'rude', late: 'silent' },
+    );
+    const checks = [hello('looks', true), hello('blind', false), hello('late', true)];
+    const pairs = namedPairs(set, checks);
+    const results = await runPairs(set, pairs, { endpoints: { stomp: endpoint }, controls: {} }, 2_000);
+    assert.deepEqual(
+      results.map(({ check, mutation, verdict }) => [check.id, mutation, verdict]),
+      [
+        ['stomp.looks', 'rude', 'noticed'],
+        ['stomp.looks', 'idle', 'idle'],
+        ['stomp.looks', 'withholding', 'noticed'],
+        ['stomp.blind', 'rude', 'survived'],
+        ['stomp.late', 'silent', 'late'],
+      ],
+    );
+    assert.equal(unnoticed(results).length, 3);
+    const names = { ...set, names: { looks: 'rude idle gone', nobody: 'silent' } };
+    assert.deepEqual(misnamed(names, checks), [
+      'stomp.blind has no mutation',
+      'stomp.late has no mutation',
+      'mutations are named for stomp.nobody, which is no check',
+      'gone is named, and there is no such mutation',
+      'the mutation silent is named for no check',
+      'the mutation withholding is named for no check',
+    ]);
+  });
+});
