@@ -111,7 +111,8 @@ export const EXPIRY_CHECKS = [
     const { args } = await channel.get(queue, { noAck: false, body: 'm' });
     await passed(t, 60);
     channel.send('basic.reject', { deliveryTag: args.deliveryTag, requeue: true });
-    await channel.delivery('m');
+    const { content } = await channel.delivery('m');
+    assert.deepEqual(content.properties.headers?.['x-first-death-reason'], text('expired'));
     await channel.getEmpty(queue);
   }),
   amqp('expiry.unacked', SECTION, EXTENSION, 'a message that is out with a client does not expire', async (t) => {

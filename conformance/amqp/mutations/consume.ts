@@ -22,7 +22,8 @@ export const CONSUME_MUTATIONS: readonly AmqpMutation[] = [
     let held: readonly AmqpPacket[] | null = null;
     return {
       fromBroker: (packet) =>
-        messages.take(packet, ({ packets }) => {
+        messages.take(packet, ({ method, packets }) => {
+          if (method.name !== 'basic.deliver') return packets;
           const first = held;
           held = first === null ? packets : null;
           return first === null ? [] : [...packets, ...first];

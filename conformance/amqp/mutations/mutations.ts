@@ -11,6 +11,7 @@ import { AMQP_NAMES } from './names.ts';
 import { AMQP_FORMAT } from './packets.ts';
 import { PUBLISH_MUTATIONS } from './publish.ts';
 import { QUEUE_MUTATIONS } from './queue.ts';
+import { QUEUE_KIND_MUTATIONS } from './queue-kinds.ts';
 import { ROUTING_MUTATIONS } from './routing.ts';
 
 const MUTATIONS: readonly AmqpMutation[] = [
@@ -18,6 +19,7 @@ const MUTATIONS: readonly AmqpMutation[] = [
   ...FRAMING_MUTATIONS,
   ...EXCHANGE_MUTATIONS,
   ...QUEUE_MUTATIONS,
+  ...QUEUE_KIND_MUTATIONS,
   ...ROUTING_MUTATIONS,
   ...PUBLISH_MUTATIONS,
   ...CONSUME_MUTATIONS,
