@@ -26,7 +26,8 @@ export function unescapeHeader(raw: string, version: StompVersion): string {
 
 /**
  * A name or value as it goes into a frame. 1.0 has no escapes: what would end the line (or the name) becomes a space
- * there, as does a CR in 1.1, because a frame that its reader misunderstands is worse than a changed byte.
+ * there, because a frame that its reader misunderstands is worse than a changed byte. A CR is an octet like any other
+ * before 1.2.
  */
 export function escapeHeader(text: string, version: StompVersion): string {
   if (!needsEscape(text)) return text;
@@ -34,7 +35,7 @@ export function escapeHeader(text: string, version: StompVersion): string {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code === 0x0a) out += version === STOMP_VERSION.v1_0 ? ' ' : '\\n';
-    else if (code === 0x0d) out += version === STOMP_VERSION.v1_2 ? '\\r' : ' ';
+    else if (code === 0x0d) out += version === STOMP_VERSION.v1_2 ? '\\r' : '\r';
     else if (code === 0x3a) out += version === STOMP_VERSION.v1_0 ? ':' : '\\c';
     else if (code === BACKSLASH) out += version === STOMP_VERSION.v1_0 ? '\\' : '\\\\';
     // NUL ends a frame for readers that do not look at headers first; no version has an escape for it.

@@ -26,6 +26,7 @@ import { STOMP_VERSION } from './version.ts';
 const LF = 0x0a;
 const CR = 0x0d;
 const COLON = 0x3a;
+const BACKSLASH = 0x5c;
 const NUL = 0;
 const LETTER_S = 0x53;
 
@@ -52,6 +53,8 @@ export class FrameParser extends Frame {
   private contentLength: number;
   /** A CR before LF belongs to the EOLs of this frame. */
   private crlf: boolean;
+  /** There is a backslash in the headers. */
+  private escaped: boolean;
   private joined: boolean;
   /** The chunk whose first `tailAt` bytes are in the join buffer, or that comes next. */
   private tail: Buffer | null;
@@ -69,6 +72,7 @@ export class FrameParser extends Frame {
     this.colon = -1;
     this.contentLength = -1;
     this.crlf = false;
+    this.escaped = false;
     this.joined = false;
     this.tail = null;
     this.tailAt = 0;
@@ -120,6 +124,7 @@ export class FrameParser extends Frame {
     this.lineCount = 0;
     this.destinationStart = -1;
     this.receiptStart = -1;
+    this.escaped = false;
     this.state = STATE.head;
     return true;
   }
@@ -150,7 +155,10 @@ export class FrameParser extends Frame {
     let colon = this.colon;
     while (at < end) {
       const byte = buffer[at]!;
-      if (byte === LF) {
+      // Most bytes are letters: one comparison more for them would be felt.
+      if (byte > COLON) {
+        if (byte === BACKSLASH) this.escaped = true;
+      } else if (byte === LF) {
         let stop = at;
         const first = this.command === COMMAND.none;
         if ((first || this.crlf) && stop > this.lineStart && buffer[stop - 1] === CR) stop--;
@@ -207,15 +215,21 @@ export class FrameParser extends Frame {
     this.lengthLine = length;
     if (length >= 0) this.contentLength = this.digits(length);
     if (this.contentLength > this.limits.maxBodyBytes) throw limitExceeded('maxBodyBytes', this.limits.maxBodyBytes);
-    // «Only the SEND, MESSAGE, and ERROR frames MAY have a body» (STOMP 1.2, «Frames and Headers»). So nobody makes the
-    // broker gather a body before it logged in.
-    if (this.command !== COMMAND.send && this.contentLength < 0) this.contentLength = 0;
-    if (this.command !== COMMAND.send && this.contentLength > 0) throw malformed('only SEND may have a body');
+    // «Only the SEND, MESSAGE, and ERROR frames MAY have a body» (STOMP 1.2, «Frames and Headers»; 1.0 lets any frame
+    // have one, to be ignored). Nobody is known to speak 1.0 before its CONNECT, so nobody makes the broker gather a body
+    // before it logged in.
+    if (this.command !== COMMAND.send && this.version !== STOMP_VERSION.v1_0) {
+      if (this.contentLength > 0) throw malformed('only SEND may have a body');
+      this.contentLength = 0;
+    }
     const receipt = this.find(RECEIPT);
     if (receipt >= 0) {
+      // It is answered as it is written, so it has to be readable first.
+      if (this.escaped) this.decode(this.valueStart(receipt), this.valueEnd(receipt));
       this.receiptStart = this.valueStart(receipt) - this.start;
       this.receiptEnd = this.valueEnd(receipt) - this.start;
     }
+    if (this.escaped) this.checkEscapes();
     const destination = this.find(DESTINATION);
     if (destination >= 0) {
       this.destinationStart = this.valueStart(destination) - this.start;
@@ -233,6 +247,14 @@ export class FrameParser extends Frame {
         length < 0 ? -1 : this.valueStart(length) - this.start,
         length < 0 ? -1 : this.valueEnd(length) - this.start,
       );
+    }
+  }
+
+  /** «Undefined escape sequences MUST be treated as a fatal protocol error», also in headers that nobody reads. */
+  private checkEscapes(): void {
+    for (let line = 0; line < this.lineCount; line++) {
+      this.decode(this.nameStart(line), this.nameEnd(line));
+      this.decode(this.valueStart(line), this.valueEnd(line));
     }
   }
 

@@ -7,6 +7,7 @@ const MAX_BYTES = 1024;
 
 const LF = 0x0a;
 const CR = 0x0d;
+const BACKSLASH = 0x5c;
 const HOLE = { destination: 0, receipt: 1, contentLength: 2 } as const;
 type Hole = (typeof HOLE)[keyof typeof HOLE];
 
@@ -106,7 +107,8 @@ export class SendTemplate {
         if (!same) {
           let byte = 0;
           while (p < end && (byte = buffer[p]!) !== LF) {
-            if (byte === 0 || byte === CR) return -1;
+            // An escape has to be looked at.
+            if (byte === 0 || byte === CR || byte === BACKSLASH) return -1;
             p++;
           }
         }

@@ -229,6 +229,11 @@ describe('STOMP errors', () => {
     ['no transaction header', /'transaction'/, [frame('BEGIN')]],
     ['transaction twice', /open already/, [frame('BEGIN', ['transaction:t']), frame('BEGIN', ['transaction:t'])]],
     ["another's user-id", /user-id 'root'/, [frame('SEND', ['destination:/queue/q', 'user-id:root'], 'x')]],
+    [
+      'undefined escape in a header that nobody reads',
+      /undefined escape/,
+      [frame('BEGIN', ['transaction:t', 'x:\\t'])],
+    ],
     ['undefined escape', /undefined escape/, [frame('SEND', ['destination:/queue/q', 'x:\\t'], 'x')]],
     [
       'duplicate subscription',
@@ -241,6 +246,16 @@ describe('STOMP errors', () => {
       await refused(await new Harness().connect(), expected, ...frames);
     });
   }
+
+  it('do not answer to a receipt that is no header value', async () => {
+    const learned = frame('SEND', ['destination:/topic/t', 'receipt:1'], 'x');
+    for (const before of [[], [learned]]) {
+      const client = await new Harness().connect();
+      await client.exchange(...before);
+      const [error] = await client.exchange(frame('SEND', ['destination:/topic/t', 'receipt:\\t'], 'x'));
+      assert.deepEqual([error!.command, error!.headers['receipt-id']], ['ERROR', undefined]);
+    }
+  });
 
   it('name the permission that is missing', async () => {
     const harness = new Harness({ allows: (permission) => permission !== 'write' });

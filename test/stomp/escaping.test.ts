@@ -15,9 +15,9 @@ const WRITTEN: readonly (readonly [string, StompVersion, string])[] = [
   ['a:b', v1_2, 'a\\cb'],
   ['a\nb\rc\\d', v1_2, 'a\\nb\\rc\\\\d'],
   ['a:b\nc\\d', v1_1, 'a\\cb\\nc\\\\d'],
-  ['a\rb', v1_1, 'a b'],
+  ['a\rb', v1_1, 'a\rb'],
   ['a:b\\c', v1_0, 'a:b\\c'],
-  ['a\nb\rc', v1_0, 'a b c'],
+  ['a\nb\rc', v1_0, 'a b\rc'],
   ['a\0b', v1_2, 'a b'],
   ['ü€😀', v1_2, 'ü€😀'],
 ];

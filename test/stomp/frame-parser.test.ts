@@ -361,6 +361,22 @@ describe('frame parser', () => {
     refused(Buffer.from('SEND\nx:1\r2\n\nbody\0'), /CR inside/);
   });
 
+  it('ignores the body of any frame in 1.0, where each may have one, within the bound of bodies', () => {
+    const bytes = Buffer.concat([frame('ACK', ['id:1'], 'ignored'), frame('ACK', ['id:2', 'content-length:1'], '\0')]);
+    assert.deepEqual(
+      parse([bytes], STOMP_VERSION.v1_0).map(({ headers }) => headers[0]),
+      [
+        ['id', '1'],
+        ['id', '2'],
+      ],
+    );
+    refused(bytes, /no NUL/, STOMP_VERSION.v1_1);
+    refused(frame('ACK', ['id:1'], 'x'.repeat(21)), /messageBytes is 20/, STOMP_VERSION.v1_0, {
+      ...STOMP_LIMITS,
+      maxBodyBytes: 20,
+    });
+  });
+
   it('reads a frame whose command ends in CR LF with CR LF throughout, in every version', () => {
     const bytes = Buffer.from('SEND\r\ndestination:/queue/q\r\nx:1\r\n\r\nbody\r\n\0\r\nSEND\nx:2\r\n\nb\0');
     for (const version of [STOMP_VERSION.v1_0, STOMP_VERSION.v1_1]) {
