@@ -23,6 +23,8 @@ export interface Check {
   readonly fast: boolean;
   /** What it asks of whoever runs the broker; a check without is black-box and runs anywhere. */
   readonly needs: keyof Controls | null;
+  /** Speaks over a WebSocket instead of TCP. */
+  readonly webSocket?: boolean;
   /** Resolves where the broker keeps the rule; throws what it did instead. */
   run(context: CheckContext): Promise<void>;
 }
@@ -33,6 +35,15 @@ export interface Endpoint {
   readonly port: number;
   readonly user: string;
   readonly password: string;
+  /** Where the protocol is spoken over WebSocket, if anywhere. */
+  readonly webSocket?: WebSocketAddress;
+}
+
+export interface WebSocketAddress {
+  readonly host: string;
+  readonly port: number;
+  /** With its leading slash. */
+  readonly path: string;
 }
 
 /** What no client can do over its protocol, and the runner can where it has the broker at hand. */

@@ -3,6 +3,6 @@
 import { AMQP_CHECKS } from './amqp/checks.ts';
 import type { Check } from './check.ts';
 import { MQTT_HANDSHAKE } from './mqtt/handshake.ts';
-import { STOMP_HANDSHAKE } from './stomp/handshake.ts';
+import { STOMP_CHECKS } from './stomp/checks.ts';
 
-export const CHECKS: readonly Check[] = [...AMQP_CHECKS, ...MQTT_HANDSHAKE, ...STOMP_HANDSHAKE];
+export const CHECKS: readonly Check[] = [...AMQP_CHECKS, ...MQTT_HANDSHAKE, ...STOMP_CHECKS];

@@ -19,15 +19,25 @@ export async function embeddedTarget(): Promise<EmbeddedTarget> {
   const endpoint = (port: number | null): Endpoint => {
     return { host: '127.0.0.1', port: port!, user: 'guest', password: 'guest' };
   };
-  const { amqp, mqtt, stomp } = broker.ports;
+  const { amqp, mqtt, stomp, ws } = broker.ports;
+  const stompOverWebSocket = { host: '127.0.0.1', port: ws!, path: '/stomp' };
   return {
-    endpoints: { amqp: endpoint(amqp), mqtt: endpoint(mqtt), stomp: endpoint(stomp) },
+    endpoints: {
+      amqp: endpoint(amqp),
+      mqtt: endpoint(mqtt),
+      stomp: { ...endpoint(stomp), webSocket: stompOverWebSocket },
+    },
     controls: controlsOf(
       () => broker,
       async () => {
         const on = broker.ports;
         await broker.stop();
-        const ports = { amqp: { port: on.amqp! }, mqtt: { port: on.mqtt! }, stomp: { port: on.stomp! } };
+        const ports = {
+          amqp: { port: on.amqp! },
+          mqtt: { port: on.mqtt! },
+          stomp: { port: on.stomp! },
+          ws: { port: on.ws! },
+        };
         broker = await createBroker({ dataDir, limits: { passwordCost: 10 }, ...ports });
       },
     ),

@@ -1,14 +1,15 @@
 // `npm run conformance`: black-box checks of the protocols, against a fresh broker of our own or any other one:
 //
 //   npm run conformance
-//   npm run conformance -- --amqp amqp://guest:guest@localhost:5672 --stomp stomp://localhost:61613
+//   npm run conformance -- --amqp amqp://guest:guest@localhost:5672
+//   npm run conformance -- --stomp stomp://localhost:61613 --stomp-ws ws://localhost:15674/ws
 //   npm run conformance -- --only amqp.queue --junit report.xml
 //
 // Ends with 0 where no check failed, 1 where one did, 2 where it was not told right what to do.
 
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { type Check, type Endpoint, PROTOCOLS, type Protocol } from './check.ts';
+import { type Check, type Endpoint, PROTOCOLS, type Protocol, type WebSocketAddress } from './check.ts';
 import { CHECKS } from './checks.ts';
 import { embeddedTarget } from './embedded.ts';
 import { readExpectations, record, unexpected } from './expectations.ts';
@@ -20,6 +21,7 @@ import { CHECK_TIMEOUT_MS, OUTCOME, runChecks, type Target } from './runner.ts';
 const USAGE = `npm run conformance -- [options]
 
   --amqp URL, --mqtt URL, --stomp URL   run against a broker there; without any: against a fresh one of our own
+  --stomp-ws URL     where that broker speaks STOMP over WebSocket (ws://host:port/path)
   --only PREFIX      only checks whose id begins so (amqp, amqp.queue, …); may be given more than once
   --fast             only the checks that take no time to speak of
   --expect FILE      results that are known: fails on any other, in either direction
@@ -43,6 +45,7 @@ async function main(): Promise<number> {
       amqp: { type: 'string' },
       mqtt: { type: 'string' },
       stomp: { type: 'string' },
+      'stomp-ws': { type: 'string' },
       only: { type: 'string', multiple: true },
       fast: { type: 'boolean' },
       expect: { type: 'string' },
@@ -73,6 +76,11 @@ async function main(): Promise<number> {
   const timeoutMs = Number(values['timeout-ms'] ?? CHECK_TIMEOUT_MS);
   if (!(timeoutMs > 0)) throw new Error('--timeout-ms takes a number');
   const endpoints = Object.fromEntries(given.map((protocol) => [protocol, endpointOf(protocol, values[protocol]!)]));
+  const { stomp } = endpoints;
+  if (values['stomp-ws'] !== undefined) {
+    if (stomp === undefined) throw new Error('--stomp-ws goes with --stomp');
+    endpoints.stomp = { ...stomp, webSocket: webSocketOf(values['stomp-ws']) };
+  }
   const embedded = given.length > 0 ? null : await embeddedTarget();
   const target: Target = embedded ?? { endpoints, controls: {} };
   if (values.mutations !== undefined) {
@@ -121,11 +129,21 @@ function endpointOf(protocol: Protocol, text: string): Endpoint {
   const url = new URL(text);
   if (url.protocol !== `${protocol}:`) throw new Error(`--${protocol} takes ${protocol}://host:port, not ${text}`);
   return {
-    host: url.hostname.replace(/^\[|\]$/g, ''),
+    host: hostOf(url),
     port: Number(url.port) || PORTS[protocol],
     user: decodeURIComponent(url.username) || 'guest',
     password: decodeURIComponent(url.password) || 'guest',
   };
+}
+
+function webSocketOf(text: string): WebSocketAddress {
+  const url = new URL(text);
+  if (url.protocol !== 'ws:') throw new Error(`--stomp-ws takes ws://host:port/path, not ${text}`);
+  return { host: hostOf(url), port: Number(url.port) || 80, path: `${url.pathname}${url.search}` };
+}
+
+function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[|\]$/g, '');
 }
 
 try {

@@ -65,6 +65,9 @@ export async function runCheck(check: Check, target: Target, timeoutMs: number):
     return { check, outcome: OUTCOME.skipped, message, notes: [], timedOut: false, durationMs: 0 };
   };
   if (endpoint === undefined) return skip(`the broker has no address for ${check.protocol}`);
+  if (check.webSocket && endpoint.webSocket === undefined) {
+    return skip(`the broker has no address for ${check.protocol} over WebSocket`);
+  }
   if (check.needs !== null && target.controls[check.needs] === undefined) {
     return skip(`needs a broker that the runner can '${check.needs}'`);
   }

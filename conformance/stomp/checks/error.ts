@@ -1,0 +1,172 @@
+// What an ERROR says and that it is the last word, and limits, which end in one.
+
+import assert from 'node:assert/strict';
+import { MUST, ONLY_1_2, SHOULD, SINCE_1_1, type StompTest, stomp } from '../stomp-check.ts';
+import type { Received } from '../wire/frames.ts';
+
+const ERROR = 'ERROR';
+const LIMITS = 'Size Limits';
+
+async function provoked(t: StompTest, receipt?: string): Promise<Received<'ERROR'>> {
+  const connection = await t.connect();
+  connection.send('SEND', receipt === undefined ? {} : { receipt }, 'body');
+  return connection.expectError();
+}
+
+/**
+ * Whoever has a limit says so with an ERROR and closes; whoever has none takes it. Nothing else is right, and in either
+ * case others go on.
+ */
+async function limited(t: StompTest, bytes: Buffer | string, accepted: string): Promise<void> {
+  const connection = await t.connect();
+  connection.raw(bytes);
+  await connection.until(() => connection.ends || connection.pending > 0, 'an answer');
+  if (connection.has('RECEIPT')) await connection.expectReceipt(accepted);
+  else await connection.expectError();
+  await (await t.connect()).roundTrip();
+}
+
+export const ERROR_CHECKS = [
+  stomp('error.message', ERROR, SHOULD, 'an ERROR has a message header', async (t) => {
+    assert.ok((await provoked(t)).headers.message, 'no message header');
+  }),
+  stomp(
+    'error.closes',
+    ERROR,
+    MUST,
+    'the connection ends behind an ERROR',
+    async (t) => {
+      const connection = await t.connect();
+      connection.send('SEND', {}, 'body');
+      connection.send('BEGIN', { transaction: 't', receipt: '1' });
+      await connection.expectError();
+    },
+    { versions: SINCE_1_1 },
+  ),
+  stomp(
+    'error.last',
+    ERROR,
+    MUST,
+    'nothing comes behind an ERROR',
+    async (t) => {
+      const { connection, destination } = await t.loop();
+      connection.send('SEND', {}, 'body');
+      for (let i = 0; i < 20; i++) connection.send('SEND', { destination, receipt: `${i}` }, 'body');
+      await connection.expectError();
+    },
+    { versions: ONLY_1_2 },
+  ),
+  stomp(
+    'error.receipt-id',
+    ERROR,
+    SHOULD,
+    'the ERROR about a frame with a receipt has its receipt-id',
+    async (t) => {
+      assert.equal((await provoked(t, 'the one')).headers['receipt-id'], 'the one');
+    },
+    { versions: SINCE_1_1 },
+  ),
+  stomp(
+    'error.receipt-id.none',
+    ERROR,
+    SHOULD,
+    'the ERROR about a frame without receipt names no other',
+    async (t) => {
+      const connection = await t.connect();
+      await connection.request('BEGIN', { transaction: 't' });
+      connection.send('SEND', {}, 'body');
+      assert.equal((await connection.expectError()).headers['receipt-id'], undefined);
+    },
+    { versions: SINCE_1_1 },
+  ),
+  stomp(
+    'error.receipt-id.subscribe',
+    ERROR,
+    SHOULD,
+    'the ERROR about a SUBSCRIBE with a receipt has its receipt-id',
+    async (t) => {
+      const connection = await t.connect();
+      connection.send('SUBSCRIBE', { id: '1', receipt: 'the one' });
+      await connection.expectError('the one');
+    },
+    { versions: SINCE_1_1 },
+  ),
+  stomp('error.content-length', ERROR, SHOULD, 'an ERROR with a body says its length', async (t) => {
+    const { headers, body } = await provoked(t);
+    if (body.length > 0) assert.equal(headers['content-length'], `${body.length}`);
+  }),
+  stomp(
+    'error.content-type',
+    ERROR,
+    SHOULD,
+    'an ERROR with a body says its type',
+    async (t) => {
+      const { headers, body } = await provoked(t);
+      if (body.length > 0) assert.match(headers['content-type'] ?? '', /^[a-z]+\/[a-z]/);
+    },
+    { versions: SINCE_1_1 },
+  ),
+  stomp(
+    'error.connection-only',
+    ERROR,
+    MUST,
+    'an ERROR takes what its connection had, and nobody else’s',
+    async (t) => {
+      const { connection, destination } = await t.loop({ ack: 'client' });
+      connection.send('SEND', { destination, persistent: 'true' }, 'body');
+      await connection.message('body');
+      connection.send('SEND', {}, 'wrong');
+      await connection.expectError();
+      const next = await t.connect();
+      await next.subscribe(destination);
+      await next.message('body');
+    },
+  ),
+  stomp(
+    'limit.headers',
+    LIMITS,
+    SHOULD,
+    'too many headers are refused with an ERROR, and the end',
+    async (t) => {
+      const lines = Array.from({ length: 20_000 }, (_, index) => `h${index}:1\n`);
+      await limited(t, `SEND\ndestination:${t.queue()}\nreceipt:1\n${lines.join('')}\nbody\0`, '1');
+    },
+    { versions: SINCE_1_1 },
+  ),
+  stomp(
+    'limit.header-line',
+    LIMITS,
+    SHOULD,
+    'a header that is too long is refused with an ERROR, and the end',
+    async (t) => {
+      await limited(t, `SEND\ndestination:${t.queue()}\nreceipt:1\nx:${'x'.repeat(4 * 1024 * 1024)}\n\nbody\0`, '1');
+    },
+    { versions: SINCE_1_1 },
+  ),
+  stomp(
+    'limit.command',
+    LIMITS,
+    SHOULD,
+    'a command without end is refused with an ERROR, and the end',
+    async (t) => {
+      const connection = await t.connect();
+      connection.raw('X'.repeat(4 * 1024 * 1024));
+      await connection.expectError();
+      await (await t.connect()).roundTrip();
+    },
+    { versions: SINCE_1_1 },
+  ),
+  stomp(
+    'limit.body',
+    LIMITS,
+    SHOULD,
+    'a body that no memory holds is refused with an ERROR, and the end',
+    async (t) => {
+      const connection = await t.connect();
+      connection.raw(`SEND\ndestination:${t.queue()}\ncontent-length:1000000000000000\n\nbody`);
+      await connection.expectError();
+      await (await t.connect()).roundTrip();
+    },
+    { versions: SINCE_1_1 },
+  ),
+].flat();

@@ -1,0 +1,225 @@
+// BEGIN, COMMIT and ABORT: all of a transaction or nothing of it.
+
+import assert from 'node:assert/strict';
+import { EXTENSION, MUST, SINCE_1_1, type StompTest, stomp } from '../stomp-check.ts';
+import type { StompConnection } from '../wire/connection.ts';
+
+const transaction = 'tx';
+
+/** A frame that cannot be carried out ends the connection with an ERROR. */
+async function refused(t: StompTest, ...say: ((connection: StompConnection) => void)[]): Promise<void> {
+  const connection = await t.connect();
+  for (const step of say) step(connection);
+  await connection.expectError();
+}
+
+const begin = (connection: StompConnection): void => connection.send('BEGIN', { transaction });
+const commit = (connection: StompConnection): void => connection.send('COMMIT', { transaction });
+const abort = (connection: StompConnection): void => connection.send('ABORT', { transaction });
+
+export const TRANSACTION_CHECKS = [
+  stomp(
+    'transaction.commit',
+    'COMMIT',
+    MUST,
+    'what was sent in a transaction comes when it is committed',
+    async (t) => {
+      const { connection, destination } = await t.loop();
+      begin(connection);
+      for (const body of ['1', '2', '3']) connection.send('SEND', { destination, transaction }, body);
+      commit(connection);
+      for (const body of ['1', '2', '3']) await connection.message(body);
+    },
+  ),
+  stomp(
+    'transaction.before-commit',
+    'BEGIN',
+    MUST,
+    'what was sent in a transaction does not come before it is committed',
+    async (t) => {
+      const { connection, destination } = await t.loop();
+      begin(connection);
+      await connection.request('SEND', { destination, transaction }, 'in it');
+      await connection.request('SEND', { destination }, 'not in it');
+      await connection.message('not in it');
+      commit(connection);
+      await connection.message('in it');
+    },
+  ),
+  stomp(
+    'transaction.abort',
+    'ABORT',
+    MUST,
+    'what was sent in a transaction never comes when it is aborted',
+    async (t) => {
+      const { connection, destination } = await t.loop();
+      begin(connection);
+      connection.send('SEND', { destination, transaction }, 'aborted');
+      await connection.request('ABORT', { transaction });
+      await connection.request('SEND', { destination }, 'after');
+      await connection.message('after');
+    },
+  ),
+  stomp('transaction.two', 'BEGIN', MUST, 'two transactions of one connection are two', async (t) => {
+    const { connection, destination } = await t.loop();
+    for (const name of ['a', 'b']) connection.send('BEGIN', { transaction: name });
+    for (const name of ['a', 'b', 'a', 'b']) connection.send('SEND', { destination, transaction: name }, name);
+    connection.send('ABORT', { transaction: 'a' });
+    connection.send('COMMIT', { transaction: 'b' });
+    await connection.request('SEND', { destination }, 'after');
+    for (const body of ['b', 'b', 'after']) await connection.message(body);
+  }),
+  stomp('transaction.local', 'BEGIN', MUST, 'a transaction is known on its connection only', async (t) => {
+    const [one, other] = [await t.connect(), await t.connect()];
+    await one.request('BEGIN', { transaction });
+    other.send('COMMIT', { transaction });
+    await other.expectError();
+    await one.request('COMMIT', { transaction });
+  }),
+  stomp('transaction.empty', 'COMMIT', MUST, 'a transaction may be empty', async (t) => {
+    const connection = await t.connect();
+    begin(connection);
+    await connection.request('COMMIT', { transaction });
+  }),
+  stomp('transaction.again', 'BEGIN', MUST, 'a name may be used again when its transaction has ended', async (t) => {
+    const { connection, destination } = await t.loop();
+    for (const body of ['1', '2']) {
+      begin(connection);
+      connection.send('SEND', { destination, transaction }, body);
+      commit(connection);
+      await connection.message(body);
+    }
+    begin(connection);
+    await connection.request('ABORT', { transaction });
+    begin(connection);
+    await connection.request('COMMIT', { transaction });
+  }),
+  stomp(
+    'transaction.disconnect',
+    'BEGIN',
+    { '1.1': MUST, '1.2': MUST },
+    'DISCONNECT aborts what was not committed',
+    async (t) => {
+      const destination = t.queue();
+      const connection = await t.connect();
+      begin(connection);
+      await connection.request('SEND', { destination, transaction }, 'aborted');
+      await connection.request('DISCONNECT');
+      assert.deepEqual(await t.left(destination), []);
+    },
+    { versions: SINCE_1_1 },
+  ),
+  stomp(
+    'transaction.lost',
+    'BEGIN',
+    MUST,
+    'the loss of the connection aborts what was not committed',
+    async (t) => {
+      const destination = t.queue();
+      const connection = await t.connect();
+      begin(connection);
+      await connection.request('SEND', { destination, transaction }, 'aborted');
+      connection.carrier.socket.end();
+      await connection.expectEnd();
+      assert.deepEqual(await t.left(destination), []);
+    },
+    { versions: SINCE_1_1 },
+  ),
+  stomp(
+    'transaction.begin.unnamed',
+    'BEGIN',
+    MUST,
+    'BEGIN without transaction is refused with an ERROR, and the end',
+    (t) => refused(t, (connection) => connection.send('BEGIN')),
+  ),
+  stomp(
+    'transaction.commit.unnamed',
+    'COMMIT',
+    MUST,
+    'COMMIT without transaction is refused with an ERROR, and the end',
+    (t) => refused(t, begin, (connection) => connection.send('COMMIT')),
+  ),
+  stomp(
+    'transaction.abort.unnamed',
+    'ABORT',
+    MUST,
+    'ABORT without transaction is refused with an ERROR, and the end',
+    (t) => refused(t, begin, (connection) => connection.send('ABORT')),
+  ),
+  stomp(
+    'transaction.commit.unknown',
+    'COMMIT',
+    MUST,
+    'COMMIT of no transaction is refused with an ERROR, and the end',
+    (t) => refused(t, commit),
+  ),
+  stomp(
+    'transaction.abort.unknown',
+    'ABORT',
+    MUST,
+    'ABORT of no transaction is refused with an ERROR, and the end',
+    (t) => refused(t, abort),
+  ),
+  stomp('transaction.commit.twice', 'COMMIT', MUST, 'a transaction is committed once', (t) =>
+    refused(t, begin, commit, commit),
+  ),
+  stomp(
+    'transaction.begin.twice',
+    'BEGIN',
+    MUST,
+    'a transaction that is open cannot begin',
+    (t) => refused(t, begin, begin),
+    {
+      versions: SINCE_1_1,
+    },
+  ),
+  stomp(
+    'transaction.send.unknown',
+    'SEND',
+    MUST,
+    'a SEND in no transaction is refused with an ERROR, and the end',
+    (t) => refused(t, (connection) => connection.send('SEND', { destination: t.queue(), transaction }, 'body')),
+  ),
+  stomp(
+    'transaction.send.after',
+    'SEND',
+    MUST,
+    'a SEND in a transaction that has ended is refused with an ERROR, and the end',
+    (t) =>
+      refused(t, begin, commit, (connection) =>
+        connection.send('SEND', { destination: t.queue(), transaction }, 'body'),
+      ),
+  ),
+  stomp(
+    'transaction.send-and-ack',
+    'BEGIN',
+    MUST,
+    'sends and acknowledgements of one transaction count together',
+    async (t) => {
+      const { connection, destination } = await t.loop({ ack: 'client' });
+      const target = t.queue();
+      connection.send('SEND', { destination, persistent: 'true' }, 'in');
+      const message = await connection.message('in');
+      begin(connection);
+      connection.settle('ACK', message, { transaction });
+      connection.send('SEND', { destination: target, transaction, persistent: 'true' }, 'out');
+      await connection.request('COMMIT', { transaction });
+      await connection.request('DISCONNECT');
+      assert.deepEqual([await t.left(destination), await t.left(target)], [[], ['out']]);
+    },
+  ),
+  stomp(
+    'transaction.order',
+    'RabbitMQ: message ordering',
+    EXTENSION,
+    'what is committed comes in the order in which it was sent',
+    async (t) => {
+      const { connection, destination } = await t.loop();
+      const bodies = Array.from({ length: 100 }, (_, index) => `${index}`);
+      begin(connection);
+      for (const body of bodies) connection.send('SEND', { destination, transaction }, body);
+      commit(connection);
+      for (const body of bodies) await connection.message(body);
+    },
+  ),
+].flat();

@@ -1,0 +1,177 @@
+// What a check of STOMP is written with: connections over TCP or WebSocket in one of the versions, and destinations
+// whose queues are gone when the check is. One rule becomes a check for each version that has it, and one more over
+// WebSocket for the newest of them.
+
+import type { Check, CheckContext, Controls, Level } from '../check.ts';
+import { StompConnection, type Subscription } from './wire/connection.ts';
+import { VERSIONS, type Version } from './wire/frames.ts';
+import { dial, TcpCarrier } from './wire/tcp.ts';
+import { type UpgradeOptions, WebSocketClient } from './wire/websocket.ts';
+
+export const MUST: Level = 'MUST';
+export const SHOULD: Level = 'SHOULD';
+export const EXTENSION: Level = 'extension';
+
+export const SINCE_1_1: readonly Version[] = ['1.1', '1.2'];
+export const ONLY_1_2: readonly Version[] = ['1.2'];
+export const ONLY_1_1: readonly Version[] = ['1.1'];
+export const ONLY_1_0: readonly Version[] = ['1.0'];
+export const UNTIL_1_1: readonly Version[] = ['1.0', '1.1'];
+
+export const TRANSPORTS = ['tcp', 'ws'] as const;
+export type Transport = (typeof TRANSPORTS)[number];
+
+/** Less than the runner gives to cleaning up, so that no socket stays open. */
+const DELETE_TIMEOUT_MS = 4_000;
+
+export class StompTest {
+  readonly context: CheckContext;
+  /** Whose rule it is. */
+  readonly version: Version;
+  readonly transport: Transport;
+  private readonly queues: string[];
+
+  constructor(context: CheckContext, version: Version, transport: Transport) {
+    this.context = context;
+    this.version = version;
+    this.transport = transport;
+    this.queues = [];
+  }
+
+  /** Whether the rule's version is that one or newer. */
+  since(version: Version): boolean {
+    return VERSIONS.indexOf(this.version) >= VERSIONS.indexOf(version);
+  }
+
+  /** A connection on which nothing has been said. */
+  async dial(version = this.version): Promise<StompConnection> {
+    return this.transport === 'ws' ? this.dialWebSocket({}, version) : this.dialTcp(version);
+  }
+
+  /** The same over TCP, whatever the check's own transport is. */
+  async dialTcp(version = this.version): Promise<StompConnection> {
+    const { host, port } = this.context.endpoint;
+    return new StompConnection(new TcpCarrier(await dial(this.context, host, port)), this.context, version);
+  }
+
+  /** The same over WebSocket, with the version's subprotocol where nothing else is said. */
+  async dialWebSocket(options: UpgradeOptions = {}, version = this.version): Promise<StompConnection> {
+    const subprotocols = [subprotocolOf(version)];
+    const carrier = await WebSocketClient.open(this.context, { subprotocols, ...options });
+    return new StompConnection(carrier, this.context, version);
+  }
+
+  /** A connection that is logged in. */
+  async connect(lines: Readonly<Record<string, string>> = {}, version = this.version): Promise<StompConnection> {
+    const connection = await this.dial(version);
+    await connection.connect(lines);
+    return connection;
+  }
+
+  /** A destination that keeps messages until somebody takes them. Its queue is deleted at the end. */
+  queue(): string {
+    if (this.queues.length === 0) this.context.after(() => this.deleteQueues());
+    const name = this.context.name();
+    this.queues.push(name);
+    return `/queue/${name}`;
+  }
+
+  /** A connection that gets what is sent to a new queue. */
+  async loop(lines: Readonly<Record<string, string>> = {}): Promise<Loop> {
+    const connection = await this.connect();
+    const { id, destination } = await connection.subscribe(this.queue(), lines);
+    return { connection, id, destination };
+  }
+
+  /** Messages in a queue, by a connection of its own; it has them when this resolves. */
+  async fill(destination: string, ...bodies: string[]): Promise<void> {
+    const publisher = await this.connect();
+    for (const body of bodies) await publisher.request('SEND', { destination, persistent: 'true' }, body);
+    publisher.carrier.socket.destroy();
+  }
+
+  /** What is left in the queue, in order, taken out by a connection of its own. */
+  async left(destination: string): Promise<string[]> {
+    const taker = await this.connect();
+    // A message of ours is the last: behind it there is nothing.
+    await taker.request('SEND', { destination, persistent: 'true' }, LAST);
+    await taker.subscribe(destination);
+    const bodies: string[] = [];
+    for (;;) {
+      const body = (await taker.message()).body.toString();
+      if (body === LAST) break;
+      bodies.push(body);
+    }
+    taker.carrier.socket.destroy();
+    return bodies;
+  }
+
+  /**
+   * STOMP has no word for deleting a queue. RabbitMQ deletes that of a durable subscription which is cancelled for good,
+   * and `x-queue-name` says which one it is. A broker that knows neither keeps an empty queue.
+   */
+  private async deleteQueues(): Promise<void> {
+    const context = { ...this.context, signal: AbortSignal.timeout(DELETE_TIMEOUT_MS), note: () => {} };
+    const { host, port } = context.endpoint;
+    for (const name of this.queues) {
+      const socket = await dial(context, host, port);
+      try {
+        const connection = new StompConnection(new TcpCarrier(socket), context, '1.2');
+        await connection.connect();
+        const asked = { durable: 'true', 'auto-delete': 'false', 'x-queue-name': name };
+        await connection.subscribe(`/topic/${name}`, { id: name, ...asked });
+        await connection.request('UNSUBSCRIBE', { id: name, durable: 'true', 'x-queue-name': name });
+      } finally {
+        socket.destroy();
+      }
+    }
+  }
+}
+
+export interface Loop extends Subscription {
+  readonly connection: StompConnection;
+}
+
+const LAST = 'nothing is behind this';
+
+export function subprotocolOf(version: Version): string {
+  return `v${version.replace('.', '')}.stomp`;
+}
+
+export interface StompOptions {
+  /** That have the rule; all where nothing is said. */
+  readonly versions?: readonly Version[];
+  /** Where it matters; both where nothing is said. */
+  readonly over?: readonly Transport[];
+  /** Takes real time. */
+  readonly slow?: boolean;
+  readonly needs?: keyof Controls;
+}
+
+/** One rule: its checks by version and transport. `level` may differ by version. */
+export function stomp(
+  id: string,
+  section: string,
+  level: Level | Readonly<Partial<Record<Version, Level>>>,
+  title: string,
+  run: (t: StompTest) => Promise<void>,
+  { versions = VERSIONS, over = TRANSPORTS, slow = false, needs }: StompOptions = {},
+): readonly Check[] {
+  const newest = versions.at(-1)!;
+  return over.flatMap((transport) =>
+    versions
+      .filter((version) => over.length === 1 || transport === 'tcp' || version === newest)
+      .map((version) => ({
+        id: `stomp.${transport === 'ws' ? 'ws.' : ''}v${version.replace('.', '')}.${id}`,
+        protocol: 'stomp' as const,
+        version,
+        section,
+        level: typeof level === 'string' ? level : level[version]!,
+        title,
+        fast: !slow,
+        needs: needs ?? null,
+        webSocket: transport === 'ws',
+        run: (context: CheckContext) => run(new StompTest(context, version, transport)),
+      })),
+  );
+}

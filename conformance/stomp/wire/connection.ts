@@ -1,0 +1,270 @@
+// A connection of STOMP that hides nothing: it sends what a check tells it, legal or not, and hands over every frame
+// that comes. An ERROR that nobody waits for fails whatever waits, and so does what a broker may never send (frames.ts).
+
+import assert from 'node:assert/strict';
+import { inspect } from 'node:util';
+import type { CheckContext } from '../../check.ts';
+import {
+  encodeFrame,
+  firstFrame,
+  type Lines,
+  type Received,
+  type ServerCommand,
+  VERSIONS,
+  type Version,
+} from './frames.ts';
+import type { Carrier, CarrierSink } from './tcp.ts';
+import type { WebSocketClient } from './websocket.ts';
+
+/** Characters of a frame in the notes of a failure. */
+const SHOWN = 240;
+
+export interface Subscription {
+  readonly id: string;
+  readonly destination: string;
+}
+
+export class StompConnection implements CarrierSink {
+  readonly context: CheckContext;
+  readonly carrier: Carrier;
+  /** That the frames are written in; what comes is read in it once the broker has said it. */
+  version: Version;
+  /** EOLs between frames since the beginning. */
+  eols: number;
+  private agreed: boolean;
+  private bytes: Buffer;
+  private readonly frames: Received[];
+  private order: number;
+  private ids: number;
+  private failure: Error | null;
+  private finished: boolean;
+  private waiting: (() => void)[];
+
+  constructor(carrier: Carrier, context: CheckContext, version: Version) {
+    this.context = context;
+    this.carrier = carrier;
+    this.version = version;
+    this.eols = 0;
+    this.agreed = false;
+    this.bytes = Buffer.alloc(0);
+    this.frames = [];
+    this.order = 0;
+    this.ids = 0;
+    this.failure = null;
+    this.finished = false;
+    this.waiting = [];
+    context.signal.addEventListener('abort', () => this.failed(new Error('the check is over')));
+    carrier.attach(this);
+  }
+
+  /** The carrier, where it is a WebSocket. */
+  get webSocket(): WebSocketClient {
+    return this.carrier as WebSocketClient;
+  }
+
+  /** CONNECT with the headers of every client, and the answer. `lines` come besides or instead. */
+  async connect(lines: Readonly<Record<string, string>> = {}, command = 'CONNECT'): Promise<Received<'CONNECTED'>> {
+    this.sendConnect(lines, command);
+    return this.expect('CONNECTED');
+  }
+
+  sendConnect(lines: Readonly<Record<string, string>> = {}, command = 'CONNECT'): void {
+    this.send(command, { ...this.connectLines(), ...lines });
+  }
+
+  /** What every client of the version says in CONNECT. */
+  connectLines(): Record<string, string> {
+    const { user, password } = this.context.endpoint;
+    const login = { login: user, passcode: password };
+    return this.version === '1.0' ? login : { 'accept-version': this.version, host: '/', ...login };
+  }
+
+  /** A frame, written as the version asks for. */
+  send(command: string, lines: Lines = {}, body: string | Buffer = ''): void {
+    this.raw(encodeFrame(this.version, command, lines, body));
+  }
+
+  /** Any bytes. */
+  raw(bytes: Buffer | string): void {
+    const octets = Buffer.from(bytes as string);
+    this.context.note(`→ ${shown(octets.toString())}`);
+    this.carrier.send(octets);
+  }
+
+  /** A frame with a receipt, which must come. */
+  async request(
+    command: string,
+    lines: Readonly<Record<string, string | number>> = {},
+    body: string | Buffer = '',
+  ): Promise<Received<'RECEIPT'>> {
+    const receipt = `r${++this.ids}`;
+    this.send(command, { ...lines, receipt }, body);
+    return this.expectReceipt(receipt);
+  }
+
+  async expectReceipt(id: string): Promise<Received<'RECEIPT'>> {
+    const frame = await this.expect('RECEIPT');
+    assert.equal(frame.headers['receipt-id'], id, 'receipt-id');
+    return frame;
+  }
+
+  /** A subscription that is there when this resolves. */
+  async subscribe(destination: string, lines: Readonly<Record<string, string>> = {}): Promise<Subscription> {
+    const id = lines.id ?? `s${++this.ids}`;
+    await this.request('SUBSCRIBE', { id, destination, ...lines });
+    return { id, destination };
+  }
+
+  /** The next frame of that kind. Others that came before it stay, but for an ERROR. */
+  async expect<C extends ServerCommand>(command: C): Promise<Received<C>> {
+    const find = (): number => this.frames.findIndex((frame) => frame.command === command || frame.command === 'ERROR');
+    await this.until(() => find() >= 0, command);
+    const [frame] = this.frames.splice(find(), 1);
+    if (frame!.command !== command) throw new Error(`expected ${command}, got ${described(frame!)}`);
+    return frame as Received<C>;
+  }
+
+  /** The next message; its body must be this one, where one is given. */
+  async message(body?: string): Promise<Received<'MESSAGE'>> {
+    const message = await this.expect('MESSAGE');
+    if (body !== undefined) assert.equal(message.body.toString(), body, 'the body of the message');
+    return message;
+  }
+
+  /** ACK or NACK, by the header of the version. */
+  settle(command: 'ACK' | 'NACK', message: Received<'MESSAGE'>, lines: Readonly<Record<string, string>> = {}): void {
+    this.send(command, { ...this.settlement(message), ...lines });
+  }
+
+  settlement({ headers }: Received<'MESSAGE'>): Record<string, string> {
+    const of = (name: string): string => {
+      const value = headers[name];
+      assert.ok(value !== undefined, `a message without ${name}`);
+      return value;
+    };
+    switch (this.version) {
+      case '1.0':
+        return { 'message-id': of('message-id') };
+      case '1.1':
+        return { 'message-id': of('message-id'), subscription: of('subscription') };
+      case '1.2':
+        return { id: of('ack') };
+      default:
+        return this.version satisfies never;
+    }
+  }
+
+  /** An ERROR, and the end behind it, with nothing between. */
+  async expectError(receiptId?: string): Promise<Received<'ERROR'>> {
+    const error = await this.expect('ERROR');
+    await this.expectEnd(error.order + 1);
+    if (receiptId !== undefined) assert.equal(error.headers['receipt-id'], receiptId, 'receipt-id of the ERROR');
+    return error;
+  }
+
+  /** The connection is refused: with an ERROR and the end, or (where the version asks for no ERROR) the end alone. */
+  async expectRefusal(): Promise<void> {
+    await this.until(() => this.finished || this.has('ERROR'), 'ERROR or the end');
+    if (this.has('ERROR')) await this.expectError();
+  }
+
+  /** The end, before which there are as many frames at the most. */
+  async expectEnd(frames = Number.POSITIVE_INFINITY): Promise<void> {
+    await this.until(() => this.finished || this.order > frames, 'the end of the connection');
+    if (this.order > frames) throw new Error(`expected the end, got ${described(this.frames.at(-1)!)}`);
+  }
+
+  /** Everything up to here was read by the broker. */
+  async roundTrip(): Promise<void> {
+    const transaction = `t${++this.ids}`;
+    this.send('BEGIN', { transaction });
+    await this.request('ABORT', { transaction });
+  }
+
+  /** Nothing of that kind has come. */
+  expectNone(command: ServerCommand): void {
+    if (this.failure !== null) throw this.failure;
+    const frame = this.frames.find((candidate) => candidate.command === command);
+    if (frame !== undefined) throw new Error(`expected no ${command}, got ${described(frame)}`);
+  }
+
+  /** Whether a frame of that kind waits to be taken. */
+  has(command: ServerCommand): boolean {
+    return this.frames.some((frame) => frame.command === command);
+  }
+
+  get ends(): boolean {
+    return this.finished;
+  }
+
+  /** Frames that came and were not taken yet. */
+  get pending(): number {
+    return this.frames.length;
+  }
+
+  async until(satisfied: () => boolean, what: string): Promise<void> {
+    while (!satisfied()) {
+      if (this.failure !== null) throw this.failure;
+      if (this.finished) throw new Error(`expected ${what}, got the end of the connection`);
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
+    // What satisfies may stand beside what no broker may send.
+    if (this.failure !== null) throw this.failure;
+  }
+
+  // What the carrier calls.
+
+  data(chunk: Buffer): void {
+    this.bytes = Buffer.concat([this.bytes, chunk]);
+    try {
+      for (;;) {
+        const { frame, length, eols } = firstFrame(this.bytes, this.agreed ? this.version : null);
+        this.eols += eols;
+        this.bytes = this.bytes.subarray(length);
+        if (frame === null) break;
+        this.received(frame);
+      }
+    } catch (error) {
+      this.failed(error as Error);
+    }
+    this.wake();
+  }
+
+  ended(): void {
+    this.finished = true;
+    this.wake();
+  }
+
+  failed(error: Error): void {
+    this.failure ??= error;
+    this.wake();
+  }
+
+  private received(parsed: Omit<Received, 'order'>): void {
+    const frame = { ...parsed, order: this.order++ };
+    this.context.note(`← ${described(frame)}`);
+    if (frame.command === 'CONNECTED') {
+      this.agreed = true;
+      // Only 1.0 does not say it.
+      const said = frame.headers.version as Version | undefined;
+      if (said === undefined || VERSIONS.includes(said)) this.version = said ?? '1.0';
+    }
+    this.frames.push(frame);
+  }
+
+  private wake(): void {
+    const { waiting } = this;
+    this.waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+}
+
+export function described({ command, headers, body }: Received): string {
+  const fields = inspect({ ...headers }, { breakLength: Number.POSITIVE_INFINITY, maxStringLength: 60 });
+  return shown(`${command} ${fields} '${body.subarray(0, 80)}'`);
+}
+
+function shown(text: string): string {
+  const visible = text.replaceAll('\n', '⏎').replaceAll('\0', '∅').replaceAll('\r', '␍');
+  return visible.length > SHOWN ? `${visible.slice(0, SHOWN)}…` : visible;
+}
