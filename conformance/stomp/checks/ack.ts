@@ -30,7 +30,7 @@ async function out(t: StompTest, ack: string, ...bodies: string[]): Promise<Out>
 
 /** What is in the queue once the subscriber has gone in order. */
 async function leftAfter(t: StompTest, { connection, destination }: Out): Promise<string[]> {
-  await connection.request('DISCONNECT');
+  await connection.leave();
   return t.left(destination);
 }
 
@@ -98,10 +98,10 @@ export const ACK_CHECKS = [
     },
     { versions: SINCE_1_1 },
   ),
-  stomp('ack.no-id', ACK, MUST, 'an ACK that names no message is refused with an ERROR, and the end', (t) =>
+  stomp('ack.no-id', ACK, MUST, 'an ACK that names no message is refused with an ERROR', (t) =>
     refused(t, 'ACK', { subscription: 's1' }),
   ),
-  stomp('ack.unknown', ACK, MUST, 'an ACK of a message that never was is refused with an ERROR, and the end', (t) =>
+  stomp('ack.unknown', ACK, MUST, 'an ACK of a message that never was is refused with an ERROR', (t) =>
     refused(t, 'ACK', { [NAMES[t.version]]: 'no-such-message', subscription: 's1' }),
   ),
   stomp(
@@ -141,7 +141,7 @@ export const ACK_CHECKS = [
       const next = await t.connect();
       await next.subscribe(destination, { ack: 'client' });
       next.settle('ACK', await next.message('1'));
-      await next.request('DISCONNECT');
+      await next.leave();
       assert.deepEqual(await t.left(destination), []);
     },
     { versions: ONLY_1_2 },
@@ -181,7 +181,7 @@ export const ACK_CHECKS = [
     'ack.transaction.unknown',
     ACK,
     MUST,
-    'an ACK in a transaction that is none is refused with an ERROR, and the end',
+    'an ACK in a transaction that is none is refused with an ERROR',
     async (t) => {
       const { connection, messages } = await out(t, 'client', '1');
       connection.settle('ACK', messages[0]!, { transaction: 'nobody' });
@@ -200,7 +200,7 @@ export const ACK_CHECKS = [
       connection.settle('NACK', messages[1]!);
       connection.settle('ACK', messages[0]!);
       connection.settle('ACK', messages[2]!);
-      await connection.request('DISCONNECT');
+      await connection.leave();
       const left = await t.left(destination);
       assert.ok(['', '2'].includes(left.join()), `left: ${left}`);
     },
@@ -210,7 +210,7 @@ export const ACK_CHECKS = [
     'nack.no-id',
     NACK,
     MUST,
-    'a NACK that names no message is refused with an ERROR, and the end',
+    'a NACK that names no message is refused with an ERROR',
     (t) => refused(t, 'NACK', { subscription: 's1' }),
     { versions: SINCE_1_1 },
   ),
@@ -218,7 +218,7 @@ export const ACK_CHECKS = [
     'nack.unknown',
     NACK,
     MUST,
-    'a NACK of a message that never was is refused with an ERROR, and the end',
+    'a NACK of a message that never was is refused with an ERROR',
     (t) => refused(t, 'NACK', { [NAMES[t.version]]: 'no-such-message', subscription: 's1' }),
     { versions: SINCE_1_1 },
   ),

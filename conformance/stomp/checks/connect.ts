@@ -115,7 +115,7 @@ export const CONNECT_CHECKS = [
     'connect.version.mismatch',
     NEGOTIATION,
     { '1.1': SHOULD, '1.2': MUST },
-    'versions that the broker does not know are refused with an ERROR, and the end',
+    'versions that the broker does not know are refused with an ERROR',
     async (t) => {
       const connection = await t.dial();
       connection.sendConnect({ 'accept-version': '9.8,9.9' });
@@ -141,7 +141,7 @@ export const CONNECT_CHECKS = [
     'connect.login.wrong-password',
     CONNECTING,
     SHOULD,
-    'a wrong password is refused with an ERROR, and the end',
+    'a wrong password is refused with an ERROR',
     async (t) => {
       const connection = await t.dial();
       connection.sendConnect({ passcode: 'wrong' });
@@ -153,7 +153,7 @@ export const CONNECT_CHECKS = [
     'connect.login.unknown-user',
     CONNECTING,
     SHOULD,
-    'an unknown user is refused with an ERROR, and the end',
+    'an unknown user is refused with an ERROR',
     async (t) => {
       const connection = await t.dial();
       connection.sendConnect({ login: t.context.name() });
@@ -212,7 +212,7 @@ export const CONNECT_CHECKS = [
     'connect.first.refused',
     CONNECTING,
     SHOULD,
-    'what comes before CONNECT is refused with an ERROR, and the end',
+    'what comes before CONNECT is refused with an ERROR',
     async (t) => {
       const connection = await t.dial();
       connection.send('SUBSCRIBE', { id: '1', destination: t.queue() });

@@ -376,7 +376,7 @@ export const DESTINATION_CHECKS = [
       const { destination, lines } = durable(t);
       const before = await t.connect();
       await before.subscribe(destination, lines);
-      await before.request('DISCONNECT');
+      await before.leave();
       const sender = await t.connect();
       await sender.request('SEND', { destination, persistent: 'true' }, 'while away');
       const after = await t.connect();

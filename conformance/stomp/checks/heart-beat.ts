@@ -64,7 +64,7 @@ export const HEART_BEAT_CHECKS = [
     'heart-beat.malformed',
     SECTION,
     SHOULD,
-    'a heart-beat that is not two numbers is refused with an ERROR, and the end',
+    'a heart-beat that is not two numbers is refused with an ERROR',
     async (t) => {
       const connection = await t.dial();
       connection.sendConnect({ 'heart-beat': 'often' });

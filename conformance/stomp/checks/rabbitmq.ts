@@ -137,7 +137,7 @@ export const RABBITMQ_CHECKS = [
       connection.send('SEND', { destination }, 'body');
       connection.settle('NACK', await connection.message('body'), { requeue: 'true' });
       connection.settle('ACK', await connection.message('body'));
-      await connection.request('DISCONNECT');
+      await connection.leave();
       assert.deepEqual(await t.left(destination), []);
     },
     NEWEST,
@@ -152,7 +152,7 @@ export const RABBITMQ_CHECKS = [
       for (const body of ['1', '2']) connection.send('SEND', { destination }, body);
       connection.settle('NACK', await connection.message('1'), { requeue: 'false' });
       await connection.message('2');
-      await connection.request('DISCONNECT');
+      await connection.leave();
       assert.deepEqual(await t.left(destination), ['2']);
     },
     { versions: SINCE_1_1 },
@@ -168,7 +168,7 @@ export const RABBITMQ_CHECKS = [
       const messages = [];
       for (const body of ['1', '2', '3']) messages.push(await connection.message(body));
       connection.settle('NACK', messages[1]!, { requeue: 'false' });
-      await connection.request('DISCONNECT');
+      await connection.leave();
       assert.deepEqual(await t.left(destination), ['3']);
     },
     { versions: SINCE_1_1 },

@@ -180,7 +180,7 @@ export const RECEIPT_CHECKS = [
       const { connection, destination } = await t.loop({ ack: 'client' });
       connection.send('SEND', { destination, persistent: 'true' }, 'body');
       await connection.message('body');
-      await connection.request('DISCONNECT');
+      await connection.leave();
       assert.deepEqual(await t.left(destination), ['body']);
     },
   ),

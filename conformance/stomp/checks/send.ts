@@ -12,28 +12,16 @@ export const SEND_CHECKS = [
     sender.send('SEND', { destination }, 'body');
     await connection.message('body');
   }),
-  stomp(
-    'send.no-destination',
-    SEND,
-    MUST,
-    'a SEND without destination is refused with an ERROR, and the end',
-    async (t) => {
-      const connection = await t.connect();
-      connection.send('SEND', {}, 'body');
-      await connection.expectError();
-    },
-  ),
-  stomp(
-    'send.invalid-destination',
-    SEND,
-    MUST,
-    'a destination that is none is refused with an ERROR, and the end',
-    async (t) => {
-      const connection = await t.connect();
-      connection.send('SEND', { destination: `nowhere-${t.context.name()}` }, 'body');
-      await connection.expectError();
-    },
-  ),
+  stomp('send.no-destination', SEND, MUST, 'a SEND without destination is refused with an ERROR', async (t) => {
+    const connection = await t.connect();
+    connection.send('SEND', {}, 'body');
+    await connection.expectError();
+  }),
+  stomp('send.invalid-destination', SEND, MUST, 'a destination that is none is refused with an ERROR', async (t) => {
+    const connection = await t.connect();
+    connection.send('SEND', { destination: `nowhere-${t.context.name()}` }, 'body');
+    await connection.expectError();
+  }),
   stomp('send.refused.others', SEND, MUST, 'a refused SEND ends no other connection', async (t) => {
     const other = await t.connect();
     const connection = await t.connect();
@@ -99,8 +87,8 @@ export const SEND_CHECKS = [
     async (t) => {
       const { connection, destination } = await t.loop();
       await connection.request('BEGIN', { transaction: 'tx' });
-      await connection.request('SEND', { destination, transaction: 'tx' }, 'body');
-      await connection.request('COMMIT', { transaction: 'tx' });
+      connection.send('SEND', { destination, transaction: 'tx', receipt: 'r' }, 'body');
+      connection.send('COMMIT', { transaction: 'tx' });
       const { headers } = await connection.message('body');
       assert.deepEqual([headers.receipt, headers.transaction], [undefined, undefined]);
     },
@@ -129,8 +117,7 @@ export const SEND_CHECKS = [
       const sender = await t.connect();
       const bodies = Array.from({ length: 100 }, (_, index) => `${index}`);
       for (const body of bodies) sender.send('SEND', { destination }, body);
-      sender.send('DISCONNECT', { receipt: 'bye' });
-      await sender.expectReceipt('bye');
+      await sender.leave();
       for (const body of bodies) await connection.message(body);
     },
     { versions: ONLY_1_2 },

@@ -30,25 +30,17 @@ export const SUBSCRIBE_CHECKS = [
       connection.expectNone('MESSAGE');
     },
   ),
-  stomp(
-    'subscribe.no-destination',
-    SUBSCRIBE,
-    MUST,
-    'a SUBSCRIBE without destination is refused with an ERROR, and the end',
-    (t) => refused(t, 'SUBSCRIBE', { id: '1' }),
+  stomp('subscribe.no-destination', SUBSCRIBE, MUST, 'a SUBSCRIBE without destination is refused with an ERROR', (t) =>
+    refused(t, 'SUBSCRIBE', { id: '1' }),
   ),
-  stomp(
-    'subscribe.invalid-destination',
-    SUBSCRIBE,
-    MUST,
-    'a destination that is none is refused with an ERROR, and the end',
-    (t) => refused(t, 'SUBSCRIBE', { id: '1', destination: `nowhere-${t.context.name()}` }),
+  stomp('subscribe.invalid-destination', SUBSCRIBE, MUST, 'a destination that is none is refused with an ERROR', (t) =>
+    refused(t, 'SUBSCRIBE', { id: '1', destination: `nowhere-${t.context.name()}` }),
   ),
   stomp(
     'subscribe.no-id',
     ID,
     MUST,
-    'a SUBSCRIBE without id is refused with an ERROR, and the end',
+    'a SUBSCRIBE without id is refused with an ERROR',
     (t) => refused(t, 'SUBSCRIBE', { destination: t.queue() }),
     { versions: SINCE_1_1 },
   ),
@@ -85,7 +77,7 @@ export const SUBSCRIBE_CHECKS = [
     'subscribe.id.duplicate',
     ID,
     MUST,
-    'an id that is in use is refused with an ERROR, and the end',
+    'an id that is in use is refused with an ERROR',
     async (t) => {
       const { connection } = await t.loop({ id: 'same' });
       connection.send('SUBSCRIBE', { id: 'same', destination: t.queue() });
@@ -130,7 +122,7 @@ export const SUBSCRIBE_CHECKS = [
       connection.send('SEND', { destination }, 'body');
       const { headers } = await connection.message('body');
       assert.equal(headers.ack, undefined, 'an ack header where nothing is acknowledged');
-      await connection.request('DISCONNECT');
+      await connection.leave();
       assert.deepEqual(await t.left(destination), []);
     },
   ),
@@ -138,14 +130,14 @@ export const SUBSCRIBE_CHECKS = [
     const { connection, destination } = await t.loop({ ack: 'auto' });
     connection.send('SEND', { destination }, 'body');
     await connection.message('body');
-    await connection.request('DISCONNECT');
+    await connection.leave();
     assert.deepEqual(await t.left(destination), []);
   }),
   stomp(
     'subscribe.ack.invalid',
     ACK,
     MUST,
-    'an ack that is none of the three is refused with an ERROR, and the end',
+    'an ack that is none of the three is refused with an ERROR',
     (t) => refused(t, 'SUBSCRIBE', { id: '1', destination: t.queue(), ack: 'sometimes' }),
     { versions: SINCE_1_1 },
   ),
@@ -174,7 +166,7 @@ export const SUBSCRIBE_CHECKS = [
     'unsubscribe.no-id',
     UNSUBSCRIBE,
     MUST,
-    'an UNSUBSCRIBE without id is refused with an ERROR, and the end',
+    'an UNSUBSCRIBE without id is refused with an ERROR',
     async (t) => {
       const { connection } = await t.loop();
       connection.send('UNSUBSCRIBE');
@@ -186,7 +178,7 @@ export const SUBSCRIBE_CHECKS = [
     'unsubscribe.unknown',
     UNSUBSCRIBE,
     MUST,
-    'an UNSUBSCRIBE of no subscription is refused with an ERROR, and the end',
+    'an UNSUBSCRIBE of no subscription is refused with an ERROR',
     (t) => refused(t, 'UNSUBSCRIBE', { id: 'nobody' }),
     { versions: SINCE_1_1 },
   ),

@@ -39,7 +39,7 @@ export const TRANSACTION_CHECKS = [
     async (t) => {
       const { connection, destination } = await t.loop();
       begin(connection);
-      await connection.request('SEND', { destination, transaction }, 'in it');
+      connection.send('SEND', { destination, transaction }, 'in it');
       await connection.request('SEND', { destination }, 'not in it');
       await connection.message('not in it');
       commit(connection);
@@ -103,8 +103,9 @@ export const TRANSACTION_CHECKS = [
       const destination = t.queue();
       const connection = await t.connect();
       begin(connection);
-      await connection.request('SEND', { destination, transaction }, 'aborted');
-      await connection.request('DISCONNECT');
+      connection.send('SEND', { destination, transaction }, 'aborted');
+      await connection.roundTrip();
+      await connection.leave();
       assert.deepEqual(await t.left(destination), []);
     },
     { versions: SINCE_1_1 },
@@ -118,47 +119,28 @@ export const TRANSACTION_CHECKS = [
       const destination = t.queue();
       const connection = await t.connect();
       begin(connection);
-      await connection.request('SEND', { destination, transaction }, 'aborted');
+      connection.send('SEND', { destination, transaction }, 'aborted');
+      await connection.roundTrip();
       connection.carrier.socket.end();
       await connection.expectEnd();
       assert.deepEqual(await t.left(destination), []);
     },
     { versions: SINCE_1_1 },
   ),
-  stomp(
-    'transaction.begin.unnamed',
-    'BEGIN',
-    MUST,
-    'BEGIN without transaction is refused with an ERROR, and the end',
-    (t) => refused(t, (connection) => connection.send('BEGIN')),
+  stomp('transaction.begin.unnamed', 'BEGIN', MUST, 'BEGIN without transaction is refused with an ERROR', (t) =>
+    refused(t, (connection) => connection.send('BEGIN')),
   ),
-  stomp(
-    'transaction.commit.unnamed',
-    'COMMIT',
-    MUST,
-    'COMMIT without transaction is refused with an ERROR, and the end',
-    (t) => refused(t, begin, (connection) => connection.send('COMMIT')),
+  stomp('transaction.commit.unnamed', 'COMMIT', MUST, 'COMMIT without transaction is refused with an ERROR', (t) =>
+    refused(t, begin, (connection) => connection.send('COMMIT')),
   ),
-  stomp(
-    'transaction.abort.unnamed',
-    'ABORT',
-    MUST,
-    'ABORT without transaction is refused with an ERROR, and the end',
-    (t) => refused(t, begin, (connection) => connection.send('ABORT')),
+  stomp('transaction.abort.unnamed', 'ABORT', MUST, 'ABORT without transaction is refused with an ERROR', (t) =>
+    refused(t, begin, (connection) => connection.send('ABORT')),
   ),
-  stomp(
-    'transaction.commit.unknown',
-    'COMMIT',
-    MUST,
-    'COMMIT of no transaction is refused with an ERROR, and the end',
-    (t) => refused(t, commit),
+  stomp('transaction.commit.unknown', 'COMMIT', MUST, 'COMMIT of no transaction is refused with an ERROR', (t) =>
+    refused(t, commit),
   ),
-  stomp(
-    'transaction.abort.unknown',
-    'ABORT',
-    MUST,
-    'ABORT of no transaction is refused with an ERROR, and the end',
-    (t) => refused(t, abort),
+  stomp('transaction.abort.unknown', 'ABORT', MUST, 'ABORT of no transaction is refused with an ERROR', (t) =>
+    refused(t, abort),
   ),
   stomp('transaction.commit.twice', 'COMMIT', MUST, 'a transaction is committed once', (t) =>
     refused(t, begin, commit, commit),
@@ -173,18 +155,14 @@ export const TRANSACTION_CHECKS = [
       versions: SINCE_1_1,
     },
   ),
-  stomp(
-    'transaction.send.unknown',
-    'SEND',
-    MUST,
-    'a SEND in no transaction is refused with an ERROR, and the end',
-    (t) => refused(t, (connection) => connection.send('SEND', { destination: t.queue(), transaction }, 'body')),
+  stomp('transaction.send.unknown', 'SEND', MUST, 'a SEND in no transaction is refused with an ERROR', (t) =>
+    refused(t, (connection) => connection.send('SEND', { destination: t.queue(), transaction }, 'body')),
   ),
   stomp(
     'transaction.send.after',
     'SEND',
     MUST,
-    'a SEND in a transaction that has ended is refused with an ERROR, and the end',
+    'a SEND in a transaction that has ended is refused with an ERROR',
     (t) =>
       refused(t, begin, commit, (connection) =>
         connection.send('SEND', { destination: t.queue(), transaction }, 'body'),
@@ -204,7 +182,7 @@ export const TRANSACTION_CHECKS = [
       connection.settle('ACK', message, { transaction });
       connection.send('SEND', { destination: target, transaction, persistent: 'true' }, 'out');
       await connection.request('COMMIT', { transaction });
-      await connection.request('DISCONNECT');
+      await connection.leave();
       assert.deepEqual([await t.left(destination), await t.left(target)], [[], ['out']]);
     },
   ),

@@ -98,7 +98,7 @@ export const WEBSOCKET_CHECKS = [
     MUST,
     'another version of WebSocket is answered with 426 and 13, or with 400',
     async (t) => {
-      const { status, headers } = await upgrade(t.context, { headers: { 'Sec-WebSocket-Version': '7' } });
+      const { status, headers } = await upgrade(t.context, { headers: { 'Sec-WebSocket-Version': '99' } });
       assert.ok([400, 426].includes(status), `status ${status}`);
       if (status === 426) assert.equal(headers['sec-websocket-version'], '13');
     },
@@ -321,9 +321,9 @@ export const WEBSOCKET_CHECKS = [
     'a broker that ends the connection says Close first',
     async (t) => {
       const connection = await t.connect();
-      connection.send('SEND', {}, 'body');
-      await connection.expect('ERROR');
-      await connection.until(() => connection.webSocket.closeCode !== null, 'Close');
+      connection.send('DISCONNECT');
+      await connection.expectEnd();
+      assert.notEqual(connection.webSocket.closeCode, null, 'no Close');
     },
     ONE,
   ),

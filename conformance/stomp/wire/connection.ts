@@ -154,18 +154,29 @@ export class StompConnection implements CarrierSink {
     }
   }
 
-  /** An ERROR, and the end behind it, with nothing between. */
+  /** An ERROR. Whether the connection ends behind it is another question, and has checks of its own. */
   async expectError(receiptId?: string): Promise<Received<'ERROR'>> {
     const error = await this.expect('ERROR');
-    await this.expectEnd(error.order + 1);
     if (receiptId !== undefined) assert.equal(error.headers['receipt-id'], receiptId, 'receipt-id of the ERROR');
     return error;
   }
 
-  /** The connection is refused: with an ERROR and the end, or (where the version asks for no ERROR) the end alone. */
+  /** An ERROR, and the end behind it, with nothing between. */
+  async expectLastError(): Promise<Received<'ERROR'>> {
+    const error = await this.expect('ERROR');
+    await this.expectEnd(error.order + 1);
+    return error;
+  }
+
+  /** An ERROR or the end, where the version does not ask for an ERROR. */
   async expectRefusal(): Promise<void> {
     await this.until(() => this.finished || this.has('ERROR'), 'ERROR or the end');
-    if (this.has('ERROR')) await this.expectError();
+  }
+
+  /** DISCONNECT, and whichever comes first: its receipt or the end. What it had is given back then. */
+  async leave(): Promise<void> {
+    this.send('DISCONNECT', { receipt: 'goodbye' });
+    await this.until(() => this.finished || this.has('RECEIPT'), 'RECEIPT or the end');
   }
 
   /** The end, before which there are as many frames at the most. */
