@@ -83,6 +83,18 @@ export class StompTest {
     return { connection, id, destination };
   }
 
+  /**
+   * Bytes in pieces that the broker reads one by one: before the next piece is sent, the broker has answered another
+   * connection, and so has read what came before on this one.
+   */
+  async sendInPieces(connection: StompConnection, pieces: readonly Buffer[]): Promise<void> {
+    const other = await this.connect();
+    for (const piece of pieces) {
+      connection.carrier.send(piece);
+      await other.roundTrip();
+    }
+  }
+
   /** Messages in a queue, by a connection of its own; it has them when this resolves. */
   async fill(destination: string, ...bodies: string[]): Promise<void> {
     const publisher = await this.connect();

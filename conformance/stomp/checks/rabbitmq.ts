@@ -348,21 +348,15 @@ export const RABBITMQ_CHECKS = [
       const name = t.context.name();
       const connection = await t.connect();
       await connection.subscribe(`/queue/${name}`, {
-        durable: 'false',
         'auto-delete': 'true',
         'x-message-ttl': '60000',
       });
-      const other = await t.connect();
-      other.send('SUBSCRIBE', {
-        id: '1',
-        destination: `/queue/${name}`,
-        durable: 'false',
-        'auto-delete': 'true',
-        'x-message-ttl': '1',
-      });
-      await other.expectError();
       connection.send('SEND', { destination: `/amq/queue/${name}` }, 'body');
       await connection.message('body');
+      const other = await t.connect();
+      const asked = { id: '1', 'auto-delete': 'true', 'x-message-ttl': '1' };
+      other.send('SUBSCRIBE', { destination: `/queue/${name}`, ...asked });
+      await other.expectError();
     },
     NEWEST,
   ),
@@ -384,9 +378,8 @@ export const RABBITMQ_CHECKS = [
       keeper.send('SEND', { destination: `/amq/queue/${name}` }, 'out');
       await keeper.message('out');
       for (const body of ['dropped', 'kept']) await keeper.request('SEND', { destination: `/amq/queue/${name}` }, body);
-      const other = await t.connect();
-      await other.subscribe(`/amq/queue/${name}`);
-      await other.message('kept');
+      await keeper.subscribe(`/amq/queue/${name}`);
+      await keeper.message('kept');
     },
     NEWEST,
   ),

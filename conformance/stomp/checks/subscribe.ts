@@ -34,7 +34,7 @@ export const SUBSCRIBE_CHECKS = [
     refused(t, 'SUBSCRIBE', { id: '1' }),
   ),
   stomp('subscribe.invalid-destination', SUBSCRIBE, MUST, 'a destination that is none is refused with an ERROR', (t) =>
-    refused(t, 'SUBSCRIBE', { id: '1', destination: `nowhere-${t.context.name()}` }),
+    refused(t, 'SUBSCRIBE', { id: '1', destination: `/nowhere/${t.context.name()}` }),
   ),
   stomp(
     'subscribe.no-id',
