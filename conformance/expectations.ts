@@ -41,8 +41,10 @@ export function unexpected(results: readonly Result[], expectations: Expectation
   return problems;
 }
 
-/** The results as a record of this peer; reasons that were given before stay. */
+/** The results as a record of this peer; reasons that were given before stay, and so does what was not run. */
 export function record(results: readonly Result[], before: Expectations): Expectations {
+  const run = new Set(results.map(({ check }) => check.id));
+  const notRun = (ids: readonly string[]): string[] => ids.filter((id) => !run.has(id));
   const ids = (wanted: Outcome): string[] => {
     return results.filter(({ outcome }) => outcome === wanted).map(({ check }) => check.id);
   };
@@ -53,8 +55,8 @@ export function record(results: readonly Result[], before: Expectations): Expect
   return {
     peer,
     version,
-    failed: Object.fromEntries(failed),
-    skipped: ids(OUTCOME.skipped),
-    passed: ids(OUTCOME.passed),
+    failed: Object.fromEntries([...Object.entries(before.failed).filter(([id]) => !run.has(id)), ...failed]),
+    skipped: [...notRun(before.skipped), ...ids(OUTCOME.skipped)],
+    passed: [...notRun(before.passed), ...ids(OUTCOME.passed)],
   };
 }

@@ -1,7 +1,7 @@
 // ACK and NACK by version: what they name, what they cover, and what comes again.
 
 import assert from 'node:assert/strict';
-import { MUST, ONLY_1_2, SHOULD, SINCE_1_1, type StompTest, stomp, UNTIL_1_1 } from '../stomp-check.ts';
+import { MUST, ONLY_1_2, SHOULD, SINCE_1_1, type StompTest, stomp } from '../stomp-check.ts';
 import type { StompConnection } from '../wire/connection.ts';
 import type { Received } from '../wire/frames.ts';
 
@@ -238,18 +238,5 @@ export const ACK_CHECKS = [
       assert.deepEqual(await leftAfter(t, all), []);
     },
     { versions: SINCE_1_1 },
-  ),
-  stomp(
-    'ack.v1.no-ack-header',
-    'MESSAGE',
-    MUST,
-    'messages are named by message-id before 1.2',
-    async (t) => {
-      const all = await out(t, 'client', '1');
-      assert.ok(all.messages[0]!.headers['message-id'] !== undefined);
-      all.connection.settle('ACK', all.messages[0]!);
-      assert.deepEqual(await leftAfter(t, all), []);
-    },
-    { versions: UNTIL_1_1 },
   ),
 ].flat();
