@@ -107,6 +107,8 @@ export class WebSocketClient implements Carrier {
   readonly pongs: Buffer[];
   /** Of the server's Close frame; 1005: it had none. */
   closeCode: number | null;
+  /** Our Close frame went out. */
+  private closing: boolean;
   private readonly rest: Buffer;
   private bytes: Buffer;
   private fragments: { kind: Kind; payloads: Buffer[] } | null;
@@ -119,6 +121,7 @@ export class WebSocketClient implements Carrier {
     this.messages = [];
     this.pongs = [];
     this.closeCode = null;
+    this.closing = false;
     this.rest = answer.rest;
     this.bytes = Buffer.alloc(0);
     this.fragments = null;
@@ -155,6 +158,7 @@ export class WebSocketClient implements Carrier {
   /** Any frame, legal or not [RFC 6455 §5.2]. */
   frame({ opcode, payload = '', fin = true, masked = true, reserved = 0 }: RawFrame): void {
     const bytes = Buffer.from(payload as string);
+    if (opcode === OPCODE.close) this.closing = true;
     const { length } = bytes;
     const long = length < 126 ? 0 : length < 65_536 ? 2 : 8;
     const head = Buffer.alloc(2 + long);
@@ -218,6 +222,8 @@ export class WebSocketClient implements Carrier {
         break;
       case OPCODE.close:
         this.closeCode = payload.length < 2 ? 1005 : payload.readUInt16BE(0);
+        // [RFC 6455 §5.5.1] Without it the server has to wait for the answer.
+        if (!this.closing) this.frame({ opcode: OPCODE.close, payload: payload.subarray(0, 2) });
         this.sink!.data(Buffer.alloc(0));
         return;
       case OPCODE.ping:
