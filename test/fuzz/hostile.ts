@@ -134,7 +134,7 @@ export const STOMP_HOSTILE: readonly Hostile[] = [
   afterConnected('an unknown command', 'JUMP\n\n\x00'),
   afterConnected('a second CONNECT', stompLogin),
   afterConnected('SEND without a destination', 'SEND\n\nbody\x00'),
-  afterConnected('a destination of no kind', stomp.send('nowhere', Buffer.from('x'))),
+  afterConnected('a destination of no kind', stomp.send('/nowhere/x', Buffer.from('x'))),
   afterConnected('SUBSCRIBE without an id', 'SUBSCRIBE\ndestination:/topic/a\n\n\x00'),
   afterConnected('UNSUBSCRIBE of nothing', 'UNSUBSCRIBE\nid:none\n\n\x00'),
   afterConnected('an undefined escape', 'SEND\ndestination:/topic/a\nx:\\t\n\n\x00'),
