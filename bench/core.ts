@@ -147,6 +147,7 @@ async function measure(one: Case): Promise<number> {
         authenticate: async () => nobody,
         identify: async () => nobody,
         certified: () => nobody,
+        exchange: () => null,
         mayEnter: () => false,
       },
       authorizer: { generation: 1, allows: () => true },

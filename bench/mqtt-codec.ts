@@ -4,7 +4,7 @@
 
 import { PublishEncoder } from '../protocols/mqtt/encoder.ts';
 import { NEXT, type Next, PacketFramer, type PacketHandler } from '../protocols/mqtt/framer.ts';
-import { Inflight } from '../protocols/mqtt/inflight.ts';
+import { Inflight, STAGE } from '../protocols/mqtt/inflight.ts';
 import { PublishReader, readPacketId } from '../protocols/mqtt/publish.ts';
 import { KeyTopics, TopicKeys } from '../protocols/mqtt/topic-cache.ts';
 import { Message, NEVER } from '../src/core/message.ts';
@@ -38,7 +38,7 @@ class Sink implements PacketHandler {
     encoder.offer(message, buffer, start, end, reader.qos === 0 ? 0 : reader.payloadStart - 2);
     for (const outbox of this.receivers) {
       if (this.qos === 0) encoder.writeQos0(outbox, message);
-      else encoder.writeQos1(outbox, message, (this.count & 0xfff) + 1, false);
+      else encoder.writeAcknowledged(outbox, message, (this.count & 0xfff) + 1, 0x32);
     }
     encoder.done();
     this.count++;
@@ -90,7 +90,7 @@ function encode(qos: number): number {
     for (let i = 0; i < count; i++) {
       const message = messages[i % 1000]!;
       if (qos === 0) encoder.writeQos0(outbox, message);
-      else encoder.writeQos1(outbox, message, i & 0xffff || 1, false);
+      else encoder.writeAcknowledged(outbox, message, i & 0xffff || 1, 0x32);
       if (i % 400 === 0) outbox.flush();
     }
     outbox.flush();
@@ -106,12 +106,15 @@ function acknowledge(): number {
   const pass = (count: number): void => {
     for (let i = 0; i < count; i += 100) {
       let id = 0;
-      for (let k = 0; k < 100; k++) id = inflight.add(entry);
+      for (let k = 0; k < 100; k++) id = inflight.add(entry, STAGE.sent1);
       for (let k = 99; k >= 0; k--) {
         const acked = id - k <= 0 ? id - k + 65_535 : id - k;
         packet[0] = acked >> 8;
         packet[1] = acked;
-        if (inflight.take(readPacketId(packet, 0, 2)) === null) throw new Error('an id was lost');
+        const taken = readPacketId(packet, 0, 2);
+        if (inflight.stageOf(taken) !== STAGE.sent1 || inflight.entryOf(taken) === null)
+          throw new Error('an id was lost');
+        inflight.free(taken);
       }
     }
   };

@@ -5,6 +5,7 @@ import { amqpRewriter } from '../protocols/amqp/foreign-properties.ts';
 import { AmqpFrontEnd } from '../protocols/amqp/front-end.ts';
 import { amqpProperties } from '../protocols/amqp/properties.ts';
 import { MqttFrontEnd } from '../protocols/mqtt/front-end.ts';
+import { MqttForms } from '../protocols/mqtt/property-codec.ts';
 import { stompFrontEnd } from '../protocols/stomp/context.ts';
 import { STOMP_CODEC } from '../protocols/stomp/property-codec.ts';
 import { ensureFirstUser, PasswordAuthenticator } from './auth/password-authenticator.ts';
@@ -67,9 +68,10 @@ export async function startBroker(config: Config, options: BrokerOptions = {}): 
 }
 
 /** What stored messages may carry: each front-end's own form of properties. */
-const CODECS: ReadonlyMap<number, PropertyCodec> = new Map(
-  [NO_CODEC, amqpProperties, STOMP_CODEC].map((codec) => [codec.id, codec]),
-);
+function codecsOf(config: Config): ReadonlyMap<number, PropertyCodec> {
+  const codecs = [NO_CODEC, amqpProperties, STOMP_CODEC, ...new MqttForms(config.mqtt.exchange).codecs];
+  return new Map(codecs.map((codec) => [codec.id, codec]));
+}
 
 /** A broker. Made by `createBroker` or `startBroker`. */
 export class Broker {
@@ -118,7 +120,7 @@ export class Broker {
       },
       fatal: options.onFatal ?? fail,
     };
-    this.store = new Store(kv, { events, codecs: CODECS, meters: this.meters });
+    this.store = new Store(kv, { events, codecs: codecsOf(config), meters: this.meters });
     const { queues: store, definitions } = this.store;
     const backpressure = new Backpressure(limits, this.connections, this.memory, store, this.meters);
     turn.sealWith(() => this.store.seal());
@@ -142,6 +144,8 @@ export class Broker {
     });
     const frontEnd: FrontEnd = {
       door,
+      definitions,
+      packets: this.store.packets,
       turn,
       connections: this.connections,
       meters: this.meters,

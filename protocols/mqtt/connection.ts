@@ -1,6 +1,6 @@
 // One client's network connection: lets it in, hands its packets on to the conversation (conversation.ts), and closes at
-// the first breach of the protocol (3.1.1 has no error reply). What outlives the connection is the session's
-// (session.ts); what publishes is in publisher.ts.
+// the first breach of the protocol (up to 3.1.1 without a word, for there is none; MQTT 5 clients are told the reason).
+// What outlives the connection is the session's (session.ts); what publishes is in publisher.ts.
 //
 // Order: while a control operation runs, input waits (paused transport, packets kept by the framer), so that commands
 // never overtake each other.
@@ -8,40 +8,57 @@
 import type { ClientConnection, ConnectionInfo } from '../../src/core/client-connection.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/field-table.ts';
+import type { Identity } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import type { Ticked } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
-import type { ConnectRequest, Will } from './control.ts';
+import { acceptedConnack, auth, type ConnackProperties, disconnect, refusedConnack } from './answers.ts';
+import { Authentication } from './authentication.ts';
+import type { AuthRequest, ConnectRequest } from './control.ts';
 import { Conversation, type Conversing } from './conversation.ts';
-import { ConnectRefused, connectCodeOf, MalformedPacket } from './errors.ts';
+import { ConnectRefused, loginReasonOf, MalformedPacket, refusalReasonOf } from './errors.ts';
 import { NEXT, type Next, PacketFramer, type PacketHandler } from './framer.ts';
 import { KeepAlive } from './keep-alive.ts';
-import { type Opening, openSession } from './opening.ts';
-import { CONNECT_CODE, connack, PACKET } from './packet-types.ts';
-import { publishWill } from './publisher.ts';
+import { type Opened, type Opening, openSession } from './opening.ts';
+import { connack, LEVEL, PACKET } from './packet-types.ts';
+import { CONNECT_CODE, REASON, type Reason } from './reason-codes.ts';
 import type { MqttSession } from './session.ts';
 import type { MqttShared } from './shared.ts';
+import { BrokerAliases } from './topic-aliases.ts';
 
-const STATE = { waiting: 0, opening: 1, open: 2, closed: 3 } as const;
+const STATE = { waiting: 0, opening: 1, authenticating: 2, open: 3, closed: 4 } as const;
 type State = (typeof STATE)[keyof typeof STATE];
+
+/** The largest packet that MQTT can carry, with its header. */
+const LARGEST_PACKET_BYTES = 268_435_460;
+const VERSIONS: Readonly<Record<number, string>> = { 3: 'MQTT 3.1', 4: 'MQTT 3.1.1', 5: 'MQTT 5.0' };
 
 export class MqttConnection implements TransportHandler, ClientConnection, PacketHandler, Conversing, Opening, Ticked {
   readonly id: number;
   readonly transport: Transport;
   readonly outbox: Outbox;
+  /** Protocol level of the CONNECT. */
+  level: number;
+  v5: boolean;
+  /** What the client takes at a time, and at most; of the CONNECT. */
+  receiveMaximum: number;
+  maximumPacketBytes: number;
+  aliases: BrokerAliases | null;
   private readonly shared: MqttShared;
   private readonly framer: PacketFramer;
   private readonly connectedAt: number;
   private state: State;
-  /** Protocol level of the CONNECT: 3 or 4. */
-  private level: number;
   private clientId: string;
-  private will: Will | null;
   private coreSession: Session | null;
   private session: MqttSession | null;
   /** What it says while it is connected. */
   private conversation: Conversation | null;
+  /** The CONNECT whose authentication is under way, and its exchange; or that of a client that authenticates again. */
+  private request: ConnectRequest | null;
+  private authentication: Authentication | null;
+  /** The method with which it was let in, if it was an exchange. */
+  private method: string | null;
   /** The control operation that input waits for, or null. */
   private work: Promise<void> | null;
   /** Whether publishing is held (backpressure), and whether a PUBLISH waits for its release. */
@@ -49,27 +66,33 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   private waits: boolean;
   private readonly keepAlive: KeepAlive;
   /** What must end before the client id is free for another connection. */
-  private goodbye: Promise<void> | null;
+  private farewell: Promise<void> | null;
 
   constructor(transport: Transport, shared: MqttShared) {
     this.id = shared.context.connections.nextId();
     this.transport = transport;
     this.outbox = transport.outbox;
+    this.level = LEVEL.v3_1_1;
+    this.v5 = false;
+    this.receiveMaximum = shared.limits.receiveMaximum;
+    this.maximumPacketBytes = LARGEST_PACKET_BYTES;
+    this.aliases = null;
     this.shared = shared;
     this.framer = new PacketFramer(this, shared.limits.connectBytes);
     this.connectedAt = shared.turn.now;
     this.state = STATE.waiting;
-    this.level = 4;
     this.clientId = '';
-    this.will = null;
     this.coreSession = null;
     this.session = null;
     this.conversation = null;
+    this.request = null;
+    this.authentication = null;
+    this.method = null;
     this.work = null;
     this.held = false;
     this.waits = false;
     this.keepAlive = new KeepAlive(shared.ticker.now, shared.context.unauthenticatedMs);
-    this.goodbye = null;
+    this.farewell = null;
     shared.ticker.add(this);
     shared.context.connections.add(this);
   }
@@ -92,12 +115,12 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
 
   drained(): void {
     this.shared.turn.begin();
-    this.session?.drained();
+    this.session?.deliveries.resume();
   }
 
   closed(error: Error | null): void {
     this.shared.turn.begin();
-    this.leave(error === null ? 'the client closed the connection' : error.message, false);
+    this.leave(error === null ? 'the client closed the connection' : error.message, null);
   }
 
   /** [MQTT-3.1.2-24], and the time that a stranger has for its CONNECT. */
@@ -106,17 +129,20 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     const reading = !this.waits && (this.work === null || this.state !== STATE.open);
     if (!this.keepAlive.isOver(nowTick, reading)) return;
     this.shared.turn.begin();
-    this.leave(this.state === STATE.open ? 'keep-alive timeout' : 'not logged in in time', false);
-    this.transport.destroy();
+    const told = this.v5 && this.state === STATE.open;
+    if (this.state === STATE.open) this.leave('keep-alive timeout', REASON.keepAliveTimeout);
+    else this.leave('not logged in in time', null);
+    if (told) this.transport.end();
+    else this.transport.destroy();
   }
 
   // What the framer calls.
 
   packet(buffer: Buffer, start: number, body: number, end: number): Next {
     const { conversation } = this;
-    return conversation === null
-      ? this.firstPacket(buffer, start, body, end)
-      : conversation.packet(buffer, start, body, end);
+    if (conversation !== null) return conversation.packet(buffer, start, body, end);
+    if (this.state === STATE.authenticating) return this.authPacket(buffer, start, body, end);
+    return this.firstPacket(buffer, start, body, end);
   }
 
   // What the registry of connections calls.
@@ -136,14 +162,15 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
 
   shutdown(reason: string): void {
     this.shared.turn.begin();
-    this.leave(reason, false);
+    const elsewhere = this.shared.options.serverReference !== null;
+    this.leave(reason, elsewhere ? REASON.useAnotherServer : REASON.shuttingDown);
     this.transport.end();
   }
 
   info(): ConnectionInfo {
     const { transport, coreSession } = this;
     return {
-      protocol: this.level === 3 ? 'MQTT 3.1' : 'MQTT 3.1.1',
+      protocol: VERSIONS[this.level]!,
       user: coreSession?.identity.user ?? null,
       vhost: coreSession?.vhost.name ?? null,
       peer: transport.peer,
@@ -178,19 +205,23 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   }
 
   takenOver(): Promise<void> {
-    this.leave('another connection took the client id', false);
+    this.leave('another connection took the client id', REASON.sessionTakenOver);
     this.transport.end();
-    return this.goodbye ?? Promise.resolve();
+    return this.farewell ?? Promise.resolve();
   }
 
   queueGone(): void {
-    this.leave('the queue of the session was deleted', false);
+    this.leave('the queue of the session was deleted', REASON.administrativeAction);
     this.transport.end();
   }
 
   notStored(): void {
-    this.leave('a message could not be stored', false);
+    this.leave('a message could not be stored', REASON.quotaExceeded);
     this.transport.end();
+  }
+
+  released(): void {
+    this.conversation?.publisher?.completed();
   }
 
   suspend(work: Promise<void>): Next {
@@ -219,67 +250,176 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     return NEXT.retry;
   }
 
-  disconnected(): void {
-    this.leave('DISCONNECT', true);
+  disconnected(expirySeconds: number | null, withWill: boolean): void {
+    this.session?.goodbye(expirySeconds, withWill);
+    this.leave('DISCONNECT', null);
     this.transport.end();
   }
 
+  /** A first AUTH begins the exchange again, the others go on with it (§4.12.1). A failure ends the connection. */
+  async reauthenticate(request: AuthRequest): Promise<void> {
+    const { method } = this;
+    if (method === null) {
+      throw new MalformedPacket('AUTH of a client that named no method', REASON.protocolError);
+    }
+    const begins = this.authentication === null;
+    this.authentication ??= new Authentication(method, this.shared.context.door, this.transport.loopback);
+    const { authentication } = this;
+    authentication.require(request, begins ? REASON.reAuthenticate : REASON.continueAuthentication);
+    const { data, identity } = await authentication.step(request.data);
+    if (this.isClosed()) return;
+    if (identity !== null) {
+      this.authentication = null;
+      if (identity.user !== this.core.identity.user) {
+        throw new ConnectRefused(REASON.notAuthorized, 'the client authenticated again as somebody else');
+      }
+    }
+    this.send(auth(identity === null ? REASON.continueAuthentication : REASON.success, method, data));
+  }
+
   /** Takes up the input that waited for backpressure to end. */
-  released(): void {
+  takeUp(): void {
     this.shared.turn.begin();
     if (this.waits && !this.held) this.proceed();
   }
 
-  // CONNECT.
+  // CONNECT, and AUTH before CONNACK.
 
   private firstPacket(buffer: Buffer, start: number, body: number, end: number): Next {
-    if (this.state === STATE.closed) return NEXT.stop;
+    if (this.state !== STATE.waiting) return NEXT.stop;
     requireConnect(buffer[start]!);
     this.state = STATE.opening;
+    this.level = levelOf(buffer, body, end);
+    this.v5 = this.level >= LEVEL.v5;
+    return this.attempt(() => {
+      const request = this.shared.control.connect(buffer, start, body, end);
+      const { limits } = this.shared;
+      this.receiveMaximum = Math.min(request.receiveMaximum, limits.receiveMaximum);
+      this.maximumPacketBytes = Math.min(request.maximumPacketBytes, LARGEST_PACKET_BYTES);
+      const aliases = Math.min(request.topicAliasMaximum, limits.topicAliases);
+      this.aliases = aliases === 0 ? null : new BrokerAliases(aliases);
+      const { authenticationMethod: method } = request;
+      if (method === null) return this.connect(request, null, null);
+      this.request = request;
+      this.method = method;
+      this.authentication = new Authentication(method, this.shared.context.door, this.transport.loopback);
+      return this.authenticate(request.authenticationData);
+    });
+  }
+
+  private authPacket(buffer: Buffer, start: number, body: number, end: number): Next {
+    return this.attempt(() => {
+      if (buffer[start]! >> 4 !== PACKET.auth) {
+        throw new MalformedPacket('a packet before CONNACK that is no AUTH', REASON.protocolError);
+      }
+      const packet = this.shared.control.auth(buffer, start, body, end);
+      this.authentication!.require(packet, REASON.continueAuthentication);
+      return this.authenticate(packet.data);
+    });
+  }
+
+  /** Input waits for `step`; what is wrong before CONNACK is answered with it. */
+  private attempt(step: () => Promise<void>): Next {
     try {
-      return this.suspend(this.connect(this.shared.control.connect(buffer, start, body, end)));
+      return this.suspend(step());
     } catch (error) {
-      if (!(error instanceof ConnectRefused)) throw error;
-      this.refuse(error);
+      if (error instanceof ConnectRefused) this.refuse(error.reason, error.message);
+      else if (error instanceof MalformedPacket && this.level === LEVEL.v5) this.refuse(error.reason, error.message);
+      else throw error;
       return NEXT.stop;
     }
   }
 
-  private async connect(request: ConnectRequest): Promise<void> {
-    this.level = request.level;
+  private async authenticate(data: Buffer | null): Promise<void> {
     try {
-      const opened = await openSession(request, this, this.shared);
-      if (opened !== null && !this.isClosed()) this.open(request, opened.present);
+      const step = await this.authentication!.step(data);
+      if (this.isClosed()) return;
+      if (step.identity !== null) {
+        this.authentication = null;
+        await this.connect(this.request!, step.identity, step.data);
+        return;
+      }
+      this.state = STATE.authenticating;
+      this.shared.turn.begin();
+      this.send(auth(REASON.continueAuthentication, this.method!, step.data));
     } catch (error) {
-      if (error instanceof ConnectRefused) this.refuse(error);
-      else if (error instanceof BrokerError) this.refuse(new ConnectRefused(connectCodeOf(error.kind), error.message));
+      if (!(error instanceof ConnectRefused)) throw error;
+      this.refuse(error.reason, error.message);
+    }
+  }
+
+  private async connect(request: ConnectRequest, identity: Identity | null, proof: Buffer | null): Promise<void> {
+    try {
+      const opened = await openSession(request, identity, this, this.shared);
+      if (opened !== null && !this.isClosed()) this.open(request, opened, proof);
+    } catch (error) {
+      if (error instanceof ConnectRefused) this.refuse(error.reason, error.message);
+      else if (error instanceof BrokerError) this.refuse(loginReasonOf(error.kind), error.message);
       else throw error;
     }
   }
 
-  private open(request: ConnectRequest, present: boolean): void {
+  private open(request: ConnectRequest, opened: Opened, proof: Buffer | null): void {
     const { ticker, limits, log, turn } = this.shared;
     turn.begin();
     this.state = STATE.open;
+    this.request = null;
     this.conversation = new Conversation(this, this.session!, this.shared);
-    this.will = request.will;
     this.framer.maxPacketBytes = limits.packetBytes;
+    const { keepAliveSeconds: longest } = limits;
+    const asked = request.keepAliveSeconds;
+    const shortened = this.v5 && longest > 0 && (asked === 0 || asked > longest);
+    const keepAliveSeconds = shortened ? longest : asked;
     // [MQTT-3.1.2-24]: one and a half times the keep-alive; 0 switches it off.
-    if (request.keepAliveSeconds === 0) ticker.remove(this);
-    else this.keepAlive.restart(ticker.now, request.keepAliveSeconds * 1500);
-    const answer = connack(CONNECT_CODE.accepted, present);
-    this.outbox.append(answer, 0, answer.length);
+    if (keepAliveSeconds === 0) ticker.remove(this);
+    else this.keepAlive.restart(ticker.now, keepAliveSeconds * 1500);
+    if (this.v5) {
+      const properties = this.connackProperties(request, opened, shortened ? longest : null, proof);
+      this.send(acceptedConnack(opened.present, properties));
+    } else {
+      // 3.1 has no session present flag: those bits are reserved.
+      this.send(connack(CONNECT_CODE.accepted, opened.present && this.level !== LEVEL.v3_1));
+    }
     log.info(this.about(), 'MQTT connection opened');
     this.session!.start();
   }
 
-  private refuse(refusal: ConnectRefused): void {
+  /** What the client has to know of us (§3.2.2.3). */
+  private connackProperties(
+    request: ConnectRequest,
+    { assigned, expirySeconds }: Opened,
+    serverKeepAlive: number | null,
+    proof: Buffer | null,
+  ): ConnackProperties {
+    const { limits } = this.shared;
+    const properties: ConnackProperties = {
+      receiveMaximum: limits.publishMaximum,
+      topicAliasMaximum: limits.topicAliases,
+    };
+    if (limits.packetBytes < LARGEST_PACKET_BYTES - 5) properties.maximumPacketSize = limits.packetBytes;
+    if (expirySeconds !== request.expirySeconds) properties.sessionExpiryInterval = expirySeconds;
+    if (assigned !== null) properties.assignedClientIdentifier = assigned;
+    if (serverKeepAlive !== null) properties.serverKeepAlive = serverKeepAlive;
+    if (request.wantsResponseInformation) {
+      properties.responseInformation = `responses/${encodeURIComponent(this.clientId)}`;
+    }
+    if (this.method !== null) properties.authenticationMethod = this.method;
+    if (proof !== null && proof.length > 0) properties.authenticationData = proof;
+    return properties;
+  }
+
+  private refuse(reason: Reason, message: string): void {
     if (this.state === STATE.closed) return;
     this.shared.turn.begin();
-    const answer = connack(refusal.code, false);
-    this.outbox.append(answer, 0, answer.length);
-    this.leave(refusal.message, false);
+    // Why a login was refused is for the log: the code says what a stranger may know.
+    const why = reason === REASON.badCredentials || reason === REASON.notAuthorized ? 'login refused' : message;
+    this.send(refusedConnack(this.v5, reason, why, this.maximumPacketBytes));
+    this.leave(message, null);
     this.transport.end();
+  }
+
+  private send(packet: Buffer): void {
+    this.outbox.append(packet, 0, packet.length);
   }
 
   // Waiting, and the end.
@@ -310,30 +450,41 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   /** The client broke the protocol or was refused, or we are wrong; its connection ends in any case. */
   private broke(error: unknown): void {
     if (this.state === STATE.closed) return;
-    const known = error instanceof MalformedPacket || error instanceof BrokerError;
-    if (!known) this.shared.log.error({ ...this.about(), error }, 'MQTT connection failed');
-    this.leave(error instanceof Error ? error.message : String(error), false);
+    let reason: Reason = REASON.unspecified;
+    if (error instanceof MalformedPacket || error instanceof ConnectRefused) reason = error.reason;
+    else if (error instanceof BrokerError) reason = refusalReasonOf(error.kind);
+    else this.shared.log.error({ ...this.about(), error }, 'MQTT connection failed');
+    this.leave(error instanceof Error ? error.message : String(error), reason);
     this.transport.end();
   }
 
-  /** Gives up everything that the connection holds, once. The will is published unless the client said goodbye. */
-  private leave(reason: string, orderly: boolean): void {
+  /**
+   * Gives up everything that the connection holds, once. An MQTT 5 client is told `reason` unless it is null: it said
+   * goodbye itself, or is gone. Its will is the session's business.
+   */
+  private leave(why: string, reason: Reason | null): void {
     if (this.state === STATE.closed) return;
     const wasOpen = this.state === STATE.open;
     this.state = STATE.closed;
-    const { shared, coreSession: core } = this;
+    const { shared, coreSession: core, session } = this;
     shared.ticker.remove(this);
     shared.context.connections.remove(this);
-    shared.log.info({ ...this.about(), reason }, wasOpen ? 'MQTT connection closed' : 'MQTT connection refused');
-    this.session?.detach();
+    shared.log.info({ ...this.about(), reason: why }, wasOpen ? 'MQTT connection closed' : 'MQTT connection refused');
+    if (wasOpen && this.v5 && reason !== null) {
+      const server = reason === REASON.useAnotherServer ? shared.options.serverReference : null;
+      // Our own faults are nobody else's business.
+      const said = reason === REASON.unspecified ? null : why;
+      this.send(disconnect(reason, said, server, this.maximumPacketBytes));
+    }
+    // A client that never heard of its CONNACK has no will.
+    if (!wasOpen) session?.goodbye(null, false);
+    const will = session?.detach() ?? null;
     this.conversation?.publisher?.abandon();
     this.conversation = null;
     if (core === null) return;
-    const will = wasOpen && !orderly && this.will !== null ? publishWill(this.will, core, shared) : null;
-    this.will = null;
     // An operation that is under way may still declare something: the core session closes after it.
     if (will === null && this.work === null) this.finish(core);
-    else this.goodbye = Promise.allSettled([will, this.work]).then(() => this.finish(core));
+    else this.farewell = Promise.allSettled([will, this.work]).then(() => this.finish(core));
   }
 
   private finish(core: Session): void {
@@ -346,6 +497,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     switch (this.state) {
       case STATE.waiting:
       case STATE.opening:
+      case STATE.authenticating:
         return 'starting';
       case STATE.open:
         return this.held && this.publishes ? 'blocked' : 'running';
@@ -371,6 +523,17 @@ function requireConnect(firstByte: number): void {
   if ((firstByte & 15) !== 0) throw new MalformedPacket('reserved flags of CONNECT [MQTT-2.2.2-2]');
 }
 
+/** The protocol level that a CONNECT names, before anything of it was checked; whatever names none speaks 3.1.1. */
+function levelOf(buffer: Buffer, body: number, end: number): number {
+  if (end - body < 3) return LEVEL.v3_1_1;
+  const at = body + 2 + buffer.readUInt16BE(body);
+  if (at >= end) return LEVEL.v3_1_1;
+  const level = buffer[at]!;
+  // Bridges of older brokers set the highest bit.
+  if (level >= LEVEL.v5 && level < 0x80) return LEVEL.v5;
+  return level === LEVEL.v3_1 ? level : LEVEL.v3_1_1;
+}
+
 function goOn(connection: MqttConnection): void {
-  connection.released();
+  connection.takeUp();
 }

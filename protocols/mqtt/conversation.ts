@@ -1,22 +1,29 @@
 // What a client says once it is connected: each packet becomes a call of its session or of its publisher, which is made
 // with the first PUBLISH, and whatever is no legal packet of a client ends in MalformedPacket.
 
+import { subscriptionAnswer } from './answers.ts';
+import type { AuthRequest } from './control.ts';
 import { MalformedPacket } from './errors.ts';
 import { NEXT, type Next, type PacketHandler } from './framer.ts';
-import { FIRST_BYTE, PACKET, PINGRESP, SUBSCRIBE_REFUSED } from './packet-types.ts';
-import { readPacketId, writeLength } from './publish.ts';
+import { FIRST_BYTE, LEVEL, PACKET, PINGRESP, SUBSCRIBE_REFUSED } from './packet-types.ts';
+import { readPacketId } from './publish.ts';
 import { Publisher, type PublishingConnection } from './publisher.ts';
+import { FIRST_FAILURE, REASON } from './reason-codes.ts';
 import type { MqttSession } from './session.ts';
 import type { MqttShared } from './shared.ts';
+import { sharedFilter } from './shared-filter.ts';
 
 /** The connection that carries it. */
 export interface Conversing extends PublishingConnection {
+  readonly level: number;
   /** Publishing is held (backpressure). */
   readonly held: boolean;
   /** A PUBLISH waits until publishing is held no more. */
   waitForRelease(): Next;
-  /** The client said goodbye. */
-  disconnected(): void;
+  /** The client said goodbye, with a new expiry of its session or null; `withWill`: its will is to be published. */
+  disconnected(expirySeconds: number | null, withWill: boolean): void;
+  /** The client authenticates again (MQTT 5 §4.12.1). */
+  reauthenticate(request: AuthRequest): Promise<void>;
 }
 
 export class Conversation implements PacketHandler {
@@ -24,37 +31,44 @@ export class Conversation implements PacketHandler {
   private readonly connection: Conversing;
   private readonly session: MqttSession;
   private readonly shared: MqttShared;
+  private readonly v5: boolean;
 
   constructor(connection: Conversing, session: MqttSession, shared: MqttShared) {
     this.publisher = null;
     this.connection = connection;
     this.session = session;
     this.shared = shared;
+    this.v5 = connection.level === LEVEL.v5;
   }
 
   packet(buffer: Buffer, start: number, body: number, end: number): Next {
-    const { connection, session } = this;
+    const { connection, session, shared, v5 } = this;
     const firstByte = buffer[start]!;
     const type = firstByte >> 4;
     switch (type) {
       case PACKET.publish:
         if (connection.held) return connection.waitForRelease();
-        this.publisher ??= new Publisher(connection, session, this.shared);
-        return this.publisher.publish(buffer, start, body, end);
+        this.publisher ??= new Publisher(connection, session, shared);
+        return v5
+          ? this.publisher.publish5(buffer, start, body, end)
+          : this.publisher.publish(buffer, start, body, end);
       case PACKET.puback:
         if (firstByte !== FIRST_BYTE.puback) throw new MalformedPacket('reserved flags of PUBACK [MQTT-2.2.2-2]');
-        session.acknowledged(readPacketId(buffer, body, end));
+        session.deliveries.acknowledged(this.packetId(buffer, body, end, false));
         return NEXT.goOn;
+      case PACKET.pubrec: {
+        if (firstByte !== FIRST_BYTE.pubrec) throw new MalformedPacket('reserved flags of PUBREC [MQTT-2.2.2-2]');
+        const id = this.packetId(buffer, body, end, false);
+        session.deliveries.receivedBy(id, v5 && shared.acks.failed);
+        return NEXT.goOn;
+      }
       case PACKET.pubrel:
         if (firstByte !== FIRST_BYTE.pubrel) throw new MalformedPacket('reserved flags of PUBREL [MQTT-3.6.1-1]');
-        this.publisher ??= new Publisher(connection, session, this.shared);
-        this.publisher.released(readPacketId(buffer, body, end));
+        session.released(this.packetId(buffer, body, end, true));
         return NEXT.goOn;
-      case PACKET.pubrec:
       case PACKET.pubcomp:
-        // Nothing is delivered at QoS 2, so these answer nothing; they must be well formed all the same.
-        if ((firstByte & 15) !== 0) throw new MalformedPacket('reserved flags [MQTT-2.2.2-2]');
-        readPacketId(buffer, body, end);
+        if (firstByte !== FIRST_BYTE.pubcomp) throw new MalformedPacket('reserved flags of PUBCOMP [MQTT-2.2.2-2]');
+        session.deliveries.completed(this.packetId(buffer, body, end, true));
         return NEXT.goOn;
       case PACKET.subscribe:
         return connection.suspend(this.subscribe(buffer, start, body, end));
@@ -65,44 +79,67 @@ export class Conversation implements PacketHandler {
         connection.outbox.append(PINGRESP, 0, PINGRESP.length);
         return NEXT.goOn;
       case PACKET.disconnect:
-        requireEmpty(firstByte, body, end);
-        connection.disconnected();
-        return NEXT.stop;
+        return this.disconnect(buffer, start, body, end);
+      case PACKET.auth:
+        if (v5) return connection.suspend(connection.reauthenticate(shared.control.auth(buffer, start, body, end)));
+        break;
       case PACKET.connect:
-        throw new MalformedPacket('a second CONNECT [MQTT-3.1.0-2]');
-      default:
-        throw new MalformedPacket(`packet type ${type} is not for a server`);
+        throw new MalformedPacket('a second CONNECT [MQTT-3.1.0-2]', REASON.protocolError);
     }
+    throw new MalformedPacket(`packet type ${type} is not for a server`, REASON.protocolError);
+  }
+
+  /** The packet id of an acknowledgement; `shared.acks` has the rest of MQTT 5's. */
+  private packetId(buffer: Buffer, body: number, end: number, releases: boolean): number {
+    if (!this.v5) return readPacketId(buffer, body, end);
+    const { acks } = this.shared;
+    acks.read(buffer, body, end, releases);
+    return acks.packetId;
   }
 
   private async subscribe(buffer: Buffer, start: number, body: number, end: number): Promise<void> {
-    const { session, shared } = this;
-    const { packetId, subscriptions } = shared.control.subscribe(buffer, start, body, end);
-    const codes = await session.subscribe(subscriptions);
-    if (this.connection.isClosed()) return;
+    const { session, shared, connection, v5 } = this;
+    const { packetId, subscriptions } = shared.control.subscribe(buffer, start, body, end, connection.level);
+    const granted = await session.subscribe(subscriptions);
+    if (connection.isClosed()) return;
     shared.turn.begin();
+    const codes = granted.map(({ code }) => (v5 || code < FIRST_FAILURE ? code : SUBSCRIBE_REFUSED));
     this.answer(FIRST_BYTE.suback, packetId, codes);
-    session.startDeliveries();
-    for (let i = 0; i < codes.length; i++) {
-      if (codes[i] !== SUBSCRIBE_REFUSED) session.sendRetained(subscriptions[i]!.filter, codes[i]!);
+    session.deliveries.resume();
+    for (const [at, { code, isNew }] of granted.entries()) {
+      const { filter, retainHandling, identifier } = subscriptions[at]!;
+      const wanted = retainHandling === 0 || (retainHandling === 1 && isNew);
+      // [MQTT-4.8.2-*]: a shared subscription gets no retained messages when it begins.
+      if (code >= FIRST_FAILURE || !wanted || sharedFilter(filter) !== null) continue;
+      const messages = shared.retained.matching(connection.core.vhost.name, filter);
+      session.deliveries.sendRetained(messages, code, identifier);
     }
   }
 
   private async unsubscribe(buffer: Buffer, start: number, body: number, end: number): Promise<void> {
-    const { packetId, filters } = this.shared.control.unsubscribe(buffer, start, body, end);
-    await this.session.unsubscribe(filters);
-    if (this.connection.isClosed()) return;
-    this.shared.turn.begin();
-    this.answer(FIRST_BYTE.unsuback, packetId, []);
+    const { connection, shared } = this;
+    const { packetId, filters } = shared.control.unsubscribe(buffer, start, body, end, connection.level);
+    const removed = await this.session.unsubscribe(filters);
+    if (connection.isClosed()) return;
+    shared.turn.begin();
+    const codes = removed.map((was) => (was ? REASON.success : REASON.noSubscriptionExisted));
+    this.answer(FIRST_BYTE.unsuback, packetId, this.v5 ? codes : []);
+  }
+
+  private disconnect(buffer: Buffer, start: number, body: number, end: number): Next {
+    const { connection, session, shared } = this;
+    const { reason, expirySeconds } = shared.control.disconnect(buffer, start, body, end, connection.level);
+    // [MQTT-3.14.2-2]: a session that was to end with its connection does.
+    if (expirySeconds !== null && expirySeconds > 0 && session.expirySeconds === 0) {
+      throw new MalformedPacket('a session expiry in DISCONNECT after none in CONNECT', REASON.protocolError);
+    }
+    connection.disconnected(expirySeconds, reason !== REASON.success);
+    return NEXT.stop;
   }
 
   private answer(firstByte: number, packetId: number, codes: readonly number[]): void {
-    const packet = Buffer.allocUnsafe(7 + codes.length);
-    let at = writeLength(packet, 0, firstByte, 2 + codes.length);
-    packet[at++] = packetId >> 8;
-    packet[at++] = packetId;
-    for (const code of codes) packet[at++] = code;
-    this.connection.outbox.append(packet, 0, at);
+    const packet = subscriptionAnswer(this.v5, firstByte, packetId, codes);
+    this.connection.outbox.append(packet, 0, packet.length);
   }
 }
 

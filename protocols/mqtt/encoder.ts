@@ -5,12 +5,11 @@
 
 import type { Message } from '../../src/core/message.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
-import { FIRST_BYTE, PUBLISH_FLAG } from './packet-types.ts';
+import { FIRST_BYTE } from './packet-types.ts';
 import { headerBytes, publishLength, writeLength, writePublishHead } from './publish.ts';
 import type { KeyTopics } from './topic-cache.ts';
 
-const QOS_1 = FIRST_BYTE.publish | PUBLISH_FLAG.qos1;
-/** Frames up to this size are copied whole; the body of a larger one may go by reference. */
+/** Frames below this size are copied whole; the body of a larger one may go by reference. */
 const COPIED_FRAME_BYTES = 8 * 1024;
 /** Topics up to this size are written with their packet's head in one reservation. */
 const SHORT_TOPIC_BYTES = 4096;
@@ -63,7 +62,7 @@ export class PublishEncoder {
       if (topic.length === 0) return false;
       const length = publishLength(topic.length, message.bodyLength, 0);
       const total = headerBytes(length) + length;
-      if (total > COPIED_FRAME_BYTES) {
+      if (total >= COPIED_FRAME_BYTES) {
         this.writeInParts(outbox, message, FIRST_BYTE.publish, topic, 0, length);
         return true;
       }
@@ -79,9 +78,8 @@ export class PublishEncoder {
     return true;
   }
 
-  /** Writes the message at QoS 1. False where its routing key makes no topic. */
-  writeQos1(outbox: Outbox, message: Message, packetId: number, duplicate: boolean): boolean {
-    const firstByte = duplicate ? QOS_1 | PUBLISH_FLAG.dup : QOS_1;
+  /** Writes the message at QoS 1 or 2: `firstByte` has QoS and flags. False where its routing key makes no topic. */
+  writeAcknowledged(outbox: Outbox, message: Message, packetId: number, firstByte: number): boolean {
     if (message !== this.message || this.idAt === 0) {
       const topic = this.topics.topicOf(message.routingKey);
       if (topic.length === 0) return false;
@@ -101,20 +99,13 @@ export class PublishEncoder {
     return true;
   }
 
-  /** Writes a retained message, with its flag. Packet id 0 makes it QoS 0. */
-  writeRetained(outbox: Outbox, message: Message, packetId: number, duplicate: boolean): void {
+  /** Writes a message with flags of its own. Packet id 0 makes it QoS 0. False where its routing key makes no topic. */
+  writeFlagged(outbox: Outbox, message: Message, packetId: number, firstByte: number): boolean {
     const topic = this.topics.topicOf(message.routingKey);
-    const qos = packetId === 0 ? 0 : 1;
-    let firstByte: number = FIRST_BYTE.publish | PUBLISH_FLAG.retain | (qos << 1);
-    if (duplicate) firstByte |= PUBLISH_FLAG.dup;
-    this.writeInParts(
-      outbox,
-      message,
-      firstByte,
-      topic,
-      packetId,
-      publishLength(topic.length, message.bodyLength, qos),
-    );
+    if (topic.length === 0) return false;
+    const length = publishLength(topic.length, message.bodyLength, packetId === 0 ? 0 : 1);
+    this.writeInParts(outbox, message, firstByte, topic, packetId, length);
+    return true;
   }
 
   private writeInParts(

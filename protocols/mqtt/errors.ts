@@ -1,26 +1,29 @@
-// How an MQTT client goes wrong. 3.1.1 has no error reply but CONNACK: whatever breaks the protocol ends in a closed
-// connection, so the reasons here are for the log. This file also holds the one table from the core's kinds of refusal
-// to MQTT's codes.
+// How an MQTT client goes wrong, and the one table from the core's kinds of refusal to MQTT's reason codes. Up to 3.1.1
+// there is no error reply but CONNACK: there a breach ends in a closed connection, and its reason is for the log. An
+// MQTT 5 client is sent a DISCONNECT (or CONNACK) with the reason code first.
 
 import type { ErrorKind } from '../../src/core/errors.ts';
-import { CONNECT_CODE, type ConnectCode } from './packet-types.ts';
+import { REASON, type Reason } from './reason-codes.ts';
 
 /** The peer sent something that the specification forbids. The connection is closed; `message` goes to the log. */
 export class MalformedPacket extends Error {
-  constructor(message: string) {
+  readonly reason: Reason;
+
+  constructor(message: string, reason: Reason = REASON.malformed) {
     super(message);
     this.name = 'MalformedPacket';
+    this.reason = reason;
   }
 }
 
-/** A CONNECT that was understood and is answered with a return code before the close. */
+/** A CONNECT that was understood and is answered with a code before the close. */
 export class ConnectRefused extends Error {
-  readonly code: ConnectCode;
+  readonly reason: Reason;
 
-  constructor(code: ConnectCode, message: string) {
+  constructor(reason: Reason, message: string) {
     super(message);
     this.name = 'ConnectRefused';
-    this.code = code;
+    this.reason = reason;
   }
 }
 
@@ -28,22 +31,44 @@ export class ConnectRefused extends Error {
  * What a refused login says. As RabbitMQ, bad credentials and an unknown virtual host both read "bad user name or
  * password", so that a stranger does not learn which virtual hosts exist.
  */
-export function connectCodeOf(kind: ErrorKind): ConnectCode {
+export function loginReasonOf(kind: ErrorKind): Reason {
   switch (kind) {
     case 'access-refused':
     case 'not-found':
-      return CONNECT_CODE.badCredentials;
+      return REASON.badCredentials;
     case 'resource-locked':
     case 'precondition-failed':
     case 'not-allowed':
-      return CONNECT_CODE.notAuthorized;
+      return REASON.notAuthorized;
     case 'invalid-argument':
-      return CONNECT_CODE.identifierRejected;
+      return REASON.clientIdNotValid;
     case 'limit-exceeded':
+      return REASON.quotaExceeded;
     case 'not-implemented':
     case 'unavailable':
     case 'internal':
-      return CONNECT_CODE.serverUnavailable;
+      return REASON.serverUnavailable;
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** What a refused publish or subscription says. */
+export function refusalReasonOf(kind: ErrorKind): Reason {
+  switch (kind) {
+    case 'access-refused':
+    case 'resource-locked':
+    case 'not-allowed':
+      return REASON.notAuthorized;
+    case 'limit-exceeded':
+    case 'unavailable':
+      return REASON.quotaExceeded;
+    case 'not-found':
+    case 'precondition-failed':
+    case 'invalid-argument':
+    case 'not-implemented':
+    case 'internal':
+      return REASON.implementationSpecific;
     default:
       return kind satisfies never;
   }

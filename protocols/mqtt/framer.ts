@@ -6,6 +6,7 @@
 //                  in its shortest form                                                      MQTT 3.1.1 §2.2
 
 import { MalformedPacket } from './errors.ts';
+import { REASON } from './reason-codes.ts';
 
 /** What the handler wants to happen after a packet. */
 export const NEXT = {
@@ -115,7 +116,7 @@ export class PacketFramer {
         } while (byte > 127);
         if (byte === 0) throw new MalformedPacket('the remaining length is not in its shortest form');
       }
-      if (length > this.maxPacketBytes) throw new MalformedPacket(`a packet of ${length} bytes is over the limit`);
+      if (length > this.maxPacketBytes) throw tooLarge(length);
       const end = body + length;
       if (end > chunkEnd) {
         this.keepPartial(chunk, at, end - at, body - at);
@@ -190,7 +191,7 @@ export class PacketFramer {
     if (byte === 0 && last > 1) throw new MalformedPacket('the remaining length is not in its shortest form');
     let length = 0;
     for (let i = last; i > 0; i--) length = (length << 7) | (this.partial[i]! & 127);
-    if (length > this.maxPacketBytes) throw new MalformedPacket(`a packet of ${length} bytes is over the limit`);
+    if (length > this.maxPacketBytes) throw tooLarge(length);
     this.partialBody = this.partialBytes;
     this.partialTotal = this.partialBytes + length;
   }
@@ -200,4 +201,8 @@ export class PacketFramer {
     this.partial.copy(grown, 0, 0, this.partialBytes);
     this.partial = grown;
   }
+}
+
+function tooLarge(length: number): MalformedPacket {
+  return new MalformedPacket(`a packet of ${length} bytes is over the limit`, REASON.packetTooLarge);
 }

@@ -1,21 +1,22 @@
 // The MQTT front-end of a broker: made once, it gives each new transport its connection.
 
-import { findField } from '../../src/core/field-table.ts';
 import type { FrontEnd } from '../../src/core/front-end.ts';
-import type { Message } from '../../src/core/message.ts';
-import type { DirectReceiver } from '../../src/core/queue.ts';
 import type { VirtualHost } from '../../src/core/virtual-host.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import { MqttConnection } from './connection.ts';
 import { ControlPackets } from './control.ts';
+import { Deadlines } from './deadlines.ts';
 import { PublishEncoder } from './encoder.ts';
+import { PublishEncoder5 } from './encoder-v5.ts';
 import { DEFAULT_MQTT_LIMITS, type MqttLimits } from './limits.ts';
-import { PublishReader } from './publish.ts';
+import { PropertyScanner } from './properties.ts';
+import { MqttForms } from './property-codec.ts';
+import { AckReader, PublishReader } from './publish.ts';
 import { RetainedMessages } from './retained.ts';
-import { SESSION_ARGUMENT } from './session-queue.ts';
 import { Sessions } from './sessions.ts';
 import { DEFAULT_MQTT_OPTIONS, type MqttOptions, type MqttShared } from './shared.ts';
+import { SharedGroups } from './shared-groups.ts';
 import { KeyTopics, TopicKeys } from './topic-cache.ts';
 
 export class MqttFrontEnd {
@@ -24,6 +25,8 @@ export class MqttFrontEnd {
   constructor(context: FrontEnd, ticker: Ticker, options: Partial<MqttOptions> = {}, limits: Partial<MqttLimits> = {}) {
     const allLimits: MqttLimits = { ...DEFAULT_MQTT_LIMITS, ...limits };
     const allOptions: MqttOptions = { ...DEFAULT_MQTT_OPTIONS, ...options };
+    const scanner = new PropertyScanner();
+    const keyTopics = new KeyTopics();
     this.shared = {
       context,
       ticker,
@@ -33,41 +36,26 @@ export class MqttFrontEnd {
       limits: allLimits,
       options: allOptions,
       exchange: allOptions.exchange,
-      control: new ControlPackets(allLimits),
+      scanner,
+      control: new ControlPackets(allLimits, scanner),
       reader: new PublishReader(),
-      encoder: new PublishEncoder(new KeyTopics()),
+      acks: new AckReader(scanner),
+      encoder: new PublishEncoder(keyTopics),
+      encoder5: new PublishEncoder5(keyTopics, allOptions.exchange),
+      forms: new MqttForms(allOptions.exchange),
       topicKeys: new TopicKeys(allLimits),
       retained: new RetainedMessages(allLimits, context.turn),
       sessions: new Sessions(),
+      groups: new SharedGroups(context.meters),
+      deadlines: new Deadlines(ticker),
     };
   }
 
   /** The handler of a new transport: a TCP or TLS connection, or a WebSocket of subprotocol `mqtt`. */
   readonly accept = (transport: Transport): TransportHandler => new MqttConnection(transport, this.shared);
 
-  /**
-   * Sessions that a restart found: their clients are away, so what would be delivered to them at QoS 0 is dropped, as
-   * it was before the restart. Called once the definitions are recovered.
-   */
+  /** Takes up the sessions that an earlier start left. Called once the definitions are recovered. */
   recover(hosts: Iterable<VirtualHost>): void {
-    const away = new Away(this.shared);
-    for (const host of hosts) {
-      for (const queue of host.queues.values()) {
-        if (findField(queue.args, SESSION_ARGUMENT) !== null) queue.direct = away;
-      }
-    }
-  }
-}
-
-/** QoS 0 for a client that is not there. */
-class Away implements DirectReceiver {
-  private readonly shared: MqttShared;
-
-  constructor(shared: MqttShared) {
-    this.shared = shared;
-  }
-
-  receive(_message: Message): void {
-    this.shared.meters.droppedDirect++;
+    this.shared.sessions.recover(hosts, this.shared);
   }
 }

@@ -1,6 +1,9 @@
-// What is out with one client at QoS 1: packet ids and what they stand for. An id is used again only when it is free
-// [MQTT-2.3.1-2]. Ids are handed out in order and an id lives at `id & mask`, so adding and settling are a few array
-// accesses whatever order the client acknowledges in; an idle session allocates nothing.
+// What is out with one client at QoS 1 and 2: packet ids, what they stand for and how far each has come. An id is used
+// again only when it is free [MQTT-2.2.1-*]. Ids are handed out in order and an id lives at `id & mask`, so adding and
+// settling are a few array accesses whatever order the client acknowledges in; an idle session allocates nothing.
+//
+// When the connection goes, entries return to their queues and their ids wait for them (`away`): a message is sent again
+// under the id that it had [MQTT-4.4.0-1].
 
 import type { Message } from '../../src/core/message.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
@@ -9,143 +12,277 @@ const LARGEST_ID = 65_535;
 const FIRST_CAPACITY = 16;
 const LARGEST_CAPACITY = 65_536;
 
+/** How far a packet id has come. */
+export const STAGE = {
+  free: 0,
+  /** QoS 1: PUBACK is awaited. */
+  sent1: 1,
+  /** QoS 2: that it stands for its entry is not on disk yet; nothing was sent. */
+  storing: 2,
+  /** QoS 2: PUBREC is awaited. */
+  sent2: 3,
+  /** QoS 2: PUBREC came; that is not on disk yet. */
+  releasing: 4,
+  /** QoS 2: PUBCOMP is awaited. */
+  released: 5,
+  /** Its entry went back to its queue, and will come again. */
+  away: 6,
+} as const;
+export type Stage = (typeof STAGE)[keyof typeof STAGE];
+
+/** An id that waits for its entry, as one number. */
+const ID = 0xffff;
+const QOS_2 = 0x10000;
+const STORED = 0x20000;
+
+/** What `recall` gives: 0 where the entry was not out before. */
+export type Recalled = number;
+
+export function recalledId(recalled: Recalled): number {
+  return recalled & ID;
+}
+
+/** Whether it was sent at QoS 2, or is on disk as if it had been. */
+export function recalledQos2(recalled: Recalled): boolean {
+  return (recalled & QOS_2) !== 0;
+}
+
+export function recalledStored(recalled: Recalled): boolean {
+  return (recalled & STORED) !== 0;
+}
+
 export class Inflight {
   private entries: (QueueEntry | null)[];
   private ids: Uint16Array;
+  private stages: Uint8Array;
   private mask: number;
   private nextId: number;
+  /** Ids that are not free, and those of them that are away. */
   private count: number;
+  private awayCount: number;
   /** Retained messages that are out: they belong to no queue. Made with the first. */
   private retained: Map<number, Message> | null;
-  /** Ids under which entries were sent over an earlier connection, by the entry's seq. */
-  private earlier: Map<number, number> | null;
+  /** Ids that wait, by queue and the entry's seq, ascending unless `unsorted`. */
+  private earlier: Map<number, Map<number, Recalled>> | null;
+  private unsorted: boolean;
 
   constructor() {
     this.entries = [];
     this.ids = new Uint16Array(0);
+    this.stages = new Uint8Array(0);
     this.mask = -1;
     this.nextId = 1;
     this.count = 0;
+    this.awayCount = 0;
     this.retained = null;
     this.earlier = null;
+    this.unsorted = false;
   }
 
-  /** Entries that are out; retained messages not counted. */
-  get size(): number {
-    return this.count;
-  }
-
-  get retainedSize(): number {
-    return this.retained === null ? 0 : this.retained.size;
+  /** Ids that count towards the client's receive maximum. */
+  get out(): number {
+    return this.count - this.awayCount;
   }
 
   /** Whether there is a free id. */
   get hasRoom(): boolean {
-    return this.count + this.retainedSize < LARGEST_ID;
+    return this.count < LARGEST_ID;
   }
 
-  /** Takes an entry in and gives its packet id: the one that it had before, where it was sent before. */
-  add(entry: QueueEntry): number {
-    if (this.count * 2 >= this.entries.length && this.entries.length < LARGEST_CAPACITY) this.grow();
-    if (this.earlier !== null) {
-      const id = this.takeEarlier(entry.seq);
-      if (id !== 0 && this.isFree(id)) return this.put(entry, id);
-    }
-    return this.put(entry, this.freeId());
+  /** Takes an entry in and gives its packet id. */
+  add(entry: QueueEntry, stage: Stage): number {
+    const id = this.occupy(stage);
+    this.entries[id & this.mask] = entry;
+    return id;
   }
 
-  /** Removes and returns the entry with that id, or null where there is none. */
-  take(id: number): QueueEntry | null {
-    const at = id & this.mask;
-    if (this.count === 0 || this.ids[at] !== id) return null;
-    const entry = this.entries[at]!;
-    if (entry === null) return null;
-    this.entries[at] = null;
-    this.count--;
-    return entry;
-  }
-
-  addRetained(message: Message): number {
-    const id = this.freeId();
+  addRetained(message: Message, stage: Stage): number {
+    const id = this.occupy(stage);
     this.retained ??= new Map();
     this.retained.set(id, message);
     return id;
   }
 
-  takeRetained(id: number): boolean {
-    return this.retained?.delete(id) ?? false;
+  /** An entry that was away is out again, under its id. */
+  restore(id: number, entry: QueueEntry, stage: Stage): void {
+    const at = id & this.mask;
+    this.entries[at] = entry;
+    this.stages[at] = stage;
+    this.awayCount--;
   }
 
-  /** Retained messages that are out, with their ids, in the order in which they were sent. */
-  retainedOut(): Iterable<[number, Message]> {
-    return this.retained ?? [];
+  /** An id that waited in vain goes on without its entry. */
+  returned(id: number, stage: Stage): void {
+    this.stages[id & this.mask] = stage;
+    this.awayCount--;
+  }
+
+  /** The id that an earlier start left, in the stage that it had: `released`, or `away` with its entry. */
+  recover(id: number, stage: Stage, queueId: number, seq: number): void {
+    while (this.entries.length === 0 || this.stages[id & this.mask] !== STAGE.free) this.grow();
+    this.place(id, stage);
+    if (stage !== STAGE.away) return;
+    this.awayCount++;
+    this.await(queueId, seq, id | QOS_2 | STORED);
+  }
+
+  stageOf(id: number): Stage {
+    const at = id & this.mask;
+    return this.count > 0 && this.ids[at] === id ? (this.stages[at] as Stage) : STAGE.free;
+  }
+
+  /** The id is not free. */
+  setStage(id: number, stage: Stage): void {
+    this.stages[id & this.mask] = stage;
+  }
+
+  /** The entry or null (a retained message, or the client has it already). The id is not free. */
+  entryOf(id: number): QueueEntry | null {
+    return this.entries[id & this.mask]!;
+  }
+
+  /** The client has it: its id stands for nothing but itself. */
+  settle(id: number): void {
+    this.entries[id & this.mask] = null;
+    this.retained?.delete(id);
+  }
+
+  free(id: number): void {
+    const at = id & this.mask;
+    if (this.stages[at] === STAGE.away) this.awayCount--;
+    this.entries[at] = null;
+    this.stages[at] = STAGE.free;
+    this.retained?.delete(id);
+    this.count--;
+  }
+
+  retainedOf(id: number): Message | null {
+    return this.retained?.get(id) ?? null;
+  }
+
+  /** All ids in one of two stages, in the order in which they were handed out as far as that is known. */
+  inStage(stage: Stage): number[] {
+    const found: number[] = [];
+    for (let at = 0; at < this.stages.length; at++) if (this.stages[at] === stage) found.push(this.ids[at]!);
+    // Ids wrap around: those behind the next one are older.
+    const age = (id: number): number => (id >= this.nextId ? id - LARGEST_ID : id);
+    return found.sort((a, b) => age(a) - age(b));
   }
 
   /**
-   * The connection is gone: empties the table and returns the entries in queue order. Their ids are remembered, for a
-   * message is sent again under the id that it had [MQTT-4.4.0-1]. Retained messages stay.
+   * The connection is gone. Entries leave the table and are returned in the order of their queues; their ids wait for
+   * them, except at QoS 1 of queues other than `ownQueueId`, whose messages may go to somebody else. Retained messages
+   * and what is being released stay.
    */
-  drain(): QueueEntry[] {
+  drain(ownQueueId: number): QueueEntry[] {
     const drained: QueueEntry[] = [];
-    if (this.count > 0) {
-      this.earlier ??= new Map();
-      for (let at = 0; at < this.entries.length; at++) {
-        const entry = this.entries[at]!;
-        if (entry === null) continue;
-        this.earlier.set(entry.seq, this.ids[at]!);
-        drained.push(entry);
-      }
-      drained.sort((a, b) => a.seq - b.seq);
+    const ids = new Map<QueueEntry, number>();
+    for (let at = 0; at < this.entries.length; at++) {
+      const entry = this.entries[at]!;
+      if (entry === null) continue;
+      drained.push(entry);
+      ids.set(entry, this.ids[at]!);
     }
-    this.entries = [];
-    this.ids = new Uint16Array(0);
-    this.mask = -1;
-    this.count = 0;
+    drained.sort((a, b) => a.queue.id - b.queue.id || a.seq - b.seq);
+    for (const entry of drained) {
+      const id = ids.get(entry)!;
+      const stage = this.stageOf(id);
+      this.entries[id & this.mask] = null;
+      if (stage === STAGE.sent1 && entry.queue.id !== ownQueueId) {
+        this.free(id);
+        continue;
+      }
+      this.stages[id & this.mask] = STAGE.away;
+      this.awayCount++;
+      const marks = stage === STAGE.sent1 ? 0 : stage === STAGE.storing ? QOS_2 : QOS_2 | STORED;
+      this.await(entry.queue.id, entry.seq, id | marks);
+    }
+    if (this.count === 0) {
+      this.entries = [];
+      this.ids = new Uint16Array(0);
+      this.stages = new Uint8Array(0);
+      this.mask = -1;
+    }
     return drained;
   }
 
-  private put(entry: QueueEntry, id: number): number {
-    const at = id & this.mask;
-    this.entries[at] = entry;
-    this.ids[at] = id;
-    this.count++;
-    return id;
+  /**
+   * What is known of an entry that comes (again). Entries come in the order of their queue: ids that wait for earlier
+   * ones wait in vain and are added to `gone`, if they may be known to the client, or are free.
+   */
+  recall(queueId: number, seq: number, gone: number[]): Recalled {
+    if (this.earlier === null) return 0;
+    if (this.unsorted) this.sort(this.earlier);
+    const waiting = this.earlier.get(queueId);
+    if (waiting === undefined) return 0;
+    let recalled = 0;
+    for (const [earlier, packed] of waiting) {
+      if (earlier > seq) break;
+      waiting.delete(earlier);
+      if (earlier === seq) recalled = packed;
+      else if (recalledStored(packed)) gone.push(packed & ID);
+      else this.free(packed & ID);
+    }
+    if (waiting.size === 0) {
+      this.earlier.delete(queueId);
+      if (this.earlier.size === 0) this.earlier = null;
+    }
+    return recalled;
   }
 
-  private freeId(): number {
+  /** Whether an entry's id waits here. */
+  awaits(queueId: number, seq: number): boolean {
+    return this.earlier?.get(queueId)?.has(seq) === true;
+  }
+
+  private await(queueId: number, seq: number, packed: Recalled): void {
+    this.earlier ??= new Map();
+    const waiting = this.earlier.get(queueId);
+    if (waiting === undefined) {
+      this.earlier.set(queueId, new Map([[seq, packed]]));
+      return;
+    }
+    waiting.set(seq, packed);
+    this.unsorted = true;
+  }
+
+  private sort(earlier: Map<number, Map<number, Recalled>>): void {
+    this.unsorted = false;
+    for (const [queueId, waiting] of earlier) earlier.set(queueId, new Map([...waiting].sort(([a], [b]) => a - b)));
+  }
+
+  private occupy(stage: Stage): number {
+    if (this.count * 2 >= this.entries.length && this.entries.length < LARGEST_CAPACITY) this.grow();
     let id = this.nextId;
-    while (!this.isFree(id)) id = id === LARGEST_ID ? 1 : id + 1;
+    while (this.stages[id & this.mask] !== STAGE.free) id = id === LARGEST_ID ? 1 : id + 1;
     this.nextId = id === LARGEST_ID ? 1 : id + 1;
+    this.place(id, stage);
     return id;
   }
 
-  private isFree(id: number): boolean {
-    if (this.entries.length > 0 && this.entries[id & this.mask] !== null) return false;
-    return this.retained === null || !this.retained.has(id);
+  private place(id: number, stage: Stage): void {
+    const at = id & this.mask;
+    this.ids[at] = id;
+    this.stages[at] = stage;
+    this.count++;
   }
 
-  private takeEarlier(seq: number): number {
-    const earlier = this.earlier!;
-    const id = earlier.get(seq) ?? 0;
-    earlier.delete(seq);
-    if (earlier.size === 0) this.earlier = null;
-    return id;
-  }
-
-  /** Entries move to where their ids lie in a larger table; distinct places stay distinct. */
+  /** Ids move to where they lie in a larger table; distinct places stay distinct. */
   private grow(): void {
     const capacity = Math.max(FIRST_CAPACITY, this.entries.length * 2);
     const entries: (QueueEntry | null)[] = new Array(capacity).fill(null);
     const ids = new Uint16Array(capacity);
+    const stages = new Uint8Array(capacity);
     for (let at = 0; at < this.entries.length; at++) {
-      const entry = this.entries[at]!;
-      if (entry === null) continue;
-      const id = this.ids[at]!;
-      entries[id & (capacity - 1)] = entry;
-      ids[id & (capacity - 1)] = id;
+      if (this.stages[at] === STAGE.free) continue;
+      const to = this.ids[at]! & (capacity - 1);
+      entries[to] = this.entries[at]!;
+      ids[to] = this.ids[at]!;
+      stages[to] = this.stages[at]!;
     }
     this.entries = entries;
     this.ids = ids;
+    this.stages = stages;
     this.mask = capacity - 1;
   }
 }

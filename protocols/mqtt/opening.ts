@@ -1,13 +1,14 @@
-// What a CONNECT sets in motion between login and CONNACK: who it is, which client id, which session (MQTT 3.1.1 §3.1).
+// What a CONNECT sets in motion between login and CONNACK: who it is, which client id, which session (MQTT 5 §3.1).
 
 import { randomBytes } from 'node:crypto';
+import type { Identity } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Transport } from '../../src/net/transport.ts';
 import type { ConnectRequest } from './control.ts';
 import { ConnectRefused } from './errors.ts';
-import { CONNECT_CODE } from './packet-types.ts';
+import { LEVEL } from './packet-types.ts';
+import { REASON } from './reason-codes.ts';
 import { MqttSession, type SessionLink } from './session.ts';
-import { queueNameOf } from './session-queue.ts';
 import type { Holder } from './sessions.ts';
 import type { MqttOptions, MqttShared } from './shared.ts';
 
@@ -19,51 +20,64 @@ export interface Opening extends SessionLink, Holder {
   holds(session: MqttSession): void;
 }
 
+/** What became of it. */
+export interface Opened {
+  /** Whether the session was there before. */
+  readonly present: boolean;
+  /** The client id that the broker gave, or null where the client brought one. */
+  readonly assigned: string | null;
+  /** Seconds that the session outlives its connection. */
+  readonly expirySeconds: number;
+}
+
 /**
- * Logs in, takes the client id and attaches its session. Resolves to whether the session was there before, or null
- * where the connection went meanwhile. Rejects with ConnectRefused or BrokerError.
+ * Logs in (unless `identity` says who it is), takes the client id and attaches its session. Resolves to null where the
+ * connection went meanwhile. Rejects with ConnectRefused or BrokerError.
  */
 export async function openSession(
   request: ConnectRequest,
+  identity: Identity | null,
   connection: Opening,
   shared: MqttShared,
-): Promise<{ readonly present: boolean } | null> {
-  const { limits, options, sessions } = shared;
+): Promise<Opened | null> {
+  const { limits, options, sessions, context } = shared;
   if (Buffer.byteLength(request.clientId) > limits.clientIdBytes) {
-    throw new ConnectRefused(CONNECT_CODE.identifierRejected, 'the client id is over the length limit');
+    throw new ConnectRefused(REASON.clientIdNotValid, 'the client id is over the length limit');
   }
-  // [MQTT-3.1.3-7] [MQTT-3.1.3-8]
-  if (request.clientId === '' && !request.cleanSession) {
-    throw new ConnectRefused(CONNECT_CODE.identifierRejected, 'a persistent session needs a client id');
+  // [MQTT-3.1.3-7] [MQTT-3.1.3-8] of 3.1.1; 3.1 has no empty client ids at all.
+  if (request.clientId === '' && (request.level === LEVEL.v3_1 || (!request.cleanStart && request.level < LEVEL.v5))) {
+    throw new ConnectRefused(REASON.clientIdNotValid, 'a client id is required');
   }
-  const credentials = credentialsOf(request, options, connection.transport.loopback);
-  const core = await shared.context.door.login(credentials);
+  const core =
+    identity === null
+      ? await context.door.login(credentialsOf(request, options, connection.transport.loopback))
+      : context.door.enter(identity, vhostOf(request, options));
   if (connection.isClosed()) {
     core.close();
     return null;
   }
-  const clientId = request.clientId === '' ? `auto-${randomBytes(12).toString('base64url')}` : request.clientId;
-  const vhost = core.vhost.name;
+  const assigned = request.clientId === '' ? `auto-${randomBytes(12).toString('base64url')}` : null;
+  const clientId = assigned ?? request.clientId;
+  const { vhost } = core;
   connection.loggedIn(core, clientId);
-  await sessions.claim(vhost, clientId, connection);
+  await sessions.claim(vhost.name, clientId, connection);
   if (connection.isClosed()) return null;
-  const queueName = queueNameOf(clientId);
-  const stored = core.vhost.queues.has(queueName);
-  if (request.cleanSession) {
-    // [MQTT-3.1.2-6]
-    sessions.forget(vhost, clientId);
-    if (stored) await core.deleteQueue(queueName, { ifUnused: false, ifEmpty: false });
+  let session = sessions.get(vhost.name, clientId);
+  // Where its queue was deleted by other hands, nothing is left of a session.
+  if (session !== null && (request.cleanStart || !vhost.queues.has(session.queueName))) {
+    // [MQTT-3.1.2-4]
+    await session.end();
+    await core.committed();
+    session = null;
     if (connection.isClosed()) return null;
-    const session = new MqttSession(clientId, false, shared);
-    connection.holds(session);
-    await session.attach(connection);
-    return { present: false };
   }
-  const session = (stored ? sessions.get(vhost, clientId) : null) ?? new MqttSession(clientId, true, shared);
-  sessions.keep(vhost, session);
+  const expirySeconds = Math.min(request.expirySeconds, limits.sessionExpirySeconds);
+  const present = session !== null;
+  session ??= new MqttSession(vhost, clientId, expirySeconds > 0, shared);
+  if (session.persistent) sessions.keep(session);
   connection.holds(session);
-  await session.attach(connection);
-  return { present: stored };
+  await session.attach(connection, expirySeconds, request.will);
+  return { present, assigned, expirySeconds };
 }
 
 /** `vhost:user` names a virtual host, cut at the last colon, as in RabbitMQ. */
@@ -72,17 +86,16 @@ function credentialsOf(
   options: MqttOptions,
   loopback: boolean,
 ): { user: string; password: string; vhost: string; loopback: boolean } {
-  if (request.user === null) {
-    if (options.anonymous === null) {
-      throw new ConnectRefused(CONNECT_CODE.notAuthorized, 'a user name is required');
-    }
+  const { user } = request;
+  if (user === null) {
+    if (options.anonymous === null) throw new ConnectRefused(REASON.notAuthorized, 'a user name is required');
     return { ...options.anonymous, vhost: options.vhost, loopback };
   }
-  const colon = request.user.lastIndexOf(':');
-  return {
-    user: request.user.slice(colon + 1),
-    password: request.password ?? '',
-    vhost: colon === -1 ? options.vhost : request.user.slice(0, colon),
-    loopback,
-  };
+  const name = user.slice(user.lastIndexOf(':') + 1);
+  return { user: name, password: request.password ?? '', vhost: vhostOf(request, options), loopback };
+}
+
+function vhostOf({ user }: ConnectRequest, options: MqttOptions): string {
+  const colon = user === null ? -1 : user.lastIndexOf(':');
+  return colon === -1 ? options.vhost : user!.slice(0, colon);
 }

@@ -1,6 +1,8 @@
-// The numbers of MQTT 3.1.1: control packet types, return codes and prebuilt constant packets. Nothing here has state.
+// The numbers of MQTT packets: control packet types, first bytes and prebuilt constant packets. Nothing here has state.
 
-/** Control packet types, the high four bits of a packet's first byte (MQTT 3.1.1 §2.2.1). */
+import { CONNECT_CODE, type ConnectCode } from './reason-codes.ts';
+
+/** Control packet types, the high four bits of a packet's first byte (MQTT 3.1.1 §2.2.1; AUTH: MQTT 5 §2.1.2). */
 export const PACKET = {
   connect: 1,
   connack: 2,
@@ -16,9 +18,10 @@ export const PACKET = {
   pingreq: 12,
   pingresp: 13,
   disconnect: 14,
+  auth: 15,
 } as const;
 
-/** First bytes of the packets that the broker writes. PUBREL carries the reserved flags 0010 (§3.6.1). */
+/** First bytes of packets without flags of their own. PUBREL carries the reserved flags 0010 (§3.6.1). */
 export const FIRST_BYTE = {
   connack: 0x20,
   publish: 0x30,
@@ -28,29 +31,22 @@ export const FIRST_BYTE = {
   pubcomp: 0x70,
   suback: 0x90,
   unsuback: 0xb0,
+  disconnect: 0xe0,
+  auth: 0xf0,
 } as const;
 
 /** Flags of a PUBLISH, the low four bits of its first byte (§3.3.1). */
 export const PUBLISH_FLAG = { retain: 0x01, qos1: 0x02, qos2: 0x04, dup: 0x08 } as const;
 
-/** CONNACK return codes (§3.2.2.3). */
-export const CONNECT_CODE = {
-  accepted: 0,
-  unacceptableProtocol: 1,
-  identifierRejected: 2,
-  serverUnavailable: 3,
-  badCredentials: 4,
-  notAuthorized: 5,
-} as const;
+/** Protocol levels of CONNECT. */
+export const LEVEL = { v3_1: 3, v3_1_1: 4, v5: 5 } as const;
 
-export type ConnectCode = (typeof CONNECT_CODE)[keyof typeof CONNECT_CODE];
-
-/** The SUBACK return code of a filter that was refused (§3.9.3). */
+/** The SUBACK return code of a filter that was refused in 3.1.1 (§3.9.3). */
 export const SUBSCRIBE_REFUSED = 0x80;
 
 export const PINGRESP = Buffer.from([0xd0, 0]);
 
-/** A CONNACK (§3.2). Session present is only ever set with code 0 [MQTT-3.2.2-4]. */
+/** A CONNACK up to 3.1.1 (§3.2). Session present is only ever set with code 0 [MQTT-3.2.2-4]; 3.1 does not know it. */
 export function connack(code: ConnectCode, sessionPresent: boolean): Buffer {
   return Buffer.from([FIRST_BYTE.connack, 2, code === CONNECT_CODE.accepted && sessionPresent ? 1 : 0, code]);
 }

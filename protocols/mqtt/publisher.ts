@@ -1,7 +1,7 @@
 // The publishing half of a connection, made with its first PUBLISH: from the packet's bytes to the core, and from the
 // core's confirms to PUBACK and PUBREC. `publish` is the hot path of the whole front-end: one message object is all that
 // it allocates. Acknowledgements leave through the confirm ring only, so they keep the publisher's order and wait for
-// the commit of what must be durable.
+// the commit of what must be durable; with a persistent session that is also the packet id of QoS 2.
 
 import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
 import { BrokerError } from '../../src/core/errors.ts';
@@ -11,19 +11,25 @@ import { PublisherRest } from '../../src/core/publisher-rest.ts';
 import { PUBLISH, type Session } from '../../src/core/session.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import type { Transport } from '../../src/net/transport.ts';
-import type { Will } from './control.ts';
-import { MalformedPacket } from './errors.ts';
+import { checkResponseTopic } from './control.ts';
+import { MalformedPacket, refusalReasonOf } from './errors.ts';
 import { NEXT, type Next } from './framer.ts';
 import { FIRST_BYTE } from './packet-types.ts';
-import { writeAck } from './publish.ts';
+import { PROPERTY } from './properties.ts';
+import { isKeepable, keptBlock } from './property-block.ts';
+import { writeAck, writeReason } from './publish.ts';
+import { REASON, type Reason } from './reason-codes.ts';
+import { isReplyKey, queueOfReplyTopic } from './reply-topics.ts';
 import type { MqttSession } from './session.ts';
 import type { MqttShared } from './shared.ts';
+import { ClientAliases } from './topic-aliases.ts';
 import { swapSeparators } from './topics.ts';
 
 const NO_BYTES = Buffer.alloc(0);
-/** Marks a packet id in the confirm ring as one of QoS 2. */
+/** What the confirm ring's tags carry beside the packet id: its QoS, and the reason code of its answer above. */
 const QOS_2_TAG = 0x10000;
-/** The core refused the publish and the configuration says that it is dropped. */
+const REASON_FACTOR = 0x20000;
+/** The core refused the publish; its reason goes to the publisher, if the protocol has a place for it. */
 const DROPPED = -1;
 
 /** The connection that publishes. */
@@ -31,6 +37,7 @@ export interface PublishingConnection {
   readonly transport: Transport;
   readonly outbox: Outbox;
   readonly core: Session;
+  readonly v5: boolean;
   isClosed(): boolean;
   /** Reading goes on unless something else waits. */
   readOn(): void;
@@ -51,6 +58,12 @@ export class Publisher implements ConfirmSink {
   private ring: ConfirmRing | null;
   /** The slot of a publish that waits for its permission, or -1. */
   private openSlot: number;
+  /** The client's topic aliases; made with the first. */
+  private aliases: ClientAliases | null;
+  /** Publishes at QoS 1 and 2 of an MQTT 5 client that are not acknowledged to their end. */
+  private outstanding: number;
+  /** Why the last publish was dropped. */
+  private refusal: Reason;
 
   constructor(connection: PublishingConnection, session: MqttSession, shared: MqttShared) {
     this.rest = new PublisherRest(shared.turn, () => {
@@ -63,11 +76,14 @@ export class Publisher implements ConfirmSink {
     this.vhost = connection.core.vhost.name;
     this.ring = null;
     this.openSlot = -1;
+    this.aliases = null;
+    this.outstanding = 0;
+    this.refusal = REASON.success;
   }
 
-  /** One PUBLISH. Throws MalformedPacket, and BrokerError where a refusal closes the connection. */
+  /** One PUBLISH up to 3.1.1. Throws MalformedPacket, and BrokerError where a refusal closes the connection. */
   publish(buffer: Buffer, start: number, body: number, end: number): Next {
-    const { reader, topicKeys, turn, encoder, exchange } = this.shared;
+    const { reader, topicKeys, turn, encoder, exchange, forms } = this.shared;
     reader.read(buffer, buffer[start]!, body, end);
     const { qos, packetId, payloadStart, retain } = reader;
     this.rest.published++;
@@ -83,24 +99,118 @@ export class Publisher implements ConfirmSink {
       NO_BYTES,
       0,
       0,
-      NO_CODEC,
+      qos === 2 || retain ? forms.of(qos, retain, 0) : NO_CODEC,
       qos > 0,
       0,
       NEVER,
       turn.now,
     );
+    if (isReplyKey(routingKey)) return this.conclude(this.readdressed(message), qos, packetId, false);
+    encoder.offer(message, buffer, start, end, qos === 0 ? 0 : payloadStart - 2);
+    return this.conclude(message, qos, packetId, retain);
+  }
+
+  /** One PUBLISH of MQTT 5. Throws MalformedPacket. */
+  publish5(buffer: Buffer, start: number, body: number, end: number): Next {
+    const { reader, scanner, turn, encoder5, exchange, forms, limits } = this.shared;
+    reader.read5(buffer, buffer[start]!, body, end, scanner);
+    const { qos, packetId, payloadStart, retain } = reader;
+    this.rest.published++;
+    if (end - payloadStart > this.shared.context.messageBytes) {
+      throw new MalformedPacket('a message over the limit', REASON.packetTooLarge);
+    }
+    const routingKey = this.keyOf(buffer);
+    checkResponseTopic(buffer, scanner, limits);
+    if (qos === 2 && this.openSlot === -1 && !this.firstTime(packetId)) return NEXT.goOn;
+    if (qos > 0 && this.openSlot === -1 && ++this.outstanding > limits.publishMaximum) {
+      throw new MalformedPacket('more publishes than the receive maximum allows', REASON.receiveMaximumExceeded);
+    }
+    const kept = isKeepable(buffer, scanner);
+    const block = kept ? buffer : keptBlock(buffer, scanner);
+    const blockStart = kept ? scanner.start : 0;
+    const blockBytes = kept ? scanner.end - scanner.start : block.length;
+    const expirySeconds = scanner.number(PROPERTY.messageExpiry, -1);
+    const message = new Message(
+      exchange,
+      routingKey,
+      buffer,
+      payloadStart,
+      end - payloadStart,
+      block,
+      blockStart,
+      blockBytes,
+      forms.of(qos, retain, blockBytes),
+      qos > 0,
+      0,
+      expirySeconds === -1 ? NEVER : expirySeconds * 1000,
+      turn.now,
+    );
+    if (isReplyKey(routingKey)) return this.conclude(this.readdressed(message), qos, packetId, false);
+    // What names an alias has no topic, and what expires is counted down: such a packet does not go on as it came.
+    if (kept && expirySeconds === -1) {
+      const idAt = qos === 0 ? 0 : reader.topicStart + reader.topicLength;
+      encoder5.offer(message, buffer, start, end, idAt);
+    }
+    return this.conclude(message, qos, packetId, retain);
+  }
+
+  /** PUBREL. */
+  released(packetId: number): void {
+    this.session.released(packetId);
+  }
+
+  /** A QoS 2 publish is complete. */
+  completed(): void {
+    if (this.outstanding > 0) this.outstanding--;
+  }
+
+  confirmed(ring: ConfirmRing, from: number, to: number, ok: boolean): void {
+    const live = !this.connection.isClosed();
+    const { v5 } = this.connection;
+    for (let slot = from; slot <= to; slot++) {
+      const tag = ring.tagAt(slot) as number;
+      const reason = (ok ? Math.floor(tag / REASON_FACTOR) : REASON.quotaExceeded) as Reason;
+      const accepted = reason < REASON.unspecified;
+      const id = tag & 0xffff;
+      if (!accepted && !v5) {
+        if ((tag & QOS_2_TAG) !== 0) this.session.settled(id, false, false, reason);
+        continue;
+      }
+      if ((tag & QOS_2_TAG) !== 0) {
+        this.session.settled(id, accepted, live, reason);
+        if (!accepted) this.completed();
+      } else {
+        this.completed();
+        if (live) this.acknowledge(id, reason);
+      }
+    }
+    if (!ok && live && !v5) this.connection.notStored();
+  }
+
+  /** The connection is gone: a publish that still waited never happened. */
+  abandon(): void {
+    this.rest.end();
+    if (this.openSlot !== -1) this.ring!.refuse(this.openSlot);
+    this.openSlot = -1;
+  }
+
+  /** From here on both versions are one: the message goes to the core, and its answer into the ring. */
+  private conclude(message: Message, qos: number, packetId: number, retain: boolean): Next {
+    const { turn } = this.shared;
     let outcome: number;
-    if (qos === 0) {
-      encoder.offer(message, buffer, start, end, 0);
-      outcome = this.offer(message, null, 0);
-    } else {
+    if (qos === 0) outcome = this.offer(message, null, 0);
+    else {
       const ring = (this.ring ??= new ConfirmRing(this, turn));
       const slot = this.openSlot === -1 ? ring.open(qos === 1 ? packetId : packetId + QOS_2_TAG) : this.openSlot;
       this.openSlot = slot;
-      encoder.offer(message, buffer, start, end, payloadStart - 2);
       outcome = this.offer(message, ring, slot);
       if (outcome !== PUBLISH.pending) {
         this.openSlot = -1;
+        if (outcome !== PUBLISH.routed) this.answerWith(ring, slot, outcome);
+        if (qos === 2 && outcome !== DROPPED && this.session.persistent) {
+          this.shared.context.packets.received(this.session.sessionId, packetId, ring, slot);
+          turn.begin();
+        }
         ring.settle(slot);
       }
     }
@@ -113,27 +223,11 @@ export class Publisher implements ConfirmSink {
     return this.connection.isClosed() ? NEXT.stop : NEXT.goOn;
   }
 
-  /** PUBREL: the packet id may be used again; it is answered whether it was known or not (§4.3.3). */
-  released(packetId: number): void {
-    this.session.released(packetId);
-    this.write(FIRST_BYTE.pubcomp, packetId);
-  }
-
-  confirmed(ring: ConfirmRing, from: number, to: number, ok: boolean): void {
-    const live = !this.connection.isClosed();
-    for (let slot = from; slot <= to; slot++) {
-      const tag = ring.tagAt(slot) as number;
-      if (tag >= QOS_2_TAG) this.session.settled(tag - QOS_2_TAG, ok, live);
-      else if (ok && live) this.write(FIRST_BYTE.puback, tag);
-    }
-    if (!ok && live) this.connection.notStored();
-  }
-
-  /** The connection is gone: a publish that still waited never happened. */
-  abandon(): void {
-    this.rest.end();
-    if (this.openSlot !== -1) this.ring!.refuse(this.openSlot);
-    this.openSlot = -1;
+  /** The answer says more than that all is well. Up to 3.1.1 there is no way to say it. */
+  private answerWith(ring: ConfirmRing, slot: number, outcome: number): void {
+    if (!this.connection.v5) return;
+    const reason = outcome === DROPPED ? this.refusal : REASON.noMatchingSubscribers;
+    ring.retag(slot, (ring.tagAt(slot) as number) + reason * REASON_FACTOR);
   }
 
   /** Publishes through the one door; a refusal closes the connection or drops the message, as configured. */
@@ -141,11 +235,35 @@ export class Publisher implements ConfirmSink {
     try {
       return this.connection.core.publish(message, ring, slot);
     } catch (error) {
-      if (!(error instanceof BrokerError) || this.shared.options.unauthorizedPublish === 'close') throw error;
+      if (!(error instanceof BrokerError)) throw error;
+      if (!this.connection.v5 && this.shared.options.refusedPublish === 'close') throw error;
+      this.refusal = refusalReasonOf(error.kind);
       return DROPPED;
     } finally {
       this.shared.encoder.done();
+      this.shared.encoder5.done();
     }
+  }
+
+  /** The routing key of the PUBLISH that was read: of its topic, or of what its alias stands for. */
+  private keyOf(buffer: Buffer): string {
+    const { reader, scanner, topicKeys, limits } = this.shared;
+    const alias = scanner.number(PROPERTY.topicAlias, 0);
+    if (alias === 0) {
+      if (reader.topicLength === 0) throw new MalformedPacket('neither topic nor alias', REASON.protocolError);
+      return topicKeys.keyOf(buffer, reader.topicStart, reader.topicLength);
+    }
+    this.aliases ??= new ClientAliases(limits.topicAliases);
+    if (reader.topicLength === 0) return this.aliases.get(alias);
+    const key = topicKeys.keyOf(buffer, reader.topicStart, reader.topicLength);
+    this.aliases.set(alias, key);
+    return key;
+  }
+
+  /** What is published to a reply topic goes to the queue that it stands for. */
+  private readdressed(message: Message): Message {
+    const queue = queueOfReplyTopic(swapSeparators(message.routingKey));
+    return queue === null ? message : message.addressedTo('', queue);
   }
 
   private retain(message: Message): void {
@@ -157,45 +275,17 @@ export class Publisher implements ConfirmSink {
   /** Whether a QoS 2 PUBLISH is not one that was sent again. */
   private firstTime(packetId: number): boolean {
     if (this.session.unreleased >= this.shared.limits.unreleased) {
-      throw new MalformedPacket('too many QoS 2 publishes without PUBREL');
+      throw new MalformedPacket('too many QoS 2 publishes without PUBREL', REASON.receiveMaximumExceeded);
     }
     return this.session.receiveOnce(packetId);
   }
 
-  private write(firstByte: number, packetId: number): void {
+  private acknowledge(packetId: number, reason: Reason): void {
     const { outbox } = this.connection;
-    outbox.reserve(4);
-    outbox.position = writeAck(outbox.buffer, outbox.position, firstByte, packetId);
+    outbox.reserve(5);
+    outbox.position =
+      reason === REASON.success
+        ? writeAck(outbox.buffer, outbox.position, FIRST_BYTE.puback, packetId)
+        : writeReason(outbox.buffer, outbox.position, FIRST_BYTE.puback, packetId, reason);
   }
-}
-
-/** Publishes a will. Null where that was done at once; else it resolves when it was. */
-export function publishWill(will: Will, core: Session, shared: MqttShared): Promise<void> | null {
-  const { payload, qos } = will;
-  const routingKey = swapSeparators(will.topic);
-  const message = new Message(
-    shared.exchange,
-    routingKey,
-    payload,
-    0,
-    payload.length,
-    NO_BYTES,
-    0,
-    0,
-    NO_CODEC,
-    qos > 0,
-    0,
-    NEVER,
-    shared.turn.now,
-  );
-  try {
-    if (core.publish(message, null, 0) === PUBLISH.pending) {
-      return core.ready().then(() => publishWill(will, core, shared) ?? undefined);
-    }
-    if (will.retain) shared.retained.set(core.vhost.name, message);
-  } catch (error) {
-    if (!(error instanceof BrokerError)) throw error;
-    shared.log.info({ user: core.identity.user, topic: will.topic, error: error.message }, 'will refused');
-  }
-  return null;
 }

@@ -1,6 +1,6 @@
 // The QoS 2 publishes that a client has sent and not released yet, by packet id: what makes sure that each is routed
 // once (MQTT 3.1.1 §4.3.3). It belongs to the session, so that a publish that is sent again over a new connection is
-// known there.
+// known there; of persistent sessions the store keeps it too (publisher.ts, session.ts).
 
 /** Where such a publish stands between its PUBLISH and its PUBREL. */
 const STAGE = {
@@ -34,6 +34,11 @@ export class Received {
     return this.stages.size;
   }
 
+  /** An earlier start took it in. */
+  recover(id: number): void {
+    this.stages.set(id, STAGE.settled);
+  }
+
   /** A PUBLISH with that id came. */
   arrived(id: number): Arrival {
     const stage = this.stages.get(id);
@@ -43,22 +48,19 @@ export class Received {
   }
 
   /**
-   * The core settled it. True where its PUBREC is due: the connection over which it came is still there, or the client
+   * The core settled it. True where its answer is due: the connection over which it came is still there, or the client
    * asked again. A refused one is forgotten, so that it may be sent again.
    */
   settled(id: number, ok: boolean, connected: boolean): boolean {
     const stage = this.stages.get(id);
     if (stage === undefined) return false;
-    if (!ok) {
-      this.stages.delete(id);
-      return false;
-    }
-    this.stages.set(id, STAGE.settled);
+    if (ok) this.stages.set(id, STAGE.settled);
+    else this.stages.delete(id);
     return connected || stage === STAGE.awaited;
   }
 
-  /** PUBREL: the id may be used again. */
-  released(id: number): void {
-    this.stages.delete(id);
+  /** PUBREL: the id may be used again. False where it was not known. */
+  released(id: number): boolean {
+    return this.stages.delete(id);
   }
 }

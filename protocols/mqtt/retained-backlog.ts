@@ -3,8 +3,14 @@
 
 import type { Message } from '../../src/core/message.ts';
 
+interface Batch {
+  readonly messages: readonly Message[];
+  readonly qos: number;
+  readonly identifiers: readonly number[];
+}
+
 export class RetainedBacklog {
-  private readonly batches: { readonly messages: readonly Message[]; readonly qos: number }[];
+  private readonly batches: Batch[];
   private batch: number;
   private at: number;
 
@@ -14,9 +20,9 @@ export class RetainedBacklog {
     this.at = 0;
   }
 
-  /** What one subscription selected; `messages` is not empty. */
-  add(messages: readonly Message[], qos: number): void {
-    this.batches.push({ messages, qos });
+  /** What one subscription of that QoS and with those identifiers selected; `messages` is not empty. */
+  add(messages: readonly Message[], qos: number, identifiers: readonly number[]): void {
+    this.batches.push({ messages, qos, identifiers });
   }
 
   /** The next message, or null where none is left. */
@@ -27,6 +33,10 @@ export class RetainedBacklog {
   /** The QoS of the subscription that selected it. */
   peekQos(): number {
     return this.batches[this.batch]!.qos;
+  }
+
+  peekIdentifiers(): readonly number[] {
+    return this.batches[this.batch]!.identifiers;
   }
 
   /** The message that `peek` gave was sent. */

@@ -1,15 +1,47 @@
-// The name and the mark of the queue behind an MQTT session, as RabbitMQ names it.
+// The names and marks of the queues behind MQTT: a session's, as RabbitMQ names it, and that of a shared subscription.
 
 import { createHash } from 'node:crypto';
+import { type Field, type FieldTable, textField } from '../../src/core/field-table.ts';
+import type { MqttLimits } from './limits.ts';
+import type { SharedFilter } from './shared-filter.ts';
 
 /** Queue argument that marks a session's queue; its value is the client id. */
 export const SESSION_ARGUMENT = 'x-mqtt-client-id';
+/** Queue argument that marks the queue of a shared subscription; its value is `GROUP/FILTER`. */
+export const SHARED_ARGUMENT = 'x-mqtt-shared';
 
+const PREFIX = 'mqtt-subscription-';
 const LONGEST_NAME_BYTES = 255;
 
 /** `mqtt-subscription-<client id>qos1`; a client id that makes the name too long stands there as its SHA-256. */
 export function queueNameOf(clientId: string): string {
-  const name = `mqtt-subscription-${clientId}qos1`;
+  return bounded(clientId, 'qos1');
+}
+
+/** `mqtt-subscription-<group>/<filter>shared`. No session's queue ends like this. */
+export function sharedQueueNameOf({ group, filter }: SharedFilter): string {
+  return bounded(`${group}/${filter}`, 'shared');
+}
+
+export function sessionArguments(clientId: string, limits: MqttLimits): FieldTable {
+  return [textField(SESSION_ARGUMENT, clientId), ...boundsOf(limits)];
+}
+
+export function sharedArguments({ group, filter }: SharedFilter, limits: MqttLimits): FieldTable {
+  return [textField(SHARED_ARGUMENT, `${group}/${filter}`), ...boundsOf(limits)];
+}
+
+/** What a queue holds at most while nobody takes it. */
+function boundsOf({ sessionMessages, sessionBytes, sessionOverflow }: MqttLimits): Field[] {
+  return [
+    { name: 'x-max-length', value: { type: 'l', value: BigInt(sessionMessages) } },
+    { name: 'x-max-length-bytes', value: { type: 'l', value: BigInt(sessionBytes) } },
+    textField('x-overflow', sessionOverflow === 'refuse' ? 'reject-publish' : 'drop-head'),
+  ];
+}
+
+function bounded(id: string, suffix: string): string {
+  const name = PREFIX + id + suffix;
   if (Buffer.byteLength(name) <= LONGEST_NAME_BYTES) return name;
-  return `mqtt-subscription-sha256:${createHash('sha256').update(clientId).digest('hex')}qos1`;
+  return `${PREFIX}sha256:${createHash('sha256').update(id).digest('hex')}${suffix}`;
 }

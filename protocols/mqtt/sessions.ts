@@ -1,7 +1,13 @@
-// Which connection holds which client id, and the persistent sessions that this process has seen. One client id is one
-// session, and one connection at a time holds it: whoever comes later takes it over (MQTT 3.1.1 §3.1.4).
+// Which connection holds which client id, and the persistent sessions. One client id is one session, and one connection
+// at a time holds it: whoever comes later takes it over (MQTT 3.1.1 §3.1.4).
 
-import type { MqttSession } from './session.ts';
+import { findField, textOf } from '../../src/core/field-table.ts';
+import { PACKET_STATE } from '../../src/core/ports.ts';
+import type { VirtualHost } from '../../src/core/virtual-host.ts';
+import { MqttSession } from './session.ts';
+import { SESSION_ARGUMENT, SHARED_ARGUMENT } from './session-queue.ts';
+import { recordFromJson, type SessionRecord } from './session-record.ts';
+import type { MqttShared } from './shared.ts';
 
 /** A connection that holds a client id. */
 export interface Holder {
@@ -32,17 +38,59 @@ export class Sessions {
     if (this.holders.get(key) === holder) this.holders.delete(key);
   }
 
-  /** The persistent session of a client id, as far as this process knows it. */
+  /** Whether no connection that came later took the client id. */
+  holds(vhost: string, clientId: string, holder: Holder): boolean {
+    return this.holders.get(keyOf(vhost, clientId)) === holder;
+  }
+
+  /** The persistent session of a client id, or null. */
   get(vhost: string, clientId: string): MqttSession | null {
     return this.persistent.get(keyOf(vhost, clientId)) ?? null;
   }
 
-  keep(vhost: string, session: MqttSession): void {
-    this.persistent.set(keyOf(vhost, session.clientId), session);
+  keep(session: MqttSession): void {
+    this.persistent.set(keyOf(session.host.name, session.clientId), session);
   }
 
-  forget(vhost: string, clientId: string): void {
-    this.persistent.delete(keyOf(vhost, clientId));
+  /** The session ended. */
+  forget(session: MqttSession): void {
+    const key = keyOf(session.host.name, session.clientId);
+    if (this.persistent.get(key) === session) this.persistent.delete(key);
+  }
+
+  /** Takes up what an earlier start left in these virtual hosts. Called once, when the definitions are recovered. */
+  recover(hosts: Iterable<VirtualHost>, shared: MqttShared): void {
+    const { definitions, packets } = shared.context;
+    const records = new Map<string, SessionRecord>();
+    for (const { name, value } of definitions.all('session')) {
+      records.set(keyOf(name[0]!, name[1]!), recordFromJson(value));
+    }
+    const byId = new Map<number, MqttSession>();
+    for (const host of hosts) {
+      for (const queue of [...host.queues.values()]) {
+        const clientId = textOf(findField(queue.args, SESSION_ARGUMENT));
+        if (clientId === null || !queue.persisted) continue;
+        const session = new MqttSession(host, clientId, true, shared);
+        this.keep(session);
+        byId.set(queue.id, session);
+        session.recover(records.get(keyOf(host.name, clientId)) ?? null, queue);
+        records.delete(keyOf(host.name, clientId));
+      }
+      // Groups without a member that outlived the broker.
+      for (const queue of [...host.queues.values()]) {
+        if (findField(queue.args, SHARED_ARGUMENT) === null) continue;
+        if (shared.groups.of(queue).members.size === 0) shared.groups.end(host, queue);
+      }
+    }
+    for (const key of records.keys()) definitions.remove('session', key.split('\u0000'));
+    const strangers = new Set<number>();
+    for (const { sessionId, packetId, state, queueId, seq } of packets.all()) {
+      const session = byId.get(sessionId);
+      if (session === undefined) strangers.add(sessionId);
+      else if (state === PACKET_STATE.received) session.recoverReceived(packetId);
+      else session.recoverSent(packetId, state === PACKET_STATE.released, queueId, seq);
+    }
+    for (const sessionId of strangers) packets.drop(sessionId);
   }
 }
 

@@ -7,12 +7,20 @@ import type { Meters } from '../../src/core/ports.ts';
 import type { Turn } from '../../src/core/turn.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
 import type { ControlPackets } from './control.ts';
+import type { Deadlines } from './deadlines.ts';
 import type { PublishEncoder } from './encoder.ts';
+import type { PublishEncoder5 } from './encoder-v5.ts';
 import type { MqttLimits } from './limits.ts';
-import type { PublishReader } from './publish.ts';
+import type { PropertyScanner } from './properties.ts';
+import type { MqttForms } from './property-codec.ts';
+import type { AckReader, PublishReader } from './publish.ts';
 import type { RetainedMessages } from './retained.ts';
 import type { Sessions } from './sessions.ts';
+import type { SharedGroups } from './shared-groups.ts';
 import type { TopicKeys } from './topic-cache.ts';
+
+/** What happens to one message too many in a session's queue: the oldest goes, or the new one is refused. */
+export type Overflow = 'drop-head' | 'refuse';
 
 export interface MqttOptions {
   /** Virtual host of a user name that names none. */
@@ -21,15 +29,18 @@ export interface MqttOptions {
   readonly exchange: string;
   /** As whom a client logs in that gives no user name; null refuses it. */
   readonly anonymous: { readonly user: string; readonly password: string } | null;
-  /** What a publish without permission does to its connection; 3.1.1 has no way to answer it [MQTT-3.3.5-2]. */
-  readonly unauthorizedPublish: 'close' | 'drop';
+  /** What a publish that is refused does to its connection up to 3.1.1, which has no way to say so [MQTT-3.3.5-2]. */
+  readonly refusedPublish: 'close' | 'drop';
+  /** Where MQTT 5 clients are told to go when the broker stops; null: nowhere. */
+  readonly serverReference: string | null;
 }
 
 export const DEFAULT_MQTT_OPTIONS: MqttOptions = Object.freeze({
   vhost: '/',
   exchange: 'amq.topic',
   anonymous: Object.freeze({ user: 'guest', password: 'guest' }),
-  unauthorizedPublish: 'close',
+  refusedPublish: 'close',
+  serverReference: null,
 });
 
 export interface MqttShared {
@@ -41,10 +52,16 @@ export interface MqttShared {
   readonly limits: MqttLimits;
   readonly options: MqttOptions;
   readonly exchange: string;
+  readonly scanner: PropertyScanner;
   readonly control: ControlPackets;
   readonly reader: PublishReader;
+  readonly acks: AckReader;
   readonly encoder: PublishEncoder;
+  readonly encoder5: PublishEncoder5;
+  readonly forms: MqttForms;
   readonly topicKeys: TopicKeys;
   readonly retained: RetainedMessages;
   readonly sessions: Sessions;
+  readonly groups: SharedGroups;
+  readonly deadlines: Deadlines;
 }

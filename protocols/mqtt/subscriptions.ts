@@ -1,106 +1,234 @@
 // A session's subscriptions. They are bindings of its queue to the topic exchange and nothing else, so the core alone
-// knows them and they survive what it survives; here is only how many there are. Failures that are the client's own
-// (no permission, a limit) are SUBACK codes, not errors.
+// knows them and they survive what it survives; here is only how many there are. Shared subscriptions are memberships in
+// groups (shared-groups.ts) and known here. Failures that are the client's own (no permission, a limit) are SUBACK codes,
+// not errors.
 
-import { Binding } from '../../src/core/binding.ts';
+import { Binding, type Dialect } from '../../src/core/binding.ts';
+import type { Consumer } from '../../src/core/consumer.ts';
 import { BrokerError } from '../../src/core/errors.ts';
-import type { Field, FieldTable } from '../../src/core/field-table.ts';
+import { EMPTY_TABLE, type Field, type FieldTable } from '../../src/core/field-table.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { QueueBinding, Session } from '../../src/core/session.ts';
+import { ANY_TERMS, TERM_ARGUMENT, Terms } from '../../src/core/terms.ts';
 import type { Subscription } from './control.ts';
-import { SUBSCRIBE_REFUSED } from './packet-types.ts';
+import type { Deliveries } from './delivery.ts';
+import { refusalReasonOf } from './errors.ts';
+import { FIRST_FAILURE, REASON } from './reason-codes.ts';
+import { sharedArguments, sharedQueueNameOf } from './session-queue.ts';
 import type { MqttShared } from './shared.ts';
+import { sharedFilter } from './shared-filter.ts';
+import type { SharedGroup } from './shared-groups.ts';
 import { filterWithin, swapSeparators } from './topics.ts';
 
-/** The highest QoS that a subscription is granted. */
-const GRANTED_QOS = 1;
+const DIALECT: Dialect = 'mqtt';
 
-/** Binding arguments by QoS, shared by all bindings. */
-const QOS_ARGUMENTS: readonly FieldTable[] = [0, 1, 2].map((value): readonly Field[] => [
-  { name: 'x-mqtt-qos', value: { type: 'B', value } },
-]);
+/** Binding arguments by QoS, shared by all bindings of subscriptions without options. */
+const QOS_ARGUMENTS: readonly FieldTable[] = [0, 1, 2].map((value) => [qosField(value)]);
+
+/** What became of a subscription. */
+export interface Granted {
+  /** The SUBACK code: a QoS, or a failure. */
+  readonly code: number;
+  /** Whether there was none with that filter. */
+  readonly isNew: boolean;
+}
+
+/** Whose subscriptions they are. */
+export interface Subscriber {
+  readonly deliveries: Deliveries;
+  /** Shared subscriptions by filter, connected or not; null: none. */
+  shares: Map<string, SharedSubscription> | null;
+}
+
+/** A membership over this connection. */
+interface Membership {
+  readonly group: SharedGroup;
+  readonly consumer: Consumer;
+}
 
 export class Subscriptions {
   private readonly queue: Queue;
+  private readonly subscriber: Subscriber;
   private readonly shared: MqttShared;
   private count: number;
+  /** By filter; made with the first. */
+  private memberships: Map<string, Membership> | null;
 
   /** `queue` is the session's; what it is bound to already was subscribed before. */
-  constructor(queue: Queue, shared: MqttShared) {
+  constructor(queue: Queue, subscriber: Subscriber, shared: MqttShared) {
     this.queue = queue;
+    this.subscriber = subscriber;
     this.shared = shared;
-    this.count = 0;
-    for (const binding of queue.bindings) if (binding.dialect === 'mqtt') this.count++;
+    this.count = subscriber.shares?.size ?? 0;
+    this.memberships = null;
+    for (const binding of queue.bindings) if (binding.dialect === DIALECT) this.count++;
   }
 
-  /** Subscribes and gives the SUBACK codes in the order of the request (MQTT 3.1.1 §3.9.3). */
-  async add(requests: readonly Subscription[], core: Session): Promise<number[]> {
+  /** Whether a subscription does not want what its own client publishes. */
+  get hasNoLocal(): boolean {
+    for (const binding of this.queue.bindings) if (binding.terms.noLocal) return true;
+    return false;
+  }
+
+  /** Subscribes and says what became of each, in the order of the request (MQTT 3.1.1 §3.9.3). */
+  async add(requests: readonly Subscription[], core: Session): Promise<Granted[]> {
     // Side by side, so that they share a commit; a filter that is there twice keeps its order.
-    const byFilter = new Map<string, Promise<number>>();
-    for (const { filter, qos } of requests) {
-      const before = byFilter.get(filter);
-      const granted = Math.min(qos, GRANTED_QOS);
-      const adding =
-        before === undefined
-          ? this.addOne(filter, granted, core)
-          : before.then(() => this.addOne(filter, granted, core));
-      byFilter.set(filter, adding);
+    const byFilter = new Map<string, Promise<Granted>>();
+    const all: Promise<Granted>[] = [];
+    for (const request of requests) {
+      const before = byFilter.get(request.filter);
+      const adding = before === undefined ? this.addOne(request, core) : before.then(() => this.addOne(request, core));
+      byFilter.set(request.filter, adding);
+      all.push(adding);
     }
-    await Promise.all(byFilter.values());
-    const codes: number[] = [];
-    for (const { filter, qos } of requests) {
-      const code = await byFilter.get(filter)!;
-      codes.push(code === SUBSCRIBE_REFUSED ? code : Math.min(qos, GRANTED_QOS));
-    }
-    return codes;
+    return Promise.all(all);
   }
 
-  async remove(filters: readonly string[], core: Session): Promise<void> {
+  /** Unsubscribes; for each filter whether there was such a subscription. */
+  async remove(filters: readonly string[], core: Session): Promise<boolean[]> {
+    const removed: boolean[] = [];
     for (const filter of filters) {
-      const qos = this.qosOf(filter, core);
-      if (qos === null) continue;
+      if (sharedFilter(filter) !== null) {
+        removed.push(this.part(filter, core));
+        continue;
+      }
+      const binding = this.find(filter, core);
+      removed.push(binding !== null);
+      if (binding === null) continue;
       this.count--;
-      await core.unbindQueue(this.bindingOf(filter, qos));
+      await core.unbindQueue(this.bindingOf(filter, binding.args));
+    }
+    return removed;
+  }
+
+  /** The session comes back: its memberships are taken up again. One that is refused by now is over. */
+  async rejoin(core: Session): Promise<void> {
+    const { shares } = this.subscriber;
+    if (shares === null) return;
+    for (const share of [...shares.values()]) {
+      try {
+        await this.join(share, core);
+      } catch (error) {
+        if (!(error instanceof BrokerError)) throw error;
+        shares.delete(share.filter);
+        this.shared.log.info({ filter: share.filter, error: error.message }, 'MQTT shared subscription ended');
+      }
     }
   }
 
-  private async addOne(filter: string, qos: number, core: Session): Promise<number> {
+  /** The connection is gone: consumers of groups ended with it, memberships stay. */
+  detach(core: Session): void {
+    if (this.memberships === null) return;
+    for (const { consumer } of this.memberships.values()) core.cancel(consumer);
+    this.memberships = null;
+  }
+
+  private async addOne(request: Subscription, core: Session): Promise<Granted> {
     const { limits, log } = this.shared;
-    const known = this.qosOf(filter, core);
-    const room = known !== null || this.count < limits.subscriptionsPerSession;
-    if (!room || !filterWithin(filter, limits)) return SUBSCRIBE_REFUSED;
-    if (known === null) this.count++;
+    const { filter, qos } = request;
+    const shared = sharedFilter(filter) !== null;
+    const known = shared ? null : this.find(filter, core);
+    const isNew = shared ? this.subscriber.shares?.has(filter) !== true : known === null;
+    if (!filterWithin(filter, limits)) return { code: REASON.topicFilterInvalid, isNew };
+    if (isNew && this.count >= limits.subscriptionsPerSession) return { code: REASON.quotaExceeded, isNew };
+    if (isNew) this.count++;
     try {
-      await core.bindQueue(this.bindingOf(filter, qos));
-      // [MQTT-3.8.4-3]: the new subscription takes the place of the old one, without a gap.
-      if (known !== null && known !== qos) await core.unbindQueue(this.bindingOf(filter, known));
+      if (shared) await this.join(request, core);
+      else {
+        const args = argumentsOf(request);
+        await core.bindQueue(this.bindingOf(filter, args));
+        // [MQTT-3.8.4-3]: the new subscription takes the place of the old one, without a gap.
+        if (known !== null && !known.same(args, DIALECT)) await core.unbindQueue(this.bindingOf(filter, known.args));
+        if (request.noLocal) core.own = this.queue;
+      }
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
-      if (known === null) this.count--;
+      if (isNew) this.count--;
       log.info({ queue: this.queue.name, filter, error: error.message }, 'MQTT subscription refused');
-      return SUBSCRIBE_REFUSED;
+      const code = refusalReasonOf(error.kind);
+      return { code: code >= FIRST_FAILURE ? code : REASON.unspecified, isNew };
     }
-    return qos;
+    return { code: qos, isNew };
   }
 
-  /** The QoS of the subscription with that filter, or null where there is none. */
-  private qosOf(filter: string, core: Session): number | null {
+  /** Becomes a member of a group, or changes its terms. */
+  private async join(request: SharedSubscription, core: Session): Promise<void> {
+    const { subscriber } = this;
+    const { groups, limits, exchange } = this.shared;
+    const parts = sharedFilter(request.filter)!;
+    const name = sharedQueueNameOf(parts);
+    const args = sharedArguments(parts, limits);
+    if (!core.vhost.queues.has(name)) {
+      await core.declareQueue({ name, durable: true, exclusive: false, autoDelete: false, args });
+    }
+    const routingKey = swapSeparators(parts.filter);
+    await core.bindQueue({ queue: name, exchange, routingKey, args: QOS_ARGUMENTS[2]!, dialect: DIALECT });
+    const group = groups.of(core.vhost.queue(name, core));
+    const terms = termsOf(request);
+    let consumer = this.memberships?.get(request.filter)?.consumer ?? null;
+    if (consumer === null) {
+      const options = { tag: name, noAck: false, exclusive: false, prefetch: 0, priority: 0, args: EMPTY_TABLE };
+      consumer = await core.consume(name, options, subscriber.deliveries);
+    }
+    group.members.set(subscriber.deliveries, terms);
+    subscriber.deliveries.join(consumer, group, terms);
+    this.memberships ??= new Map();
+    this.memberships.set(request.filter, { group, consumer });
+    const { filter, qos, retainAsPublished, identifier } = request;
+    subscriber.shares ??= new Map();
+    subscriber.shares.set(filter, { filter, qos, retainAsPublished, identifier });
+  }
+
+  /** Leaves a group. False where it was in none. */
+  private part(filter: string, core: Session): boolean {
+    const { deliveries, shares } = this.subscriber;
+    if (!shares?.delete(filter)) return false;
+    this.count--;
+    const membership = this.memberships?.get(filter);
+    if (membership === undefined) return true;
+    const { group, consumer } = membership;
+    this.memberships!.delete(filter);
+    deliveries.part(consumer);
+    core.cancel(consumer);
+    this.shared.groups.leave(core.vhost, group, deliveries);
+    return true;
+  }
+
+  private find(filter: string, core: Session): Binding | null {
     const exchange = core.vhost.exchanges.get(this.shared.exchange);
     if (exchange === undefined) return null;
-    for (const [qos, args] of QOS_ARGUMENTS.entries()) {
-      const probe = new Binding(exchange, { queue: this.queue }, swapSeparators(filter), args, 'mqtt');
-      if (exchange.findBinding(probe.identity, args, 'mqtt') !== null) return qos;
-    }
-    return null;
+    const probe = new Binding(exchange, { queue: this.queue }, swapSeparators(filter), EMPTY_TABLE, DIALECT);
+    return exchange.findInDialect(probe.identity, DIALECT);
   }
 
-  private bindingOf(filter: string, qos: number): QueueBinding {
-    return {
-      queue: this.queue.name,
-      exchange: this.shared.exchange,
-      routingKey: swapSeparators(filter),
-      args: QOS_ARGUMENTS[qos]!,
-      dialect: 'mqtt',
-    };
+  private bindingOf(filter: string, args: FieldTable): QueueBinding {
+    const routingKey = swapSeparators(filter);
+    return { queue: this.queue.name, exchange: this.shared.exchange, routingKey, args, dialect: DIALECT };
   }
+}
+
+/** A shared subscription as it is kept with its session. */
+export interface SharedSubscription {
+  readonly filter: string;
+  readonly qos: number;
+  readonly retainAsPublished: boolean;
+  readonly identifier: number;
+}
+
+export function termsOf({ qos, retainAsPublished, identifier }: SharedSubscription): Terms {
+  if (qos === ANY_TERMS.qos && !retainAsPublished && identifier === 0) return ANY_TERMS;
+  return new Terms(qos, false, retainAsPublished, identifier === 0 ? [] : [identifier]);
+}
+
+function argumentsOf({ qos, noLocal, retainAsPublished, identifier }: Subscription): FieldTable {
+  if (!noLocal && !retainAsPublished && identifier === 0) return QOS_ARGUMENTS[qos]!;
+  const args: Field[] = [qosField(qos)];
+  if (noLocal) args.push({ name: TERM_ARGUMENT.noLocal, value: { type: 't', value: true } });
+  if (retainAsPublished) args.push({ name: TERM_ARGUMENT.retainAsPublished, value: { type: 't', value: true } });
+  if (identifier > 0) args.push({ name: TERM_ARGUMENT.subscriptionId, value: { type: 'I', value: identifier } });
+  return args;
+}
+
+function qosField(value: number): Field {
+  return { name: TERM_ARGUMENT.qos, value: { type: 'B', value } };
 }

@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import { ByteCache } from '../../src/core/byte-cache.ts';
 import { ownUtf8 } from '../../src/core/own-bytes.ts';
 import { MalformedPacket } from './errors.ts';
+import { REASON } from './reason-codes.ts';
 import { type TopicLimits, topicOfKey } from './topics.ts';
 
 /** Topics that are remembered. */
@@ -45,8 +46,8 @@ export class TopicKeys {
   /** Checks and converts in one pass over the bytes; '/' and '.' are ASCII, so they are never part of a character. */
   private convert(buffer: Buffer, start: number, length: number): string {
     const { scratch, limits } = this;
-    if (length === 0) throw new MalformedPacket('an empty topic [MQTT-4.7.3-1]');
-    if (length > limits.topicBytes) throw new MalformedPacket('a topic over the length limit');
+    if (length === 0) throw new MalformedPacket('an empty topic [MQTT-4.7.3-1]', REASON.topicNameInvalid);
+    if (length > limits.topicBytes) throw new MalformedPacket('a topic over the length limit', REASON.topicNameInvalid);
     let high = 0;
     let levels = 1;
     for (let i = 0; i < length; i++) {
@@ -63,12 +64,14 @@ export class TopicKeys {
           break;
         case PLUS:
         case HASH:
-          throw new MalformedPacket('a topic with a wildcard [MQTT-3.3.2-2]');
+          throw new MalformedPacket('a topic with a wildcard [MQTT-3.3.2-2]', REASON.topicNameInvalid);
         case 0:
           throw new MalformedPacket('a topic with U+0000 [MQTT-1.5.3-2]');
       }
     }
-    if (levels > limits.topicLevels) throw new MalformedPacket(`a topic of ${levels} levels is over the limit`);
+    if (levels > limits.topicLevels) {
+      throw new MalformedPacket(`a topic of ${levels} levels is over the limit`, REASON.topicNameInvalid);
+    }
     if (high < 128) return scratch.toString('latin1', 0, length);
     if (!isUtf8(buffer.subarray(start, start + length))) {
       throw new MalformedPacket('a topic that is not UTF-8 [MQTT-1.5.3-1]');

@@ -4,6 +4,8 @@
 //   topic name    1 to 65,535 bytes of UTF-8 without U+0000, '+' and '#'              MQTT 3.1.1 §4.7.3, §3.3.2.1
 //   topic filter  the same with wildcards: '+' fills a level, '#' fills the last one  §4.7.1
 
+import { sharedFilter, sharedFilterProblem } from './shared-filter.ts';
+
 const SLASH = 0x2f;
 const DOT = 0x2e;
 const PLUS = 0x2b;
@@ -71,7 +73,8 @@ export function filterProblem(filter: string): string | null {
       return "'+' that is not a whole level [MQTT-4.7.1-3]";
     }
   }
-  return null;
+  const shared = sharedFilter(filter);
+  return shared === null ? null : sharedFilterProblem(shared);
 }
 
 /** Whether a legal filter is within the bounds; if not, its subscription is refused and nothing else happens. */

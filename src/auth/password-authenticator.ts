@@ -1,8 +1,9 @@
 // Lets somebody in by user name and password: the broker's own users, their access to the virtual host, and the rule
 // that some users (guest) come from this machine only. The reasons it gives are for the log, never for the peer.
 
-import type { Authenticator, Credentials, Identity } from '../core/ports.ts';
+import type { AuthenticationExchange, Authenticator, Credentials, Identity } from '../core/ports.ts';
 import { ALL, type Permissions } from './permissions.ts';
+import { SCRAM_METHOD, ScramExchange } from './scram.ts';
 import { type Users, VERDICT } from './users.ts';
 
 export class PasswordAuthenticator implements Authenticator {
@@ -46,6 +47,14 @@ export class PasswordAuthenticator implements Authenticator {
     const known = this.users.get(user);
     if (known === null) return { refused: `there is no user '${user}'` };
     return { user, tags: known.tags };
+  }
+
+  exchange(method: string, loopback: boolean): AuthenticationExchange | null {
+    if (method !== SCRAM_METHOD) return null;
+    return new ScramExchange(
+      (user) => this.users.scram(user),
+      (user) => this.certified(user, loopback),
+    );
   }
 
   mayEnter(user: string, vhost: string): boolean {

@@ -9,6 +9,7 @@ import { BrokerError } from '../core/errors.ts';
 import type { DefinitionStore } from '../core/ports.ts';
 import { Gate } from './gate.ts';
 import { hashOfNobody, hashPassword, PASSWORD_BYTES, verifyPassword } from './password-hash.ts';
+import { type ScramVerifier, scramVerifier } from './scram.ts';
 
 /** Tags that the management API knows, as in RabbitMQ. Others are kept and mean nothing to the broker. */
 export const TAGS = ['administrator', 'monitoring', 'policymaker', 'management'] as const;
@@ -35,6 +36,8 @@ const TAGS_PER_USER = 64;
 
 interface Account extends User {
   readonly hash: string;
+  /** Null: the password was set before there was one. */
+  readonly scram: ScramVerifier | null;
 }
 
 export class Users {
@@ -82,11 +85,11 @@ export class Users {
     if (password.length === 0 || Buffer.byteLength(password) > PASSWORD_BYTES) {
       throw new BrokerError('invalid-argument', `a password has 1 to ${PASSWORD_BYTES} bytes`);
     }
-    const hash = await hashPassword(password, this.cost);
-    const account = Object.freeze({ name, tags: Object.freeze([...tags]), hash });
+    const [hash, scram] = await Promise.all([hashPassword(password, this.cost), scramVerifier(password)]);
+    const account = Object.freeze({ name, tags: Object.freeze([...tags]), hash, scram });
     this.accounts.set(name, account);
     this.verified.set(name, this.digest(password));
-    this.definitions.put('user', [name], { hash, tags: account.tags });
+    this.definitions.put('user', [name], { hash, tags: account.tags, scram });
   }
 
   /** Whether there was such a user. Its permissions are their owner's to remove. */
@@ -115,6 +118,12 @@ export class Users {
     return check;
   }
 
+  /** What SCRAM checks a password of this user with; `unknown`: no such user, null: its password is older than that. */
+  scram(name: string): ScramVerifier | null | 'unknown' {
+    const account = this.accounts.get(name);
+    return account === undefined ? 'unknown' : account.scram;
+  }
+
   private digest(password: string): Buffer {
     return createHmac('sha256', this.key).update(password).digest();
   }
@@ -137,5 +146,6 @@ function checkName(name: string): void {
 }
 
 function accountOf(name: string, value: Readonly<Record<string, unknown>>): Account {
-  return Object.freeze({ name, tags: Object.freeze([...(value.tags as string[])]), hash: value.hash as string });
+  const scram = (value.scram as ScramVerifier | undefined) ?? null;
+  return Object.freeze({ name, tags: Object.freeze([...(value.tags as string[])]), hash: value.hash as string, scram });
 }

@@ -3,8 +3,9 @@
 // RabbitMQ).
 
 import type { Exchange } from './exchange.ts';
-import { type FieldTable, findField, integerOf, sameTable } from './field-table.ts';
+import { type FieldTable, sameTable } from './field-table.ts';
 import type { Queue } from './queue.ts';
+import { readTerms, type Terms } from './terms.ts';
 
 /**
  * How a topic binding's key is read. `amqp`: words between dots, `*` one word, `#` zero or more. `mqtt`: an MQTT topic
@@ -13,9 +14,6 @@ import type { Queue } from './queue.ts';
  */
 export const DIALECTS = ['amqp', 'mqtt'] as const;
 export type Dialect = (typeof DIALECTS)[number];
-
-/** What a binding that says nothing of QoS allows: everything. */
-export const ANY_QOS = 2;
 
 export type Destination = { readonly queue: Queue } | { readonly exchange: Exchange };
 
@@ -27,8 +25,8 @@ export class Binding {
   readonly routingKey: string;
   readonly args: FieldTable;
   readonly dialect: Dialect;
-  /** The highest QoS at which this binding's messages are delivered (argument `x-mqtt-qos`). */
-  readonly qos: number;
+  /** What it says of the messages that it selects (arguments `x-mqtt-…`). */
+  readonly terms: Terms;
   /** The next binding with the same destination and key but other arguments or dialect; the source's list. */
   sibling: Binding | null;
   /** Where it stands in the list of bindings with the same pattern; the topic trie's. */
@@ -41,7 +39,7 @@ export class Binding {
     this.routingKey = routingKey;
     this.args = args;
     this.dialect = dialect;
-    this.qos = Math.min(Math.max(integerOf(findField(args, 'x-mqtt-qos')) ?? ANY_QOS, 0), ANY_QOS);
+    this.terms = readTerms(args);
     this.sibling = null;
     this.place = 0;
   }

@@ -92,6 +92,11 @@ export class ConfirmRing {
     return this.tags === null ? undefined : this.tags[slot & this.mask];
   }
 
+  /** Another tag for a slot that has one. */
+  retag(slot: number, tag: unknown): void {
+    this.tags![slot & this.mask] = tag;
+  }
+
   /** Hands every settled slot at the head to the sink, in runs of one outcome. Called by the turn. */
   drain(): void {
     this.scheduled = false;

@@ -2,7 +2,16 @@
 
 import { BrokerError } from './errors.ts';
 import type { Logger } from './logger.ts';
-import type { Authenticator, Authorizer, Credentials, DefinitionStore, Identity, Meters, QueueStore } from './ports.ts';
+import type {
+  AuthenticationExchange,
+  Authenticator,
+  Authorizer,
+  Credentials,
+  DefinitionStore,
+  Identity,
+  Meters,
+  QueueStore,
+} from './ports.ts';
 import { Session } from './session.ts';
 import type { Turn } from './turn.ts';
 import type { VirtualHosts } from './virtual-hosts.ts';
@@ -56,6 +65,11 @@ export class Door {
       throw new BrokerError('access-refused', `login refused for the certificate of '${user}': ${answer.refused}`);
     }
     return answer;
+  }
+
+  /** Begins an authentication in several steps; null: there is no such method. Whoever it identifies may `enter`. */
+  exchange(method: string, loopback: boolean): AuthenticationExchange | null {
+    return this.around.authenticator.exchange(method, loopback);
   }
 
   /** A session for somebody who was identified. Throws BrokerError: `not-found`, `access-refused`. */

@@ -2,12 +2,12 @@
 // It has no bindings of its own: a route is one look into the registry of queues.
 
 import type { Binding } from './binding.ts';
-import { ANY_QOS } from './binding.ts';
 import { Exchange } from './exchange.ts';
 import { EMPTY_TABLE } from './field-table.ts';
 import type { Message } from './message.ts';
 import type { Queue } from './queue.ts';
 import { NO_TARGETS, type Route, type Target } from './target.ts';
+import { ANY_TERMS } from './terms.ts';
 
 export class DefaultExchange extends Exchange {
   readonly kind = 'direct';
@@ -26,7 +26,7 @@ export class DefaultExchange extends Exchange {
   match(route: Route): boolean {
     const queue = this.queues.get(route.routingKey);
     if (queue === undefined) return false;
-    route.reach(queue, ANY_QOS);
+    route.reach(queue, ANY_TERMS);
     return true;
   }
 

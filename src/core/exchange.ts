@@ -131,6 +131,14 @@ export abstract class Exchange {
     return null;
   }
 
+  /** A binding with that destination and key in that dialect, whatever its arguments, or null. */
+  findInDialect(identity: string, dialect: Dialect): Binding | null {
+    for (let binding = this.bindings.get(identity) ?? null; binding !== null; binding = binding.sibling) {
+      if (binding.dialect === dialect) return binding;
+    }
+    return null;
+  }
+
   /** Adds a binding that `findBinding` did not find. */
   add(binding: Binding): void {
     this.file(binding);

@@ -4,7 +4,7 @@
 import type { ClientConnections } from './client-connection.ts';
 import type { Door } from './door.ts';
 import type { Logger } from './logger.ts';
-import type { Meters } from './ports.ts';
+import type { DefinitionStore, Meters, PacketStore } from './ports.ts';
 import type { Turn } from './turn.ts';
 
 export interface FrontEnd {
@@ -13,6 +13,9 @@ export interface FrontEnd {
   readonly connections: ClientConnections;
   readonly meters: Meters;
   readonly log: Logger;
+  /** Where what a front-end itself must not forget is kept: MQTT sessions and their packet ids. */
+  readonly definitions: DefinitionStore;
+  readonly packets: PacketStore;
   /** A connection that has not logged in by then is closed. Milliseconds. */
   readonly unauthenticatedMs: number;
   /** Largest body of a message, bytes. */

@@ -147,9 +147,14 @@ export class Message {
 
   /** The same message as if it had been published with another key: to be routed, not to be kept. */
   withRoutingKey(routingKey: string): Message {
+    return this.addressedTo(this.exchange, routingKey);
+  }
+
+  /** The same message as if it had been published elsewhere. */
+  addressedTo(exchange: string, routingKey: string): Message {
     const { body, bodyOffset, bodyLength, native, nativeOffset, nativeLength, codec } = this;
-    return new Message(
-      this.exchange,
+    const message = new Message(
+      exchange,
       routingKey,
       body,
       bodyOffset,
@@ -163,6 +168,8 @@ export class Message {
       this.expirationMs,
       this.receivedAt,
     );
+    message.owned = this.owned;
+    return message;
   }
 
   /** A view of the body. Allocates; for rare paths and tests, not for delivery. */

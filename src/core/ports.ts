@@ -141,6 +141,53 @@ export interface RetainedStore {
   expire(): boolean;
 }
 
+/** What is known of one packet id of a persistent MQTT session. Written to disk: never renumber. */
+export const PACKET_STATE = {
+  /** A QoS 2 publish of the client was taken in and not released yet. */
+  received: 1,
+  /** A QoS 2 delivery is on its way to the client under this id. */
+  sent: 2,
+  /** The client has it; its id is being released. */
+  released: 3,
+} as const;
+export type PacketState = (typeof PACKET_STATE)[keyof typeof PACKET_STATE];
+
+export interface StoredPacket {
+  /** The queue id of the session: never used by another one, not even by the same client's next session. */
+  readonly sessionId: number;
+  readonly packetId: number;
+  readonly state: PacketState;
+  /** The entry that was sent; 0 for other states. */
+  readonly queueId: number;
+  readonly seq: number;
+}
+
+/** Who waits for a packet id to be on disk. */
+export interface PacketWaiter {
+  /** The change that was given this `token` is committed; not `ok`: the disk is full and it was not made. */
+  packetStored(token: number, ok: boolean): void;
+}
+
+/**
+ * The packet ids of QoS 2 that persistent MQTT sessions must not forget, in the same batches and transactions as queue
+ * entries: an id and the message that it stands for are committed together or not at all.
+ */
+export interface PacketStore {
+  /** Every id, in the order of sessions. */
+  all(): Iterable<StoredPacket>;
+  /** Adds a hold to the slot, which settles with the commit. */
+  received(sessionId: number, packetId: number, ring: ConfirmRing, slot: number): void;
+  sent(sessionId: number, packetId: number, queueId: number, seq: number, waiter: PacketWaiter, token: number): void;
+  /** Takes the place of `sent`. Where the disk is full it is tried again until it succeeds. */
+  released(sessionId: number, packetId: number, waiter: PacketWaiter, token: number): void;
+  /** The client's publish is released. Tried again on a full disk. */
+  forgetReceived(sessionId: number, packetId: number, waiter: PacketWaiter | null, token: number): void;
+  /** The delivery is complete. */
+  forgetSent(sessionId: number, packetId: number): void;
+  /** The session is gone. */
+  drop(sessionId: number): void;
+}
+
 /** What the store tells its owner; the turn and the broker implement it. */
 export interface StoreEvents {
   /** A commit ended (well or not): rings settled, callbacks ran. Starts a turn of its own to flush them. */
@@ -169,6 +216,18 @@ export interface Credentials {
   readonly loopback: boolean;
 }
 
+/** Where an authentication exchange of several messages stands. */
+export type ExchangeStep =
+  | { readonly data: Buffer; readonly identity: Identity | null }
+  /** For the log only. */
+  | { readonly refused: string };
+
+/** An authentication in which client and broker talk in turns (SASL). */
+export interface AuthenticationExchange {
+  /** The client's next message. The answer is `data`; with an identity it is the last one. */
+  step(data: Buffer): Promise<ExchangeStep>;
+}
+
 export interface Authenticator {
   /** The identity, or null where user, password or vhost access is refused; the reason is for the log only. */
   authenticate(credentials: Credentials): Promise<Identity | { readonly refused: string }>;
@@ -176,6 +235,8 @@ export interface Authenticator {
   identify(user: string, password: string, loopback: boolean): Promise<Identity | { readonly refused: string }>;
   /** As `identify`, for somebody whose TLS certificate was verified: the user must exist, and needs no password. */
   certified(user: string, loopback: boolean): Identity | { readonly refused: string };
+  /** Begins an exchange by a SASL mechanism; null: it is not known here. */
+  exchange(method: string, loopback: boolean): AuthenticationExchange | null;
   /** The second half. */
   mayEnter(user: string, vhost: string): boolean;
 }

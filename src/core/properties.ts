@@ -52,10 +52,10 @@ export interface PropertyCodec {
   decode(native: Buffer, offset: number, length: number): Properties;
 }
 
-/** Ids of the native forms. A stored entry names one of these. */
-export const CODEC_IDS = { none: 0, amqp: 1, mqtt5: 2, stomp: 3 } as const;
+/** Ids of the native forms. A stored entry names one of these; MQTT has the eight from `mqtt` on. */
+export const CODEC_IDS = { none: 0, amqp: 1, stomp: 3, mqtt: 16 } as const;
 
-/** For messages that carry no properties (MQTT 3.1.1 publishes). */
+/** For messages that carry no properties (plain MQTT 3.1.1 publishes). */
 export const NO_CODEC: PropertyCodec = Object.freeze({
   id: CODEC_IDS.none,
   protocol: 'none',

@@ -5,6 +5,7 @@ import type { ConfirmRing } from './confirms.ts';
 import type { Consumer } from './consumer.ts';
 import type { Message } from './message.ts';
 import type { Queue } from './queue.ts';
+import type { Terms } from './terms.ts';
 
 /** Where an entry stands with the store. It moves only forwards. */
 export const STORE_STATE = {
@@ -35,6 +36,8 @@ export class QueueEntry {
   unloaded: boolean;
   /** Milliseconds since the epoch, or NEVER_EXPIRES. */
   expiresAt: number;
+  /** What the bindings said that brought it here; null where it was read back from disk. */
+  terms: Terms | null;
   /** Deliveries so far, as far as this process knows. */
   deliveryCount: number;
   /** Whether the next delivery carries the redelivered mark. */
@@ -58,6 +61,7 @@ export class QueueEntry {
     this.message = message;
     this.unloaded = false;
     this.expiresAt = expiresAt;
+    this.terms = null;
     this.deliveryCount = 0;
     this.redelivered = redelivered;
     this.storeState = STORE_STATE.none;

@@ -7,7 +7,6 @@
 
 import type { Alarmed } from './alarms.ts';
 import type { Binding } from './binding.ts';
-import { ANY_QOS } from './binding.ts';
 import type { ConfirmRing } from './confirms.ts';
 import type { Consumer } from './consumer.ts';
 import { ConsumerSet } from './consumer-set.ts';
@@ -25,6 +24,7 @@ import { dropsHead, type QueueLimits, refusesMore } from './queue-limits.ts';
 import { heldBytes, messageBytes, QueueWindow, type WindowSurroundings } from './queue-window.ts';
 import type { ReadyEntries } from './ready-entries.ts';
 import { Target } from './target.ts';
+import { ANY_TERMS } from './terms.ts';
 import type { Task } from './turn.ts';
 
 export interface QueueOptions {
@@ -121,7 +121,7 @@ export class Queue implements Task, Alarmed {
     this.args = options.args;
     this.owner = options.owner;
     this.persisted = options.durable && options.owner === null;
-    this.alone = [new Target(this, ANY_QOS)];
+    this.alone = [new Target(this, ANY_TERMS)];
     this.consumers = new ConsumerSet(args.singleActiveConsumer);
     this.limits = args.limits;
     this.deadLetters = args.deadLetters;
@@ -209,6 +209,7 @@ export class Queue implements Task, Alarmed {
       return;
     }
     const entry = this.entryFor(message);
+    entry.terms = target.terms;
     if (this.persisted && entry.message.persistent) {
       if (ring !== null) {
         ring.hold(slot);
@@ -235,6 +236,7 @@ export class Queue implements Task, Alarmed {
   hold(message: Message, target: Target, ring: ConfirmRing, slot: number): QueueEntry | null {
     if (this.direct !== null && (target.qos === 0 || !message.persistent)) return null;
     const entry = this.entryFor(message);
+    entry.terms = target.terms;
     this.around.turn.retain(entry.message);
     this.around.memory.held += heldBytes(entry);
     this.out.add(entry);

@@ -18,8 +18,8 @@ import { Permits } from './permits.ts';
 import type { Identity } from './ports.ts';
 import type { Queue, QueueOwner } from './queue.ts';
 import type { QueueEntry } from './queue-entry.ts';
-import type { Target } from './target.ts';
-import { NO_TARGETS } from './target.ts';
+import { parseReplyAddress } from './reply-address.ts';
+import { NO_TARGETS, Target } from './target.ts';
 import { type Settlement, type TransactedPublish, Transaction } from './transaction.ts';
 import type { ExchangeDeclaration, VirtualHost } from './virtual-host.ts';
 
@@ -81,6 +81,8 @@ export class Session implements ConsumerOwner, QueueOwner {
   readonly vhost: VirtualHost;
   readonly identity: Identity;
   private readonly around: DoorSurroundings;
+  /** The client's own queue, where one of its bindings is no-local (MQTT 5 §3.8.3.1); else null. */
+  own: Queue | null;
   private readonly permits: Permits;
   private readonly consumers: Set<Consumer>;
   /** Exclusive queues that it declared; made with the first. */
@@ -99,6 +101,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     this.vhost = vhost;
     this.identity = identity;
     this.around = around;
+    this.own = null;
     this.permits = new Permits(around.authorizer, identity, vhost.name);
     this.consumers = new Set();
     this.owned = null;
@@ -134,7 +137,13 @@ export class Session implements ConsumerOwner, QueueOwner {
       this.routingKey = exchange.cacheable ? message.routingKey : null;
       this.routeGeneration = exchange.generation;
     }
-    const { targets } = this;
+    const targets = this.own === null ? this.targets : withoutEcho(this.targets, this.own);
+    if (targets.length === 0 && message.exchange === '') {
+      const address = parseReplyAddress(message.routingKey);
+      if (address !== null && this.vhost.exchanges.has(address.exchange)) {
+        return this.publish(message.addressedTo(address.exchange, address.routingKey), ring, slot);
+      }
+    }
     meters.published++;
     meters.publishedBytes += message.bodyLength;
     if (targets.length === 0) {
@@ -513,6 +522,11 @@ export class Session implements ConsumerOwner, QueueOwner {
     if (this.vhost.settling > 0) await this.durably();
   }
 
+  /** Resolves when everything that was handed to the store so far is on disk. Rejects with `unavailable`. */
+  committed(): Promise<void> {
+    return this.durably();
+  }
+
   /** Waits until what was just changed is on disk. Where that fails, `undo` takes the change back. */
   private durably(undo?: () => unknown): Promise<void> {
     this.vhost.settling++;
@@ -529,6 +543,14 @@ export class Session implements ConsumerOwner, QueueOwner {
       this.around.turn.begin();
     });
   }
+}
+
+/** The targets of what the owner of a queue publishes: no-local bindings do not lead back to it. */
+function withoutEcho(targets: readonly Target[], own: Queue): readonly Target[] {
+  const at = targets.findIndex((target) => target.queue === own);
+  const target = targets[at];
+  if (target === undefined || target.echo === target.terms) return targets;
+  return target.echo === null ? targets.toSpliced(at, 1) : targets.with(at, new Target(own, target.echo));
 }
 
 function resourceOf(exchange: string): string {

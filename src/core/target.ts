@@ -5,15 +5,29 @@ import type { Binding } from './binding.ts';
 import type { Exchange } from './exchange.ts';
 import type { Message } from './message.ts';
 import type { Queue } from './queue.ts';
+import { mergeTerms, type Terms } from './terms.ts';
 
 export class Target {
   readonly queue: Queue;
   /** The highest QoS of the bindings that matched. */
   qos: number;
+  /** All that these bindings say. */
+  terms: Terms;
+  /** The same for what the queue's own client publishes: without the no-local ones; null: it is not for the queue. */
+  echo: Terms | null;
 
-  constructor(queue: Queue, qos: number) {
+  constructor(queue: Queue, terms: Terms) {
     this.queue = queue;
-    this.qos = qos;
+    this.qos = terms.qos;
+    this.terms = terms;
+    this.echo = terms.noLocal ? null : terms;
+  }
+
+  /** One more binding to the queue matched. */
+  widen(terms: Terms): void {
+    if (terms !== this.terms) this.terms = mergeTerms(this.terms, terms);
+    if (!terms.noLocal) this.echo = this.echo === null ? terms : mergeTerms(this.echo, terms);
+    this.qos = this.terms.qos;
   }
 }
 
@@ -55,21 +69,21 @@ export class Route {
 
   /** Follows a binding that matched. */
   follow(binding: Binding): void {
-    if (binding.queue !== null) this.reach(binding.queue, binding.qos);
+    if (binding.queue !== null) this.reach(binding.queue, binding.terms);
     else this.visited.add(binding.exchange!);
   }
 
   /** Adds a queue, or widens its target where it is there already. */
-  reach(queue: Queue, qos: number): void {
+  reach(queue: Queue, terms: Terms): void {
     const { targets } = this;
     let known: Target | undefined;
     if (this.byQueue !== null) known = this.byQueue.get(queue);
     else if (targets.length === 1 && targets[0]!.queue === queue) known = targets[0];
     if (known !== undefined) {
-      if (qos > known.qos) known.qos = qos;
+      known.widen(terms);
       return;
     }
-    const target = new Target(queue, qos);
+    const target = new Target(queue, terms);
     targets.push(target);
     if (targets.length < 2) return;
     if (this.byQueue === null) {

@@ -11,6 +11,7 @@
 //   named   09 | kind u8 | parts, or ff and their SHA-256            definitions.ts
 //   kept    0a | vhost length u8 | vhost | words with 00 between     retained-store.ts
 //   due     0b | expires at u64 | the whole kept key                 empty
+//   packet  0c | session u64 | direction u8 | packet id u16          packet-ids.ts
 //   tally   0d | vhost                                               retained-store.ts
 //
 // A kept key orders topics level by level, because 00 sorts before everything that a word may hold. One of more than
@@ -34,6 +35,7 @@ const KIND = {
   named: 9,
   kept: 10,
   due: 11,
+  packet: 12,
   tally: 13,
 } as const;
 
@@ -245,6 +247,21 @@ export function tallyBounds(): readonly [Buffer, Buffer] {
 /** The virtual host of a tally. */
 export function tallyVhost(key: Buffer): string {
   return key.toString('utf8', 1);
+}
+
+/** `direction` tells a client's ids from ours. */
+export function packetKey(sessionId: number, direction: number, packetId: number): Buffer {
+  const key = Buffer.allocUnsafe(12);
+  key[0] = KIND.packet;
+  writeU64(key, 1, sessionId);
+  key[9] = direction;
+  key.writeUInt16BE(packetId, 10);
+  return key;
+}
+
+/** Bounds of the packet ids of the sessions in [from, to). */
+export function packetBounds(from: number, to: number): readonly [Buffer, Buffer] {
+  return [idKey(KIND.packet, from), idKey(KIND.packet, to)];
 }
 
 export function queueIdOf(key: Buffer): number {

@@ -6,6 +6,7 @@ import { Committer, type Later } from './committer.ts';
 import { Definitions } from './definitions.ts';
 import { Header } from './header.ts';
 import type { Kv } from './kv.ts';
+import { PacketIds } from './packet-ids.ts';
 import { KvQueueStore } from './queue-store.ts';
 import { RECLAIM_LIMITS, type ReclaimLimits } from './reclaimer.ts';
 import { KvRetainedStore, RETAINED_LIMITS, type RetainedLimits } from './retained-store.ts';
@@ -27,6 +28,7 @@ export class Store {
   readonly queues: KvQueueStore;
   readonly retained: KvRetainedStore;
   readonly definitions: Definitions;
+  readonly packets: PacketIds;
   private readonly kv: Kv;
   private readonly committer: Committer;
 
@@ -41,8 +43,10 @@ export class Store {
     this.retained = new KvRetainedStore(kv, codecs, header.epoch, retained, clock, meters);
     this.definitions = new Definitions(kv);
     this.committer.join(this.queues);
+    this.packets = new PacketIds(kv);
     this.committer.join(this.retained);
     this.committer.join(this.definitions);
+    this.committer.join(this.packets);
     // Last: it joins batches that are not empty.
     this.committer.join(header);
   }

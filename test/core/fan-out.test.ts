@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import { ConfirmRing } from '../../src/core/confirms.ts';
 import { FAN_OUT_SLICE, FanOut } from '../../src/core/fan-out.ts';
 import { Target } from '../../src/core/target.ts';
+import { ANY_TERMS } from '../../src/core/terms.ts';
 import { Core, message, turns } from './core.ts';
 
 const COUNT = 2 * FAN_OUT_SLICE + 1;
@@ -15,7 +16,7 @@ function fanOut(core: Core, onEnd: () => void) {
   const confirmed: number[] = [];
   const ring = new ConfirmRing({ confirmed: (_ring, from) => confirmed.push(from) }, core.turn);
   const slot = ring.open();
-  const targets = queues.map((queue) => new Target(queue, 2));
+  const targets = queues.map((queue) => new Target(queue, ANY_TERMS));
   const spread = new FanOut(message({ body: 'to all' }), targets, ring, slot, core.turn, onEnd);
   ring.settle(slot);
   return { queues, confirmed, spread };

@@ -5,9 +5,10 @@ import { describe, it } from 'node:test';
 import { BindingChanges } from '../../src/core/binding-changes.ts';
 import { RouteCache } from '../../src/core/route-cache.ts';
 import { NO_TARGETS, Target } from '../../src/core/target.ts';
+import { ANY_TERMS } from '../../src/core/terms.ts';
 import { Core } from './core.ts';
 
-const target = new Target(new Core().queue('q'), 2);
+const target = new Target(new Core().queue('q'), ANY_TERMS);
 
 const unchanging = (): BindingChanges => new BindingChanges(() => true);
 

@@ -47,6 +47,11 @@ export class MqttRoad implements Road {
     const next = async (): Promise<Map<string, string>> => {
       const { qos, retain, dup, topic, id, body } = readMqttPublish(await peer.take());
       if (qos === 1) peer.send(mqtt.acknowledgement(mqtt.PACKET.puback, id));
+      if (qos === 2) {
+        peer.send(mqtt.acknowledgement(mqtt.PACKET.pubrec, id));
+        assert.equal((await peer.take())[0]! >> 4, mqtt.PACKET.pubrel);
+        peer.send(mqtt.acknowledgement(mqtt.PACKET.pubcomp, id));
+      }
       const seen = new Map([
         ['topic', topic],
         ['qos', String(qos)],

@@ -86,7 +86,7 @@ describe('MQTT clients', () => {
       const granted = await client.subscribeAsync({ 'q/+/x': { qos: 2 }, 'w/#': { qos: 0 } });
       assert.deepEqual(
         granted.map(({ qos }) => qos),
-        [1, 0],
+        [2, 0],
       );
       for (const qos of [0, 1, 2] as const) await client.publishAsync(`q/${qos}/x`, `at ${qos}`, { qos });
       await client.publishAsync('w', 'parent', { qos: 1 });
@@ -94,7 +94,7 @@ describe('MQTT clients', () => {
       await inbox.until(4);
       assert.deepEqual(
         inbox.messages.map(({ topic, body, qos }) => `${topic} ${body} ${qos}`),
-        ['q/0/x at 0 0', 'q/1/x at 1 1', 'q/2/x at 2 1', 'w parent 0'],
+        ['q/0/x at 0 0', 'q/1/x at 1 1', 'q/2/x at 2 2', 'w parent 0'],
       );
     });
 
@@ -159,7 +159,7 @@ describe('MQTT clients', () => {
     skip: lacks(MOSQUITTO_PUB, MOSQUITTO_SUB, STDBUF),
   }, async () => {
     const { client, inbox } = await connect('tcp');
-    await client.subscribeAsync('m/#', { qos: 1 });
+    await client.subscribeAsync('m/#', { qos: 2 });
     const login = ['-h', '127.0.0.1', '-p', String(broker.ports.mqtt), '-u', 'guest', '-P', 'guest'];
     const subscriber = run(STDBUF, [
       '-oL',
@@ -182,7 +182,7 @@ describe('MQTT clients', () => {
     const expected = [
       'm/0 0 from mosquitto at 0',
       'm/1 1 from mosquitto at 1',
-      'm/2 1 from mosquitto at 2',
+      'm/2 2 from mosquitto at 2',
       'm/lines 1 one',
       'm/lines 1 two',
       'm/js 1 from MQTT.js',
@@ -201,7 +201,7 @@ describe('MQTT clients', () => {
     const script = run(PYTHON, ['-c', PAHO_SCRIPT, String(broker.ports.mqtt)]);
     await script.ends();
     assert.deepEqual(JSON.parse(script.output), {
-      received: ['p/0 0 zero', 'p/1 1 one', 'p/2 1 two'],
+      received: ['p/0 0 zero', 'p/1 1 one', 'p/2 2 two'],
       present: [false, true],
       queued: ['p/later 1 queued'],
     });
@@ -307,7 +307,7 @@ def leave(client):
 inbox = queue.Queue()
 client, first = connect('paho', False, inbox)
 client.subscribe('p/#', 2)
-assert events.get(timeout=20) == ('subscribe', (1,))
+assert events.get(timeout=20) == ('subscribe', (2,))
 for qos, body in enumerate(['zero', 'one', 'two']):
     client.publish('p/%d' % qos, body, qos=qos).wait_for_publish()
 received = [inbox.get(timeout=20) for _ in range(3)]

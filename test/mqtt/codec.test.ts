@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type ConnectRequest, ControlPackets } from '../../protocols/mqtt/control.ts';
-import { CONNECT_CODE, connack } from '../../protocols/mqtt/packet-types.ts';
+import { type ConnectRequest, ControlPackets, NEVER_ENDS } from '../../protocols/mqtt/control.ts';
+import { connack, LEVEL } from '../../protocols/mqtt/packet-types.ts';
+import { PropertyScanner } from '../../protocols/mqtt/properties.ts';
 import {
   headerBytes,
   PublishReader,
@@ -13,9 +14,10 @@ import {
   writeAck,
   writePublishHead,
 } from '../../protocols/mqtt/publish.ts';
+import { CONNECT_CODE, REASON } from '../../protocols/mqtt/reason-codes.ts';
 import { ack, type ConnectFields, connect, packet, publish, subscribe, text, u16, unsubscribe } from './bytes.ts';
 
-const control = new ControlPackets({ topicBytes: 4096, topicLevels: 128 });
+const control = new ControlPackets({ topicBytes: 4096, topicLevels: 128 }, new PropertyScanner());
 
 /** Where the content of a packet starts. */
 function bodyOf(bytes: Buffer): number {
@@ -102,6 +104,18 @@ describe('acknowledgements', () => {
   });
 });
 
+/** What only MQTT 5 says, as it stands in a CONNECT of 3.1.1. */
+const V4 = {
+  level: 4,
+  receiveMaximum: 65_535,
+  maximumPacketBytes: Number.POSITIVE_INFINITY,
+  topicAliasMaximum: 0,
+  wantsResponseInformation: false,
+  wantsProblems: false,
+  authenticationMethod: null,
+  authenticationData: null,
+};
+
 describe('CONNECT', () => {
   it('with every field is read', () => {
     const request = readConnect(
@@ -115,21 +129,31 @@ describe('CONNECT', () => {
       }),
     );
     assert.deepEqual(request, {
-      level: 4,
+      ...V4,
       clientId: 'Gerät',
-      cleanSession: false,
+      cleanStart: false,
+      expirySeconds: NEVER_ENDS,
       keepAliveSeconds: 60,
       user: 'vhost:user',
       password: 'secret',
-      will: { topic: 'gone/ü', payload: Buffer.from('bye'), qos: 1, retain: true },
+      will: {
+        topic: 'gone/ü',
+        payload: Buffer.from('bye'),
+        qos: 1,
+        retain: true,
+        block: Buffer.alloc(0),
+        delaySeconds: 0,
+        expirationMs: -1,
+      },
     });
   });
 
   it('with the least is read', () => {
     assert.deepEqual(readConnect(connect({ clientId: '' })), {
-      level: 4,
+      ...V4,
       clientId: '',
-      cleanSession: true,
+      cleanStart: true,
+      expirySeconds: 0,
       keepAliveSeconds: 0,
       user: null,
       password: null,
@@ -143,16 +167,16 @@ describe('CONNECT', () => {
 
   it('of another version is answered with return code 1', () => {
     for (const [name, level] of [
-      ['MQTT', 5],
+      ['MQTT', 6],
       ['MQTT', 3],
       ['MQTT', 0x84],
       ['MQIsdp', 4],
       ['MQTT', 0],
     ] as const) {
-      assert.throws(() => readConnect(connect({ name, level })), { code: CONNECT_CODE.unacceptableProtocol });
+      assert.throws(() => readConnect(connect({ name, level })), { reason: REASON.unsupportedVersion });
     }
     // Whatever follows belongs to that version.
-    assert.throws(() => readConnect(connect({ level: 5, flags: 1 })), { name: 'ConnectRefused' });
+    assert.throws(() => readConnect(connect({ level: 6, flags: 1 })), { name: 'ConnectRefused' });
   });
 
   it('is refused at every breach of its form', () => {
@@ -200,16 +224,19 @@ describe('CONNACK', () => {
   });
 });
 
+/** A subscription without options. */
+const PLAIN = { noLocal: false, retainAsPublished: false, retainHandling: 0, identifier: 0 };
+
 describe('SUBSCRIBE and UNSUBSCRIBE', () => {
-  const readSubscribe = (bytes: Buffer) => control.subscribe(bytes, 0, bodyOf(bytes), bytes.length);
-  const readUnsubscribe = (bytes: Buffer) => control.unsubscribe(bytes, 0, bodyOf(bytes), bytes.length);
+  const readSubscribe = (bytes: Buffer) => control.subscribe(bytes, 0, bodyOf(bytes), bytes.length, LEVEL.v3_1_1);
+  const readUnsubscribe = (bytes: Buffer) => control.unsubscribe(bytes, 0, bodyOf(bytes), bytes.length, LEVEL.v3_1_1);
 
   it('are read', () => {
     assert.deepEqual(readSubscribe(subscribe(10, ['a/+', 0], ['ü/#', 2])), {
       packetId: 10,
       subscriptions: [
-        { filter: 'a/+', qos: 0 },
-        { filter: 'ü/#', qos: 2 },
+        { ...PLAIN, filter: 'a/+', qos: 0 },
+        { ...PLAIN, filter: 'ü/#', qos: 2 },
       ],
     });
     assert.deepEqual(readUnsubscribe(unsubscribe(65_535, 'a/+', '#')), { packetId: 65_535, filters: ['a/+', '#'] });

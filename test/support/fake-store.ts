@@ -7,6 +7,9 @@ import type { Message } from '../../src/core/message.ts';
 import type { LoadedRange, QueueMeta, QueueStore, StoredEntry } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE, storeIdOf } from '../../src/core/queue-entry.ts';
+import { KvBatch } from '../../src/store/kv.ts';
+import { MemoryKv } from '../../src/store/kv-memory.ts';
+import { PacketIds } from '../../src/store/packet-ids.ts';
 import { RecordedDefinitions } from './recorded-definitions.ts';
 
 export interface FakeStoreOptions {
@@ -22,6 +25,9 @@ type Callback = (error: Error | null) => void;
 
 export class FakeStore implements QueueStore {
   readonly definitions: RecordedDefinitions;
+  readonly packets: PacketIds;
+  private readonly packetKv: MemoryKv;
+  private packetBatch: KvBatch;
   automatic: boolean;
   late: boolean;
   readonly entriesPerLoad: number;
@@ -43,6 +49,9 @@ export class FakeStore implements QueueStore {
 
   constructor(options: FakeStoreOptions = {}) {
     this.definitions = new RecordedDefinitions();
+    this.packetKv = new MemoryKv();
+    this.packets = new PacketIds(this.packetKv);
+    this.packetBatch = new KvBatch();
     this.automatic = options.automatic ?? false;
     this.late = options.late ?? false;
     this.entriesPerLoad = options.entriesPerLoad ?? Number.POSITIVE_INFINITY;
@@ -142,7 +151,10 @@ export class FakeStore implements QueueStore {
   }
 
   seal(): void {
-    if (this.committing !== null || (this.pending.length === 0 && this.waiting.length === 0)) return;
+    if (this.committing !== null) return;
+    if (this.pending.length === 0 && this.waiting.length === 0 && !this.packets.hasPending()) return;
+    this.packetBatch = new KvBatch();
+    this.packets.gather(this.packetBatch, true);
     this.committing = this.pending;
     this.pending = [];
     for (const entry of this.committing) entry.storeState = STORE_STATE.committing;
@@ -193,6 +205,10 @@ export class FakeStore implements QueueStore {
       settle(entry);
       entry.queue.committed(entry);
     }
+    // In memory it is there at once.
+    void this.packetKv.commit(this.packetBatch);
+    this.packetBatch = new KvBatch();
+    this.packets.committed();
     for (const done of callbacks) done(null);
   }
 
@@ -207,6 +223,8 @@ export class FakeStore implements QueueStore {
       ring?.refuse(entry.slot);
       entry.queue.withdrawn(entry);
     }
+    this.packetBatch = new KvBatch();
+    this.packets.withdraw();
     for (const done of callbacks) done(new Error('no space left on device'));
   }
 

@@ -10,6 +10,7 @@ import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { SILENT } from '../../src/core/logger.ts';
 import { MemoryBudget } from '../../src/core/memory-budget.ts';
 import {
+  type AuthenticationExchange,
   type Authenticator,
   type Authorizer,
   type Identity,
@@ -32,6 +33,7 @@ export interface CoreOptions {
   readonly unackedPerChannel?: number;
   readonly allows?: (permission: Permission, resource: string) => boolean | Promise<boolean>;
   readonly login?: Authenticator['authenticate'];
+  readonly exchange?: (method: string) => AuthenticationExchange | null;
 }
 
 export class ProtocolHarness implements Authorizer, TransportSurroundings {
@@ -71,7 +73,8 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
     const authenticator: Authenticator = {
       authenticate: given.login ?? guestOnly,
       identify: () => Promise.resolve({ refused: 'only AMQP asks this' }),
-      certified: () => ({ refused: 'only AMQP asks this' }),
+      certified: (user) => ({ user, tags: [] }),
+      exchange: (method) => given.exchange?.(method) ?? null,
       mayEnter: () => true,
     };
     this.door = new Door({ ...shared, hosts: this.hosts, authenticator, authorizer: this });
@@ -81,6 +84,8 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
       connections: this.connections,
       meters,
       log: SILENT,
+      definitions: store.definitions,
+      packets: store.packets,
       unauthenticatedMs: 10_000,
       messageBytes: given.messageBytes ?? 1 << 27,
       unackedPerChannel: given.unackedPerChannel ?? 1000,

@@ -1,0 +1,41 @@
+// Enhanced authentication (MQTT 5 §4.12): CONNECT names a method, and AUTH packets carry its messages until one side has
+// enough. The methods themselves are the authenticator's (src/auth/), behind the core's port.
+
+import type { Door } from '../../src/core/door.ts';
+import type { AuthenticationExchange, Identity } from '../../src/core/ports.ts';
+import type { AuthRequest } from './control.ts';
+import { ConnectRefused, MalformedPacket } from './errors.ts';
+import { REASON } from './reason-codes.ts';
+
+const NO_DATA = Buffer.alloc(0);
+
+/** One exchange of one connection. */
+export class Authentication {
+  readonly method: string;
+  private readonly exchange: AuthenticationExchange;
+
+  /** Throws ConnectRefused where the method is not known here. */
+  constructor(method: string, door: Door, loopback: boolean) {
+    const exchange = door.exchange(method, loopback);
+    if (exchange === null) {
+      throw new ConnectRefused(REASON.badAuthenticationMethod, `authentication method '${method}' is not known`);
+    }
+    this.method = method;
+    this.exchange = exchange;
+  }
+
+  /** The client's next data, and the answer; with an identity it is the last one. Rejects with ConnectRefused. */
+  async step(data: Buffer | null): Promise<{ readonly data: Buffer; readonly identity: Identity | null }> {
+    const step = await this.exchange.step(data ?? NO_DATA);
+    if ('refused' in step) throw new ConnectRefused(REASON.notAuthorized, `login refused: ${step.refused}`);
+    return step;
+  }
+
+  /** An AUTH packet belongs to this exchange [MQTT-4.12.0-2] [MQTT-4.12.0-5]. Throws MalformedPacket. */
+  require({ method, reason }: AuthRequest, expected: number): void {
+    if (method !== this.method) {
+      throw new MalformedPacket('an AUTH with another authentication method', REASON.protocolError);
+    }
+    if (reason !== expected) throw new MalformedPacket(`an AUTH with reason code ${reason} here`, REASON.protocolError);
+  }
+}

@@ -1,0 +1,227 @@
+// Writes PUBLISH packets for MQTT 5 receivers; one encoder serves all connections. Where nothing in a packet is the
+// receiver's own (no subscription identifier, no topic alias, no message expiry that runs down), it is remembered for the
+// next receiver of the same message, as encoder.ts does for 3.1.1.
+//
+//   properties  [message expiry] [subscription identifier]* [topic alias] block        the block as it is kept
+
+import { type Message, NEVER } from '../../src/core/message.ts';
+import type { Outbox } from '../../src/net/outbox.ts';
+import { FIRST_BYTE, PUBLISH_FLAG } from './packet-types.ts';
+import { PROPERTY, variableBytes, writeVariable } from './properties.ts';
+import { foreignBlock } from './property-block.ts';
+import { hasBlock } from './property-codec.ts';
+import { headerBytes, writeLength } from './publish.ts';
+import type { BrokerAliases } from './topic-aliases.ts';
+import type { KeyTopics } from './topic-cache.ts';
+
+/** Frames up to this size are written in one piece and may be remembered. */
+const COPIED_FRAME_BYTES = 8 * 1024;
+/** Message expiry as a property. */
+const EXPIRY_BYTES = 5;
+const ALIAS_BYTES = 3;
+
+/** What became of a delivery. */
+export const WRITTEN = { written: 0, noTopic: 1, tooLarge: 2 } as const;
+export type Written = (typeof WRITTEN)[keyof typeof WRITTEN];
+
+/** Seconds that a message has left, or -1 where it does not expire. At least 1: what has none is not delivered. */
+export function secondsLeft(message: Message, now: number): number {
+  if (message.expirationMs < 0) return -1;
+  return Math.max(1, Math.ceil((message.expirationMs - (now - message.receivedAt)) / 1000));
+}
+
+export function isExpired(message: Message, now: number): boolean {
+  return (
+    message.expirationMs !== NEVER && message.expirationMs >= 0 && now - message.receivedAt >= message.expirationMs
+  );
+}
+
+export class PublishEncoder5 {
+  private readonly topics: KeyTopics;
+  private readonly exchange: string;
+  /** The message whose frame is at hand, as bytes [start, end) of `frame`, its packet id at `idAt` (0: QoS 0). */
+  private message: Message | null;
+  private frame: Buffer;
+  private start: number;
+  private end: number;
+  private idAt: number;
+  private readonly scratch: Buffer;
+
+  constructor(topics: KeyTopics, exchange: string) {
+    this.topics = topics;
+    this.exchange = exchange;
+    this.message = null;
+    this.scratch = Buffer.allocUnsafeSlow(COPIED_FRAME_BYTES);
+    this.frame = this.scratch;
+    this.start = 0;
+    this.end = 0;
+    this.idAt = 0;
+  }
+
+  /** A PUBLISH of MQTT 5 that is about to be published may go on as it arrived; see encoder.ts. */
+  offer(message: Message, frame: Buffer, start: number, end: number, idAt: number): void {
+    if (end - start > COPIED_FRAME_BYTES) return;
+    this.message = message;
+    this.frame = frame;
+    this.start = start;
+    this.end = end;
+    this.idAt = idAt;
+  }
+
+  /** The publish is over: nothing of its chunk is kept. */
+  done(): void {
+    this.message = null;
+    this.frame = this.scratch;
+  }
+
+  /**
+   * Writes one delivery. `firstByte` has QoS and flags, `packetId` is 0 at QoS 0. `aliases` is null where the client
+   * wants none; `now` and the message's expiry are in milliseconds; `maximumBytes` is the client's Maximum Packet Size.
+   */
+  write(
+    outbox: Outbox,
+    message: Message,
+    firstByte: number,
+    packetId: number,
+    subscriptionIds: readonly number[],
+    aliases: BrokerAliases | null,
+    now: number,
+    maximumBytes: number,
+  ): Written {
+    if (subscriptionIds.length > 0 || aliases !== null || message.expirationMs >= 0) {
+      return this.writeOwn(outbox, message, firstByte, packetId, subscriptionIds, aliases, now, maximumBytes);
+    }
+    const counted = packetId !== 0;
+    if (message !== this.message || counted !== this.idAt > 0) {
+      const topic = this.topics.topicOf(message.routingKey);
+      if (topic.length === 0) return WRITTEN.noTopic;
+      const block = blockBytes(message, this.exchange);
+      const length = remaining(topic.length, packetId, block, message.bodyLength);
+      const total = headerBytes(length) + length;
+      if (total > maximumBytes) return WRITTEN.tooLarge;
+      if (total >= COPIED_FRAME_BYTES) {
+        return this.writeOwn(outbox, message, firstByte, packetId, subscriptionIds, null, now, maximumBytes);
+      }
+      const at = this.writeHead(this.scratch, 0, firstByte, length, topic, packetId, block);
+      const body = this.writeBlock(this.scratch, at, message);
+      message.body.copy(this.scratch, body, message.bodyOffset, message.bodyOffset + message.bodyLength);
+      this.message = message;
+      this.frame = this.scratch;
+      this.start = 0;
+      this.end = total;
+      this.idAt = counted ? at - variableBytes(block) - 2 : 0;
+    }
+    const bytes = this.end - this.start;
+    if (bytes > maximumBytes) return WRITTEN.tooLarge;
+    outbox.reserve(bytes);
+    const { buffer, position } = outbox;
+    this.frame.copy(buffer, position, this.start, this.end);
+    buffer[position] = firstByte;
+    if (counted) {
+      const id = position + this.idAt - this.start;
+      buffer[id] = packetId >> 8;
+      buffer[id + 1] = packetId;
+    }
+    outbox.position = position + bytes;
+    return WRITTEN.written;
+  }
+
+  /** A packet that is this receiver's alone. */
+  private writeOwn(
+    outbox: Outbox,
+    message: Message,
+    firstByte: number,
+    packetId: number,
+    subscriptionIds: readonly number[],
+    aliases: BrokerAliases | null,
+    now: number,
+    maximumBytes: number,
+  ): Written {
+    const { routingKey } = message;
+    const whole = this.topics.topicOf(routingKey);
+    if (whole.length === 0) return WRITTEN.noTopic;
+    const known = aliases === null ? 0 : aliases.known(routingKey);
+    const alias = known !== 0 || aliases === null ? known : aliases.next();
+    const topic = known === 0 ? whole : NO_TOPIC;
+    const seconds = secondsLeft(message, now);
+    let own = seconds === -1 ? 0 : EXPIRY_BYTES;
+    for (let i = 0; i < subscriptionIds.length; i++) own += 1 + variableBytes(subscriptionIds[i]!);
+    if (alias !== 0) own += ALIAS_BYTES;
+    const block = own + blockBytes(message, this.exchange);
+    const length = remaining(topic.length, packetId, block, message.bodyLength);
+    if (headerBytes(length) + length > maximumBytes) return WRITTEN.tooLarge;
+    if (known === 0 && alias !== 0) aliases!.give(routingKey, alias);
+    const headLength = headerBytes(length) + length - message.bodyLength;
+    const head = headLength < COPIED_FRAME_BYTES ? this.scratch : Buffer.allocUnsafe(headLength);
+    // The scratch may hold the frame that is remembered.
+    if (head === this.scratch && this.frame === this.scratch) this.message = null;
+    let at = this.writeHead(head, 0, firstByte, length, topic, packetId, block);
+    if (seconds !== -1) {
+      head[at] = PROPERTY.messageExpiry;
+      at = head.writeUInt32BE(seconds, at + 1);
+    }
+    for (let i = 0; i < subscriptionIds.length; i++) {
+      head[at] = PROPERTY.subscriptionId;
+      at = writeVariable(head, at + 1, subscriptionIds[i]!);
+    }
+    if (alias !== 0) {
+      head[at] = PROPERTY.topicAlias;
+      at = head.writeUInt16BE(alias, at + 1);
+    }
+    at = this.writeBlock(head, at, message);
+    outbox.append(head, 0, at);
+    if (message.bodyLength > 0) {
+      outbox.append(message.body, message.bodyOffset, message.bodyOffset + message.bodyLength);
+    }
+    return WRITTEN.written;
+  }
+
+  /** Everything up to the first property; `block` is their length. */
+  private writeHead(
+    target: Buffer,
+    position: number,
+    firstByte: number,
+    length: number,
+    topic: Buffer,
+    packetId: number,
+    block: number,
+  ): number {
+    let at = writeLength(target, position, firstByte, length);
+    at = target.writeUInt16BE(topic.length, at);
+    at += topic.copy(target, at);
+    if (packetId !== 0) at = target.writeUInt16BE(packetId, at);
+    return writeVariable(target, at, block);
+  }
+
+  /** The message's own block, without the message expiry. */
+  private writeBlock(target: Buffer, position: number, message: Message): number {
+    if (hasBlock(message)) {
+      const skipped = expiryBytes(message);
+      const { native, nativeOffset, nativeLength } = message;
+      return position + native.copy(target, position, nativeOffset + skipped, nativeOffset + nativeLength);
+    }
+    const block = foreignBlock(message, this.exchange);
+    return position + block.copy(target, position);
+  }
+}
+
+const NO_TOPIC = Buffer.alloc(0);
+
+/** First byte of a delivery. */
+export function publishByte(qos: number, retain: boolean, duplicate: boolean): number {
+  return FIRST_BYTE.publish | (qos << 1) | (retain ? PUBLISH_FLAG.retain : 0) | (duplicate ? PUBLISH_FLAG.dup : 0);
+}
+
+/** Bytes of a message's block without its message expiry. */
+function blockBytes(message: Message, exchange: string): number {
+  if (hasBlock(message)) return message.nativeLength - expiryBytes(message);
+  return foreignBlock(message, exchange).length;
+}
+
+function expiryBytes(message: Message): number {
+  return message.native[message.nativeOffset] === PROPERTY.messageExpiry ? EXPIRY_BYTES : 0;
+}
+
+function remaining(topicBytes: number, packetId: number, block: number, bodyBytes: number): number {
+  return 2 + topicBytes + (packetId === 0 ? 0 : 2) + variableBytes(block) + block + bodyBytes;
+}

@@ -1,0 +1,143 @@
+// MQTT's native form of a message: the flags that its PUBLISH carried beside QoS 0 or 1, and its MQTT 5 property block. A
+// flag is part of what the form is rather than a byte in it, so that a block stays where it arrived and goes on as it is;
+// a plain message without properties has no form at all (NO_CODEC), and costs what it cost before MQTT 5.
+//
+// A block holds the properties that are forwarded (payload format, message expiry, content type, response topic,
+// correlation data, user properties), as they were sent and in their order; message expiry is there first or not at all
+// (property-block.ts sees to it), for it is counted down on the way.
+
+import { isUtf8 } from 'node:buffer';
+import { EMPTY_TABLE, type Field, textField } from '../../src/core/field-table.ts';
+import type { Message } from '../../src/core/message.ts';
+import { CODEC_IDS, NO_CODEC, NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/properties.ts';
+import { formatReplyAddress } from '../../src/core/reply-address.ts';
+import { PROPERTY } from './properties.ts';
+import { queueOfReplyTopic } from './reply-topics.ts';
+import { swapSeparators } from './topics.ts';
+
+const FLAG = { exactlyOnce: 1, retain: 2, properties: 4 } as const;
+const ALL_FLAGS = 7;
+
+/** Header that holds the payload format indicator (MQTT 5 §3.3.2.3.2). */
+export const PAYLOAD_FORMAT_HEADER = 'x-mqtt-payload-format';
+
+/** In front of correlation data that is no short text, or that begins like this itself: the rest is base64. */
+const BASE64 = 'base64:';
+/** What AMQP has room for in a correlation id. */
+const SHORT_TEXT_BYTES = 255;
+
+/** Reads MQTT's native form. `exchange` is where response topics live. */
+class MqttForm implements PropertyCodec {
+  readonly id: number;
+  readonly protocol: string;
+  private readonly exchange: string;
+
+  constructor(flags: number, exchange: string) {
+    this.id = CODEC_IDS.mqtt + flags;
+    this.protocol = 'MQTT';
+    this.exchange = exchange;
+  }
+
+  decode(native: Buffer, offset: number, length: number): Properties {
+    return length === 0 ? NO_PROPERTIES : decodeBlock(native, offset, offset + length, this.exchange);
+  }
+}
+
+/** The forms of a broker whose MQTT clients publish to `exchange`: what a front-end writes and a store reads. */
+export class MqttForms {
+  readonly codecs: readonly PropertyCodec[];
+
+  constructor(exchange: string) {
+    this.codecs = Array.from({ length: ALL_FLAGS + 1 }, (_, flags) => new MqttForm(flags, exchange));
+  }
+
+  of(qos: number, retain: boolean, propertyBytes: number): PropertyCodec {
+    const flags =
+      (qos === 2 ? FLAG.exactlyOnce : 0) | (retain ? FLAG.retain : 0) | (propertyBytes > 0 ? FLAG.properties : 0);
+    return flags === 0 ? NO_CODEC : this.codecs[flags]!;
+  }
+}
+
+/** Whether its native bytes are a property block. */
+export function hasBlock(message: Message): boolean {
+  return flagsOf(message) >= FLAG.properties;
+}
+
+/** The QoS at which a message was published; what came persistent over another protocol counts as QoS 1. */
+export function qosOf(message: Message): number {
+  if ((flagsOf(message) & FLAG.exactlyOnce) !== 0) return 2;
+  return message.persistent ? 1 : 0;
+}
+
+/** Whether it was published with the retain flag. */
+export function retainOf(message: Message): boolean {
+  return (flagsOf(message) & FLAG.retain) !== 0;
+}
+
+function flagsOf(message: Message): number {
+  const flags = message.codec.id - CODEC_IDS.mqtt;
+  return flags >= 0 && flags <= ALL_FLAGS ? flags : 0;
+}
+
+function decodeBlock(native: Buffer, start: number, end: number, exchange: string): Properties {
+  const properties: { -readonly [K in keyof Properties]: Properties[K] } = { ...NO_PROPERTIES };
+  const headers: Field[] = [];
+  let at = start;
+  const bytes = (): Buffer => {
+    const length = native.readUInt16BE(at);
+    at += 2 + length;
+    return native.subarray(at - length, at);
+  };
+  while (at < end) {
+    switch (native[at++]) {
+      case PROPERTY.payloadFormat:
+        headers.push({ name: PAYLOAD_FORMAT_HEADER, value: { type: 'B', value: native[at++]! } });
+        break;
+      case PROPERTY.messageExpiry:
+        properties.expiration = String(native.readUInt32BE(at) * 1000);
+        at += 4;
+        break;
+      case PROPERTY.contentType:
+        properties.contentType = bytes().toString('utf8');
+        break;
+      case PROPERTY.responseTopic:
+        properties.replyTo = replyToOf(bytes().toString('utf8'), exchange);
+        break;
+      case PROPERTY.correlationData:
+        properties.correlationId = correlationIdOf(bytes());
+        break;
+      case PROPERTY.userProperty: {
+        const name = bytes().toString('utf8');
+        headers.push(textField(name, bytes().toString('utf8')));
+        break;
+      }
+      default:
+        throw new TypeError(`a stored property block holds property ${native[at - 1]}`);
+    }
+  }
+  properties.headers = headers.length === 0 ? EMPTY_TABLE : headers;
+  return properties;
+}
+
+/** What a service of another protocol answers to. */
+function replyToOf(topic: string, exchange: string): string {
+  return queueOfReplyTopic(topic) ?? formatReplyAddress({ exchange, routingKey: swapSeparators(topic) });
+}
+
+function correlationIdOf(data: Buffer): string {
+  if (data.length <= SHORT_TEXT_BYTES && isUtf8(data)) {
+    const text = data.toString('utf8');
+    if (!text.startsWith(BASE64)) return text;
+  }
+  return BASE64 + data.toString('base64');
+}
+
+/** And back: correlation data comes home as the bytes that went out. */
+export function correlationDataOf(id: string): Buffer {
+  if (id.startsWith(BASE64)) {
+    const text = id.slice(BASE64.length);
+    const data = Buffer.from(text, 'base64');
+    if (data.toString('base64') === text) return data;
+  }
+  return Buffer.from(id, 'utf8');
+}

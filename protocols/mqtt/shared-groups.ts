@@ -1,0 +1,89 @@
+// Shared subscriptions (MQTT 5 §4.8.2, for every version): a group and a filter are one queue, bound like a session's, and
+// the members that are connected are its consumers. A member that goes gives back what it has not acknowledged, and others
+// get it; only QoS 2 messages that are under way wait for their member ("claims"). The queue ends with its last member,
+// connected or not.
+
+import type { Message } from '../../src/core/message.ts';
+import type { Meters } from '../../src/core/ports.ts';
+import type { DirectReceiver, Queue } from '../../src/core/queue.ts';
+import type { Terms } from '../../src/core/terms.ts';
+import type { VirtualHost } from '../../src/core/virtual-host.ts';
+import type { Deliveries } from './delivery.ts';
+
+export class SharedGroup implements DirectReceiver {
+  readonly queue: Queue;
+  /** Members by session, with the terms of each one's subscription. */
+  readonly members: Map<Deliveries, Terms>;
+  /** Entries that are one member's to complete, by sequence number; null: none. */
+  claims: Map<number, Deliveries> | null;
+  private readonly meters: Meters;
+
+  constructor(queue: Queue, meters: Meters) {
+    this.queue = queue;
+    this.members = new Map();
+    this.claims = null;
+    this.meters = meters;
+    queue.direct = this;
+  }
+
+  /** A QoS 0 message goes to the first member that takes it; members take turns. */
+  receive(message: Message): void {
+    for (const [member, terms] of this.members) {
+      if (!member.takesDirect) continue;
+      this.members.delete(member);
+      this.members.set(member, terms);
+      member.receiveUnder(message, terms);
+      return;
+    }
+    this.meters.droppedDirect++;
+  }
+
+  claim(seq: number, member: Deliveries): void {
+    this.claims ??= new Map();
+    this.claims.set(seq, member);
+  }
+
+  /** Whose an entry is to complete, once; null: anybody's. */
+  claimed(seq: number): Deliveries | null {
+    const member = this.claims?.get(seq) ?? null;
+    if (member !== null) this.claims!.delete(seq);
+    if (this.claims?.size === 0) this.claims = null;
+    return member;
+  }
+}
+
+export class SharedGroups {
+  private readonly byQueue: Map<Queue, SharedGroup>;
+  private readonly meters: Meters;
+
+  constructor(meters: Meters) {
+    this.byQueue = new Map();
+    this.meters = meters;
+  }
+
+  /** The group whose queue it is. */
+  of(queue: Queue): SharedGroup {
+    let group = this.byQueue.get(queue);
+    if (group === undefined) {
+      group = new SharedGroup(queue, this.meters);
+      this.byQueue.set(queue, group);
+    }
+    return group;
+  }
+
+  /** A member leaves for good; the last one takes the queue along. */
+  leave(host: VirtualHost, group: SharedGroup, member: Deliveries): void {
+    group.members.delete(member);
+    if (group.members.size === 0) this.end(host, group.queue);
+  }
+
+  end(host: VirtualHost, queue: Queue): void {
+    this.byQueue.delete(queue);
+    host.deleteQueue(queue);
+  }
+
+  /** The queue was deleted by other hands. */
+  forget(queue: Queue): void {
+    this.byQueue.delete(queue);
+  }
+}

@@ -1,0 +1,67 @@
+// What a binding says of the messages that it selects, beside where they go: the options of an MQTT subscription
+// (binding arguments `x-mqtt-…`). Terms are immutable and shared: one publish that several bindings of a queue select
+// reaches it once, under their merged terms (MQTT 5 §3.3.4).
+
+import { type FieldTable, findField, integerOf } from './field-table.ts';
+
+/** What a binding that says nothing of QoS allows: everything. */
+export const ANY_QOS = 2;
+
+/** The arguments, by what they say. */
+export const TERM_ARGUMENT = {
+  qos: 'x-mqtt-qos',
+  noLocal: 'x-mqtt-no-local',
+  retainAsPublished: 'x-mqtt-retain-as-published',
+  subscriptionId: 'x-mqtt-subscription-id',
+} as const;
+
+const NO_IDS: readonly number[] = Object.freeze([]);
+
+export class Terms {
+  /** The highest QoS at which messages are delivered. */
+  readonly qos: number;
+  /** What its own client publishes is not for it. */
+  readonly noLocal: boolean;
+  /** The retain flag stays as it was published. */
+  readonly retainAsPublished: boolean;
+  /** Subscription identifiers, in no order. */
+  readonly subscriptionIds: readonly number[];
+
+  constructor(qos: number, noLocal: boolean, retainAsPublished: boolean, subscriptionIds: readonly number[]) {
+    this.qos = qos;
+    this.noLocal = noLocal;
+    this.retainAsPublished = retainAsPublished;
+    this.subscriptionIds = subscriptionIds.length === 0 ? NO_IDS : subscriptionIds;
+  }
+}
+
+/** Terms that say nothing but their QoS. */
+const PLAIN: readonly Terms[] = [0, 1, 2].map((qos) => new Terms(qos, false, false, NO_IDS));
+
+/** The terms of whatever is no MQTT subscription. */
+export const ANY_TERMS: Terms = PLAIN[ANY_QOS]!;
+
+export function readTerms(args: FieldTable): Terms {
+  if (args.length === 0) return ANY_TERMS;
+  const qos = Math.min(Math.max(integerOf(findField(args, TERM_ARGUMENT.qos)) ?? ANY_QOS, 0), ANY_QOS);
+  const noLocal = findField(args, TERM_ARGUMENT.noLocal)?.value === true;
+  const retainAsPublished = findField(args, TERM_ARGUMENT.retainAsPublished)?.value === true;
+  const id = integerOf(findField(args, TERM_ARGUMENT.subscriptionId));
+  if (!noLocal && !retainAsPublished && id === null) return PLAIN[qos]!;
+  return new Terms(qos, noLocal, retainAsPublished, id === null ? NO_IDS : [id]);
+}
+
+/** The terms of a message that both selected: the highest QoS, the wider of each option, all identifiers. */
+export function mergeTerms(a: Terms, b: Terms): Terms {
+  const qos = Math.max(a.qos, b.qos);
+  const noLocal = a.noLocal && b.noLocal;
+  const retainAsPublished = a.retainAsPublished || b.retainAsPublished;
+  const ids =
+    b.subscriptionIds.length === 0
+      ? a.subscriptionIds
+      : a.subscriptionIds.length === 0
+        ? b.subscriptionIds
+        : [...a.subscriptionIds, ...b.subscriptionIds];
+  if (!noLocal && !retainAsPublished && ids.length === 0) return PLAIN[qos]!;
+  return new Terms(qos, noLocal, retainAsPublished, ids);
+}
