@@ -245,13 +245,14 @@ export class ControlPackets {
     if (name !== 'MQTT' && name !== 'MQIsdp') {
       throw new MalformedPacket('an unknown protocol name [MQTT-3.1.2-1]', REASON.unsupportedVersion);
     }
-    if (at + 4 > end) throw new MalformedPacket('a CONNECT that ends early');
+    if (at === end) throw new MalformedPacket('a CONNECT that ends early');
     const level = buffer[at]!;
     // [MQTT-3.1.2-2]: an unknown level is answered before anything else is judged, for it may follow other rules.
     const known = name === 'MQTT' ? level === LEVEL.v3_1_1 || level === LEVEL.v5 : level === LEVEL.v3_1;
     if (!known) {
       throw new ConnectRefused(REASON.unsupportedVersion, `protocol ${name} level ${level} is not spoken here`);
     }
+    if (at + 4 > end) throw new MalformedPacket('a CONNECT that ends early');
     const v5 = level === LEVEL.v5;
     const flags = buffer[at + 1]!;
     if ((flags & CONNECT_FLAG.reserved) !== 0) throw new MalformedPacket('the reserved connect flag [MQTT-3.1.2-3]');

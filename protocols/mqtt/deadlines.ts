@@ -32,7 +32,7 @@ export class Deadlines implements Ticked {
   set(due: Due, ms: number): void {
     this.clear(due);
     if (this.byTick.size === 0) this.ticker.add(this);
-    due.dueTick = this.ticker.now + Math.min(ticksFor(ms), FURTHEST_TICKS);
+    due.dueTick = this.ticker.now + Math.min(ticksFor(Math.max(ms, 0)), FURTHEST_TICKS);
     const others = this.byTick.get(due.dueTick);
     if (others === undefined) this.byTick.set(due.dueTick, new Set([due]));
     else others.add(due);

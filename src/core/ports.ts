@@ -275,6 +275,8 @@ export interface Meters {
   returned: number;
   /** Dropped on a direct path (QoS 0) because the receiver could not keep up. */
   droppedDirect: number;
+  /** Messages that a full queue dropped or refused. */
+  overflowed: number;
   /** Routing keys that make no legal topic, or messages too large for a receiver. */
   undeliverable: number;
   pagedOut: number;
@@ -297,6 +299,7 @@ export function newMeters(): Meters {
     unroutable: 0,
     returned: 0,
     droppedDirect: 0,
+    overflowed: 0,
     undeliverable: 0,
     pagedOut: 0,
     pagedIn: 0,

@@ -198,6 +198,7 @@ export class Queue implements Task, Alarmed {
     }
     const consumer = this.window.length === 0 ? this.consumers.next() : null;
     if (consumer === null && this.limits !== null && this.refuses(0, 0)) {
+      this.around.meters.overflowed++;
       if (this.limits.overflow === 'reject-publish-dlx') this.refuse(message);
       ring?.hold(slot);
       ring?.refuse(slot);
@@ -587,6 +588,7 @@ export class Queue implements Task, Alarmed {
     const { window } = this;
     while (dropsHead(limits, window.length, window.bodyBytes)) {
       if (window.peek() === null) return;
+      this.around.meters.overflowed++;
       this.die(window.take(), 'maxlen');
       if (this.aging) this.watch();
     }

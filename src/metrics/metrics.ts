@@ -33,6 +33,7 @@ const COUNTERS: Readonly<Record<keyof Meters, readonly [name: string, help: stri
   unroutable: ['messages_unroutable', 'Messages that reached no queue.'],
   returned: ['messages_returned', 'Of these, those that went back to their publisher.'],
   droppedDirect: ['messages_dropped', 'QoS 0 messages that a slow receiver did not take.'],
+  overflowed: ['messages_overflowed', 'Messages that a full queue dropped or refused.'],
   undeliverable: ['messages_undeliverable', 'Messages that a receiver could not be given (no legal topic, too large).'],
   pagedOut: ['messages_paged_out', 'Messages that left memory for the disk.'],
   pagedIn: ['messages_paged_in', 'Messages that were read back.'],

@@ -7,6 +7,7 @@ import type { TransportHandler } from '../../src/net/transport.ts';
 import { MemoryTransport } from '../support/memory-transport.ts';
 import { type CoreOptions, ProtocolHarness } from '../support/protocol-harness.ts';
 import * as bytes from './bytes.ts';
+import { type Connect5, connect5 } from './bytes5.ts';
 
 export interface HarnessOptions extends CoreOptions {
   readonly options?: Partial<MqttOptions>;
@@ -43,6 +44,28 @@ export class Harness extends ProtocolHarness {
     client.present = client.take()[0] === '20020100';
     return client;
   }
+
+  /** As `connect`, of MQTT 5. Throws where it is refused. */
+  async connect5(clientId: string, fields: Connect5 = {}): Promise<Client> {
+    const client = this.open();
+    client.send(connect5({ clientId, ...fields }));
+    await this.settle();
+    const [connack = '', ...rest] = client.take();
+    client.connack = connack;
+    client.early = rest;
+    const said = reasonOf(client.connack);
+    if (!said.startsWith('connack') || !said.endsWith(' 0')) throw new Error(`CONNECT was answered with ${said}`);
+    client.present = said === 'connack 1 0';
+    return client;
+  }
+}
+
+/** What a CONNACK or DISCONNECT of MQTT 5 says first. */
+export function reasonOf(hex: string | undefined): string {
+  if (hex === undefined) return 'nothing';
+  const bytes = Buffer.from(hex, 'hex');
+  if (bytes[0] === 0x20) return `connack ${bytes[2]} ${bytes[3]!.toString(16)}`;
+  return bytes[0] === 0xe0 ? `disconnect ${(bytes[2] ?? 0).toString(16)}` : hex;
 }
 
 /** One end of a connection: what the broker sends is kept as packets in hex. */
@@ -50,12 +73,18 @@ export class Client {
   readonly transport: MemoryTransport;
   readonly handler: TransportHandler;
   present: boolean;
+  /** The CONNACK of MQTT 5, in hex. */
+  connack: string;
+  /** Packets that came right behind it. */
+  early: string[];
 
   constructor(harness: Harness) {
     this.transport = new MemoryTransport(harness);
     this.handler = harness.frontEnd.accept(this.transport);
     this.transport.handler = this.handler;
     this.present = false;
+    this.connack = '';
+    this.early = [];
   }
 
   get closed(): boolean {
@@ -74,7 +103,7 @@ export class Client {
   /** The packets that came since the last call, in hex. */
   take(): string[] {
     const stream = Buffer.concat(this.transport.written.splice(0).map(({ bytes }) => bytes));
-    const packets: string[] = [];
+    const packets = this.early.splice(0);
     let at = 0;
     while (at < stream.length) {
       let length = 0;

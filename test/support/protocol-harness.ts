@@ -38,6 +38,8 @@ export interface CoreOptions {
 
 export class ProtocolHarness implements Authorizer, TransportSurroundings {
   readonly generation: number;
+  /** Milliseconds since the epoch; the test moves it. */
+  clock: number;
   readonly turn: Turn;
   readonly ticker: Ticker;
   readonly store: FakeStore;
@@ -55,7 +57,8 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
     this.generation = 1;
     const allows = given.allows ?? (() => true);
     this.allows = (_identity: Identity, _vhost, permission, resource) => allows(permission, resource);
-    this.turn = new Turn({ now: () => 1_700_000_000_000 });
+    this.clock = 1_700_000_000_000;
+    this.turn = new Turn({ now: () => this.clock });
     this.ticker = new Ticker((error) => {
       throw error;
     });

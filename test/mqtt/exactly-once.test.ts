@@ -1,0 +1,269 @@
+// QoS 2 to its end: what is committed before what leaves, who is answered after a reconnect or a restart, and that ids
+// stay with what they stand for.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ack, publish, subscribe } from './bytes.ts';
+import { p, publish5, reason5, subscribe5 } from './bytes5.ts';
+import { type Client, Harness } from './harness.ts';
+
+function hex(...packets: Buffer[]): string[] {
+  return packets.map((bytes) => bytes.toString('hex'));
+}
+
+const KEPT = { clean: false, properties: [p.sessionExpiry(0xffff_ffff)] };
+
+/** A client with a persistent session that subscribes to `a/#` at QoS 2. */
+async function persistent(broker: Harness, clientId = 'c'): Promise<Client> {
+  const client = await broker.connect5(clientId, KEPT);
+  client.send(subscribe5(1, [], ['a/#', 2]));
+  await broker.settle();
+  client.take();
+  return client;
+}
+
+const records = (broker: Harness): string[] =>
+  [...broker.store.packets.all()].map(
+    ({ packetId, state }) => `${packetId} ${['', 'received', 'sent', 'released'][state]}`,
+  );
+
+describe('a QoS 2 publish into a persistent session', () => {
+  it('is answered when id and message are committed, and completed when the id is gone from disk', async () => {
+    const broker = new Harness();
+    const client = await persistent(broker, 'sub');
+    client.drop();
+    const publisher = await broker.connect5('pub', KEPT);
+    broker.store.hold();
+    publisher.send(publish5('a/1', 'x', { qos: 2, id: 5 }));
+    await broker.settle();
+    assert.deepEqual(publisher.take(), []);
+    broker.store.release();
+    await broker.settle();
+    assert.deepEqual(publisher.take(), hex(ack(0x50, 5)));
+    assert.deepEqual(records(broker), ['5 received']);
+    broker.store.hold();
+    publisher.send(ack(0x62, 5));
+    await broker.settle();
+    assert.deepEqual(publisher.take(), []);
+    broker.store.release();
+    await broker.settle();
+    assert.deepEqual(publisher.take(), hex(ack(0x70, 5)));
+    assert.deepEqual(records(broker), []);
+  });
+
+  it('is known after a restart: it is answered, and not routed again', async () => {
+    const broker = new Harness();
+    const publisher = await broker.connect5('pub', KEPT);
+    publisher.send(publish5('a/1', 'x', { qos: 2, id: 5 }));
+    await broker.settle();
+    publisher.drop();
+    await broker.settle();
+    broker.restartFrontEnd();
+    const watcher = await broker.connect5('watcher');
+    watcher.send(subscribe5(1, [], ['a/#', 2]));
+    await broker.settle();
+    watcher.take();
+    const again = await broker.connect5('pub', KEPT);
+    assert.ok(again.present);
+    again.send(publish5('a/1', 'x', { qos: 2, id: 5, dup: true }));
+    await broker.settle();
+    assert.deepEqual(again.take(), hex(ack(0x50, 5)));
+    again.send(ack(0x62, 5));
+    await broker.settle();
+    assert.deepEqual(again.take(), hex(ack(0x70, 5)));
+    again.send(publish5('a/1', 'new', { qos: 2, id: 5 }));
+    await broker.settle();
+    assert.deepEqual(watcher.take(), hex(publish5('a/1', 'new', { qos: 2, id: 1 })));
+  });
+
+  it('is refused with 0x97 on a full disk and forgotten, so that it may be sent again', async () => {
+    const broker = new Harness();
+    const publisher = await broker.connect5('pub', KEPT);
+    broker.store.hold();
+    publisher.send(publish5('a/1', 'x', { qos: 2, id: 5 }));
+    await broker.settle();
+    broker.store.fail();
+    await broker.settle();
+    assert.deepEqual(publisher.take(), hex(reason5(0x50, 5, 0x97)));
+    broker.store.release();
+    publisher.send(publish5('a/1', 'x', { qos: 2, id: 5 }));
+    await broker.settle();
+    assert.deepEqual(publisher.take(), hex(reason5(0x50, 5, 0x10)));
+  });
+
+  it('writes nothing where the session ends with its connection', async () => {
+    const broker = new Harness();
+    const publisher = await broker.connect5('pub');
+    broker.store.hold();
+    publisher.send(publish5('a/1', 'x', { qos: 2, id: 5 }));
+    await broker.settle();
+    assert.deepEqual(publisher.take(), hex(reason5(0x50, 5, 0x10)));
+    assert.deepEqual(records(broker), []);
+  });
+});
+
+describe('a QoS 2 delivery of a persistent session', () => {
+  it('leaves when its id is committed, and is released when that is committed', async () => {
+    const broker = new Harness();
+    const client = await persistent(broker);
+    const publisher = await broker.connect('pub');
+    broker.store.hold();
+    publisher.send(publish('a/1', 'x', 2, 1));
+    await broker.settle();
+    assert.deepEqual(client.take(), []);
+    broker.store.release();
+    await broker.settle();
+    assert.deepEqual(client.take(), hex(publish5('a/1', 'x', { qos: 2, id: 1 })));
+    assert.deepEqual(records(broker), ['1 sent']);
+    broker.store.hold();
+    client.send(ack(0x50, 1));
+    await broker.settle();
+    assert.deepEqual(client.take(), []);
+    broker.store.release();
+    await broker.settle();
+    assert.deepEqual(client.take(), hex(ack(0x62, 1)));
+    assert.deepEqual(records(broker), ['1 released']);
+    client.send(ack(0x70, 1));
+    await broker.settle();
+    assert.deepEqual(records(broker), []);
+  });
+
+  it('comes again under its id after a reconnect, in order, before what is new', async () => {
+    const broker = new Harness();
+    const client = await persistent(broker);
+    const publisher = await broker.connect('pub');
+    for (let i = 1; i <= 4; i++) publisher.send(publish('a/1', `${i}`, 2, i));
+    await broker.settle();
+    assert.equal(client.take().length, 4);
+    client.send(ack(0x50, 2), ack(0x50, 1));
+    await broker.settle();
+    assert.deepEqual(client.take(), hex(ack(0x62, 2), ack(0x62, 1)));
+    client.send(ack(0x70, 2));
+    await broker.settle();
+    client.drop();
+    publisher.send(publish('a/1', '5', 2, 5));
+    await broker.settle();
+    const back = await broker.connect5('c', KEPT);
+    assert.deepEqual(
+      back.take(),
+      hex(
+        ack(0x62, 1),
+        publish5('a/1', '3', { qos: 2, id: 3, dup: true }),
+        publish5('a/1', '4', { qos: 2, id: 4, dup: true }),
+        publish5('a/1', '5', { qos: 2, id: 5 }),
+      ),
+    );
+  });
+
+  it('comes again under its id after a restart of the broker', async () => {
+    const broker = new Harness();
+    const client = await persistent(broker);
+    const publisher = await broker.connect('pub');
+    for (let i = 1; i <= 3; i++) publisher.send(publish('a/1', `${i}`, 2, i));
+    await broker.settle();
+    client.send(ack(0x50, 1));
+    await broker.settle();
+    client.drop();
+    await broker.settle();
+    assert.deepEqual(records(broker), ['1 released', '2 sent', '3 sent']);
+    broker.restartFrontEnd();
+    const back = await broker.connect5('c', KEPT);
+    assert.deepEqual(
+      back.take(),
+      hex(
+        ack(0x62, 1),
+        publish5('a/1', '2', { qos: 2, id: 2, dup: true }),
+        publish5('a/1', '3', { qos: 2, id: 3, dup: true }),
+      ),
+    );
+    back.send(ack(0x70, 1), ack(0x50, 2), ack(0x50, 3));
+    await broker.settle();
+    back.send(ack(0x70, 2), ack(0x70, 3));
+    await broker.settle();
+    assert.deepEqual(records(broker), []);
+  });
+
+  it('that was committed for a connection which has gone is told to nobody', async () => {
+    const broker = new Harness();
+    const client = await persistent(broker);
+    const publisher = await broker.connect('pub');
+    broker.store.hold();
+    publisher.send(publish('a/1', 'x', 2, 1));
+    await broker.settle();
+    client.drop();
+    const back = await broker.connect5('c', KEPT);
+    await broker.settle();
+    assert.deepEqual(back.take(), []);
+    broker.store.release();
+    await broker.settle();
+    assert.deepEqual(back.take(), hex(publish5('a/1', 'x', { qos: 2, id: 1 })), 'once, and no duplicate');
+    assert.deepEqual(client.take(), []);
+  });
+
+  it('is tried again where the disk was full', async () => {
+    const broker = new Harness();
+    const client = await persistent(broker);
+    client.drop();
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('a/1', 'x', 2, 1));
+    await broker.settle();
+    const back = await broker.connect5('c', { ...KEPT, properties: [p.sessionExpiry(1000), p.receiveMaximum(1)] });
+    assert.equal(back.take().length, 1);
+    publisher.send(publish('a/1', 'y', 2, 2));
+    back.send(ack(0x50, 1));
+    await broker.settle();
+    broker.store.hold();
+    back.send(ack(0x70, 1));
+    await broker.settle();
+    broker.store.fail();
+    broker.store.release();
+    await broker.settle();
+    assert.deepEqual(back.take().at(-1), publish5('a/1', 'y', { qos: 2, id: 3 }).toString('hex'));
+  });
+
+  it('ends with its session: a clean start finds no ids', async () => {
+    const broker = new Harness();
+    const client = await persistent(broker);
+    client.send(publish5('a/1', 'x', { qos: 2, id: 9 }));
+    await broker.settle();
+    assert.deepEqual(records(broker).sort(), ['1 sent', '9 received']);
+    const clean = await broker.connect5('c');
+    assert.ok(!clean.present);
+    await broker.settle();
+    assert.deepEqual(records(broker), []);
+  });
+});
+
+describe('QoS 2 of 3.1.1', () => {
+  it('goes to its end without a persistent session, and writes nothing', async () => {
+    const broker = new Harness();
+    const client = await broker.connect('c');
+    client.send(subscribe(1, ['a', 2]));
+    await broker.settle();
+    client.take();
+    broker.store.hold();
+    client.send(publish('a', 'x', 2, 1));
+    await broker.settle();
+    assert.deepEqual(client.take().sort(), hex(publish('a', 'x', 2, 1), ack(0x50, 1)).sort());
+    client.send(ack(0x50, 1), ack(0x62, 1));
+    await broker.settle();
+    assert.deepEqual(client.take().sort(), hex(ack(0x62, 1), ack(0x70, 1)).sort());
+    client.send(ack(0x50, 1));
+    await broker.settle();
+    assert.deepEqual(client.take(), hex(ack(0x62, 1)), 'a repeated PUBREC is answered');
+  });
+
+  it('delivers retained messages exactly once', async () => {
+    const broker = new Harness();
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('r', 'kept', 2, 1, 1));
+    const client = await broker.connect('c');
+    client.send(subscribe(1, ['r', 2]));
+    await broker.settle();
+    assert.deepEqual(client.take().at(-1), publish('r', 'kept', 2, 1, 1).toString('hex'));
+    client.send(ack(0x50, 1));
+    await broker.settle();
+    assert.deepEqual(client.take(), hex(ack(0x62, 1)));
+    client.send(ack(0x70, 1));
+  });
+});

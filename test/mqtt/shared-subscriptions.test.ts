@@ -1,0 +1,178 @@
+// Shared subscriptions: one member gets each message, a member that goes gives back what it has not acknowledged, and the
+// group lives as long as one of its members.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ack, publish, subscribe, unsubscribe } from './bytes.ts';
+import { p, publish5, subscribe5, unsubscribe5 } from './bytes5.ts';
+import { type Client, Harness } from './harness.ts';
+
+const SHARED = '$share/g/jobs/+';
+const KEPT = { clean: false, properties: [p.sessionExpiry(0xffff_ffff)] };
+
+async function member(broker: Harness, clientId: string, qos = 1, fields = {}): Promise<Client> {
+  const client = await broker.connect5(clientId, fields);
+  client.send(subscribe5(1, [], [SHARED, qos]));
+  await broker.settle();
+  client.take();
+  return client;
+}
+
+function bodies(client: Client): string[] {
+  return client.take().map((hex) => Buffer.from(hex.slice(-2), 'hex').toString());
+}
+
+const groupQueues = (broker: Harness): string[] =>
+  [...broker.hosts.get('/')!.queues.keys()].filter((name) => name.endsWith('shared'));
+
+describe('a shared subscription', () => {
+  for (const qos of [0, 1, 2]) {
+    it(`gives each message to one member, at QoS ${qos}, and to every other subscriber`, async () => {
+      const broker = new Harness();
+      const [one, two] = [await member(broker, 'one', 2), await member(broker, 'two', 2)];
+      const old = await broker.connect('old');
+      old.send(subscribe(1, [SHARED, 2]));
+      const alone = await broker.connect('alone');
+      alone.send(subscribe(1, ['jobs/#', 0]));
+      const otherGroup = await broker.connect('other');
+      otherGroup.send(subscribe(1, ['$share/h/jobs/+', 0]));
+      await broker.settle();
+      for (const client of [old, alone, otherGroup]) client.take();
+      const publisher = await broker.connect('pub');
+      for (let i = 0; i < 9; i++) publisher.send(publish('jobs/1', `${i}`, qos, i + 1));
+      await broker.settle();
+      const shares = [one, two, old].map(bodies);
+      assert.deepEqual(shares.flat().sort(), [...'012345678']);
+      assert.ok(shares.every((share) => share.length === 3));
+      assert.equal(alone.take().length, 9);
+      assert.equal(otherGroup.take().length, 9);
+    });
+  }
+
+  it('redelivers what a member that leaves has not acknowledged', async () => {
+    const broker = new Harness();
+    const one = await member(broker, 'one');
+    const publisher = await broker.connect('pub');
+    for (let i = 1; i <= 3; i++) publisher.send(publish('jobs/1', `${i}`, 1, i));
+    await broker.settle();
+    assert.deepEqual(bodies(one), ['1', '2', '3']);
+    one.send(ack(0x40, 2));
+    const two = await member(broker, 'two');
+    assert.deepEqual(bodies(two), []);
+    one.drop();
+    await broker.settle();
+    assert.deepEqual(bodies(two), ['1', '3']);
+  });
+
+  it('keeps messages for a persistent member that is away, and gives them to whoever comes first', async () => {
+    const broker = new Harness();
+    const one = await member(broker, 'one', 1, KEPT);
+    one.drop();
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('jobs/1', '1', 1, 1), publish('jobs/1', '0'));
+    await broker.settle();
+    assert.equal(broker.meters.droppedDirect, 1);
+    broker.restartFrontEnd();
+    const two = await broker.connect5('two');
+    two.send(subscribe5(1, [], [SHARED, 1]));
+    await broker.settle();
+    assert.deepEqual(two.take().slice(1), [publish5('jobs/1', '1', { qos: 1, id: 1 }).toString('hex')]);
+    const back = await broker.connect5('one', KEPT);
+    publisher.drop();
+    const other = await broker.connect('pub2');
+    for (let i = 1; i <= 4; i++) other.send(publish('jobs/1', `${i}`, 1, i));
+    await broker.settle();
+    assert.equal(back.take().length, 2);
+    assert.equal(two.take().length, 2);
+  });
+
+  it('completes QoS 2 with the member that it began with, and with nobody else [MQTT-4.8.2-4] [MQTT-4.8.2-5]', async () => {
+    const broker = new Harness();
+    const one = await member(broker, 'one', 2, KEPT);
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('jobs/1', '1', 2, 1));
+    await broker.settle();
+    assert.deepEqual(bodies(one), ['1']);
+    const two = await member(broker, 'two', 2);
+    one.drop();
+    await broker.settle();
+    assert.deepEqual(two.take(), []);
+    const back = await broker.connect5('one', KEPT);
+    await broker.settle();
+    assert.deepEqual(back.take(), [publish5('jobs/1', '1', { qos: 2, id: 1, dup: true }).toString('hex')]);
+    two.drop();
+    back.drop();
+    await broker.settle();
+    broker.restartFrontEnd();
+    const three = await member(broker, 'three', 2);
+    assert.deepEqual(three.take(), []);
+    const again = await broker.connect5('one', KEPT);
+    await broker.settle();
+    assert.deepEqual(again.take(), [publish5('jobs/1', '1', { qos: 2, id: 1, dup: true }).toString('hex')]);
+    again.send(ack(0x50, 1));
+    await broker.settle();
+    assert.deepEqual(again.take(), [ack(0x62, 1).toString('hex')]);
+    // The session ends with a message under way: nobody else gets it.
+    publisher.drop();
+    const other = await broker.connect('pub2');
+    for (let i = 1; i <= 2; i++) other.send(publish('jobs/1', `${i}`, 2, i));
+    await broker.settle();
+    const under = again.take().length;
+    assert.equal(under, 1);
+    assert.equal(three.take().length, 1);
+    again.drop();
+    const ended = await broker.connect5('one');
+    assert.ok(!ended.present);
+    await broker.settle();
+    assert.deepEqual(three.take(), []);
+  });
+
+  it('sends no retained messages, and carries identifiers and QoS of the member', async () => {
+    const broker = new Harness();
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('jobs/1', 'k', 1, 1, 1));
+    const client = await broker.connect5('c');
+    client.send(subscribe5(1, [p.subscriptionId(4)], [SHARED, 1]));
+    await broker.settle();
+    assert.equal(client.take().length, 1);
+    publisher.send(publish('jobs/1', 'x', 2, 2));
+    await broker.settle();
+    const expected = publish5('jobs/1', 'x', { qos: 1, id: 1, properties: [p.subscriptionId(4)] });
+    assert.deepEqual(client.take(), [expected.toString('hex')]);
+  });
+
+  it('ends with its last member, connected or not', async () => {
+    const broker = new Harness();
+    const one = await member(broker, 'one');
+    const two = await member(broker, 'two', 1, KEPT);
+    assert.equal(groupQueues(broker).length, 1);
+    one.send(unsubscribe5(2, SHARED));
+    await broker.settle();
+    two.drop();
+    await broker.settle();
+    assert.equal(groupQueues(broker).length, 1);
+    const back = await broker.connect5('two', KEPT);
+    back.send(unsubscribe5(2, SHARED));
+    await broker.settle();
+    assert.equal(groupQueues(broker).length, 0);
+    const old = await broker.connect('old');
+    old.send(subscribe(1, [SHARED, 1]));
+    await broker.settle();
+    assert.equal(groupQueues(broker).length, 1);
+    old.send(unsubscribe(2, SHARED));
+    await broker.settle();
+    assert.equal(groupQueues(broker).length, 0);
+    const clean = await member(broker, 'clean');
+    clean.drop();
+    await broker.settle();
+    assert.equal(groupQueues(broker).length, 0);
+  });
+
+  it('whose members were all gone with the broker is gone after a restart', async () => {
+    const broker = new Harness();
+    await member(broker, 'one');
+    assert.equal(groupQueues(broker).length, 1);
+    broker.restartFrontEnd();
+    assert.equal(groupQueues(broker).length, 0);
+  });
+});
