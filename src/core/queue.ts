@@ -377,6 +377,8 @@ export class Queue implements Task, Alarmed {
    */
   takeNext(noAck: boolean): QueueEntry | null {
     this.markDelivering();
+    // The head may have been read back only now: what was too much before is dropped first.
+    if (this.limits !== null) this.dropExcess(this.limits);
     if (this.aging) this.dropExpired();
     const first = this.window.peek();
     if (first === null || this.hasExpired(first)) return null;

@@ -250,6 +250,23 @@ const setting: fc.Arbitrary<Setting> = fc
   })
   .map((made) => (made.maxPriority > 0 ? { ...made, maxLength: null } : made));
 
+/** The head of a queue that is too long is taken just when it has been read back: the first ones must have gone. */
+const OVERLONG_READ_BACK: [Setting, Command[]] = [
+  { durable: false, late: true, windowEntries: 1, maxPriority: 0, ttlMs: null, maxLength: 4 },
+  [
+    ['publish', 0, false],
+    ['publish', 0, false],
+    ['turn', 0, false],
+    ['commit', 0, false],
+    ['publish', 0, false],
+    ['publish', 0, false],
+    ['publish', 0, false],
+    ['publish', 0, false],
+    ['load', 0, false],
+    ['get', 0, false],
+  ],
+];
+
 describe('a queue whose messages die', () => {
   it('behaves as a list', async () => {
     await fc.assert(
@@ -259,7 +276,7 @@ describe('a queue whose messages die', () => {
         await model.quiet();
         await model.empty();
       }),
-      { numRuns: 1000 },
+      { numRuns: 1000, examples: [OVERLONG_READ_BACK] },
     );
   });
 });
