@@ -84,6 +84,7 @@ export class Broker {
   readonly users: Users;
   readonly permissions: Permissions;
   private readonly log: Logger;
+  private readonly turn: Turn;
   private readonly store: Store;
   private readonly memory: MemoryBudget;
   private readonly ticker: Ticker;
@@ -101,6 +102,7 @@ export class Broker {
     const turn = new Turn({ now: Date.now });
     this.config = config;
     this.log = log;
+    this.turn = turn;
     this.ports = noPorts();
     this.meters = newMeters();
     this.connections = new ClientConnections();
@@ -205,6 +207,7 @@ export class Broker {
     const committed = this.store.flush().catch(() => {});
     await atMost(LAST_COMMIT_MS, committed.then(turnEnd));
     await this.listeners.stop('broker is stopping', GOODBYE_MS);
+    this.turn.alarms.close();
     for (const host of this.hosts) host.settleDelivered();
     await this.store.close();
     await this.http?.close();

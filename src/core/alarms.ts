@@ -34,6 +34,7 @@ export class Alarms {
   /** What the timer is set to; Infinity: it is not. */
   private timerAt: number;
   private stopTimer: () => void;
+  private closed: boolean;
 
   constructor(turn: AlarmTurn, startTimer: StartTimer = unreferencedTimer) {
     this.turn = turn;
@@ -41,6 +42,7 @@ export class Alarms {
     this.heap = [];
     this.timerAt = Number.POSITIVE_INFINITY;
     this.stopTimer = () => {};
+    this.closed = false;
   }
 
   get size(): number {
@@ -77,9 +79,15 @@ export class Alarms {
     this.arm();
   }
 
+  /** The broker has stopped: nothing rings any more. */
+  close(): void {
+    this.closed = true;
+    this.disarm();
+  }
+
   private arm(): void {
     const first = this.heap[0];
-    if (first === undefined || first.alarmAt >= this.timerAt) return;
+    if (first === undefined || this.closed || first.alarmAt >= this.timerAt) return;
     this.stopTimer();
     this.timerAt = first.alarmAt;
     const delay = Math.min(Math.max(Math.ceil(first.alarmAt - this.turn.now), 1), LONGEST_DELAY_MS);

@@ -88,7 +88,16 @@ export interface QueueStore {
 }
 
 /** The kinds of named records. */
-export const DEFINITION_KINDS = ['vhost', 'user', 'permission', 'exchange', 'queue', 'binding', 'session'] as const;
+export const DEFINITION_KINDS = [
+  'vhost',
+  'user',
+  'permission',
+  'exchange',
+  'queue',
+  'binding',
+  'session',
+  'return',
+] as const;
 export type DefinitionKind = (typeof DEFINITION_KINDS)[number];
 
 /** A named record: a plain JSON value whose meaning belongs to the owner of its kind. */

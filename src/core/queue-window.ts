@@ -379,6 +379,7 @@ export class QueueWindow implements ReadyEntries {
       this.lane,
     );
     entry.storeState = STORE_STATE.committed;
+    if (this.queue.returns !== null) entry.deliveryCount = this.queue.returns.of(stored.seq);
     return entry;
   }
 }

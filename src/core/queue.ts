@@ -16,13 +16,14 @@ import { type DrainWaiter, DrainWaiters } from './drain-waiters.ts';
 import type { FieldTable } from './field-table.ts';
 import type { Message } from './message.ts';
 import { OutEntries } from './out-entries.ts';
-import type { PropertyRewriter } from './ports.ts';
+import type { DefinitionStore, PropertyRewriter } from './ports.ts';
 import { PriorityLanes } from './priority-lanes.ts';
 import { type DeadLetterAddress, readQueueArguments } from './queue-arguments.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from './queue-entry.ts';
 import { dropsHead, type QueueLimits, refusesMore } from './queue-limits.ts';
 import { heldBytes, messageBytes, QueueWindow, type WindowSurroundings } from './queue-window.ts';
 import type { ReadyEntries } from './ready-entries.ts';
+import { ReturnCounts } from './return-counts.ts';
 import { Target } from './target.ts';
 import { ANY_TERMS } from './terms.ts';
 import type { Task } from './turn.ts';
@@ -46,6 +47,7 @@ export interface QueueOwner {
 /** What a queue needs from its surroundings; shared by all queues of a broker. */
 export interface QueueSurroundings extends WindowSurroundings {
   readonly rewriter: PropertyRewriter;
+  readonly definitions: DefinitionStore;
 }
 
 /** What a queue tells its virtual host. */
@@ -86,6 +88,8 @@ export class Queue implements Task, Alarmed {
   readonly consumers: ConsumerSet;
   readonly limits: QueueLimits | null;
   readonly deadLetters: DeadLetterAddress | null;
+  /** Null where nothing is limited, or nothing survives. A queue that counts has no priorities: an entry is its number. */
+  readonly returns: ReturnCounts | null;
   direct: DirectReceiver | null;
   deleted: boolean;
   alarmAt: number;
@@ -136,6 +140,8 @@ export class Queue implements Task, Alarmed {
     this.expiresMs = args.expiresMs;
     this.deliveryLimit = args.deliveryLimit;
     this.maxPriority = args.maxPriority;
+    const counts = this.persisted && args.deliveryLimit !== Number.POSITIVE_INFINITY;
+    this.returns = counts ? new ReturnCounts(around.definitions, events.name, options.name) : null;
     this.window =
       args.maxPriority > 0 ? new PriorityLanes(this, around, args.maxPriority) : new QueueWindow(this, around);
     this.out = new OutEntries();
@@ -435,6 +441,7 @@ export class Queue implements Task, Alarmed {
       const entry = back[i]!;
       this.out.remove(entry);
       entry.redelivered = true;
+      this.returns?.returned(entry.seq, entry.deliveryCount);
     }
     if (back.length > 0) this.window.putBack(back);
     for (let i = 0; i < entries.length; i++) this.creditBack(entries[i]!);
@@ -460,6 +467,7 @@ export class Queue implements Task, Alarmed {
   purge(): number {
     const dropped = this.window.clear();
     const out = [...this.out];
+    this.returns?.settledExcept(new Set(out.map(({ seq }) => seq)));
     for (const { lane, storeId } of this.window.lanes()) {
       this.around.store.purge(
         storeId,
@@ -475,6 +483,7 @@ export class Queue implements Task, Alarmed {
     this.around.turn.alarms.clear(this);
     for (const entry of this.out) this.window.release(entry);
     const dropped = this.window.clear();
+    this.returns?.settledExcept(new Set());
     for (const { storeId } of this.window.lanes()) this.around.store.deleteQueue(storeId);
     for (const consumer of [...this.consumers]) {
       consumer.end();
@@ -662,6 +671,7 @@ export class Queue implements Task, Alarmed {
 
   private drop(entry: QueueEntry): void {
     this.window.release(entry);
+    this.returns?.settled(entry.seq);
     if (entry.storeState !== STORE_STATE.none && entry.storeState !== STORE_STATE.deleted) {
       this.around.store.remove(entry);
     }

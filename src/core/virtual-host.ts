@@ -21,6 +21,7 @@ import type { DefinitionStore } from './ports.ts';
 import { Queue, type QueueEvents, type QueueOwner, type QueueSurroundings } from './queue.ts';
 import { checkQueueDeclaration, readQueueArguments } from './queue-arguments.ts';
 import type { QueueEntry } from './queue-entry.ts';
+import { recoveredReturns } from './return-counts.ts';
 
 export const EXCHANGE_KINDS = ['direct', 'fanout', 'topic', 'headers'] as const;
 export type ExchangeKind = (typeof EXCHANGE_KINDS)[number];
@@ -253,6 +254,9 @@ export class VirtualHost implements QueueEvents {
       queue.recover(value.expiring === true);
       queue.touch();
       this.queues.set(queue.name, queue);
+    }
+    for (const { queue, seq, count } of recoveredReturns(definitions, this.name)) {
+      this.queues.get(queue)?.returns?.recovered(seq, count);
     }
     for (const { name, value } of definitions.all('binding')) {
       if (name[0] !== this.name) continue;

@@ -51,12 +51,13 @@ const NAMED = {
   queue: 5,
   binding: 6,
   session: 8,
+  return: 9,
 } as const satisfies Record<DefinitionKind, number>;
 
 /** Which of the two kinds of segments: in publishing order, or written later than its neighbours. */
 export type SegmentKind = 'entry' | 'late';
 
-/** The lane of priority 0. Others come with priority queues. */
+/** Every queue has this one: priorities are queues of their own to the store (docs/decisions/0011). */
 const LANE = 255;
 /** Longer names are stored under their hash. LMDB allows 1,978 bytes. */
 const MAX_NAME_BYTES = 1_000;

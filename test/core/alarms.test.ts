@@ -99,6 +99,16 @@ describe('an alarm', () => {
     assert.ok(world.timers > 100);
   });
 
+  it('does not ring when everything has stopped', () => {
+    const world = new World();
+    const sleeper = new Sleeper(world);
+    world.alarms.set(sleeper, 10);
+    world.alarms.close();
+    world.alarms.set(sleeper, 5);
+    world.passTo(100);
+    assert.deepEqual([sleeper.rung, world.timer], [[], null]);
+  });
+
   it('may set the next one while it rings', () => {
     const world = new World();
     const sleeper = new Sleeper(world);

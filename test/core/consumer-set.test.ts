@@ -104,3 +104,51 @@ describe('a set of consumers', () => {
     );
   });
 });
+
+describe('a set with a single active consumer', () => {
+  const single = (...consumers: Consumer[]): ConsumerSet => {
+    const set = new ConsumerSet(true);
+    listed(set, ...consumers);
+    return set;
+  };
+
+  it('serves the first that came, whoever comes later', () => {
+    const [first, second, urgent] = [make(0).consumer, make(0).consumer, make(9).consumer];
+    assert.deepEqual(served(single(first, second, urgent), 3), [first, first, first]);
+  });
+
+  it('serves nobody while that one has no credit', () => {
+    const [first, second] = [make(0), make(0)];
+    const set = single(first.consumer, second.consumer);
+    first.sink.open = false;
+    assert.equal(set.next(), null);
+    set.list(second.consumer);
+    assert.equal(set.next(), null);
+    first.sink.open = true;
+    set.list(first.consumer);
+    assert.equal(set.next(), first.consumer);
+  });
+
+  it('names the next when it goes: the highest priority, then the oldest', () => {
+    const consumers = [0, 0, 5, 5, 1].map((priority) => make(priority).consumer);
+    const set = single(...consumers);
+    const order: (Consumer | null)[] = [];
+    for (let active: Consumer | null = consumers[0]!; active !== null; active = set.remove(active)) {
+      set.list(active);
+      assert.equal(set.next(), active);
+      order.push(active);
+    }
+    assert.deepEqual(
+      order.map((consumer) => consumers.indexOf(consumer!)),
+      [0, 2, 3, 4, 1],
+    );
+    assert.equal(set.next(), null);
+  });
+
+  it('stays with the active one when another goes', () => {
+    const [first, second] = [make(0).consumer, make(0).consumer];
+    const set = single(first, second);
+    assert.equal(set.remove(second), null);
+    assert.equal(set.next(), first);
+  });
+});

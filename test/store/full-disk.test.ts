@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { STORE_STATE } from '../../src/core/queue-entry.ts';
+import { type QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
 import { Confirms, FakeQueue, message, Opened } from './harness.ts';
 
@@ -130,6 +130,51 @@ test('a message that moves while the disk is full stays where it was until it ca
   assert.deepEqual(await later.bodies(queue.id), []);
   assert.deepEqual(await later.bodies(other.id), ['moves']);
   assert.deepEqual(other.withdrawnSeqs, []);
+});
+
+test('moves that follow one another while commits fail are one: the message stays until it is at its end', async () => {
+  const { kv, open, queue } = opened();
+  const [second, third, fourth] = [1, 2, 3].map(() => new FakeQueue(open.queues.nextQueueId()));
+  const move = (from: QueueEntry, to: FakeQueue): QueueEntry => {
+    const moved = to.entry(message('moves'));
+    open.queues.group(() => {
+      open.queues.append(moved);
+      open.queues.remove(from);
+    });
+    return moved;
+  };
+  const entry = queue.entry(message('moves'));
+  open.queues.append(entry);
+  await open.store.flush();
+  kv.full = true;
+  kv.hold = true;
+  const once = move(entry, second!);
+  open.store.seal();
+  assert.equal(once.storeState, STORE_STATE.committing);
+  // It moves on while the commit of its first move is under way, which fails; and on again.
+  const twice = move(once, third!);
+  kv.release();
+  await tick();
+  assert.equal(twice.storeState, STORE_STATE.pending);
+  const last = move(twice, fourth!);
+  kv.hold = false;
+  for (let i = 0; i < 6; i++) {
+    open.elapse();
+    await settle(open);
+    const places = [queue, second!, third!, fourth!].map(({ id }) =>
+      new Opened(new FaultyKv(kv.disk.clone())).bodies(id),
+    );
+    assert.deepEqual(await Promise.all(places), [['moves'], [], [], []]);
+  }
+  assert.equal(last.storeState, STORE_STATE.pending);
+  kv.full = false;
+  open.elapse();
+  await settle(open);
+  const places = [queue, second!, third!, fourth!].map(({ id }) =>
+    new Opened(new FaultyKv(kv.disk.clone())).bodies(id),
+  );
+  assert.deepEqual(await Promise.all(places), [[], [], [], ['moves']]);
+  assert.deepEqual(fourth!.withdrawnSeqs, []);
 });
 
 test('a disk that was full at the first commit holds a store as soon as it holds anything', async () => {

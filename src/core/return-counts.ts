@@ -1,0 +1,59 @@
+// How often the entries of one queue came back unacknowledged, for a queue with a delivery limit: exact over restarts, so
+// that a message that brings its consumers down is given up however often the broker is started meanwhile. A record for
+// each entry that came back and is not settled, in the same batches as the entries; on a full disk a count may be lost.
+
+import type { DefinitionStore } from './ports.ts';
+
+const KIND = 'return';
+
+export class ReturnCounts {
+  private readonly definitions: DefinitionStore;
+  private readonly vhost: string;
+  private readonly queue: string;
+  private readonly bySeq: Map<number, number>;
+
+  constructor(definitions: DefinitionStore, vhost: string, queue: string) {
+    this.definitions = definitions;
+    this.vhost = vhost;
+    this.queue = queue;
+    this.bySeq = new Map();
+  }
+
+  /** What an earlier start wrote. */
+  recovered(seq: number, count: number): void {
+    this.bySeq.set(seq, count);
+  }
+
+  of(seq: number): number {
+    return this.bySeq.get(seq) ?? 0;
+  }
+
+  /** The entry came back so often, and may be delivered again. */
+  returned(seq: number, count: number): void {
+    this.bySeq.set(seq, count);
+    this.definitions.put(KIND, this.name(seq), { count });
+  }
+
+  settled(seq: number): void {
+    if (this.bySeq.delete(seq)) this.definitions.remove(KIND, this.name(seq));
+  }
+
+  /** All are settled but these. */
+  settledExcept(kept: ReadonlySet<number>): void {
+    for (const seq of [...this.bySeq.keys()]) if (!kept.has(seq)) this.settled(seq);
+  }
+
+  private name(seq: number): readonly string[] {
+    return [this.vhost, this.queue, `${seq}`];
+  }
+}
+
+/** What an earlier start wrote of all queues of a virtual host, by the name of the queue. */
+export function* recoveredReturns(
+  definitions: DefinitionStore,
+  vhost: string,
+): Iterable<{ readonly queue: string; readonly seq: number; readonly count: number }> {
+  for (const { name, value } of definitions.all(KIND)) {
+    if (name[0] === vhost) yield { queue: name[1]!, seq: Number(name[2]), count: value.count as number };
+  }
+}
