@@ -64,8 +64,10 @@ export class DeadLetters implements Task {
   }
 
   private bury({ entry, death }: DeadLetter): void {
-    // The bytes went with its queue, or they cannot be read: then it stays where it is until the next start.
-    if (entry.unloaded) return;
+    if (entry.unloaded) {
+      giveUp(entry);
+      return;
+    }
     this.publish(entry, death);
     entry.queue.buried(entry);
     // Where the store had not committed it, it has settled this already.
@@ -117,9 +119,19 @@ export class DeadLetters implements Task {
   }
 
   private goOn(entry: QueueEntry): void {
-    if (entry.unloaded) this.letters.shift();
+    if (entry.unloaded) {
+      this.letters.shift();
+      giveUp(entry);
+    }
     this.around.turn.work(this);
   }
+}
+
+/** The bytes went with its queue, or they cannot be read: then it stays where it is until the next start. */
+function giveUp(entry: QueueEntry): void {
+  const { ring } = entry;
+  entry.ring = null;
+  ring?.refuse(entry.slot);
 }
 
 function takeIn(entry: QueueEntry, { entries }: LoadedRange): void {

@@ -149,7 +149,7 @@ export class Queue implements Task, Alarmed {
     this.scheduled = false;
     this.marking = false;
     this.marked = false;
-    this.aging = false;
+    this.aging = args.messageTtlMs !== NEVER_EXPIRES;
     this.usedAt = 0;
     this.waiting = null;
   }
@@ -182,7 +182,7 @@ export class Queue implements Task, Alarmed {
   /** Takes up what the store recovered, where some of it may expire. Called before anything else. */
   recover(aging: boolean): void {
     this.window.recover();
-    this.aging = aging || this.messageTtlMs !== NEVER_EXPIRES;
+    if (aging) this.aging = true;
     if (this.aging) this.wake();
   }
 

@@ -286,7 +286,7 @@ export class VirtualHost implements QueueEvents {
    * written that waits for somebody who looks; an expired message is delivered to nobody all the same.
    */
   expiring(queue: Queue): void {
-    this.define(queue, true);
+    if (!queue.deleted) this.define(queue, true);
   }
 
   damaged(queue: Queue, error: Error): void {

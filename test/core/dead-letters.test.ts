@@ -7,6 +7,7 @@ import { ConfirmRing } from '../../src/core/confirms.ts';
 import { Consumer } from '../../src/core/consumer.ts';
 import { type Field, type FieldTable, findField, textField } from '../../src/core/field-table.ts';
 import type { Queue } from '../../src/core/queue.ts';
+import { Transaction, TransactionFailed } from '../../src/core/transaction.ts';
 import { FakeStore } from '../support/fake-store.ts';
 import { Core, consumeOptions, type MessageFields, message, RecordingSink, turns } from './core.ts';
 
@@ -281,6 +282,25 @@ describe('on disk', () => {
     assert.deepEqual(drained(dead), ['other rejected']);
     assert.equal(queue.unackedCount, 1);
     assert.equal(core.store.committed.get(queue.id)!.size, 1);
+  });
+
+  it('a transaction whose rejected message cannot be read fails', async () => {
+    for (const late of [false, true]) {
+      core = new Core(new FakeStore({ automatic: true, late }), { memoryHighBytes: 1000 });
+      dead = core.queue('dead');
+      const queue = core.queue('q', { args: TO_DEAD });
+      core.publish({ key: 'q', body: 'x'.repeat(600), persistent: true });
+      const entry = taken(queue);
+      await turns();
+      assert.ok(entry.unloaded);
+      core.store.damage = new Error('damaged');
+      core.turn.begin();
+      const commit = new Transaction(core.surroundings).commit([], [{ entry, outcome: 'rejected' }]);
+      const failed = assert.rejects(commit, TransactionFailed);
+      await turns();
+      core.store.answerLoads();
+      await failed;
+    }
   });
 
   it('one that died before its queue was deleted is not lost with it', async () => {
