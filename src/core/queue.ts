@@ -1,11 +1,10 @@
 // A queue: takes messages in, hands them to consumers, keeps count of what is out unacknowledged, takes back what is
 // returned. It knows no protocol and no disk: consumers encode, the store writes. What is ready and where it lies is the
 // business of its window (queue-window.ts, with priorities priority-lanes.ts), whose turn it is the consumer set's
-// (consumer-set.ts), what becomes of dead messages dead-letters.ts'.
+// (consumer-set.ts), when something expires that of lifetimes.ts, what becomes of dead messages that of dead-letters.ts.
 //
 // Invariant: every entry is in exactly one place: ready (window), out (out-entries.ts), or gone.
 
-import type { Alarmed } from './alarms.ts';
 import type { Binding } from './binding.ts';
 import type { ConfirmRing } from './confirms.ts';
 import type { Consumer } from './consumer.ts';
@@ -14,6 +13,7 @@ import type { Death } from './death.ts';
 import { withDeliveryCount } from './delivery-count.ts';
 import { type DrainWaiter, DrainWaiters } from './drain-waiters.ts';
 import type { FieldTable } from './field-table.ts';
+import { Lifetimes, type Mortal } from './lifetimes.ts';
 import type { Message } from './message.ts';
 import { OutEntries } from './out-entries.ts';
 import type { DefinitionStore, PropertyRewriter } from './ports.ts';
@@ -74,7 +74,7 @@ const CROWDED_ENTRIES = 4096;
 /** Deliveries, or deaths, in one slice of the work list. */
 const SLICE = 256;
 
-export class Queue implements Task, Alarmed {
+export class Queue implements Task, Mortal {
   readonly id: number;
   readonly name: string;
   readonly durable: boolean;
@@ -92,16 +92,13 @@ export class Queue implements Task, Alarmed {
   readonly returns: ReturnCounts | null;
   direct: DirectReceiver | null;
   deleted: boolean;
-  alarmAt: number;
-  alarmPlace: number;
   private readonly around: QueueSurroundings;
   private readonly events: QueueEvents;
   private readonly window: ReadyEntries;
   private readonly out: OutEntries;
   private readonly quorum: boolean;
-  /** Infinity: no limit, here and below. */
-  private readonly messageTtlMs: number;
-  private readonly expiresMs: number;
+  private readonly lifetimes: Lifetimes;
+  /** Infinity: no limit. */
   private readonly deliveryLimit: number;
   private readonly maxPriority: number;
   /** Bindings that lead here; made with the first. */
@@ -110,9 +107,6 @@ export class Queue implements Task, Alarmed {
   /** Whether the store was told that entries may be delivered, and whether that is on disk. */
   private marking: boolean;
   private marked: boolean;
-  /** Whether there may be entries that expire. */
-  private aging: boolean;
-  private usedAt: number;
   /** Who waits for deliveries; null: nobody. */
   private waiting: DrainWaiters | null;
 
@@ -131,13 +125,10 @@ export class Queue implements Task, Alarmed {
     this.deadLetters = args.deadLetters;
     this.direct = null;
     this.deleted = false;
-    this.alarmAt = NEVER_EXPIRES;
-    this.alarmPlace = -1;
     this.around = around;
     this.events = events;
     this.quorum = args.quorum;
-    this.messageTtlMs = args.messageTtlMs;
-    this.expiresMs = args.expiresMs;
+    this.lifetimes = new Lifetimes(this, around.turn, args);
     this.deliveryLimit = args.deliveryLimit;
     this.maxPriority = args.maxPriority;
     const counts = this.persisted && args.deliveryLimit !== Number.POSITIVE_INFINITY;
@@ -149,8 +140,6 @@ export class Queue implements Task, Alarmed {
     this.scheduled = false;
     this.marking = false;
     this.marked = false;
-    this.aging = args.messageTtlMs !== NEVER_EXPIRES;
-    this.usedAt = 0;
     this.waiting = null;
   }
 
@@ -182,15 +171,13 @@ export class Queue implements Task, Alarmed {
   /** Takes up what the store recovered, where some of it may expire. Called before anything else. */
   recover(aging: boolean): void {
     this.window.recover();
-    if (aging) this.aging = true;
-    if (this.aging) this.wake();
+    if (aging) this.lifetimes.aging = true;
+    if (this.lifetimes.aging) this.wake();
   }
 
   /** Somebody declared it or took from it: the time until it expires for want of use starts again. */
   touch(): void {
-    if (this.expiresMs === Number.POSITIVE_INFINITY) return;
-    this.usedAt = this.around.turn.now;
-    if (this.consumers.size === 0) this.around.turn.alarms.set(this, this.usedAt + this.expiresMs);
+    this.lifetimes.touch();
   }
 
   /**
@@ -227,7 +214,7 @@ export class Queue implements Task, Alarmed {
     }
     if (consumer === null) {
       this.window.append(entry);
-      if (entry.expiresAt !== NEVER_EXPIRES) this.expireAt(entry.expiresAt);
+      if (entry.expiresAt !== NEVER_EXPIRES) this.lifetimes.expireAt(entry.expiresAt);
       if (this.limits !== null) this.dropExcess(this.limits);
       return;
     }
@@ -260,7 +247,7 @@ export class Queue implements Task, Alarmed {
   letGo(entries: readonly QueueEntry[]): void {
     if (this.deleted) return;
     for (let i = 0; i < entries.length; i++) this.out.remove(entries[i]!);
-    const rest = this.aging ? entries.filter((entry) => !this.deliveredAtOnce(entry)) : entries;
+    const rest = this.lifetimes.aging ? entries.filter((entry) => !this.deliveredAtOnce(entry)) : entries;
     if (rest.length > 0) this.window.putBack(rest);
     if (this.limits !== null) this.dropExcess(this.limits);
     this.wake();
@@ -298,24 +285,27 @@ export class Queue implements Task, Alarmed {
   run(): boolean {
     // Where the head had to be read back first it was not dropped at once.
     if (this.limits !== null) this.dropExcess(this.limits);
-    const more = (this.aging && this.dropExpired()) || this.deliverSlice();
+    const { lifetimes } = this;
+    const more = (lifetimes.aging && this.dropExpired()) || this.deliverSlice();
     if (this.waiting !== null) this.tellWaiting(this.waiting);
-    if (this.aging && !more) this.watch();
+    if (lifetimes.aging && !more) lifetimes.watch();
     return more;
   }
 
-  /** The first message expires, or the queue does, unless something happened meanwhile. */
-  alarm(): void {
-    if (this.deleted) return;
-    if (this.expiresMs !== Number.POSITIVE_INFINITY && this.consumers.size === 0) {
-      const until = this.usedAt + this.expiresMs;
-      if (until <= this.around.turn.now) {
-        this.events.unused(this);
-        return;
-      }
-      this.around.turn.alarms.set(this, until);
-    }
-    if (this.aging) this.wake();
+  get used(): boolean {
+    return this.consumers.size > 0;
+  }
+
+  nextExpiry(): number {
+    return this.window.nextExpiry();
+  }
+
+  aged(persistent: boolean): void {
+    if (this.persisted && persistent) this.events.expiring(this);
+  }
+
+  expired(): void {
+    this.events.unused(this);
   }
 
   /** Whether its consumers are behind: a publisher that goes on at full speed would only lengthen the queue. */
@@ -383,13 +373,13 @@ export class Queue implements Task, Alarmed {
    */
   takeNext(noAck: boolean): QueueEntry | null {
     this.markDelivering();
-    // The head may have been read back only now: what was too much before is dropped first.
+    // As in `run`: what is to be dropped is not handed out because it had to be read back first.
     if (this.limits !== null) this.dropExcess(this.limits);
-    if (this.aging) this.dropExpired();
+    if (this.lifetimes.aging) this.dropExpired();
     const first = this.window.peek();
-    if (first === null || this.hasExpired(first)) return null;
+    if (first === null || this.lifetimes.hasExpired(first)) return null;
     const entry = this.window.take();
-    if (this.aging) this.watch();
+    if (this.lifetimes.aging) this.lifetimes.watch();
     this.count(entry.message);
     this.delivering(entry);
     if (noAck) this.drop(entry);
@@ -403,7 +393,7 @@ export class Queue implements Task, Alarmed {
    */
   whenReadBack(): Promise<void> | null {
     const first = this.window.peek();
-    if (first === null || !this.hasExpired(first)) return this.window.whenReadBack();
+    if (first === null || !this.lifetimes.hasExpired(first)) return this.window.whenReadBack();
     return new Promise((resolve) => setImmediate(resolve));
   }
 
@@ -480,7 +470,7 @@ export class Queue implements Task, Alarmed {
   /** Ends the queue: consumers learn it, entries are forgotten. Bindings were removed by the virtual host. */
   delete(): number {
     this.deleted = true;
-    this.around.turn.alarms.clear(this);
+    this.lifetimes.end();
     for (const entry of this.out) this.window.release(entry);
     const dropped = this.window.clear();
     this.returns?.settledExcept(new Set());
@@ -511,7 +501,7 @@ export class Queue implements Task, Alarmed {
     entry.storeState = STORE_STATE.deleted;
     this.window.withdrawn(entry);
     // It may have been the first one.
-    if (this.aging) this.wake();
+    if (this.lifetimes.aging) this.wake();
   }
 
   /** A stored record could not be read. */
@@ -523,7 +513,7 @@ export class Queue implements Task, Alarmed {
     for (let done = 0; done < SLICE; done++) {
       const first = this.deleted ? null : this.window.peek();
       if (first === null) return this.rest();
-      if (this.hasExpired(first)) {
+      if (this.lifetimes.hasExpired(first)) {
         this.die(this.window.take(), 'expired');
         continue;
       }
@@ -538,15 +528,11 @@ export class Queue implements Task, Alarmed {
 
   /** What may not wait (a TTL of 0) goes to a consumer that is ready, as when it is published outside of a transaction. */
   private deliveredAtOnce(entry: QueueEntry): boolean {
-    const consumer = this.hasExpired(entry) && this.window.length === 0 ? this.consumers.next() : null;
+    const consumer = this.lifetimes.hasExpired(entry) && this.window.length === 0 ? this.consumers.next() : null;
     if (consumer === null) return false;
     if (consumer.noAck) this.handOver(consumer, entry);
     else this.handOut(consumer, entry);
     return true;
-  }
-
-  private hasExpired(entry: QueueEntry): boolean {
-    return this.aging && entry.expiresAt <= this.around.turn.now;
   }
 
   private rest(): boolean {
@@ -559,28 +545,7 @@ export class Queue implements Task, Alarmed {
     // RabbitMQ's quorum queues keep whatever they are given.
     const kept = this.quorum && !message.persistent ? message.madePersistent() : message;
     const window = this.window.of(this.maxPriority === 0 ? 0 : Math.min(message.priority, this.maxPriority));
-    return new QueueEntry(this, window.nextSeq++, kept, this.expiryOf(kept), false, window.lane);
-  }
-
-  private expiryOf({ expirationMs, persistent }: Message): number {
-    if (expirationMs < 0 && this.messageTtlMs === NEVER_EXPIRES) return NEVER_EXPIRES;
-    if (!this.aging) {
-      this.aging = true;
-      if (this.persisted && persistent) this.events.expiring(this);
-    }
-    return this.around.turn.now + (expirationMs < 0 ? this.messageTtlMs : Math.min(expirationMs, this.messageTtlMs));
-  }
-
-  /** An entry that expires then was put in. */
-  private expireAt(at: number): void {
-    if (at <= this.around.turn.now) this.wake();
-    else this.around.turn.alarms.set(this, at);
-  }
-
-  /** Sets the alarm for the entry that expires first. */
-  private watch(): void {
-    const at = this.window.nextExpiry();
-    if (at !== NEVER_EXPIRES) this.around.turn.alarms.set(this, at);
+    return new QueueEntry(this, window.nextSeq++, kept, this.lifetimes.expiryOf(kept), false, window.lane);
   }
 
   /** Drops a slice of what has expired, from the head of each lane. True where there may be more. */
@@ -601,7 +566,7 @@ export class Queue implements Task, Alarmed {
       if (window.peek() === null) return;
       this.around.meters.overflowed++;
       this.die(window.take(), 'maxlen');
-      if (this.aging) this.watch();
+      if (this.lifetimes.aging) this.lifetimes.watch();
     }
   }
 

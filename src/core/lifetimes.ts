@@ -1,0 +1,103 @@
+// How long the messages of one queue live, and the queue itself: TTLs, expirations, x-expires. It says when something is
+// over and has the queue look then (alarms.ts); what is done about it is the queue's business. A queue that has neither
+// a time of its own nor ever took a message with one sets no alarm and pays a comparison.
+
+import type { Alarmed } from './alarms.ts';
+import type { Message } from './message.ts';
+import { NEVER_EXPIRES, type QueueEntry } from './queue-entry.ts';
+import type { Turn } from './turn.ts';
+
+/** A queue, as its lifetimes see it. */
+export interface Mortal {
+  /** Whether it has consumers. */
+  readonly used: boolean;
+  /** When the first entry expires, as far as that is in memory. */
+  nextExpiry(): number;
+  /** Something may have expired. */
+  wake(): void;
+  /** The first message that expires was taken in; `persistent`: it may be found by the next start. */
+  aged(persistent: boolean): void;
+  /** It was unused for so long that it is to be deleted. */
+  expired(): void;
+}
+
+/** Milliseconds; Infinity: for ever. */
+export interface LifetimeArguments {
+  readonly messageTtlMs: number;
+  readonly expiresMs: number;
+}
+
+export class Lifetimes implements Alarmed {
+  alarmAt: number;
+  alarmPlace: number;
+  /** Whether there may be entries that expire. */
+  aging: boolean;
+  private readonly queue: Mortal;
+  private readonly turn: Turn;
+  private readonly messageTtlMs: number;
+  private readonly expiresMs: number;
+  private usedAt: number;
+
+  constructor(queue: Mortal, turn: Turn, { messageTtlMs, expiresMs }: LifetimeArguments) {
+    this.alarmAt = NEVER_EXPIRES;
+    this.alarmPlace = -1;
+    this.aging = messageTtlMs !== NEVER_EXPIRES;
+    this.queue = queue;
+    this.turn = turn;
+    this.messageTtlMs = messageTtlMs;
+    this.expiresMs = expiresMs;
+    this.usedAt = 0;
+  }
+
+  /** When a message that comes in now expires here: the smaller of its own time and the queue's counts. Hot path. */
+  expiryOf(message: Message): number {
+    const { expirationMs } = message;
+    if (expirationMs < 0 && this.messageTtlMs === NEVER_EXPIRES) return NEVER_EXPIRES;
+    if (!this.aging) {
+      this.aging = true;
+      this.queue.aged(message.persistent);
+    }
+    return this.turn.now + (expirationMs < 0 ? this.messageTtlMs : Math.min(expirationMs, this.messageTtlMs));
+  }
+
+  hasExpired(entry: QueueEntry): boolean {
+    return this.aging && entry.expiresAt <= this.turn.now;
+  }
+
+  /** An entry that expires then is among the ready ones. */
+  expireAt(at: number): void {
+    if (at <= this.turn.now) this.queue.wake();
+    else this.turn.alarms.set(this, at);
+  }
+
+  /** The first entry is another one: sets the alarm for it. */
+  watch(): void {
+    const at = this.queue.nextExpiry();
+    if (at !== NEVER_EXPIRES) this.turn.alarms.set(this, at);
+  }
+
+  /** The queue was used: the time until it expires for want of use starts again. */
+  touch(): void {
+    if (this.expiresMs === Number.POSITIVE_INFINITY) return;
+    this.usedAt = this.turn.now;
+    if (!this.queue.used) this.turn.alarms.set(this, this.usedAt + this.expiresMs);
+  }
+
+  /** Somebody may have used the queue, or taken the entry, since the alarm was set. */
+  alarm(): void {
+    if (this.expiresMs !== Number.POSITIVE_INFINITY && !this.queue.used) {
+      const until = this.usedAt + this.expiresMs;
+      if (until <= this.turn.now) {
+        this.queue.expired();
+        return;
+      }
+      this.turn.alarms.set(this, until);
+    }
+    if (this.aging) this.queue.wake();
+  }
+
+  /** The queue is gone. */
+  end(): void {
+    this.turn.alarms.clear(this);
+  }
+}
