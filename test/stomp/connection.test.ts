@@ -278,6 +278,9 @@ describe('STOMP errors', () => {
     await refused(await harness.connect(), /maxTransactions is 1/, begin('a'), begin('b'));
     await refused(await harness.connect(), /maxTransactionOperations is 1/, begin('a'), send('x'), send('y'));
     await refused(await harness.connect(), /limits\.messageBytes is 10/, send('x'.repeat(11)));
+    const bytes = new Harness({ settings: { maxTransactionBytes: 5, maxHeaderBytes: 1024 } });
+    await refused(await bytes.connect(), /maxTransactionBytes is 5/, begin('a'), send('abc'), send('def'));
+    await refused(await bytes.connect(), /maxHeaderBytes is 1024/, begin('a'.repeat(1024)));
     await refused(await harness.connect(), /maxHeaders is 8/, frame('BEGIN', new Array(9).fill('a:b')));
   });
 
