@@ -17,8 +17,8 @@ import { readTls, type TlsFiles } from './tls.ts';
 import type { Accept } from './transport.ts';
 import { type WebSocketRules, WebSocketUpgrades } from './websocket-upgrades.ts';
 
-/** A client that has not sent its request by then is dropped. */
-const REQUEST_TIMEOUT_MS = 10_000;
+/** How often Node looks for requests that take too long; its default is half a minute. */
+const REQUEST_CHECK_MS = 1_000;
 const KEEP_ALIVE_DELAY_MS = 60_000;
 
 export type AnswerHttp = (request: IncomingMessage, response: ServerResponse) => void;
@@ -32,7 +32,7 @@ export interface AutoOptions extends WebSocketRules {
   /** Null: TLS is refused. */
   readonly tls: TlsFiles | null;
   readonly maxConnections: number;
-  /** How long a connection may take for its first bytes, and inside TLS for its first there. */
+  /** How long a connection may take for its first bytes, inside TLS for its first there, and for an HTTP request. */
   readonly firstBytesMs: number;
   readonly accepts: { readonly amqp: Accept; readonly mqtt: Accept; readonly stomp: Accept };
   /** Answers plain requests; null while nobody does. */
@@ -78,13 +78,14 @@ export class AutoListener implements SnifferOwner {
 
   /** Resolves with the port. Rejects with an error that names listener and address. */
   async listen(): Promise<number> {
-    const { name, host, port, tls, maxConnections } = this.options;
+    const { name, host, port, tls, maxConnections, firstBytesMs } = this.options;
     const server = createServer({
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
-      headersTimeout: REQUEST_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
+      headersTimeout: firstBytesMs,
+      requestTimeout: firstBytesMs,
+      connectionsCheckingInterval: REQUEST_CHECK_MS,
     });
     const [takeHttp] = server.listeners('connection');
     this.takeHttp = takeHttp as (socket: Socket) => void;

@@ -12,6 +12,8 @@ import { type WebSocketRules, WebSocketUpgrades } from './websocket-upgrades.ts'
 
 /** A client that has not finished its handshake by then is dropped. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** How often Node looks for such; its default is half a minute. */
+const HANDSHAKE_CHECK_MS = 1_000;
 const KEEP_ALIVE_DELAY_MS = 60_000;
 
 export interface WebSocketOptions extends WebSocketRules {
@@ -65,6 +67,7 @@ export class WebSocketListener {
       keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
       headersTimeout: HANDSHAKE_TIMEOUT_MS,
       requestTimeout: HANDSHAKE_TIMEOUT_MS,
+      connectionsCheckingInterval: HANDSHAKE_CHECK_MS,
     };
     const server = tls === null ? createServer(shared) : createSecureServer({ ...shared, ...(await readTls(tls)) });
     server.on('request', (request, response) => this.upgrades.advise(request, response));

@@ -188,6 +188,13 @@ describe('the one port', () => {
     assert.equal(ticker.size, 0);
   });
 
+  it('sends away who does not finish a request in time', async () => {
+    await start({ limits: { unauthenticatedMs: 200 } });
+    const socket = await connected(port);
+    socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\n');
+    assert.match(String(await readAll(socket)), /^HTTP\/1\.1 408 /);
+  });
+
   it('forgets who goes away before a word', async () => {
     await start();
     const socket = await tcp(port);
