@@ -7,7 +7,7 @@ import { type TestContext, test } from 'node:test';
 import amqplib from 'amqplib';
 import type { Page } from 'playwright-core';
 import { BrokerProcess } from '../support/broker-process.ts';
-import { Browser, CHROMIUM } from './browser.ts';
+import { Browser, CHROMIUM, STRANGER } from './browser.ts';
 import { Watch } from './watch.ts';
 
 const skip = !existsSync(CHROMIUM) && `not installed: ${CHROMIUM}`;
@@ -156,4 +156,28 @@ test(`${TABS} connections of a browser all come back and hear everything`, { ski
   await orders.publish('all', ['after']);
   await orders.watch.until(() => heard('after') === TABS);
   assert.equal(orders.messages.length, 2 * TABS);
+});
+
+test("a stranger's page reaches no broker on the visitor's machine, under whatever name", { skip }, async (t) => {
+  const watch = new Watch();
+  t.after(() => watch.end());
+  const broker = await BrokerProcess.start();
+  t.after(() => broker.end());
+  const browser = await Browser.open('orders.html', watch);
+  t.after(() => browser.close());
+  const told: [string, string][] = [];
+  const open = async (name: string, page: string, host: string) => {
+    const hear = ({ kind }: Told) => {
+      told.push([name, kind]);
+      watch.tick();
+    };
+    await browser.tab<Told>(broker.endpoints.webStomp, hear, { page, broker: host });
+    await watch.until(() => told.some(([who]) => who === name));
+  };
+  await open('foreign', STRANGER, 'localhost');
+  await open('rebound', STRANGER, STRANGER);
+  await open('local', 'localhost', '127.0.0.1');
+  assert.deepEqual(new Set(told.map(String)), new Set(['foreign,closed', 'rebound,closed', 'local,subscribed']));
+  const refusals = broker.output.match(/origin http:\/\/stranger\.example:\d+ is not allowed/g) ?? [];
+  assert.ok(refusals.length >= 2, broker.output);
 });

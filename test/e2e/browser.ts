@@ -11,6 +11,9 @@ import { fileURLToPath } from 'node:url';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
 import type { Watch } from './watch.ts';
 
+/** A name that the browser takes for this machine, and that nobody else would. */
+export const STRANGER = 'stranger.example';
+
 export const CHROMIUM = '/usr/bin/chromium';
 
 const FLAGS = [
@@ -21,6 +24,8 @@ const FLAGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  // A stranger's name that resolves to this machine, as who rebinds names would have it.
+  '--host-resolver-rules=MAP stranger.example 127.0.0.1',
 ];
 
 interface File {
@@ -67,13 +72,20 @@ export class Browser {
     return new Browser(watch, server, home, context);
   }
 
-  /** A tab that is given the broker's WebSocket address in its query. Resolves when it is loaded. */
-  async tab<Told>(port: number, hear: (told: Told) => void): Promise<Page> {
+  /**
+   * A tab that is given the broker's WebSocket address in its query. Resolves when it is loaded. `hosts` are the names
+   * under which it sees the page's server and the broker.
+   */
+  async tab<Told>(
+    port: number,
+    hear: (told: Told) => void,
+    hosts: { page: string; broker: string } = { page: '127.0.0.1', broker: '127.0.0.1' },
+  ): Promise<Page> {
     const page = await this.context.newPage();
     page.on('pageerror', (error) => this.watch.fail(error));
     await page.exposeFunction('tell', hear);
-    const broker = encodeURIComponent(`ws://127.0.0.1:${port}/stomp`);
-    await page.goto(`http://127.0.0.1:${(this.server.address() as AddressInfo).port}/?broker=${broker}`);
+    const broker = encodeURIComponent(`ws://${hosts.broker}:${port}/stomp`);
+    await page.goto(`http://${hosts.page}:${(this.server.address() as AddressInfo).port}/?broker=${broker}`);
     return page;
   }
 
