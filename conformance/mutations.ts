@@ -2,5 +2,6 @@
 
 import { AMQP_MUTATIONS } from './amqp/mutations/mutations.ts';
 import type { MutationSet } from './mutations/set.ts';
+import { STOMP_MUTATIONS } from './stomp/mutations/mutations.ts';
 
-export const MUTATION_SETS: readonly MutationSet[] = [AMQP_MUTATIONS];
+export const MUTATION_SETS: readonly MutationSet[] = [AMQP_MUTATIONS, STOMP_MUTATIONS];

@@ -3,7 +3,7 @@
 
 import type { Endpoint } from '../../check.ts';
 import type { Hooks, Link, Mutation } from '../../mutations/mutation.ts';
-import { framePacket, type Line, type StompPacket, valueOf } from './packets.ts';
+import { framePacket, headerOf, type Line, type StompPacket } from './packets.ts';
 
 export type StompMutation = Mutation<StompPacket>;
 export type StompLink = Link<StompPacket>;
@@ -128,7 +128,7 @@ export function pretends(id: string, words: string, when: When, options: Options
   const hooks = (link: StompLink, talk: Talk): StompHooks => ({
     fromClient(packet) {
       if (!when(packet, talk, link)) return [packet];
-      const receipt = valueOf(packet, 'receipt');
+      const receipt = headerOf(packet, 'receipt');
       if (receipt !== null) link.toClient(receiptPacket(receipt));
       return [];
     },
@@ -193,4 +193,4 @@ export const set =
 export const isCommand = (packet: StompPacket, ...commands: readonly string[]): boolean =>
   commands.includes(packet.command);
 
-export const lacks = (packet: StompPacket, name: string): boolean => valueOf(packet, name) === null;
+export const lacks = (packet: StompPacket, name: string): boolean => headerOf(packet, name) === null;

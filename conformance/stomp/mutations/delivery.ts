@@ -18,7 +18,7 @@ import {
   type Talk,
   without,
 } from './breaking.ts';
-import { framePacket, type Line, type StompPacket, valueOf } from './packets.ts';
+import { framePacket, headerOf, type Line, type StompPacket } from './packets.ts';
 
 const WITHHOLDS = { withholds: true } as const;
 
@@ -33,8 +33,8 @@ const own = (link: StompLink, talk: Talk, what: string): string => `${talk.links
 /** What a frame opens or ends on its connection, so that a later one can be out of place. */
 function misplaced(packet: StompPacket, talk: Talk, link: StompLink): 'unknown' | 'twice' | null {
   const { command } = packet;
-  const transaction = valueOf(packet, 'transaction');
-  const id = valueOf(packet, 'id');
+  const transaction = headerOf(packet, 'transaction');
+  const id = headerOf(packet, 'id');
   const name = isCommand(packet, 'SUBSCRIBE', 'UNSUBSCRIBE') ? `subscription ${id}` : `transaction ${transaction}`;
   const key = own(link, talk, name);
   switch (command) {
@@ -54,21 +54,15 @@ function misplaced(packet: StompPacket, talk: Talk, link: StompLink): 'unknown' 
   }
 }
 
-/** The receipt of a frame that is not carried out. */
-function answer(link: StompLink, packet: StompPacket): void {
-  const receipt = valueOf(packet, 'receipt');
-  if (receipt !== null) link.toClient(receiptPacket(receipt));
-}
-
 const swapped: Readonly<Record<string, string>> = { '*': '#', '#': '*' };
 
 /** What an ACK names its message by. */
 function namesOf(message: StompPacket): readonly Line[] {
-  const id = valueOf(message, 'ack');
+  const id = headerOf(message, 'ack');
   if (id !== null) return [['id', id]];
   const lines: Line[] = [];
   for (const name of ['message-id', 'subscription']) {
-    const value = valueOf(message, name);
+    const value = headerOf(message, name);
     if (value !== null) lines.push([name, value]);
   }
   return lines;
@@ -150,14 +144,14 @@ export const DELIVERY_MUTATIONS: readonly StompMutation[] = [
     (packet) => packet.command === 'SEND' && lacks(packet, 'destination'),
   ),
   pretends('destination.any', 'takes any text for a destination', (packet) => {
-    return isCommand(packet, 'SEND', 'SUBSCRIBE') && isInvalid(valueOf(packet, 'destination'));
+    return isCommand(packet, 'SEND', 'SUBSCRIBE') && isInvalid(headerOf(packet, 'destination'));
   }),
   pretends('destination.missing', 'takes what is not there for a destination', (packet) => {
-    return /^\/(exchange\/conformance|amq\/queue\/conformance)/.test(valueOf(packet, 'destination') ?? '');
+    return /^\/(exchange\/conformance|amq\/queue\/conformance)/.test(headerOf(packet, 'destination') ?? '');
   }),
   breaks('send.one-destination', 'sends everything where the first subscription is', (_link, talk) => ({
     fromClient(packet) {
-      const destination = valueOf(packet, 'destination');
+      const destination = headerOf(packet, 'destination');
       if (destination === null) return [packet];
       if (packet.command === 'SUBSCRIBE') talk.first('destination', destination);
       if (packet.command !== 'SEND' || !talk.has('destination')) return [packet];
@@ -201,7 +195,7 @@ export const DELIVERY_MUTATIONS: readonly StompMutation[] = [
     return packet.command === 'SUBSCRIBE' && misplaced(packet, talk, link) === 'twice';
   }),
   refuses('subscribe.id-global', 'takes an id for one of all connections', (packet, talk) => {
-    const key = `id ${valueOf(packet, 'id')}`;
+    const key = `id ${headerOf(packet, 'id')}`;
     if (packet.command !== 'SUBSCRIBE') return false;
     if (talk.has(key)) return true;
     talk.first(key, '');
@@ -209,7 +203,7 @@ export const DELIVERY_MUTATIONS: readonly StompMutation[] = [
   }),
   pretends('subscribe.any-ack', 'takes any word for an ack mode', (packet) => {
     return (
-      ![null, 'auto', 'client', 'client-individual'].includes(valueOf(packet, 'ack')) && packet.command === 'SUBSCRIBE'
+      ![null, 'auto', 'client', 'client-individual'].includes(headerOf(packet, 'ack')) && packet.command === 'SUBSCRIBE'
     );
   }),
   altersRequest('subscribe.auto-is-client', 'takes auto for client', 'SUBSCRIBE', (lines) =>
@@ -355,7 +349,7 @@ export const DELIVERY_MUTATIONS: readonly StompMutation[] = [
     'receipt.once',
     'gives a receipt once',
     (packet, talk) => {
-      return packet.command === 'RECEIPT' && talk.times(valueOf(packet, 'receipt-id') ?? '') > 0;
+      return packet.command === 'RECEIPT' && talk.times(headerOf(packet, 'receipt-id') ?? '') > 0;
     },
     WITHHOLDS,
   ),
@@ -369,11 +363,11 @@ export const DELIVERY_MUTATIONS: readonly StompMutation[] = [
     let leaving: string | null = null;
     return {
       fromClient(packet) {
-        if (packet.command === 'DISCONNECT') leaving = valueOf(packet, 'receipt');
+        if (packet.command === 'DISCONNECT') leaving = headerOf(packet, 'receipt');
         return [packet];
       },
       fromBroker(packet) {
-        const last = packet.command === 'RECEIPT' && valueOf(packet, 'receipt-id') === leaving;
+        const last = packet.command === 'RECEIPT' && headerOf(packet, 'receipt-id') === leaving;
         return last ? [packet, receiptPacket('one more')] : [packet];
       },
     };
@@ -415,7 +409,7 @@ export const DELIVERY_MUTATIONS: readonly StompMutation[] = [
     WITHHOLDS,
   ),
   pretends('durable.no-id', 'takes a durable subscription that nobody can find again', (packet) => {
-    return packet.command === 'SUBSCRIBE' && valueOf(packet, 'durable') === 'true' && lacks(packet, 'id');
+    return packet.command === 'SUBSCRIBE' && headerOf(packet, 'durable') === 'true' && lacks(packet, 'id');
   }),
   altersRequest('unsubscribe.not-durable', 'keeps a durable subscription for ever', 'UNSUBSCRIBE', without('durable')),
   altersRequest(

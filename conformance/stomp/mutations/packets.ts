@@ -61,7 +61,7 @@ export function framePacket(command: string, lines: readonly Line[], body: Buffe
 }
 
 /** The value of a header as it is written, or null. */
-export function valueOf({ lines }: StompPacket, name: string): string | null {
+export function headerOf({ lines }: StompPacket, name: string): string | null {
   return lines.find(([each]) => each === name)?.[1] ?? null;
 }
 

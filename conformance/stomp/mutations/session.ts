@@ -17,7 +17,7 @@ import {
   set,
   without,
 } from './breaking.ts';
-import { bytesPacket, framePacket, isEol, type Line, type StompPacket, valueOf } from './packets.ts';
+import { bytesPacket, framePacket, headerOf, isEol, type Line, type StompPacket } from './packets.ts';
 
 /** Headers of the frame itself; all others are of the message. */
 const FRAME_HEADERS = ['subscription', 'message-id', 'destination', 'ack', 'content-length', 'redelivered'];
@@ -74,7 +74,7 @@ export const SESSION_MUTATIONS: readonly StompMutation[] = [
     altered('host', () => '/'),
   ),
   pretends('host.silent', 'does not answer to who asks for another virtual host', (packet) => {
-    return packet.command === 'CONNECT' && ![null, '/'].includes(valueOf(packet, 'host'));
+    return packet.command === 'CONNECT' && ![null, '/'].includes(headerOf(packet, 'host'));
   }),
   breaks(
     'connect.later',
@@ -85,7 +85,7 @@ export const SESSION_MUTATIONS: readonly StompMutation[] = [
         fromClient(packet) {
           if (packet.command === 'CONNECT') connected = true;
           if (connected || isEol(packet)) return [packet];
-          const receipt = valueOf(packet, 'receipt');
+          const receipt = headerOf(packet, 'receipt');
           if (receipt !== null) link.toClient(receiptPacket(receipt));
           return [];
         },
@@ -99,7 +99,7 @@ export const SESSION_MUTATIONS: readonly StompMutation[] = [
       fromClient(packet) {
         if (packet.command !== 'CONNECT') return [packet];
         if (connected)
-          link.toClient(framePacket('CONNECTED', [['version', valueOf(packet, 'accept-version') ?? '1.0']]));
+          link.toClient(framePacket('CONNECTED', [['version', headerOf(packet, 'accept-version') ?? '1.0']]));
         connected = true;
         return [packet];
       },
@@ -278,7 +278,7 @@ export const SESSION_MUTATIONS: readonly StompMutation[] = [
   ),
   breaks('error.receipt-too', 'gives a receipt for what it refuses', () => ({
     fromBroker(packet) {
-      const receipt = packet.command === 'ERROR' ? valueOf(packet, 'receipt-id') : null;
+      const receipt = packet.command === 'ERROR' ? headerOf(packet, 'receipt-id') : null;
       return receipt === null ? [packet] : [receiptPacket(receipt), packet];
     },
   })),
