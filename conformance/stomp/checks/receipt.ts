@@ -157,7 +157,7 @@ export const RECEIPT_CHECKS = [
     const { connection } = await t.loop();
     connection.send('DISCONNECT', { receipt: 'bye' });
     const { order } = await connection.expectReceipt('bye');
-    connection.carrier.socket.end();
+    connection.hangUp();
     await connection.expectEnd(order + 1);
   }),
   stomp(
@@ -181,7 +181,7 @@ export const RECEIPT_CHECKS = [
   stomp('disconnect.silent', 'DISCONNECT', MUST, 'a DISCONNECT without receipt is answered with nothing', async (t) => {
     const connection = await t.connect();
     connection.send('DISCONNECT');
-    connection.carrier.socket.end();
+    connection.hangUp();
     await connection.expectEnd(1);
   }),
   stomp(

@@ -145,6 +145,8 @@ export const SUBSCRIBE_CHECKS = [
     const { connection, destination, id } = await t.loop();
     await connection.request('UNSUBSCRIBE', { id });
     await connection.request('SEND', { destination }, 'kept');
+    await connection.roundTrip();
+    connection.expectNone('MESSAGE');
     assert.deepEqual(await t.left(destination), ['kept']);
     connection.expectNone('MESSAGE');
   }),
@@ -193,6 +195,8 @@ export const SUBSCRIBE_CHECKS = [
       await connection.request('SUBSCRIBE', { destination });
       await connection.request('UNSUBSCRIBE', { destination });
       await connection.request('SEND', { destination }, 'kept');
+      await connection.roundTrip();
+      connection.expectNone('MESSAGE');
       assert.deepEqual(await t.left(destination), ['kept']);
     },
     { versions: ONLY_1_0 },

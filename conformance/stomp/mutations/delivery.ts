@@ -68,6 +68,11 @@ function namesOf(message: StompPacket): readonly Line[] {
   return lines;
 }
 
+/** The one that is no other's: of a MESSAGE, or of an ACK of it. */
+const nameOf = (packet: StompPacket): string => {
+  return headerOf(packet, 'ack') ?? headerOf(packet, 'id') ?? headerOf(packet, 'message-id') ?? '';
+};
+
 const named = ({ lines }: StompPacket, names: readonly Line[]): boolean =>
   names.every(([name, value]) => lines.some((line) => line[0] === name && line[1] === value));
 
@@ -293,13 +298,12 @@ export const DELIVERY_MUTATIONS: readonly StompMutation[] = [
   }),
   breaks('ack.anywhere', 'lets any connection acknowledge', (own, talk) => ({
     fromBroker(packet) {
-      if (packet.command === 'MESSAGE')
-        talk.first(`message ${JSON.stringify(namesOf(packet))}`, `${talk.links.indexOf(own)}`);
+      if (packet.command === 'MESSAGE') talk.first(`message ${nameOf(packet)}`, `${talk.links.indexOf(own)}`);
       return [packet];
     },
     fromClient(packet) {
       if (packet.command !== 'ACK') return [packet];
-      const of = talk.first(`message ${JSON.stringify(packet.lines)}`, '');
+      const of = talk.first(`message ${nameOf(packet)}`, '');
       const link = of === '' ? undefined : talk.links[Number(of)];
       if (link === undefined || link === own) return [packet];
       link.toBroker(packet);

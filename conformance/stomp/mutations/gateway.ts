@@ -126,6 +126,9 @@ class Bridge {
   /** Of the message that has begun: its opcode and what came of it. */
   private message: { opcode: number; payloads: Buffer[] } | null;
   private textual: boolean;
+  /** The code of the client's Close, which was not answered yet. */
+  private leaving: number | null;
+  /** Our Close went out. */
   private closing: boolean;
 
   constructor(client: Socket, gateway: Gateway) {
@@ -135,6 +138,7 @@ class Bridge {
     this.bytes = Buffer.alloc(0);
     this.message = null;
     this.textual = true;
+    this.leaving = null;
     this.closing = false;
     client.on('data', (chunk: Buffer) => this.data(chunk));
     client.on('close', () => this.broker?.end());
@@ -174,9 +178,15 @@ class Bridge {
     );
     this.broker = gateway.dial();
     this.broker.on('data', (chunk: Buffer) => this.fromBroker(chunk));
-    this.broker.on('end', () => this.close(CLOSE.normal));
-    this.broker.on('close', () => this.close(CLOSE.normal));
+    this.broker.on('end', () => this.left());
+    this.broker.on('close', () => this.left());
     return true;
+  }
+
+  /** The broker has ended: of its own accord, or because the client did. */
+  private left(): void {
+    this.close(this.leaving ?? CLOSE.normal);
+    if (this.leaving !== null) this.client.end();
   }
 
   private refuse(status: string, header: string): false {
@@ -208,6 +218,11 @@ class Bridge {
     const payload = Buffer.from(bytes.subarray(body, body + length));
     if (masked) for (let i = 0; i < length; i++) payload[i]! ^= mask[i % 4]!;
     this.bytes = bytes.subarray(body + length);
+    if (this.closing) {
+      // What was on its way is dropped; the client's own Close is the end.
+      if ((first & 0x0f) === OPCODE.close) this.client.end();
+      return true;
+    }
     if (short >= 126 && gateway.breaks('long-refused')) return this.close(CLOSE.large);
     if (!masked && !gateway.breaks('masks-any')) return this.close(CLOSE.protocol);
     if ((first & 0x70) !== 0 && !gateway.breaks('reserved-any')) return this.close(CLOSE.protocol);
@@ -264,10 +279,10 @@ class Bridge {
       case OPCODE.pong:
         return gateway.breaks('pong-refused') ? this.close(CLOSE.protocol) : true;
       case OPCODE.close:
-        if (this.closing) this.client.end();
-        else this.close(payload.length < 2 ? CLOSE.normal : payload.readUInt16BE(0));
-        this.client.end();
-        return false;
+        // Answered once the broker has said what it has to say.
+        this.leaving = payload.length < 2 ? CLOSE.normal : payload.readUInt16BE(0);
+        this.broker?.end();
+        return true;
       default:
         return this.close(CLOSE.protocol);
     }

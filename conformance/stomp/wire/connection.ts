@@ -14,7 +14,7 @@ import {
   type Version,
 } from './frames.ts';
 import type { Carrier, CarrierSink } from './tcp.ts';
-import type { WebSocketClient } from './websocket.ts';
+import { WebSocketClient } from './websocket.ts';
 
 /** Characters of a frame in the notes of a failure. */
 const SHOWN = 240;
@@ -113,6 +113,12 @@ export class StompConnection implements CarrierSink {
     const id = lines.id ?? `s${++this.ids}`;
     await this.request('SUBSCRIBE', { id, destination, ...lines });
     return { id, destination };
+  }
+
+  /** The end of what the client says, in the order of the carrier; what is said to it still comes. */
+  hangUp(): void {
+    if (this.carrier instanceof WebSocketClient) this.carrier.close(1000);
+    else this.carrier.socket.end();
   }
 
   /** The next frame of that kind. Others that came before it stay, but for an ERROR. */
