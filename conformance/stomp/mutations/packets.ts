@@ -98,10 +98,9 @@ class FrameSplitter implements Splitter<StompPacket> {
     const { left } = this;
     const end = headEnd(left);
     if (end < 0) return null;
-    const [command = '', ...texts] = left
-      .toString('utf8', 0, end)
-      .replace(/\r?\n\r?\n$/, '')
-      .split(/\r?\n/);
+    // A CR belongs to the end of the line where that of the command has one, and otherwise to the header.
+    const head = left.toString('utf8', 0, end).replace(/\n\r?\n$/, '');
+    const [command = '', ...texts] = head.split(/^[^\n]*\r(?:\n|$)/.test(head) ? /\r?\n|\r$/ : '\n');
     const lines = texts.map((text): Line => {
       const colon = text.indexOf(':');
       return colon < 0 ? [text, ''] : [text.slice(0, colon), text.slice(colon + 1)];
@@ -123,7 +122,7 @@ class FrameSplitter implements Splitter<StompPacket> {
       misplaced ||
       (said !== null && length === null) ||
       !this.commands.includes(command) ||
-      texts.some((text) => text.indexOf(':') <= 0 || text.includes('\r'));
+      texts.some((text) => text.indexOf(':') <= 0 || /\r./.test(text));
     const body = left.subarray(end, stop);
     return { bytes: this.take(stop + 1), command, lines, body, malformed };
   }
