@@ -12,7 +12,7 @@ import type { Identity } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import type { Ticked } from '../../src/net/ticker.ts';
-import type { Transport, TransportHandler } from '../../src/net/transport.ts';
+import { MESSAGE_KIND, type Transport, type TransportHandler } from '../../src/net/transport.ts';
 import { acceptedConnack, auth, type ConnackProperties, disconnect, refusedConnack } from './answers.ts';
 import { Authentication } from './authentication.ts';
 import type { AuthRequest, ConnectRequest } from './control.ts';
@@ -104,6 +104,9 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     this.shared.turn.begin();
     this.keepAlive.heard = true;
     try {
+      if (this.transport.lastMessageKind === MESSAGE_KIND.text) {
+        throw new MalformedPacket('a WebSocket message of text [MQTT-6.0.0-1]', REASON.protocolError);
+      }
       // Told from its first byte: whoever speaks another protocol here is not waited for.
       if (this.state === STATE.waiting && !this.framer.midPacket) requireConnect(chunk[0]!);
       this.framer.push(chunk);
@@ -523,15 +526,16 @@ function requireConnect(firstByte: number): void {
   if ((firstByte & 15) !== 0) throw new MalformedPacket('reserved flags of CONNECT [MQTT-2.2.2-2]');
 }
 
-/** The protocol level that a CONNECT names, before anything of it was checked; whatever names none speaks 3.1.1. */
+/**
+ * The protocol level that a CONNECT names, before anything of it was checked. A version that is not known is answered
+ * as 3.1.1, in the form that all of them can read.
+ */
 function levelOf(buffer: Buffer, body: number, end: number): number {
   if (end - body < 3) return LEVEL.v3_1_1;
   const at = body + 2 + buffer.readUInt16BE(body);
   if (at >= end) return LEVEL.v3_1_1;
   const level = buffer[at]!;
-  // Bridges of older brokers set the highest bit.
-  if (level >= LEVEL.v5 && level < 0x80) return LEVEL.v5;
-  return level === LEVEL.v3_1 ? level : LEVEL.v3_1_1;
+  return level === LEVEL.v3_1 || (level === LEVEL.v5 && at === body + 6) ? level : LEVEL.v3_1_1;
 }
 
 function goOn(connection: MqttConnection): void {

@@ -133,7 +133,7 @@ export class ControlPackets {
     const { properties } = walk;
     if (will !== undefined) {
       const problem = topicProblem(will.topic, this.limits);
-      if (problem !== null) throw new MalformedPacket(`in the will: ${problem}`, REASON.topicNameInvalid);
+      if (problem !== null) throw new MalformedPacket(`in the will: ${problem}`);
     }
     return {
       ...properties,

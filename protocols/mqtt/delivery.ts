@@ -9,7 +9,7 @@
 import type { Consumer, DeliverySink } from '../../src/core/consumer.ts';
 import type { Message } from '../../src/core/message.ts';
 import type { DirectReceiver } from '../../src/core/queue.ts';
-import type { QueueEntry } from '../../src/core/queue-entry.ts';
+import { NEVER_EXPIRES, type QueueEntry } from '../../src/core/queue-entry.ts';
 import type { Target } from '../../src/core/target.ts';
 import { ANY_TERMS, mergeTerms, type Terms } from '../../src/core/terms.ts';
 import { isExpired, publishByte, WRITTEN } from './encoder-v5.ts';
@@ -143,6 +143,8 @@ export class Deliveries implements DeliverySink, DirectReceiver {
         continue;
       }
       if (once) this.shared.groups.of(entry.queue).claim(entry.seq, this);
+      // What was begun does not expire any more (MQTT 5 §3.3.2.3.3).
+      if (inflight.awaits(entry.queue.id, entry.seq)) entry.expiresAt = NEVER_EXPIRES;
       back.push(entry);
     }
     link.core.requeueAll(back);

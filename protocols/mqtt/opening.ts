@@ -12,6 +12,9 @@ import { MqttSession, type SessionLink } from './session.ts';
 import type { Holder } from './sessions.ts';
 import type { MqttOptions, MqttShared } from './shared.ts';
 
+/** Characters of a client id of MQTT 3.1. */
+const CLIENT_ID_3_1 = 23;
+
 /** The connection that is being opened. It may be closed at any time in between. */
 export interface Opening extends SessionLink, Holder {
   readonly transport: Transport;
@@ -44,9 +47,16 @@ export async function openSession(
   if (Buffer.byteLength(request.clientId) > limits.clientIdBytes) {
     throw new ConnectRefused(REASON.clientIdNotValid, 'the client id is over the length limit');
   }
-  // [MQTT-3.1.3-7] [MQTT-3.1.3-8] of 3.1.1; 3.1 has no empty client ids at all.
-  if (request.clientId === '' && (request.level === LEVEL.v3_1 || (!request.cleanStart && request.level < LEVEL.v5))) {
-    throw new ConnectRefused(REASON.clientIdNotValid, 'a client id is required');
+  if (request.level === LEVEL.v3_1) {
+    const { length } = request.clientId;
+    // MQTT 3.1 §3.1: 1 to 23 characters.
+    if (length === 0 || length > CLIENT_ID_3_1) {
+      throw new ConnectRefused(REASON.clientIdNotValid, `a client id of ${length} characters`);
+    }
+  }
+  // [MQTT-3.1.3-7] [MQTT-3.1.3-8] of 3.1.1
+  if (request.clientId === '' && !request.cleanStart && request.level < LEVEL.v5) {
+    throw new ConnectRefused(REASON.clientIdNotValid, 'a persistent session needs a client id');
   }
   const core =
     identity === null

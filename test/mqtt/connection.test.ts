@@ -47,6 +47,10 @@ describe('CONNECT', () => {
       [connect({ user: 'nowhere:guest', password: 'guest' }), '20020004'],
       [connect({}), '20020005'],
       [connect({ level: 0 }), '20020001'],
+      [connect({ level: 6 }), '20020001'],
+      [connect({ name: 'MQIsdp', level: 5 }), '20020001'],
+      [connect({ name: 'MQIsdp', level: 3, clientId: 'x'.repeat(24), user: 'guest', password: 'guest' }), '20020002'],
+      [connect({ name: 'MQIsdp', level: 3, clientId: '', user: 'guest', password: 'guest' }), '20020002'],
       [connect({ clientId: '', user: 'guest', password: 'guest' }, false), '20020002'],
       [connect({ clientId: 'x'.repeat(1025), user: 'guest', password: 'guest' }), '20020002'],
     ];

