@@ -37,7 +37,7 @@ class Change {
   readonly slot: number;
   readonly waiter: PacketWaiter | null;
   readonly token: number;
-  /** A change that took its place before it was written: answered together with it. */
+  /** The change whose place it took before that was written: answered together with it. */
   before: Change | null;
 
   constructor(
@@ -140,7 +140,7 @@ export class PacketIds implements PacketStore, Participant {
     if (this.pending.size === 0) return;
     if (!whole) {
       for (const [number, change] of this.pending) {
-        // One that took the place of a change that somebody waits for is answered with a whole batch.
+        // One that took the place of another is answered together with it, with a whole batch.
         if (change.value !== null || change.before !== null) continue;
         batch.remove(change.key);
         this.committing.set(number, change);
@@ -167,15 +167,17 @@ export class PacketIds implements PacketStore, Participant {
     const changes = this.committing;
     this.committing = new Map();
     for (const [number, change] of changes) {
-      if (!change.insists) {
-        answer(change, false);
-        continue;
+      // The newest that insists takes its place again; what came after it is refused, what came before is void.
+      let insisting: Change | null = change;
+      while (insisting !== null && !insisting.insists) insisting = insisting.before;
+      for (let each: Change | null = change; each !== null; each = each.before) {
+        if (each !== insisting) answerOne(each, false);
       }
-      if (change.before !== null) answer(change.before, false);
-      change.before = null;
+      if (insisting === null) continue;
+      insisting.before = null;
       const newer = this.pending.get(number);
-      if (newer === undefined) this.pending.set(number, change);
-      else first(newer).before = change;
+      if (newer === undefined) this.pending.set(number, insisting);
+      else first(newer).before = insisting;
     }
   }
 
@@ -194,9 +196,7 @@ export class PacketIds implements PacketStore, Participant {
     const before = this.pending.get(number);
     const key = before?.key ?? packetKey(sessionId, direction, packetId);
     const change = new Change(key, value, insists, ring, slot, waiter, token);
-    if (before !== undefined && (before.ring !== null || before.waiter !== null || before.before !== null)) {
-      change.before = before;
-    }
+    if (before !== undefined) change.before = before;
     this.pending.set(number, change);
   }
 }
@@ -204,6 +204,10 @@ export class PacketIds implements PacketStore, Participant {
 /** Answers everybody who waits for this change or one that it took the place of, oldest first. */
 function answer(change: Change, ok: boolean): void {
   if (change.before !== null) answer(change.before, ok);
+  answerOne(change, ok);
+}
+
+function answerOne(change: Change, ok: boolean): void {
   const { ring, slot, waiter, token } = change;
   if (ring !== null) {
     if (ok) ring.settle(slot);

@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { p, publish5, reason5, subscribe5 } from '../support/wire/mqtt5.ts';
 import { ack, publish, subscribe } from './bytes.ts';
-import { p, publish5, reason5, subscribe5 } from './bytes5.ts';
 import { type Client, Harness } from './harness.ts';
 
 function hex(...packets: Buffer[]): string[] {

@@ -6,8 +6,8 @@ import type { MqttOptions } from '../../protocols/mqtt/shared.ts';
 import type { TransportHandler } from '../../src/net/transport.ts';
 import { MemoryTransport } from '../support/memory-transport.ts';
 import { type CoreOptions, ProtocolHarness } from '../support/protocol-harness.ts';
+import { type Connect5, connect5 } from '../support/wire/mqtt5.ts';
 import * as bytes from './bytes.ts';
-import { type Connect5, connect5 } from './bytes5.ts';
 
 export interface HarnessOptions extends CoreOptions {
   readonly options?: Partial<MqttOptions>;

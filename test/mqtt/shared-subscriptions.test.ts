@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { p, publish5, subscribe5, unsubscribe5 } from '../support/wire/mqtt5.ts';
 import { ack, publish, subscribe, unsubscribe } from './bytes.ts';
-import { p, publish5, subscribe5, unsubscribe5 } from './bytes5.ts';
 import { type Client, Harness } from './harness.ts';
 
 const SHARED = '$share/g/jobs/+';

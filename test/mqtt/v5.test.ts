@@ -3,7 +3,6 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ack, PINGREQ, packet, publish, subscribe, text, u16 } from './bytes.ts';
 import {
   block,
   connect5,
@@ -16,7 +15,8 @@ import {
   unsuback5,
   unsubscribe5,
   variable,
-} from './bytes5.ts';
+} from '../support/wire/mqtt5.ts';
+import { ack, PINGREQ, packet, publish, subscribe, text, u16 } from './bytes.ts';
 import { type Client, Harness, reasonOf } from './harness.ts';
 
 function hex(...packets: Buffer[]): string[] {

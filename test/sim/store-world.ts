@@ -10,6 +10,8 @@
 //   - definitions that were put together are there together
 //   - a retained message is the last one whose confirm left, or a later one that was not refused; never without the
 //     message that was published with it
+//   - a packet id is as it was when it was last reported stored, or as a later change made it; one that was received is
+//     there with its message or not at all
 //   - no orphan body, no dangling ref, no record of a queue that is not there
 
 import assert from 'node:assert/strict';
@@ -23,6 +25,7 @@ import type { Kv } from '../../src/store/kv.ts';
 import { FakeQueue, message, Opened } from '../store/harness.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
 import { checkDisk } from './disk-check.ts';
+import { PacketModel } from './packet-model.ts';
 import type { Random } from './random.ts';
 import { RetainedModel } from './retained-model.ts';
 
@@ -138,12 +141,14 @@ export class StoreWorld {
   private definition: number;
   private definitionDurable: number;
   private readonly retained: RetainedModel;
+  private readonly packets: PacketModel;
 
   constructor(random: Random, sabotage: Sabotage) {
     this.random = random;
     this.sabotage = sabotage;
     this.kv = new FaultyKv();
     this.retained = new RetainedModel(random);
+    this.packets = new PacketModel(random);
     this.opened = this.open();
     this.ringDue = false;
     this.bySlot = new Map();
@@ -179,7 +184,8 @@ export class StoreWorld {
     else if (roll < 58) this.purge();
     else if (roll < 59) this.deleteQueue();
     else if (roll < 61) this.define();
-    else if (roll < 66) this.report();
+    else if (roll < 64) this.report();
+    else if (roll < 66) this.changePacket();
     else if (roll < 80) this.opened.store.seal();
     else if (roll < 92) await this.endCommit();
     else if (roll < 94) await this.read();
@@ -249,6 +255,26 @@ export class StoreWorld {
       this.append(queue, entry, published, null);
       version.copy = queue.copies.get(entry.seq)!;
     }
+    this.ring.settle(slot);
+  }
+
+  /** A packet id of an MQTT session changes; one that was received comes with its message. */
+  private changePacket(): void {
+    const { packets } = this;
+    if (!this.random.chance(0.4)) {
+      packets.change(this.opened);
+      return;
+    }
+    const published = { text: `${++this.serial}:packet`, persistent: true, confirmed: false, refused: false };
+    const slot = this.ring.open();
+    this.bySlot.set(slot, published);
+    const queue = this.queue();
+    const entry = queue.entry(message(published.text));
+    this.ring.hold(slot);
+    entry.ring = this.ring;
+    entry.slot = slot;
+    this.append(queue, entry, published, null);
+    packets.receive(this.opened, published, queue.copies.get(entry.seq)!, this.ring, slot);
     this.ring.settle(slot);
   }
 
@@ -450,6 +476,7 @@ export class StoreWorld {
       this.checkMeta(queue, read);
     }
     await this.retained.check(this.opened);
+    this.packets.check(this.opened);
   }
 
   private async read(): Promise<void> {
@@ -506,6 +533,7 @@ export class StoreWorld {
     }
     for (const queue of this.queues) this.checkQueue(queue, found);
     this.checkDefinitions();
+    this.packets.recover(this.opened, (copy) => found.get(copy.queue)?.has(copy.entry.seq) === true);
     await this.retained.recover(this.opened, (copy) => found.get(copy.queue)?.has(copy.entry.seq) === true);
     this.adopt(found);
   }

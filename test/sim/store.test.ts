@@ -81,7 +81,7 @@ const CASES: readonly Case[] = [
   },
   {
     title: 'lanes of one queue have one id',
-    noticed: /entry \d+ of queue|load of queue|: queue \d+|is lost|was never appended/,
+    noticed: /entry \d+ of queue|load of queue|: queue \d+|is lost|was never appended|out of order/,
     sabotage: {
       opened: ({ queues }) => {
         const next = queues.nextQueueId.bind(queues);
@@ -174,8 +174,39 @@ const CASES: readonly Case[] = [
     },
   },
   {
+    title: 'packet ids are not written with their messages',
+    noticed: /packet id/,
+    sabotage: changedBatches((batch) => without(batch, (kind, value) => kind === 'packet' && value !== null)),
+  },
+  {
+    title: 'a packet id is reported stored before it is',
+    noticed: /packet id/,
+    sabotage: {
+      opened: ({ store: { packets } }) => {
+        const released = packets.released.bind(packets);
+        packets.released = (session, id, waiter, token) => {
+          released(session, id, waiter, token);
+          waiter.packetStored(token, true);
+        };
+      },
+    },
+  },
+  {
+    title: 'a packet id that was to be forgotten stays after a full disk',
+    noticed: /packet id/,
+    sabotage: {
+      opened: ({ store: { packets } }) => {
+        const withdraw = packets.withdraw.bind(packets);
+        packets.withdraw = () => {
+          withdraw();
+          (packets as unknown as { pending: Map<number, unknown> }).pending.clear();
+        };
+      },
+    },
+  },
+  {
     title: 'the time of expiry is not written',
-    noticed: /: (load of )?queue \d+|: entry \d+ of queue \d+$/,
+    noticed: /: (load of )?queue \d+|: entry \d+ of queue \d+$/m,
     sabotage: {
       opened: ({ queues }) => {
         const append = queues.append.bind(queues);

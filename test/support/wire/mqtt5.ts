@@ -1,6 +1,21 @@
 // MQTT 5 packets built byte by byte from the tables of the specification, independently of the codec under test.
 
-import { packet, text, u16 } from './bytes.ts';
+export function u16(value: number): Buffer {
+  const bytes = Buffer.alloc(2);
+  bytes.writeUInt16BE(value);
+  return bytes;
+}
+
+export function text(value: string | Buffer): Buffer {
+  const bytes = Buffer.from(value);
+  return Buffer.concat([u16(bytes.length), bytes]);
+}
+
+/** Fixed header and content. */
+export function packet(firstByte: number, ...parts: Buffer[]): Buffer {
+  const content = Buffer.concat(parts);
+  return Buffer.concat([Buffer.from([firstByte]), variable(content.length), content]);
+}
 
 /** One property: identifier and value. */
 export type Property = Buffer;
