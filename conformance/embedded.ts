@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Broker, createBroker } from '../src/broker.ts';
+import { freePorts } from '../test/support/free-port.ts';
 import type { Controls, Endpoint } from './check.ts';
 import type { Target } from './runner.ts';
 
@@ -15,12 +16,13 @@ export interface EmbeddedTarget extends Target {
 /** Durable, in a directory of its own that goes away with it, so that checks may see what survives a restart. */
 export async function embeddedTarget(): Promise<EmbeddedTarget> {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivium-conformance-'));
-  let broker = await createBroker({ dataDir, limits: { passwordCost: 10 } });
-  const endpoint = (port: number | null): Endpoint => {
-    return { host: '127.0.0.1', port: port!, user: 'guest', password: 'guest' };
-  };
-  const { amqp, mqtt, stomp, ws } = broker.ports;
-  const stompOverWebSocket = { host: '127.0.0.1', port: ws!, path: '/stomp' };
+  const [amqp, mqtt, stomp, ws] = (await freePorts(4)) as [number, number, number, number];
+  // Chosen here: where the system chose, a restart would find some outgoing connection on the port that it left.
+  const ports = { amqp: { port: amqp }, mqtt: { port: mqtt }, stomp: { port: stomp }, ws: { port: ws } };
+  const start = (): Promise<Broker> => createBroker({ dataDir, limits: { passwordCost: 10 }, ...ports });
+  let broker = await start();
+  const endpoint = (port: number): Endpoint => ({ host: '127.0.0.1', port, user: 'guest', password: 'guest' });
+  const stompOverWebSocket = { host: '127.0.0.1', port: ws, path: '/stomp' };
   return {
     endpoints: {
       amqp: endpoint(amqp),
@@ -30,15 +32,8 @@ export async function embeddedTarget(): Promise<EmbeddedTarget> {
     controls: controlsOf(
       () => broker,
       async () => {
-        const on = broker.ports;
         await broker.stop();
-        const ports = {
-          amqp: { port: on.amqp! },
-          mqtt: { port: on.mqtt! },
-          stomp: { port: on.stomp! },
-          ws: { port: on.ws! },
-        };
-        broker = await createBroker({ dataDir, limits: { passwordCost: 10 }, ...ports });
+        broker = await start();
       },
     ),
     async stop() {
