@@ -61,6 +61,18 @@ export class PriorityLanes implements ReadyEntries {
     this.of(entry.lane).append(entry);
   }
 
+  hold(entry: QueueEntry): void {
+    this.of(entry.lane).hold(entry);
+  }
+
+  holdNoMore(entry: QueueEntry): void {
+    this.of(entry.lane).holdNoMore(entry);
+  }
+
+  insert(entry: QueueEntry): void {
+    this.of(entry.lane).insert(entry);
+  }
+
   /** Where the first lane that is not empty has to be read back, the ones below it wait for it. */
   peek(): QueueEntry | null {
     return this.first()?.peek() ?? null;

@@ -67,6 +67,8 @@ export class QueueWindow implements ReadyEntries {
   private loading: Promise<void> | null;
   /** Set where the head cannot be read back: the queue stands until it is purged. */
   private damage: Error | null;
+  /** Numbers of entries that were given out and are not among the ready ones yet; made with the first. */
+  private held: Set<number> | null;
   /** Grows when the contents were dropped: a load that was under way then is void. */
   private version: number;
   private count: number;
@@ -87,6 +89,7 @@ export class QueueWindow implements ReadyEntries {
     this.pagedCount = 0;
     this.loading = null;
     this.damage = null;
+    this.held = null;
     this.version = 0;
     this.count = 0;
     this.bytes = 0;
@@ -143,6 +146,37 @@ export class QueueWindow implements ReadyEntries {
     this.tail.push(entry);
   }
 
+  hold(entry: QueueEntry): void {
+    this.held ??= new Set();
+    this.held.add(entry.seq);
+  }
+
+  holdNoMore(entry: QueueEntry): void {
+    this.held?.delete(entry.seq);
+  }
+
+  insert(entry: QueueEntry): void {
+    const { seq } = entry;
+    const stored = entry.storeState === STORE_STATE.committed;
+    const isLast = seq > this.lastSeq();
+    this.count++;
+    this.bytes += entry.message.bodyLength;
+    if (isLast && this.pagedCount === 0 && this.tail.length === 0 && this.hasRoom()) {
+      this.pushHead(entry);
+    } else if (this.isPassed(seq) || (!stored && seq < Math.max(this.pagedTo, this.deliveredTo))) {
+      // What is not on disk cannot be read back among what is: it comes before.
+      this.insertHead(entry);
+    } else if (this.pagedCount > 0 && seq < this.pagedTo) {
+      this.around.meters.pagedOut++;
+      this.pagedCount++;
+      this.release(entry);
+    } else {
+      if (!stored) this.around.store.append(entry);
+      insertBySeq(this.tail, entry);
+      this.committed();
+    }
+  }
+
   peek(): QueueEntry | null {
     const { returned, head } = this;
     for (let last = returned[returned.length - 1]; last !== undefined; last = returned[returned.length - 1]) {
@@ -188,6 +222,7 @@ export class QueueWindow implements ReadyEntries {
 
   unload(entry: QueueEntry): void {
     if (entry.unloaded || entry.storeState !== STORE_STATE.committed || this.around.memory.share === 1) return;
+    if (this.held?.has(entry.seq)) return;
     this.around.memory.held -= messageBytes(entry.message);
     entry.message = entry.message.shell();
     entry.unloaded = true;
@@ -217,8 +252,12 @@ export class QueueWindow implements ReadyEntries {
       // A transient one that could not be written is tried again; a persistent one would have been refused.
       if (entry.storeState === STORE_STATE.none) this.around.store.append(entry);
       if (entry.storeState !== STORE_STATE.committed) return;
-      this.around.meters.pagedOut++;
       this.tail.shift();
+      if (this.isPassed(entry.seq)) {
+        this.insertHead(entry);
+        continue;
+      }
+      this.around.meters.pagedOut++;
       if (this.pagedCount === 0) this.pagedFrom = entry.seq;
       this.pagedTo = entry.seq + 1;
       this.pagedCount++;
@@ -260,6 +299,27 @@ export class QueueWindow implements ReadyEntries {
   private pushHead(entry: QueueEntry): void {
     this.head.push(entry);
     this.headBytes += heldBytes(entry);
+  }
+
+  /** To its place in the head: at its end, as a rule. */
+  private insertHead(entry: QueueEntry): void {
+    insertBySeq(this.head, entry);
+    this.headBytes += heldBytes(entry);
+  }
+
+  /** The highest number among the ready entries, those that were returned left aside; 0 where there are none. */
+  private lastSeq(): number {
+    const { head, tail } = this;
+    if (tail.length > 0) return tail.at(tail.length - 1)!.seq;
+    if (this.pagedCount > 0) return this.pagedTo - 1;
+    return head.length > 0 ? head.at(head.length - 1)!.seq : 0;
+  }
+
+  /** Whether what comes after it is in the head already. */
+  private isPassed(seq: number): boolean {
+    const { head } = this;
+    if (this.pagedCount > 0) return seq < this.pagedFrom;
+    return head.length > 0 && seq < head.at(head.length - 1)!.seq;
   }
 
   private shiftHead(): QueueEntry {
@@ -353,13 +413,17 @@ export class QueueWindow implements ReadyEntries {
   private takeIn(range: LoadedRange): void {
     const { memory, meters } = this.around;
     const { entries } = range;
+    let taken = 0;
     for (let i = 0; i < entries.length; i++) {
+      // What is held is on disk among the others, and not ready.
+      if (this.held?.has(entries[i]!.seq)) continue;
       const entry = this.revive(entries[i]!);
       memory.held += heldBytes(entry);
       this.pushHead(entry);
+      taken++;
     }
-    meters.pagedIn += entries.length;
-    this.pagedCount -= entries.length;
+    meters.pagedIn += taken;
+    this.pagedCount -= taken;
     this.pagedFrom = range.nextSeq;
     // What was counted and is not there (transient entries of an earlier start) is counted no more.
     if (this.pagedFrom >= this.pagedTo && this.pagedCount !== 0) {
@@ -382,6 +446,13 @@ export class QueueWindow implements ReadyEntries {
     if (this.queue.returns !== null) entry.deliveryCount = this.queue.returns.of(stored.seq);
     return entry;
   }
+}
+
+/** Puts an entry into a ring that is sorted by sequence number, from its end on: it seldom has to pass many. */
+function insertBySeq(ring: Ring<QueueEntry>, entry: QueueEntry): void {
+  let place = ring.length;
+  while (place > 0 && ring.at(place - 1)!.seq > entry.seq) place--;
+  ring.insert(place, entry);
 }
 
 /** How many of the entries, sorted descending, have a higher sequence number. */

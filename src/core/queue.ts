@@ -234,6 +234,7 @@ export class Queue implements Task, Mortal {
     this.around.turn.retain(entry.message);
     this.around.memory.held += heldBytes(entry);
     this.out.add(entry);
+    this.window.hold(entry);
     if (this.persisted && entry.message.persistent) {
       ring.hold(slot);
       entry.ring = ring;
@@ -246,9 +247,9 @@ export class Queue implements Task, Mortal {
   /** What was held takes its place among the ready entries. */
   letGo(entries: readonly QueueEntry[]): void {
     if (this.deleted) return;
-    for (let i = 0; i < entries.length; i++) this.out.remove(entries[i]!);
+    for (let i = 0; i < entries.length; i++) this.endHold(entries[i]!);
     const rest = this.lifetimes.aging ? entries.filter((entry) => !this.deliveredAtOnce(entry)) : entries;
-    if (rest.length > 0) this.window.putBack(rest);
+    for (let i = 0; i < rest.length; i++) this.window.insert(rest[i]!);
     if (this.limits !== null) this.dropExcess(this.limits);
     this.wake();
   }
@@ -263,7 +264,7 @@ export class Queue implements Task, Mortal {
   discard(entries: readonly QueueEntry[]): void {
     if (this.deleted) return;
     for (let i = 0; i < entries.length; i++) {
-      this.out.remove(entries[i]!);
+      this.endHold(entries[i]!);
       this.drop(entries[i]!);
     }
   }
@@ -533,6 +534,11 @@ export class Queue implements Task, Mortal {
     if (consumer.noAck) this.handOver(consumer, entry);
     else this.handOut(consumer, entry);
     return true;
+  }
+
+  private endHold(entry: QueueEntry): void {
+    this.out.remove(entry);
+    this.window.holdNoMore(entry);
   }
 
   private rest(): boolean {

@@ -18,6 +18,15 @@ export interface ReadyEntries {
   /** Takes up what the store recovered. Called before anything else. */
   recover(): void;
   append(entry: QueueEntry): void;
+  /** An entry has its number, and may be on disk, but is not to be ready yet. It is accounted for by its caller. */
+  hold(entry: QueueEntry): void;
+  /** It is held no longer: it is inserted, handed out or dropped. */
+  holdNoMore(entry: QueueEntry): void;
+  /**
+   * An entry that was held becomes ready, in the place of its number: behind what was there before it, whatever came
+   * since. It is committed, or was never handed to the store.
+   */
+  insert(entry: QueueEntry): void;
   /** The next entry, or null: there is none, or it is being read back and `queue.wake` will be called. */
   peek(): QueueEntry | null;
   /** Takes the entry that `peek` returned. It stays accounted for until `release`. */

@@ -26,6 +26,16 @@ export class Ring<T> {
     this.count++;
   }
 
+  /** Puts an item in `index` places behind the head; those behind it move. */
+  insert(index: number, item: T): void {
+    this.push(item);
+    const mask = this.items.length - 1;
+    for (let at = this.count - 1; at > index; at--) {
+      this.items[(this.head + at) & mask] = this.items[(this.head + at - 1) & mask];
+    }
+    this.items[(this.head + index) & mask] = item;
+  }
+
   /** The item at the head, or undefined where the ring is empty. */
   peek(): T | undefined {
     return this.count === 0 ? undefined : this.items[this.head];

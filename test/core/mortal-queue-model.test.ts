@@ -1,5 +1,5 @@
 // A queue with priorities, times to live, a maximum length and dead letters, beside a naive model: a list. Whatever is
-// published, taken, returned, rejected, read back late or left to time: nobody gets what has expired, what comes out comes
+// published, alone or in transactions, taken, returned, rejected, read back late or left to time: nobody gets what has expired, what comes out comes
 // by priority and age, and every message ends in exactly one place.
 
 import assert from 'node:assert/strict';
@@ -8,11 +8,12 @@ import fc from 'fast-check';
 import { type FieldTable, textField } from '../../src/core/field-table.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
+import { Transaction } from '../../src/core/transaction.ts';
 import { FakeStore } from '../support/fake-store.ts';
-import { Core, turns } from './core.ts';
+import { Core, message, turns } from './core.ts';
 
 type Command = readonly [
-  kind: 'publish' | 'get' | 'ack' | 'reject' | 'requeue' | 'pass' | 'purge' | 'commit' | 'load' | 'turn',
+  kind: 'publish' | 'transact' | 'get' | 'ack' | 'reject' | 'requeue' | 'pass' | 'purge' | 'commit' | 'load' | 'turn',
   number: number,
   flag: boolean,
 ];
@@ -24,6 +25,8 @@ interface Setting {
   readonly maxPriority: number;
   readonly ttlMs: number | null;
   readonly maxLength: number | null;
+  /** What stands behind a transaction that is under way dies or not as that one ends: with them nothing expires. */
+  readonly transactions: boolean;
 }
 
 interface Sent {
@@ -43,6 +46,8 @@ class Model {
   private readonly out: { readonly entry: QueueEntry; readonly sent: Sent }[] = [];
   private readonly died = new Set<number>();
   private published = 0;
+  /** Of transactions that are under way. */
+  private readonly uncommitted = new Set<Sent>();
   /** Whether something has expired that the queue need not have seen yet. */
   private behind = false;
 
@@ -68,7 +73,12 @@ class Model {
       case 'publish':
         this.publish(number, flag);
         break;
+      case 'transact':
+        if (this.setting.transactions) this.transact(number, 1 + (number % 4));
+        break;
       case 'get':
+        // What is taken past a transaction stays in front of it when it comes back.
+        if (this.overtakes()) await this.quiet();
         this.get(flag);
         break;
       case 'ack':
@@ -125,7 +135,7 @@ class Model {
     this.expire();
     this.behind = false;
     assert.equal(this.queue.readyCount, this.ready.length, 'ready');
-    assert.equal(this.queue.unackedCount, this.out.length, 'out');
+    assert.equal(this.queue.unackedCount, this.out.length + this.uncommitted.size, 'out');
     assert.equal(this.dead.readyCount, this.died.size, 'dead');
   }
 
@@ -166,16 +176,47 @@ class Model {
   }
 
   private publish(number: number, persistent: boolean): void {
-    const { core, setting } = this;
-    const life = LIVES[number % LIVES.length]!;
-    const priority = number % 7;
-    const id = ++this.published;
-    const expirationMs = life === Number.POSITIVE_INFINITY ? -1 : life;
-    core.publish({ key: 'q', body: `${id}`, persistent, priority, expirationMs });
-    const expiresAt = core.time + Math.min(life, setting.ttlMs ?? Number.POSITIVE_INFINITY);
-    this.ready.push({ id, lane: Math.min(priority, setting.maxPriority), expiresAt });
+    const sent = this.sent(number);
+    const { id, priority, life } = sent;
+    this.core.publish({ key: 'q', body: `${id}`, persistent, priority, expirationMs: lifeOf(life) });
+    this.ready.push(sent);
     this.trim();
     this.expire();
+  }
+
+  /** Several messages that are ready together, once they are on disk where they are to be. */
+  private transact(number: number, count: number): void {
+    const { core, queue, setting } = this;
+    const sent = Array.from({ length: count }, (_, i) => this.sent(number + i));
+    const publishes = sent.map(({ id, life, priority }) => ({
+      message: message({ key: 'q', body: `${id}`, persistent: setting.durable, priority, expirationMs: lifeOf(life) }),
+      targets: queue.alone,
+    }));
+    for (const each of sent) this.uncommitted.add(each);
+    const committed = new Transaction({ store: core.store, turn: core.turn, meters: core.meters }).commit(
+      publishes,
+      [],
+    );
+    committed.then(() => {
+      for (const each of sent) this.uncommitted.delete(each);
+      this.ready.push(...sent);
+      this.trim();
+      this.expire();
+    });
+  }
+
+  /** Whether the first message has a transaction before it that is under way. */
+  private overtakes(): boolean {
+    const [first] = this.ready;
+    return first !== undefined && [...this.uncommitted].some(({ id, lane }) => lane === first.lane && id < first.id);
+  }
+
+  private sent(number: number): Sent & { readonly life: number; readonly priority: number } {
+    const { core, setting } = this;
+    const life = setting.transactions ? Number.POSITIVE_INFINITY : LIVES[number % LIVES.length]!;
+    const priority = number % 7;
+    const expiresAt = core.time + Math.min(life, setting.ttlMs ?? Number.POSITIVE_INFINITY);
+    return { id: ++this.published, lane: Math.min(priority, setting.maxPriority), expiresAt, life, priority };
   }
 
   private get(noAck: boolean): void {
@@ -220,13 +261,17 @@ class Model {
   }
 }
 
+function lifeOf(life: number): number {
+  return life === Number.POSITIVE_INFINITY ? -1 : life;
+}
+
 function integer(name: string, value: number | null): FieldTable {
   return value === null || value === 0 ? [] : [{ name, value: { type: 'I', value } }];
 }
 
 const command: fc.Arbitrary<Command> = fc.tuple(
   fc.oneof(
-    { weight: 5, arbitrary: fc.constant('publish' as const) },
+    { weight: 5, arbitrary: fc.constantFrom('publish' as const, 'publish' as const, 'transact' as const) },
     { weight: 2, arbitrary: fc.constantFrom('get' as const, 'turn' as const, 'commit' as const, 'pass' as const) },
     {
       weight: 1,
@@ -247,7 +292,9 @@ const setting: fc.Arbitrary<Setting> = fc
     maxPriority: fc.constantFrom(0, 0, 1, 5),
     ttlMs: fc.constantFrom(null, null, 10, 50),
     maxLength: fc.constantFrom(null, null, 1, 4),
+    transactions: fc.boolean(),
   })
+  .map((made) => (made.transactions ? { ...made, ttlMs: null, maxLength: null } : made))
   .map((made) => (made.maxPriority > 0 ? { ...made, maxLength: null } : made));
 
 /** The head of a queue that is too long is taken just when it has been read back: the first ones must have gone. */

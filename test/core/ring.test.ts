@@ -6,8 +6,8 @@ import fc from 'fast-check';
 import { Ring } from '../../src/core/ring.ts';
 
 describe('a ring', () => {
-  it('behaves as an array with push and shift', () => {
-    const command = fc.tuple(fc.constantFrom('push', 'shift', 'clear'), fc.nat(40));
+  it('behaves as an array with push, shift and splice', () => {
+    const command = fc.tuple(fc.constantFrom('push', 'shift', 'insert', 'clear'), fc.nat(40));
     fc.assert(
       fc.property(fc.array(command, { maxLength: 100, size: 'max' }), (commands) => {
         const ring = new Ring<number>();
@@ -22,12 +22,16 @@ describe('a ring', () => {
             if (kind === 'push') {
               ring.push(next);
               model.push(next++);
+            } else if (kind === 'insert') {
+              const place = (times * 7) % (model.length + 1);
+              ring.insert(place, next);
+              model.splice(place, 0, next++);
             } else if (kind === 'shift') assert.equal(ring.shift(), model.shift());
           }
           assert.equal(ring.length, model.length);
           assert.equal(ring.peek(), model[0]);
-          for (const index of [0, 1, model.length - 1, model.length]) {
-            if (index >= 0) assert.equal(ring.at(index), model[index]);
+          for (const index of [...model.keys(), model.length]) {
+            assert.equal(ring.at(index), model[index]);
           }
         }
       }),
