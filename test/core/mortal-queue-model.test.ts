@@ -299,7 +299,7 @@ const setting: fc.Arbitrary<Setting> = fc
 
 /** The head of a queue that is too long is taken just when it has been read back: the first ones must have gone. */
 const OVERLONG_READ_BACK: [Setting, Command[]] = [
-  { durable: false, late: true, windowEntries: 1, maxPriority: 0, ttlMs: null, maxLength: 4 },
+  { durable: false, late: true, windowEntries: 1, maxPriority: 0, ttlMs: null, maxLength: 4, transactions: false },
   [
     ['publish', 0, false],
     ['publish', 0, false],
