@@ -21,10 +21,8 @@ const ALL_FLAGS = 7;
 /** Header that holds the payload format indicator (MQTT 5 §3.3.2.3.2). */
 export const PAYLOAD_FORMAT_HEADER = 'x-mqtt-payload-format';
 
-/** In front of correlation data that is no short text, or that begins like this itself: the rest is base64. */
+/** In front of correlation data that is no text, or that begins like this itself: the rest is base64. */
 const BASE64 = 'base64:';
-/** What AMQP has room for in a correlation id. */
-const SHORT_TEXT_BYTES = 255;
 
 /** Reads MQTT's native form. `exchange` is where response topics live. */
 class MqttForm implements PropertyCodec {
@@ -125,7 +123,7 @@ function replyToOf(topic: string, exchange: string): string {
 }
 
 function correlationIdOf(data: Buffer): string {
-  if (data.length <= SHORT_TEXT_BYTES && isUtf8(data)) {
+  if (isUtf8(data) && !data.includes(0)) {
     const text = data.toString('utf8');
     if (!text.startsWith(BASE64)) return text;
   }

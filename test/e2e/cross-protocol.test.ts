@@ -1,5 +1,5 @@
 // Protects docs/cross-protocol.md: what it says of a message between two protocols is what happens, cell by cell, in all
-// nine pairs of publisher and consumer; and what it must speak of is there. A row is a test; a cell that is wrong is seen
+// sixteen pairs of publisher and consumer; and what it must speak of is there. A row is a test; a cell that is wrong is seen
 // in the difference.
 
 import assert from 'node:assert/strict';
@@ -10,12 +10,13 @@ import { type Cell, type Row, readTable, tableNames } from './cross-protocol-pag
 import type { Line, Road, Watcher } from './road.ts';
 import { AmqpRoad } from './road-amqp.ts';
 import { MqttRoad } from './road-mqtt.ts';
+import { Mqtt5Road } from './road-mqtt5.ts';
 import { StompRoad } from './road-stomp.ts';
 
 const page = readFileSync(new URL('../../docs/cross-protocol.md', import.meta.url), 'utf8');
 
 /** In the order of the columns. */
-const PROTOCOLS = ['amqp', 'mqtt', 'stomp'] as const;
+const PROTOCOLS = ['amqp', 'mqtt', 'mqtt5', 'stomp'] as const;
 type Protocol = (typeof PROTOCOLS)[number];
 
 const BODIES = 'body-text body-bytes body-empty body-large';
@@ -43,13 +44,18 @@ const ROWS: Readonly<Record<string, readonly string[]>> = {
     ...ids('user-id further-keys', 'header-'),
   ],
   mqtt: ids(`bare ${BODIES} qos-0 qos-1 qos-2 retain long-topic`),
+  mqtt5: [
+    ...ids(`bare ${BODIES} qos-0 qos-1 qos-2 retain long-topic content-type payload-format payload-format-bytes`),
+    ...ids('message-expiry response-topic response-topic-of-a-queue user-properties user-property-of-a-property'),
+    ...ids('text empty bytes long base64', 'correlation-data-'),
+  ],
   stomp: [
     ...ids(`bare ${BODIES} ${TEXT_PROPERTIES} persistent not-persistent amqp-message-id cluster-id`),
     ...ids('queue existing-queue reply-queue topic', 'reply-to-'),
     ...ids('timestamp-that-is-none repeated-header several-headers property-too-long long-destination'),
     ...ids(`${TEXTS} number extension name-not-ascii name-escapes name-too-long of-the-frame`, 'header-'),
   ],
-  again: ids('amqp mqtt stomp'),
+  again: ids('amqp mqtt mqtt5 stomp'),
   retained: ids('kept kept-at-qos-1 removed'),
 };
 
@@ -66,6 +72,7 @@ const EVERYTHING: Readonly<Record<Protocol, readonly Line[]>> = {
     ['routing-key', 'parts.#'],
   ],
   mqtt: [['topic', 'parts/#']],
+  mqtt5: [['topic', 'parts/#']],
   stomp: [['destination', '/topic/parts.#']],
 };
 
@@ -75,7 +82,12 @@ let roads: Readonly<Record<Protocol, Road>>;
 before(async () => {
   broker = await createBroker();
   const { amqp, mqtt, stomp } = broker.ports;
-  roads = { amqp: await AmqpRoad.open(amqp!), mqtt: await MqttRoad.open(mqtt!), stomp: await StompRoad.open(stomp!) };
+  roads = {
+    amqp: await AmqpRoad.open(amqp!),
+    mqtt: await MqttRoad.open(mqtt!),
+    mqtt5: await Mqtt5Road.open(mqtt!),
+    stomp: await StompRoad.open(stomp!),
+  };
   const vhost = broker.hosts.get('/')!;
   for (const name of ['readings', 'plant/1']) {
     vhost.declareExchange({ name, kind: 'topic', durable: false, autoDelete: false, internal: false, args: [] });
@@ -97,8 +109,9 @@ function compared(seen: ReadonlyMap<string, string>, expected: ReadonlyMap<strin
 }
 
 async function watchAll(): Promise<Record<Protocol, Watcher>> {
-  const [amqp, mqtt, stomp] = await Promise.all(PROTOCOLS.map((name) => roads[name].watch(EVERYTHING[name])));
-  return { amqp: amqp!, mqtt: mqtt!, stomp: stomp! };
+  const all = await Promise.all(PROTOCOLS.map((name) => roads[name].watch(EVERYTHING[name])));
+  const [amqp, mqtt, mqtt5, stomp] = all;
+  return { amqp: amqp!, mqtt: mqtt!, mqtt5: mqtt5!, stomp: stomp! };
 }
 
 async function closeAll(watchers: Readonly<Record<Protocol, Watcher>>): Promise<void> {

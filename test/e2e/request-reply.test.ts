@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { Client } from '@stomp/stompjs';
 import amqplib, { type Channel, type ChannelModel, type ConsumeMessage } from 'amqplib';
+import mqtt, { type MqttClient } from 'mqtt';
 import { type Broker, createBroker } from '../../src/broker.ts';
 import * as stomp from '../support/wire/stomp.ts';
 import { expectStomp, headerOf, openStomp, type RawPeer, tcp } from './raw-peer.ts';
@@ -149,4 +150,111 @@ test('a reply to a requester that has gone is dropped, and the service goes on',
   service.send(stomp.send(headerOf(request, 'reply-to')!, Buffer.from('late'), { receipt: 'sent' }));
   assert.equal(headerOf(await expectStomp(service, 'RECEIPT'), 'receipt-id'), 'sent');
   await service.close();
+});
+
+/** An MQTT 5 client, and the messages that it gets. */
+async function connectMqtt(): Promise<{ client: MqttClient; next(): Promise<{ body: string; correlation: Buffer }> }> {
+  const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${broker.ports.mqtt}`, {
+    protocolVersion: 5,
+    username: 'guest',
+    password: 'guest',
+    reconnectPeriod: 0,
+  });
+  return {
+    client,
+    next: () =>
+      new Promise((resolve) => {
+        client.once('message', (_topic, payload, packet) => {
+          const correlation = packet.properties?.correlationData ?? Buffer.alloc(0);
+          resolve({ body: payload.toString(), correlation });
+        });
+      }),
+  };
+}
+
+/** An MQTT 5 service: answers to the response topic, with the request's correlation data. */
+async function serveMqtt(topic: string): Promise<MqttClient> {
+  const { client } = await connectMqtt();
+  await client.subscribeAsync(topic, { qos: 1 });
+  client.on('message', (_topic, payload, packet) => {
+    const { responseTopic, correlationData } = packet.properties ?? {};
+    client.publish(responseTopic!, payload.toString().toUpperCase(), {
+      qos: 1,
+      properties: { correlationData: correlationData!, userProperties: { kind: 'answer' } },
+    });
+  });
+  return client;
+}
+
+const CORRELATION = Buffer.from([0, 255, 1, 254]);
+
+async function askOverMqtt(request: string, responses: string): Promise<void> {
+  const { client, next } = await connectMqtt();
+  await client.subscribeAsync(responses, { qos: 1 });
+  const reply = next();
+  await client.publishAsync(request, 'größe', {
+    qos: 1,
+    properties: { responseTopic: responses, correlationData: CORRELATION },
+  });
+  assert.deepEqual(await reply, { body: 'GRÖSSE', correlation: CORRELATION });
+  await client.endAsync();
+}
+
+test('an MQTT 5 requester is answered by an AMQP service, with its correlation data as it was', async () => {
+  await serveAmqp('upper-mqtt');
+  await channel.bindQueue('upper-mqtt', 'amq.topic', 'ask.amqp');
+  await askOverMqtt('ask/amqp', 'responses/1.5/a b');
+});
+
+test('an MQTT 5 requester is answered by a STOMP service', async () => {
+  const service = await openStomp(await tcp(broker.ports.stomp!));
+  service.send(stomp.subscribe('requests', '/topic/ask.stomp', { receipt: 'serving' }));
+  await expectStomp(service, 'RECEIPT');
+  const answering = answerOne(service);
+  await askOverMqtt('ask/stomp', 'responses/2');
+  await answering;
+  await service.close();
+});
+
+test('an MQTT 5 requester is answered by an MQTT 5 service', async () => {
+  const service = await serveMqtt('ask/mqtt');
+  await askOverMqtt('ask/mqtt', 'responses/3');
+  await service.endAsync();
+});
+
+test('an AMQP requester is answered by an MQTT 5 service, at a queue and at a direct reply-to', async () => {
+  const service = await serveMqtt('ask/from-amqp');
+  const requesting = await connection.createChannel();
+  const { queue: own } = await requesting.assertQueue('answers/1+#%', { exclusive: true });
+  for (const queue of [own, 'amq.rabbitmq.reply-to']) {
+    const replies = new Promise<ConsumeMessage>((resolve) => {
+      requesting
+        .consume(queue, (message) => resolve(message!), { noAck: true })
+        .then(() => {
+          requesting.publish('amq.topic', 'ask.from-amqp', Buffer.from('größe'), {
+            replyTo: queue,
+            correlationId: 'c:1',
+            persistent: true,
+          });
+        });
+    });
+    const reply = await replies;
+    assert.equal(reply.content.toString(), 'GRÖSSE');
+    assert.equal(reply.properties.correlationId, 'c:1');
+    assert.equal(reply.properties.headers?.kind, 'answer');
+  }
+  await requesting.close();
+  await service.endAsync();
+});
+
+test('a STOMP requester is answered by an MQTT 5 service', async () => {
+  const service = await serveMqtt('ask/from-stomp');
+  const requester = await openStomp(await tcp(broker.ports.stomp!));
+  const headers = { 'reply-to': '/temp-queue/answers', 'correlation-id': 'c1', persistent: 'true' };
+  requester.send(stomp.send('/topic/ask.from-stomp', Buffer.from('hello'), headers));
+  const reply = await expectStomp(requester, 'MESSAGE');
+  assert.deepEqual([reply.body.toString(), headerOf(reply, 'correlation-id')], ['HELLO', 'c1']);
+  assert.equal(headerOf(reply, 'kind'), 'answer');
+  await requester.close();
+  await service.endAsync();
 });
