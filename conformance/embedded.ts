@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Broker, createBroker } from '../src/broker.ts';
 import { freePorts } from '../test/support/free-port.ts';
-import type { Controls, Endpoint } from './check.ts';
+import type { Controls, Endpoint, WebSocketAddress } from './check.ts';
 import type { Target } from './runner.ts';
 
 export interface EmbeddedTarget extends Target {
@@ -22,12 +22,12 @@ export async function embeddedTarget(): Promise<EmbeddedTarget> {
   const start = (): Promise<Broker> => createBroker({ dataDir, limits: { passwordCost: 10 }, ...ports });
   let broker = await start();
   const endpoint = (port: number): Endpoint => ({ host: '127.0.0.1', port, user: 'guest', password: 'guest' });
-  const stompOverWebSocket = { host: '127.0.0.1', port: ws, path: '/stomp' };
+  const webSocket = (path: string): WebSocketAddress => ({ host: '127.0.0.1', port: ws, path });
   return {
     endpoints: {
-      amqp: endpoint(amqp),
+      amqp: { ...endpoint(amqp), webSocket: webSocket('/amqp') },
       mqtt: endpoint(mqtt),
-      stomp: { ...endpoint(stomp), webSocket: stompOverWebSocket },
+      stomp: { ...endpoint(stomp), webSocket: webSocket('/stomp') },
     },
     controls: controlsOf(
       () => broker,

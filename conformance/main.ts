@@ -21,7 +21,7 @@ import { CHECK_TIMEOUT_MS, OUTCOME, runChecks, type Target } from './runner.ts';
 const USAGE = `npm run conformance -- [options]
 
   --amqp URL, --mqtt URL, --stomp URL   run against a broker there; without any: against a fresh one of our own
-  --stomp-ws URL     where that broker speaks STOMP over WebSocket (ws://host:port/path)
+  --amqp-ws URL, --mqtt-ws URL, --stomp-ws URL   where that broker speaks it over WebSocket (ws://host:port/path)
   --only PREFIX      only checks whose id begins so (amqp, amqp.queue, …); may be given more than once
   --fast             only the checks that take no time to speak of
   --expect FILE      results that are known: fails on any other, in either direction
@@ -45,6 +45,8 @@ async function main(): Promise<number> {
       amqp: { type: 'string' },
       mqtt: { type: 'string' },
       stomp: { type: 'string' },
+      'amqp-ws': { type: 'string' },
+      'mqtt-ws': { type: 'string' },
       'stomp-ws': { type: 'string' },
       only: { type: 'string', multiple: true },
       fast: { type: 'boolean' },
@@ -76,10 +78,12 @@ async function main(): Promise<number> {
   const timeoutMs = Number(values['timeout-ms'] ?? CHECK_TIMEOUT_MS);
   if (!(timeoutMs > 0)) throw new Error('--timeout-ms takes a number');
   const endpoints = Object.fromEntries(given.map((protocol) => [protocol, endpointOf(protocol, values[protocol]!)]));
-  const { stomp } = endpoints;
-  if (values['stomp-ws'] !== undefined) {
-    if (stomp === undefined) throw new Error('--stomp-ws goes with --stomp');
-    endpoints.stomp = { ...stomp, webSocket: webSocketOf(values['stomp-ws']) };
+  for (const protocol of PROTOCOLS) {
+    const url = values[`${protocol}-ws`];
+    if (url === undefined) continue;
+    const endpoint = endpoints[protocol];
+    if (endpoint === undefined) throw new Error(`--${protocol}-ws goes with --${protocol}`);
+    endpoints[protocol] = { ...endpoint, webSocket: webSocketOf(url) };
   }
   const embedded = given.length > 0 ? null : await embeddedTarget();
   const target: Target = embedded ?? { endpoints, controls: {} };
@@ -138,7 +142,7 @@ function endpointOf(protocol: Protocol, text: string): Endpoint {
 
 function webSocketOf(text: string): WebSocketAddress {
   const url = new URL(text);
-  if (url.protocol !== 'ws:') throw new Error(`--stomp-ws takes ws://host:port/path, not ${text}`);
+  if (url.protocol !== 'ws:') throw new Error(`a WebSocket has ws://host:port/path, not ${text}`);
   return { host: hostOf(url), port: Number(url.port) || 80, path: `${url.pathname}${url.search}` };
 }
 

@@ -14,6 +14,7 @@ import { QUEUE_CHECKS } from './checks/queue.ts';
 import { QUEUE_KIND_CHECKS } from './checks/queue-kinds.ts';
 import { ROUTING_CHECKS } from './checks/routing.ts';
 import { SETTLE_CHECKS } from './checks/settle.ts';
+import { WEBSOCKET_CHECKS } from './checks/websocket.ts';
 
 export const AMQP_CHECKS: readonly Check[] = [
   ...CONNECTION_CHECKS,
@@ -29,4 +30,5 @@ export const AMQP_CHECKS: readonly Check[] = [
   ...EXPIRY_CHECKS,
   ...DEAD_LETTER_CHECKS,
   ...QUEUE_KIND_CHECKS,
+  ...WEBSOCKET_CHECKS,
 ];

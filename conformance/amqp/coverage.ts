@@ -294,5 +294,7 @@ export const COVERAGE: Readonly<Record<string, Coverage>> = {
   'rabbitmq.single-active-consumer': by('single-active single-active.*'),
   'rabbitmq.quorum': by('quorum quorum.*'),
   'rabbitmq.field-types': by('content.field.b content.field.s content.field.x content.field.L'),
+  websocket: by('ws.subprotocol ws.frames ws.split ws.joined'),
+  'websocket.text': by('ws.text ws.text.open'),
   'rabbitmq.empty-body-frames': by('framing.body.empty-frame'),
 };

@@ -269,6 +269,8 @@ const LIST: readonly (readonly [string, Binds, string])[] = [
   ['rabbitmq.single-active-consumer', extension, 'one of many consumers may be active at a time'],
   ['rabbitmq.quorum', extension, 'quorum queues count deliveries and may limit them'],
   ['rabbitmq.field-types', extension, 'field types of RabbitMQ beyond those of the specification'],
+  ['websocket', extension, 'the bytes of AMQP travel in binary messages of a WebSocket, cut anywhere'],
+  ['websocket.text', extension, 'text messages are refused'],
   ['rabbitmq.empty-body-frames', extension, 'empty body frames are tolerated'],
 ];
 

@@ -2,11 +2,11 @@
 // whose queues are gone when the check is. One rule becomes a check for each version that has it, and one more over
 // WebSocket for the newest of them.
 
+import { dial, TcpCarrier } from '../carrier.ts';
 import type { Check, CheckContext, Controls, Level } from '../check.ts';
+import { type UpgradeOptions, WebSocketClient } from '../websocket.ts';
 import { StompConnection, type Subscription } from './wire/connection.ts';
 import { VERSIONS, type Version } from './wire/frames.ts';
-import { dial, TcpCarrier } from './wire/tcp.ts';
-import { type UpgradeOptions, WebSocketClient } from './wire/websocket.ts';
 
 export const MUST: Level = 'MUST';
 export const SHOULD: Level = 'SHOULD';

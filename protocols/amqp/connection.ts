@@ -11,7 +11,7 @@ import type { Session } from '../../src/core/session.ts';
 import type { Turn } from '../../src/core/turn.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { type Ticked, ticksFor } from '../../src/net/ticker.ts';
-import type { Transport, TransportHandler } from '../../src/net/transport.ts';
+import { MESSAGE_KIND, type Transport, type TransportHandler } from '../../src/net/transport.ts';
 import { AmqpError, isChannelScope, REPLY, replyFor } from './amqp-error.ts';
 import type { AmqpChannel, ChannelConnection } from './channel.ts';
 import { Channels } from './channels.ts';
@@ -100,6 +100,10 @@ export class AmqpConnection
 
   data(chunk: Buffer): void {
     this.turn.begin();
+    if (this.transport.lastMessageKind === MESSAGE_KIND.text) {
+      this.refuseText();
+      return;
+    }
     const frames = this.handshake.greeted ? chunk : this.handshake.header(chunk);
     if (frames === null) return;
     this.parse(frames);
@@ -282,6 +286,12 @@ export class AmqpConnection
 
   private write(frame: Buffer): void {
     this.outbox.append(frame, 0, frame.length);
+  }
+
+  /** Text is for characters [RFC 6455 §5.6], and a client that sends it has lost its bytes to an encoding by now. */
+  private refuseText(): void {
+    if (this.state !== STATE.running) this.end();
+    else this.fail(new AmqpError(REPLY.frameError, 'a WebSocket message of text'), 0);
   }
 
   private parse(chunk: Buffer): void {

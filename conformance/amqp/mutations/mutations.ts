@@ -13,6 +13,7 @@ import { PUBLISH_MUTATIONS } from './publish.ts';
 import { QUEUE_MUTATIONS } from './queue.ts';
 import { QUEUE_KIND_MUTATIONS } from './queue-kinds.ts';
 import { ROUTING_MUTATIONS } from './routing.ts';
+import { WEBSOCKET_FORMAT, WEBSOCKET_MUTATIONS } from './websocket.ts';
 
 const MUTATIONS: readonly AmqpMutation[] = [
   ...CONNECTION_MUTATIONS,
@@ -26,4 +27,26 @@ const MUTATIONS: readonly AmqpMutation[] = [
   ...CONTENT_MUTATIONS,
 ];
 
-export const AMQP_MUTATIONS: MutationSet = mutationSet('amqp', AMQP_FORMAT, MUTATIONS, AMQP_NAMES);
+const OF_FRAMES = mutationSet('amqp', AMQP_FORMAT, MUTATIONS, AMQP_NAMES);
+const OF_WEBSOCKET = mutationSet('amqp', WEBSOCKET_FORMAT, WEBSOCKET_MUTATIONS, AMQP_NAMES);
+
+export const AMQP_MUTATIONS: MutationSet = {
+  ...OF_FRAMES,
+  mutations: [...OF_FRAMES.mutations, ...OF_WEBSOCKET.mutations],
+  /** What breaks a rule of WebSocket stands in front of that port, everything else in front of TCP. */
+  async proxy(mutation, endpoint) {
+    const { webSocket } = endpoint;
+    if (webSocket === undefined || !mutation?.startsWith('ws.')) return OF_FRAMES.proxy(mutation, endpoint);
+    const proxy = await OF_WEBSOCKET.proxy(mutation, { ...endpoint, host: webSocket.host, port: webSocket.port });
+    const { host, port } = proxy.endpoint;
+    return {
+      endpoint: { ...endpoint, webSocket: { ...webSocket, host, port } },
+      get acted() {
+        return proxy.acted;
+      },
+      acting: proxy.acting,
+      relent: () => proxy.relent(),
+      stop: () => proxy.stop(),
+    };
+  },
+};

@@ -480,4 +480,11 @@ export const AMQP_NAMES: Names = {
   'queue.argument.other-mode': 'queue.declare.any-equivalent channel.close.code channel.close.text',
   'queue.argument.other-type': 'queue.declare.any-equivalent channel.close.code channel.close.text',
   'queue.argument.classic': 'quorum.unknown queue.declare.once',
+
+  'ws.subprotocol': 'ws.no-subprotocol',
+  'ws.frames': 'ws.text-answers',
+  'ws.split': 'ws.whole-frames ws.no-fragments',
+  'ws.joined': 'ws.one-frame',
+  'ws.text': 'ws.text-taken',
+  'ws.text.open': 'ws.text-taken',
 };

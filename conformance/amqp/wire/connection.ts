@@ -2,7 +2,8 @@
 // method that comes, in order and by channel. What a broker may never send (a frame beyond frame-max, content in pieces
 // that do not belong together, a method with bytes left over) fails whatever waits.
 
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { inspect } from 'node:util';
 import type { CheckContext, Endpoint } from '../../check.ts';
 import {
@@ -73,7 +74,8 @@ interface Inbox {
 export class AmqpConnection {
   readonly endpoint: Endpoint;
   readonly signal: AbortSignal;
-  readonly socket: Socket;
+  /** TCP, or what else carries bytes. */
+  readonly socket: Duplex;
   /** Content frames may not be larger; 0 before tuning. */
   frameMax: number;
   heartbeats: number;
@@ -85,7 +87,7 @@ export class AmqpConnection {
   private ended: boolean;
   private waiting: (() => void)[];
 
-  constructor(socket: Socket, context: CheckContext) {
+  constructor(socket: Duplex, context: CheckContext) {
     this.endpoint = context.endpoint;
     this.signal = context.signal;
     this.socket = socket;
@@ -100,6 +102,7 @@ export class AmqpConnection {
     this.waiting = [];
     socket.on('data', (chunk: Buffer) => this.data(chunk));
     socket.on('error', () => {});
+    socket.on('violation', (error: Error) => this.fail(error));
     socket.on('end', () => this.end());
     socket.on('close', () => this.end());
     this.signal.addEventListener('abort', () => this.fail(new Error('the check is over')));

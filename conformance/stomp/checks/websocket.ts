@@ -2,10 +2,10 @@
 // RabbitMQ's Web STOMP has it and RFC 6455 allows.
 
 import assert from 'node:assert/strict';
+import { OPCODE, type RawFrame, upgrade } from '../../websocket.ts';
 import { EXTENSION, MUST, ONLY_1_2, type StompTest, stomp, subprotocolOf } from '../stomp-check.ts';
 import type { StompConnection } from '../wire/connection.ts';
 import { encodeFrame } from '../wire/frames.ts';
-import { OPCODE, type RawFrame, upgrade } from '../wire/websocket.ts';
 
 const ONE = { versions: ONLY_1_2, over: ['ws'] } as const;
 const EACH = { over: ['ws'] } as const;

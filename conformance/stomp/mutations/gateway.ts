@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import type { WebSocketAddress } from '../../check.ts';
-import { OPCODE } from '../wire/websocket.ts';
+import { OPCODE } from '../../websocket.ts';
 
 /** One rule of WebSocket each that a gateway does not keep. */
 export const FAULTS = {

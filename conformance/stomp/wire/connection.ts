@@ -3,7 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
+import type { Carrier, CarrierSink } from '../../carrier.ts';
 import type { CheckContext } from '../../check.ts';
+import { WebSocketClient } from '../../websocket.ts';
 import {
   encodeFrame,
   firstFrame,
@@ -13,8 +15,6 @@ import {
   VERSIONS,
   type Version,
 } from './frames.ts';
-import type { Carrier, CarrierSink } from './tcp.ts';
-import { WebSocketClient } from './websocket.ts';
 
 /** Characters of a frame in the notes of a failure. */
 const SHOWN = 240;

@@ -4,8 +4,8 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import type { CheckContext } from '../../check.ts';
-import { type Carrier, type CarrierSink, dial } from './tcp.ts';
+import { type Carrier, type CarrierSink, dial } from './carrier.ts';
+import type { CheckContext } from './check.ts';
 
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 export type Kind = 'text' | 'binary';

@@ -1,7 +1,7 @@
-// What carries STOMP's bytes: a TCP connection as it is, or (websocket.ts) the messages of a WebSocket.
+// What carries a protocol's bytes: a TCP connection as it is, or (websocket.ts) the messages of a WebSocket.
 
 import { connect, type Socket } from 'node:net';
-import type { CheckContext } from '../../check.ts';
+import type { CheckContext } from './check.ts';
 
 /** Told what comes. `failed`: the peer broke the rules of the carrier itself. */
 export interface CarrierSink {
@@ -12,7 +12,7 @@ export interface CarrierSink {
 
 export interface Carrier {
   readonly socket: Socket;
-  /** Bytes of STOMP; one message where the carrier has messages. */
+  /** Bytes of the protocol; one message where the carrier has messages. */
   send(bytes: Buffer): void;
   attach(sink: CarrierSink): void;
 }
