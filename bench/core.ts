@@ -16,6 +16,7 @@ import { Session } from '../src/core/session.ts';
 import { Turn } from '../src/core/turn.ts';
 import { Unacked } from '../src/core/unacked.ts';
 import { VirtualHosts } from '../src/core/virtual-hosts.ts';
+import { FakeRetained } from '../test/support/fake-retained.ts';
 import { forgetfulStore } from '../test/support/forgetful-store.ts';
 import { type Figure, printFigures } from './figure.ts';
 
@@ -132,7 +133,8 @@ async function measure(one: Case): Promise<number> {
   const meters = newMeters();
   const definitions = { all: () => [], put() {}, remove() {} };
   const memory = new MemoryBudget(limits.memoryHighBytes);
-  const shared = { turn, store, definitions, memory, limits, meters, rewriter: amqpRewriter, log: SILENT };
+  const topics = { retained: new FakeRetained(), retainedExchange: 'amq.topic' };
+  const shared = { turn, store, definitions, memory, limits, meters, rewriter: amqpRewriter, log: SILENT, ...topics };
   const hosts = new VirtualHosts(shared);
   hosts.recover();
   const host = hosts.get('/')!;

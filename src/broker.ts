@@ -122,15 +122,16 @@ export class Broker {
       },
       fatal: options.onFatal ?? fail,
     };
-    this.store = new Store(kv, { events, codecs: codecsOf(config), meters: this.meters });
-    const { queues: store, definitions } = this.store;
-    const backpressure = new Backpressure(limits, this.connections, this.memory, store, this.meters);
+    this.store = new Store(kv, { events, codecs: codecsOf(config), meters: this.meters, retained: config.mqtt });
+    const { queues: store, retained, definitions } = this.store;
+    const backpressure = new Backpressure(limits, this.connections, this.memory, this.store, this.meters);
     turn.sealWith(() => this.store.seal());
     turn.atEnd(() => backpressure.update());
 
     const { memory, meters } = this;
     const rewriter = amqpRewriter;
-    this.hosts = new VirtualHosts({ turn, store, definitions, memory, limits, meters, rewriter, log });
+    const topics = { retained, retainedExchange: config.mqtt.exchange };
+    this.hosts = new VirtualHosts({ turn, store, definitions, memory, limits, meters, rewriter, log, ...topics });
     this.users = new Users(definitions, limits);
     this.permissions = new Permissions(definitions);
     this.authenticator = new PasswordAuthenticator(this.users, this.permissions, config.auth.loopbackUsers);
@@ -146,6 +147,7 @@ export class Broker {
     });
     const frontEnd: FrontEnd = {
       door,
+      retained,
       definitions,
       packets: this.store.packets,
       turn,

@@ -101,19 +101,19 @@ export class Conversation implements PacketHandler {
     const { session, shared, connection, v5 } = this;
     const { packetId, subscriptions } = shared.control.subscribe(buffer, start, body, end, connection.level);
     const granted = await session.subscribe(subscriptions);
-    if (connection.isClosed()) return;
-    shared.turn.begin();
-    const codes = granted.map(({ code }) => (v5 || code < FIRST_FAILURE ? code : SUBSCRIBE_REFUSED));
-    this.answer(FIRST_BYTE.suback, packetId, codes);
-    session.deliveries.resume();
     for (const [at, { code, isNew }] of granted.entries()) {
       const { filter, retainHandling, identifier } = subscriptions[at]!;
       const wanted = retainHandling === 0 || (retainHandling === 1 && isNew);
       // [MQTT-4.8.2-*]: a shared subscription gets no retained messages when it begins.
       if (code >= FIRST_FAILURE || !wanted || sharedFilter(filter) !== null) continue;
-      const messages = shared.retained.matching(connection.core.vhost.name, filter);
-      session.deliveries.sendRetained(messages, code, identifier);
+      session.deliveries.findRetained(filter, code, identifier);
     }
+    await session.deliveries.retainedFound();
+    if (connection.isClosed()) return;
+    shared.turn.begin();
+    const codes = granted.map(({ code }) => (v5 || code < FIRST_FAILURE ? code : SUBSCRIBE_REFUSED));
+    this.answer(FIRST_BYTE.suback, packetId, codes);
+    session.deliveries.resume();
   }
 
   private async unsubscribe(buffer: Buffer, start: number, body: number, end: number): Promise<void> {

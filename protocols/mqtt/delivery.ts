@@ -175,12 +175,27 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     if (this.groups !== null) for (const consumer of this.groups.keys()) consumer.start();
   }
 
-  /** Sends retained messages that a new subscription selected (§3.8.4), as the outbox takes them. */
-  sendRetained(messages: readonly Message[], qos: number, identifier: number): void {
-    if (messages.length === 0 || this.link === null) return;
-    this.backlog ??= new RetainedBacklog();
-    this.backlog.add(messages, qos, identifier === 0 ? NO_IDS : [identifier]);
-    this.drainBacklog();
+  /** The retained messages that a new subscription selects (§3.8.4) are looked for; `resume` sends them. */
+  findRetained(filter: string, qos: number, identifier: number): void {
+    const { link, shared } = this;
+    if (link === null) return;
+    if (this.backlog === null) {
+      const backlog: RetainedBacklog = new RetainedBacklog(
+        () => {
+          shared.turn.begin();
+          if (this.backlog === backlog) this.drainBacklog();
+        },
+        (error) => shared.log.error({ filter, error }, 'retained messages cannot be read'),
+      );
+      this.backlog = backlog;
+    }
+    const cursor = shared.retained.find(link.core.vhost.name, filter);
+    this.backlog.add(cursor, qos, identifier === 0 ? NO_IDS : [identifier]);
+  }
+
+  /** Resolves when the first of them are there: they leave with the SUBACK, before what is published behind it. */
+  async retainedFound(): Promise<void> {
+    await this.backlog?.fill();
   }
 
   // What the core calls.
@@ -434,7 +449,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     while (link.outbox.writable) {
       const message = backlog.peek();
       if (message === null) {
-        this.backlog = null;
+        if (backlog.empty) this.backlog = null;
         return;
       }
       const qos = Math.min(qosOf(message), backlog.peekQos());

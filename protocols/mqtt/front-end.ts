@@ -44,7 +44,7 @@ export class MqttFrontEnd {
       encoder5: new PublishEncoder5(keyTopics, allOptions.exchange),
       forms: new MqttForms(allOptions.exchange),
       topicKeys: new TopicKeys(allLimits),
-      retained: new RetainedMessages(allLimits, context.turn),
+      retained: new RetainedMessages(context.retained, context.turn, ticker, context.log),
       sessions: new Sessions(),
       groups: new SharedGroups(context.meters),
       deadlines: new Deadlines(ticker),

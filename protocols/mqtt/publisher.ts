@@ -53,7 +53,6 @@ export class Publisher implements ConfirmSink {
   private readonly connection: PublishingConnection;
   private readonly session: MqttSession;
   private readonly shared: MqttShared;
-  private readonly vhost: string;
   /** Made with the first publish at QoS > 0. */
   private ring: ConfirmRing | null;
   /** The slot of a publish that waits for its permission, or -1. */
@@ -73,7 +72,6 @@ export class Publisher implements ConfirmSink {
     this.connection = connection;
     this.session = session;
     this.shared = shared;
-    this.vhost = connection.core.vhost.name;
     this.ring = null;
     this.openSlot = -1;
     this.aliases = null;
@@ -198,13 +196,16 @@ export class Publisher implements ConfirmSink {
   private conclude(message: Message, qos: number, packetId: number, retain: boolean): Next {
     const { turn } = this.shared;
     let outcome: number;
-    if (qos === 0) outcome = this.offer(message, null, 0);
-    else {
+    if (qos === 0) {
+      outcome = this.offer(message, null, 0);
+      if (retain && outcome !== PUBLISH.pending && outcome !== DROPPED) this.retain(message, null, 0);
+    } else {
       const ring = (this.ring ??= new ConfirmRing(this, turn));
       const slot = this.openSlot === -1 ? ring.open(qos === 1 ? packetId : packetId + QOS_2_TAG) : this.openSlot;
       this.openSlot = slot;
       outcome = this.offer(message, ring, slot);
       if (outcome !== PUBLISH.pending) {
+        if (retain && outcome !== DROPPED) this.retain(message, ring, slot);
         this.openSlot = -1;
         if (outcome !== PUBLISH.routed) this.answerWith(ring, slot, outcome);
         if (qos === 2 && outcome !== DROPPED && this.session.persistent) {
@@ -218,7 +219,6 @@ export class Publisher implements ConfirmSink {
       this.connection.suspend(this.connection.core.ready());
       return NEXT.retry;
     }
-    if (retain && outcome !== DROPPED) this.retain(message);
     // A message may have come back to this very connection and closed it.
     return this.connection.isClosed() ? NEXT.stop : NEXT.goOn;
   }
@@ -266,10 +266,13 @@ export class Publisher implements ConfirmSink {
     return queue === null ? message : message.addressedTo('', queue);
   }
 
-  private retain(message: Message): void {
-    const { retained, log } = this.shared;
-    if (retained.set(this.vhost, message)) return;
-    log.warn({ vhost: this.vhost, refused: retained.refused }, 'retained message not kept: a limit was reached');
+  /** A publish at QoS > 0 is acknowledged once this is durable, too. */
+  private retain(message: Message, ring: ConfirmRing | null, slot: number): void {
+    const { vhost } = this.connection.core;
+    if (!vhost.retainer.keep(message, ring, slot)) {
+      this.shared.log.warn({ vhost: vhost.name }, 'retained message not kept: a limit was reached');
+    }
+    this.shared.turn.begin();
   }
 
   /** Whether a QoS 2 PUBLISH is not one that was sent again. */

@@ -1,76 +1,47 @@
-// Retained messages of all virtual hosts, by topic: the last one that was published with the retain flag, for whoever
-// subscribes later (MQTT 3.1.1 §3.3.1.3). In memory, within bounds; a filter with wildcards looks at every topic.
+// The retained messages of all virtual hosts as MQTT sees them: what a subscription that is new selects (MQTT 3.1.1
+// §3.3.1.3), and the removal of those whose time is over. They are kept by the core and its store.
 
-import type { Message } from '../../src/core/message.ts';
-import type { Turn } from '../../src/core/turn.ts';
-import { filterMatches, hasWildcard, swapSeparators } from './topics.ts';
+import type { Logger } from '../../src/core/logger.ts';
+import type { RetainedCursor, RetainedStore } from '../../src/core/ports.ts';
+import type { Task, Turn } from '../../src/core/turn.ts';
+import { type Ticked, type Ticker, ticksFor } from '../../src/net/ticker.ts';
+import { swapSeparators } from './topics.ts';
 
-export interface RetainedLimits {
-  readonly retainedMessages: number;
-  readonly retainedBytes: number;
-}
+/** How often what has expired is looked for. Nobody is sent it meanwhile. */
+const EXPIRE_MS = 5_000;
 
-interface RetainedHost {
-  readonly byTopic: Map<string, Message>;
-  bytes: number;
-}
-
-export class RetainedMessages {
-  private readonly limits: RetainedLimits;
+export class RetainedMessages implements Ticked, Task {
+  private readonly store: RetainedStore;
   private readonly turn: Turn;
-  private readonly hosts: Map<string, RetainedHost>;
-  /** Messages that were not kept because of a bound. */
-  refused: number;
+  private readonly ticker: Ticker;
+  private readonly log: Logger;
+  private readonly ticks: number;
 
-  constructor(limits: RetainedLimits, turn: Turn) {
-    this.limits = limits;
+  constructor(store: RetainedStore, turn: Turn, ticker: Ticker, log: Logger) {
+    this.store = store;
     this.turn = turn;
-    this.hosts = new Map();
-    this.refused = 0;
+    this.ticker = ticker;
+    this.log = log;
+    this.ticks = ticksFor(EXPIRE_MS);
+    ticker.add(this);
   }
 
-  /**
-   * Keeps a message in the place of the one before; an empty one only removes it [MQTT-3.3.1-10]. False where a bound
-   * forbids it; then the topic has no retained message.
-   */
-  set(vhost: string, message: Message): boolean {
-    const topic = swapSeparators(message.routingKey);
-    let host = this.hosts.get(vhost);
-    const known = host?.byTopic.get(topic);
-    if (host !== undefined && known !== undefined) {
-      host.byTopic.delete(topic);
-      host.bytes -= costOf(topic, known);
-    }
-    if (message.bodyLength === 0) return true;
-    if (host === undefined) {
-      host = { byTopic: new Map(), bytes: 0 };
-      this.hosts.set(vhost, host);
-    }
-    const cost = costOf(topic, message);
-    if (host.byTopic.size >= this.limits.retainedMessages || host.bytes + cost > this.limits.retainedBytes) {
-      this.refused++;
+  /** The messages whose topics the filter selects, as they are now. */
+  find(vhost: string, filter: string): RetainedCursor {
+    return this.store.find(vhost, swapSeparators(filter));
+  }
+
+  tick(nowTick: number): void {
+    if (nowTick % this.ticks === 0) this.turn.work(this);
+  }
+
+  run(): boolean {
+    try {
+      return this.store.expire();
+    } catch (error) {
+      this.log.error({ error }, 'expired retained messages cannot be removed');
+      this.ticker.remove(this);
       return false;
     }
-    this.turn.retain(message);
-    host.byTopic.set(topic, message);
-    host.bytes += cost;
-    return true;
   }
-
-  /** The messages whose topics the filter selects. */
-  matching(vhost: string, filter: string): Message[] {
-    const byTopic = this.hosts.get(vhost)?.byTopic;
-    if (byTopic === undefined) return [];
-    if (!hasWildcard(filter)) {
-      const message = byTopic.get(filter);
-      return message === undefined ? [] : [message];
-    }
-    const found: Message[] = [];
-    for (const [topic, message] of byTopic) if (filterMatches(filter, topic)) found.push(message);
-    return found;
-  }
-}
-
-function costOf(topic: string, message: Message): number {
-  return topic.length + message.bodyLength;
 }

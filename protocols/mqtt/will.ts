@@ -61,7 +61,7 @@ export function publishWill(will: Will, core: Session, shared: MqttShared): Prom
     if (core.publish(message, null, 0) === PUBLISH.pending) {
       return core.ready().then(() => publishWill(will, core, shared) ?? undefined);
     }
-    if (will.retain) shared.retained.set(core.vhost.name, message);
+    if (will.retain) core.vhost.retainer.keep(message, null, 0);
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error;
     shared.log.info({ user: core.identity.user, topic: will.topic, error: error.message }, 'will refused');

@@ -3,6 +3,7 @@
 
 import type { Binding, Dialect } from './binding.ts';
 import { Exchange, type ExchangeOptions, type FindExchange } from './exchange.ts';
+import { isBrokerTopic } from './retainer.ts';
 import type { Route } from './target.ts';
 import { MULTI, type PatternWord, SINGLE, TopicTrie } from './topic-trie.ts';
 
@@ -28,7 +29,9 @@ export class TopicExchange extends Exchange {
       matched = true;
       route.follow(binding);
     };
-    if (this.amqp.size > 0) this.amqp.match(words, true, onMatch);
+    // What the broker says of itself goes to those who ask for it.
+    const ownTopic = this.retainer !== null && isBrokerTopic(route.routingKey);
+    if (this.amqp.size > 0) this.amqp.match(words, !ownTopic, onMatch);
     // [MQTT-4.7.2-1]
     if (this.mqtt.size > 0) this.mqtt.match(words, !route.routingKey.startsWith('$'), onMatch);
     return matched;

@@ -6,6 +6,7 @@ import { BindingChanges } from './binding-changes.ts';
 import { type FieldTable, findField, textOf } from './field-table.ts';
 import type { Message } from './message.ts';
 import type { Queue } from './queue.ts';
+import type { Retainer } from './retainer.ts';
 import { RouteCache } from './route-cache.ts';
 import { NO_TARGETS, Route, type Target } from './target.ts';
 
@@ -31,6 +32,8 @@ export abstract class Exchange {
   /** Name of the exchange that gets what this one cannot route, or null. */
   readonly alternate: string | null;
   deleted: boolean;
+  /** Keeps retained messages, where this is the exchange that MQTT uses; else null. */
+  retainer: Retainer | null;
   /** Exchanges whose routes pass through this one: sources of bindings to it, and those whose alternate it is. */
   readonly dependents: Set<Exchange>;
   private readonly find: FindExchange;
@@ -53,6 +56,7 @@ export abstract class Exchange {
     this.args = options.args;
     this.alternate = textOf(findField(options.args, 'alternate-exchange'));
     this.deleted = false;
+    this.retainer = null;
     this.dependents = new Set();
     this.find = find;
     this.changes = new BindingChanges((bindingKey, routingKey) => this.mayMatch(bindingKey, routingKey));

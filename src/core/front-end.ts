@@ -4,7 +4,7 @@
 import type { ClientConnections } from './client-connection.ts';
 import type { Door } from './door.ts';
 import type { Logger } from './logger.ts';
-import type { DefinitionStore, Meters, PacketStore } from './ports.ts';
+import type { DefinitionStore, Meters, PacketStore, RetainedStore } from './ports.ts';
 import type { Turn } from './turn.ts';
 
 export interface FrontEnd {
@@ -12,6 +12,7 @@ export interface FrontEnd {
   readonly turn: Turn;
   readonly connections: ClientConnections;
   readonly meters: Meters;
+  readonly retained: RetainedStore;
   readonly log: Logger;
   /** Where what a front-end itself must not forget is kept: MQTT sessions and their packet ids. */
   readonly definitions: DefinitionStore;

@@ -118,9 +118,11 @@ export interface DefinitionStore {
 export interface RetainedCursor {
   /**
    * The next messages, some at least; none: that was all. One call at a time. Long searches are cut into slices between
-   * which others have their turn. Rejects where a record is damaged; the next call goes on behind it.
+   * which others have their turn. Rejects where a record is damaged.
    */
   read(): Promise<readonly Message[]>;
+  /** Whether a message that was read is still what is kept under its key. */
+  isCurrent(message: Message): boolean;
 }
 
 export interface RetainedCount {

@@ -19,6 +19,7 @@ import type { Identity } from './ports.ts';
 import type { Queue, QueueOwner } from './queue.ts';
 import type { QueueEntry } from './queue-entry.ts';
 import { parseReplyAddress } from './reply-address.ts';
+import { isBrokerTopic } from './retainer.ts';
 import { NO_TARGETS, Target } from './target.ts';
 import { type Settlement, type TransactedPublish, Transaction } from './transaction.ts';
 import type { ExchangeDeclaration, VirtualHost } from './virtual-host.ts';
@@ -133,6 +134,7 @@ export class Session implements ConsumerOwner, QueueOwner {
       if (exchange === null) return PUBLISH.pending;
     }
     if (message.routingKey !== this.routingKey || exchange.generation !== this.routeGeneration) {
+      this.requirePublic(exchange, message.routingKey);
       this.targets = exchange.route(message);
       this.routingKey = exchange.cacheable ? message.routingKey : null;
       this.routeGeneration = exchange.generation;
@@ -144,6 +146,7 @@ export class Session implements ConsumerOwner, QueueOwner {
         return this.publish(message.addressedTo(address.exchange, address.routingKey), ring, slot);
       }
     }
+    if (exchange.retainer !== null) exchange.retainer.offered(message, ring, slot);
     meters.published++;
     meters.publishedBytes += message.bodyLength;
     if (targets.length === 0) {
@@ -169,6 +172,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     if (this.fanOut !== null) return PUBLISH.pending;
     const targets = this.route(message, routingKeys);
     if (targets === null) return PUBLISH.pending;
+    this.vhost.exchange(message.exchange).retainer?.offered(message, ring, slot);
     meters.published++;
     meters.publishedBytes += message.bodyLength;
     if (targets.length === 0) {
@@ -186,6 +190,8 @@ export class Session implements ConsumerOwner, QueueOwner {
   route(message: Message, routingKeys: readonly string[]): readonly Target[] | null {
     const exchange = this.enterExchange(message.exchange);
     if (exchange === null) return null;
+    this.requirePublic(exchange, message.routingKey);
+    for (const routingKey of routingKeys) this.requirePublic(exchange, routingKey);
     return exchange.routeCopies(message, routingKeys);
   }
 
@@ -196,7 +202,7 @@ export class Session implements ConsumerOwner, QueueOwner {
 
   /** Carries a transaction out as one. Resolves when all of it is durable; rejects with TransactionFailed. */
   commit(publishes: readonly TransactedPublish[], settlements: readonly Settlement[]): Promise<void> {
-    return new Transaction(this.around).commit(publishes, settlements);
+    return new Transaction(this.around, this.vhost).commit(publishes, settlements);
   }
 
   /** A queue of the last publish whose consumers are behind, or null. */
@@ -458,6 +464,12 @@ export class Session implements ConsumerOwner, QueueOwner {
     this.exchange = exchange;
     this.permitGeneration = this.around.authorizer.generation;
     return exchange;
+  }
+
+  /** The broker alone publishes what it says of itself. */
+  private requirePublic(exchange: Exchange, routingKey: string): void {
+    if (exchange.retainer === null || !isBrokerTopic(routingKey)) return;
+    throw new BrokerError('access-refused', `topic '${routingKey}' is the broker's own`);
   }
 
   private async exchangePair(binding: ExchangeBinding): Promise<[Exchange, Exchange]> {

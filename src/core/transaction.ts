@@ -9,6 +9,7 @@ import type { Queue } from './queue.ts';
 import { type QueueEntry, STORE_STATE } from './queue-entry.ts';
 import type { Target } from './target.ts';
 import type { Turn } from './turn.ts';
+import type { VirtualHost } from './virtual-host.ts';
 
 /** A message with the queues that it reached when it was published. */
 export interface TransactedPublish {
@@ -37,6 +38,7 @@ export class TransactionFailed extends Error {}
 
 export class Transaction implements ConfirmSink {
   private readonly around: TransactionSurroundings;
+  private readonly vhost: VirtualHost;
   /** What waits for the commit, by queue and in order. */
   private readonly held: Map<Queue, QueueEntry[]>;
   /** Messages that pass a queue by, and are handed over at the end. */
@@ -44,8 +46,9 @@ export class Transaction implements ConfirmSink {
   private resolve: () => void;
   private reject: (error: Error) => void;
 
-  constructor(around: TransactionSurroundings) {
+  constructor(around: TransactionSurroundings, vhost: VirtualHost) {
     this.around = around;
+    this.vhost = vhost;
     this.held = new Map();
     this.passing = [];
     this.resolve = () => {};
@@ -93,7 +96,7 @@ export class Transaction implements ConfirmSink {
     meters.published++;
     meters.publishedBytes += message.bodyLength;
     if (targets.length === 0) meters.unroutable++;
-    let durable = false;
+    let durable = this.retain(message, ring, slot);
     for (const target of targets) {
       const { queue } = target;
       if (queue.deleted) continue;
@@ -119,6 +122,12 @@ export class Transaction implements ConfirmSink {
       entry.slot = slot;
     }
     entry.queue.reject(entry);
+  }
+
+  /** True where it goes to disk as a retained message. */
+  private retain(message: Message, ring: ConfirmRing, slot: number): boolean {
+    const retainer = this.vhost.exchanges.get(message.exchange)?.retainer ?? null;
+    return retainer?.offered(message, ring, slot) === true;
   }
 
   /** Deletes alone are done on a full disk too, only not at the first attempt. */

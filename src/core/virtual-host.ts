@@ -17,10 +17,11 @@ import { EMPTY_TABLE, FIELD_TYPE_NAMES, type FieldTable, findField, textOf } fro
 import { tableFromJson, tableToJson } from './field-table-json.ts';
 import type { CoreLimits } from './limits.ts';
 import type { Logger } from './logger.ts';
-import type { DefinitionStore } from './ports.ts';
+import type { DefinitionStore, RetainedStore } from './ports.ts';
 import { Queue, type QueueEvents, type QueueOwner, type QueueSurroundings } from './queue.ts';
 import { checkQueueDeclaration, readQueueArguments } from './queue-arguments.ts';
 import type { QueueEntry } from './queue-entry.ts';
+import { Retainer } from './retainer.ts';
 import { recoveredReturns } from './return-counts.ts';
 
 export const EXCHANGE_KINDS = ['direct', 'fanout', 'topic', 'headers'] as const;
@@ -52,6 +53,9 @@ export interface HostSurroundings extends QueueSurroundings {
   readonly definitions: DefinitionStore;
   readonly limits: CoreLimits;
   readonly log: Logger;
+  readonly retained: RetainedStore;
+  /** Name of the topic exchange whose messages may be retained: the one that MQTT uses. */
+  readonly retainedExchange: string;
 }
 
 export class VirtualHost implements QueueEvents {
@@ -59,6 +63,7 @@ export class VirtualHost implements QueueEvents {
   readonly queues: Map<string, Queue>;
   readonly exchanges: Map<string, Exchange>;
   readonly replies: DirectReplies;
+  readonly retainer: Retainer;
   /** Changes of durable definitions whose commit is awaited; the sessions count them. */
   settling: number;
   private readonly around: HostSurroundings;
@@ -74,6 +79,7 @@ export class VirtualHost implements QueueEvents {
     this.exchanges = new Map();
     this.deadLetters = new DeadLetters(this.exchanges, around);
     this.replies = new DirectReplies();
+    this.retainer = new Retainer(around.retained, name);
     this.settling = 0;
     this.byAlternate = new Map();
     this.bindingCount = 0;
@@ -342,8 +348,11 @@ export class VirtualHost implements QueueEvents {
         return new DirectExchange(options, find);
       case 'fanout':
         return new FanoutExchange(options, find);
-      case 'topic':
-        return new TopicExchange(options, find);
+      case 'topic': {
+        const exchange = new TopicExchange(options, find);
+        if (options.name === this.around.retainedExchange) exchange.retainer = this.retainer;
+        return exchange;
+      }
       case 'headers':
         return new HeadersExchange(options, find);
       default:

@@ -4,7 +4,6 @@
 // record that was set later carries a later revision and is left out: whoever made the cursor gets that one live. A key
 // that has a change waiting is left out, too: that change was kept at the start, or came later.
 
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Message } from '../core/message.ts';
 import type { RetainedCursor } from '../core/ports.ts';
 import type { RetainedSearch } from './retained-search.ts';
@@ -21,6 +20,7 @@ export interface RecordSource {
   prefetch(keys: readonly Buffer[]): Promise<void> | null;
   /** The message of a key for this cursor, or null. Throws DamagedDataError. */
   read(key: Buffer): Message | null;
+  isCurrent(message: Message): boolean;
 }
 
 export class KvRetainedCursor implements RetainedCursor {
@@ -55,6 +55,10 @@ export class KvRetainedCursor implements RetainedCursor {
     }
   }
 
+  isCurrent(message: Message): boolean {
+    return this.source.isCurrent(message);
+  }
+
   private async readRecords(): Promise<Message[]> {
     const messages: Message[] = [];
     if (this.keys.length === 0) return messages;
@@ -69,4 +73,8 @@ export class KvRetainedCursor implements RetainedCursor {
     }
     return messages;
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -178,12 +178,13 @@ export class KvRetainedStore implements RetainedStore, Participant {
     const host = this.hostOf(vhost);
     const key = keptKey(host.prefix, message.routingKey);
     const before = this.current(key);
+    const stamp: Stamp = { epoch: this.epoch, revision: ++this.revision };
     let record: Buffer | null = null;
     let kept = true;
     if (message.bodyLength > 0) {
       const expiresAt =
         message.expirationMs === NEVER ? Number.POSITIVE_INFINITY : message.receivedAt + message.expirationMs;
-      record = encodeRetained(message, isCut(key, host.prefix), this.nextStamp(), expiresAt);
+      record = encodeRetained(message, isCut(key, host.prefix), stamp, expiresAt);
       kept = this.hasRoom(host, key, before.record, record);
       if (!kept) {
         record = null;
@@ -376,6 +377,13 @@ export class KvRetainedStore implements RetainedStore, Participant {
         const { epoch, revision } = stampOf(record);
         return epoch === this.epoch && revision > asOf ? null : this.messageOf(host, key, record, pattern);
       },
+      isCurrent: (message: Message): boolean => {
+        // Nothing was set since the cursor was made.
+        if (this.revision === asOf) return true;
+        const { record } = this.current(keptKey(host.prefix, message.routingKey));
+        // A message that was read points into its record.
+        return record !== null && isSameStamp(stampOf(record), stampOf(message.body));
+      },
     };
   }
 
@@ -384,10 +392,6 @@ export class KvRetainedStore implements RetainedStore, Participant {
     if (expiryOf(record) <= this.clock.now()) return null;
     const message = decodeRetained(record, key, host.prefix, this.codecs);
     return isCut(key, host.prefix) && !filterSelects(pattern, message.routingKey) ? null : message;
-  }
-
-  private nextStamp(): Stamp {
-    return { epoch: this.epoch, revision: ++this.revision };
   }
 
   private hostOf(vhost: string): Host {
@@ -412,6 +416,10 @@ function dueOf(record: Buffer, key: Buffer): Buffer | null {
   return expiresAt === Number.POSITIVE_INFINITY
     ? null
     : dueKey(Math.min(Math.ceil(expiresAt), Number.MAX_SAFE_INTEGER), key);
+}
+
+function isSameStamp(a: Stamp, b: Stamp): boolean {
+  return a.epoch === b.epoch && a.revision === b.revision;
 }
 
 /** What a change takes while it waits. */

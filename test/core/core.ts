@@ -16,6 +16,7 @@ import type { Queue } from '../../src/core/queue.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
 import { Turn } from '../../src/core/turn.ts';
 import { type QueueDeclaration, VirtualHost } from '../../src/core/virtual-host.ts';
+import { FakeRetained } from '../support/fake-retained.ts';
 import { FakeStore } from '../support/fake-store.ts';
 
 const NO_BYTES = Buffer.alloc(0);
@@ -48,6 +49,7 @@ export class Core {
   readonly meters: Meters;
   readonly limits: CoreLimits;
   readonly log: Logger;
+  readonly retained: FakeRetained;
   readonly host: VirtualHost;
   /** What the clock says, in milliseconds. */
   time = 0;
@@ -67,12 +69,15 @@ export class Core {
     this.memory = new MemoryBudget(this.limits.memoryHighBytes);
     this.meters = newMeters();
     this.log = SILENT;
+    this.retained = new FakeRetained();
     this.host = new VirtualHost('/', this.surroundings);
   }
 
   get surroundings() {
-    const { store, turn, memory, meters, limits, log } = this;
-    return { store, definitions: store.definitions, turn, memory, meters, limits, rewriter: amqpRewriter, log };
+    const { store, turn, memory, meters, limits, log, retained } = this;
+    const { definitions } = store;
+    const topics = { retained, retainedExchange: 'amq.topic' };
+    return { store, definitions, turn, memory, meters, limits, rewriter: amqpRewriter, log, ...topics };
   }
 
   queue(name: string, options: Partial<QueueDeclaration> = {}): Queue {

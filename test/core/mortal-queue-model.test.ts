@@ -193,7 +193,7 @@ class Model {
       targets: queue.alone,
     }));
     for (const each of sent) this.uncommitted.add(each);
-    const committed = new Transaction({ store: core.store, turn: core.turn, meters: core.meters }).commit(
+    const committed = new Transaction({ store: core.store, turn: core.turn, meters: core.meters }, core.host).commit(
       publishes,
       [],
     );

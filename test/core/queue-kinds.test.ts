@@ -262,7 +262,7 @@ describe('a transaction with rejections', () => {
     let done = false;
     const sent = message({ key: 'q', body: 'c', persistent: true });
     core.turn.begin();
-    const commit = new Transaction(core.surroundings).commit(
+    const commit = new Transaction(core.surroundings, core.host).commit(
       [{ message: sent, targets: queue.alone }],
       [
         { entry: rejected, outcome: 'rejected' },

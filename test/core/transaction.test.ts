@@ -20,7 +20,7 @@ function commit(core: Core, queue: Queue, bodies: string): Promise<void> {
     message: message({ key: queue.name, body, persistent: true }),
     targets: queue.alone,
   }));
-  return new Transaction({ store: core.store, turn: core.turn, meters: core.meters }).commit(publishes, []);
+  return new Transaction({ store: core.store, turn: core.turn, meters: core.meters }, core.host).commit(publishes, []);
 }
 
 async function put(core: Core, queue: Queue, bodies: string): Promise<void> {

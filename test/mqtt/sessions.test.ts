@@ -132,6 +132,7 @@ describe('a persistent session', () => {
 describe('a clean session', () => {
   it('leaves nothing behind', async () => {
     const broker = new Harness();
+    const ticked = broker.ticker.size;
     const client = await broker.connect('c');
     client.send(subscribe(1, ['a', 1]), publish('a', 'x', 1, 1));
     await broker.settle();
@@ -141,7 +142,7 @@ describe('a clean session', () => {
     await broker.settle();
     assert.equal(host.queues.size, 0);
     assert.equal(host.exchange('amq.topic').bindingCount, 0);
-    assert.equal(broker.ticker.size, 0);
+    assert.equal(broker.ticker.size, ticked);
     assert.equal(broker.pool.lentBytes, 0);
   });
 });

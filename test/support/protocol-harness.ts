@@ -24,6 +24,7 @@ import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
 import { OUTBOX_DEFAULTS, type OutboxLimits } from '../../src/net/outbox.ts';
 import { SlabPool } from '../../src/net/slab-pool.ts';
 import { Ticker } from '../../src/net/ticker.ts';
+import { FakeRetained } from './fake-retained.ts';
 import { FakeStore } from './fake-store.ts';
 import type { TransportSurroundings } from './memory-transport.ts';
 
@@ -43,6 +44,7 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
   readonly turn: Turn;
   readonly ticker: Ticker;
   readonly store: FakeStore;
+  readonly retained: FakeRetained;
   readonly meters: Meters;
   readonly hosts: VirtualHosts;
   readonly connections: ClientConnections;
@@ -63,14 +65,22 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
       throw error;
     });
     this.store = new FakeStore({ automatic: true });
+    this.retained = new FakeRetained();
     this.turn.sealWith(() => this.store.seal());
     this.meters = newMeters();
     this.outboxLimits = given.outbox ?? OUTBOX_DEFAULTS;
     this.pool = new SlabPool();
-    const { turn, store, meters } = this;
+    const { turn, store, meters, retained } = this;
     const shared = { turn, store, definitions: store.definitions, meters, log: SILENT };
     const memory = new MemoryBudget(DEFAULT_LIMITS.memoryHighBytes);
-    this.hosts = new VirtualHosts({ ...shared, memory, limits: DEFAULT_LIMITS, rewriter: amqpRewriter });
+    this.hosts = new VirtualHosts({
+      ...shared,
+      memory,
+      limits: DEFAULT_LIMITS,
+      retained,
+      retainedExchange: 'amq.topic',
+      rewriter: amqpRewriter,
+    });
     this.hosts.recover();
     this.connections = new ClientConnections();
     const authenticator: Authenticator = {
@@ -87,6 +97,7 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
       connections: this.connections,
       meters,
       log: SILENT,
+      retained,
       definitions: store.definitions,
       packets: store.packets,
       unauthenticatedMs: 10_000,

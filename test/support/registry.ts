@@ -10,6 +10,7 @@ import { MemoryBudget } from '../../src/core/memory-budget.ts';
 import { type Meters, newMeters } from '../../src/core/ports.ts';
 import { Turn } from '../../src/core/turn.ts';
 import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
+import { FakeRetained } from './fake-retained.ts';
 import { forgetfulStore } from './forgetful-store.ts';
 import { RecordedDefinitions } from './recorded-definitions.ts';
 
@@ -27,6 +28,8 @@ export function registry(): Registry {
     definitions: new RecordedDefinitions(),
     limits: DEFAULT_LIMITS,
     log: SILENT,
+    retained: new FakeRetained(),
+    retainedExchange: 'amq.topic',
     store: forgetfulStore(),
     memory,
     meters,

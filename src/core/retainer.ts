@@ -1,0 +1,85 @@
+// Keeps the retained messages of a virtual host: those that MQTT publishes with its retain flag, and those of other
+// protocols that ask for it with the header `x-mqtt-retain`. It hangs on the one topic exchange that MQTT uses; whatever
+// is published elsewhere, or has no properties that could hold the header, pays one comparison.
+
+import type { ConfirmRing } from './confirms.ts';
+import { findField, textOf } from './field-table.ts';
+import type { Message } from './message.ts';
+import type { RetainedStore } from './ports.ts';
+import { CODEC_IDS } from './properties.ts';
+
+/** The header: boolean true, or the text `true` where a protocol has nothing but text. */
+const HEADER = 'x-mqtt-retain';
+const HEADER_BYTES = Buffer.from(HEADER, 'latin1');
+/** How far the search for the header may move on from a byte under its end (Horspool). */
+const SHIFT = shifts(HEADER_BYTES);
+
+/** Topics below it are the broker's own [MQTT-4.7.2-1]. */
+const BROKER_TOPICS = '$SYS';
+
+export class Retainer {
+  private readonly store: RetainedStore;
+  private readonly vhost: string;
+
+  constructor(store: RetainedStore, vhost: string) {
+    this.store = store;
+    this.vhost = vhost;
+  }
+
+  /**
+   * Keeps a message in the place of the one before, or removes that where it has no body. `slot` settles with the commit.
+   * False where a bound forbids it.
+   */
+  keep(message: Message, ring: ConfirmRing | null, slot: number): boolean {
+    return this.store.set(this.vhost, message, ring, slot);
+  }
+
+  /** A message is published: keeps it where it asks for that. Whether it does. */
+  offered(message: Message, ring: ConfirmRing | null, slot: number): boolean {
+    if (message.nativeLength <= HEADER_BYTES.length || !asks(message) || !isTopic(message.routingKey)) return false;
+    this.keep(message, ring, slot);
+    return true;
+  }
+}
+
+/** Whether a routing key belongs to the topics that only the broker publishes to. */
+export function isBrokerTopic(routingKey: string): boolean {
+  if (routingKey.charCodeAt(0) !== 0x24 || !routingKey.startsWith(BROKER_TOPICS)) return false;
+  return routingKey.length === BROKER_TOPICS.length || routingKey[BROKER_TOPICS.length] === '.';
+}
+
+/** MQTT has a flag for it, whatever its user properties say. */
+function asks(message: Message): boolean {
+  const { native, nativeOffset, nativeLength, codec } = message;
+  if (codec.id !== CODEC_IDS.amqp && codec.id !== CODEC_IDS.stomp) return false;
+  // Decoding the headers costs more than looking whether they can hold this one.
+  if (!holdsHeader(native, nativeOffset, nativeOffset + nativeLength)) return false;
+  const field = findField(message.properties().headers, HEADER);
+  return field !== null && (field.value === true || textOf(field) === 'true');
+}
+
+/** A few steps for a block of common size; `indexOf` would search the whole chunk that the block lies in. */
+function holdsHeader(bytes: Buffer, from: number, to: number): boolean {
+  const last = HEADER_BYTES.length - 1;
+  for (let end = from + last; end < to; end += SHIFT[bytes[end]!]!) {
+    let at = 0;
+    while (at <= last && bytes[end - at] === HEADER_BYTES[last - at]) at++;
+    if (at > last) return true;
+  }
+  return false;
+}
+
+function shifts(text: Buffer): Uint8Array {
+  const table = new Uint8Array(256).fill(text.length);
+  for (let i = 0; i < text.length - 1; i++) table[text[i]!] = text.length - 1 - i;
+  return table;
+}
+
+/** Whether a routing key makes a topic that a message can be published to (MQTT 3.1.1 §4.7.3). */
+function isTopic(routingKey: string): boolean {
+  for (let i = 0; i < routingKey.length; i++) {
+    const code = routingKey.charCodeAt(i);
+    if (code === 0 || code === 0x23 || code === 0x2b) return false;
+  }
+  return routingKey !== '';
+}

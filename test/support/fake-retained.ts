@@ -1,0 +1,50 @@
+// Retained messages in a map, committed as soon as they are set: for tests of those who use them. The real store has a
+// suite of its own (test/store/retained-contract.ts).
+
+import { patternWords } from '../../src/core/exchange-topic.ts';
+import type { Message } from '../../src/core/message.ts';
+import type { RetainedCount, RetainedCursor, RetainedStore } from '../../src/core/ports.ts';
+import { filterSelects } from '../../src/core/topic-filter.ts';
+
+export class FakeRetained implements RetainedStore {
+  readonly hosts: Map<string, Map<string, Message>> = new Map();
+  /** Messages that one virtual host retains. */
+  limit = Number.POSITIVE_INFINITY;
+
+  set(vhost: string, message: Message): boolean {
+    const kept = this.hosts.get(vhost) ?? new Map<string, Message>();
+    this.hosts.set(vhost, kept);
+    kept.delete(message.routingKey);
+    if (message.bodyLength === 0) return true;
+    if (kept.size >= this.limit) return false;
+    kept.set(message.routingKey, copyOf(message));
+    return true;
+  }
+
+  find(vhost: string, filter: string): RetainedCursor {
+    const pattern = patternWords(filter, 'mqtt');
+    const found = [...(this.hosts.get(vhost)?.values() ?? [])].filter((each) =>
+      filterSelects(pattern, each.routingKey),
+    );
+    const isCurrent = (message: Message) => this.hosts.get(vhost)?.get(message.routingKey) === message;
+    return { read: async () => found.splice(0), isCurrent };
+  }
+
+  count(vhost: string): RetainedCount {
+    const kept = [...(this.hosts.get(vhost)?.values() ?? [])];
+    return { messages: kept.length, bytes: kept.reduce((sum, each) => sum + each.bodyLength, 0) };
+  }
+
+  expire(): boolean {
+    return false;
+  }
+}
+
+/** The bytes that a message points to may be a socket's. */
+function copyOf(message: Message): Message {
+  const copy = message.withRoutingKey(message.routingKey);
+  copy.body = Buffer.from(message.body);
+  copy.native = Buffer.from(message.native);
+  copy.owned = true;
+  return copy;
+}
