@@ -43,6 +43,12 @@ export class StompTest {
     return VERSIONS.indexOf(this.version) >= VERSIONS.indexOf(version);
   }
 
+  /** A SEND or SUBSCRIBE that cannot be done ends in an ERROR from 1.1 on; 1.0 only says that there may be one. */
+  async expectRefused(connection: StompConnection): Promise<void> {
+    if (this.since('1.1')) await connection.expectError();
+    else await connection.expectRefusal();
+  }
+
   /** A connection on which nothing has been said. */
   async dial(version = this.version): Promise<StompConnection> {
     return this.transport === 'ws' ? this.dialWebSocket({}, version) : this.dialTcp(version);

@@ -212,6 +212,7 @@ export const CONNECT_CHECKS = [
       connection.send('SUBSCRIBE', { id: '1', destination: t.queue() });
       await connection.expectError();
     },
+    { versions: SINCE_1_1 },
   ),
   stomp('connect.twice', NEGOTIATION, MUST, 'a second CONNECT begins no second session', async (t) => {
     const connection = await t.connect();

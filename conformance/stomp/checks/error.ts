@@ -185,7 +185,7 @@ export const ERROR_CHECKS = [
       connection.send('SEND', { destination, persistent: 'true' }, 'body');
       await connection.message('body');
       connection.send('SEND', {}, 'wrong');
-      await connection.expectError();
+      await connection.expectRefusal();
       connection.carrier.socket.destroy();
       const next = await t.connect();
       await next.subscribe(destination);

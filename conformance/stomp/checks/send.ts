@@ -15,24 +15,24 @@ export const SEND_CHECKS = [
   stomp('send.no-destination', SEND, MUST, 'a SEND without destination is refused with an ERROR', async (t) => {
     const connection = await t.connect();
     connection.send('SEND', {}, 'body');
-    await connection.expectError();
+    await t.expectRefused(connection);
   }),
   stomp('send.invalid-destination', SEND, MUST, 'a destination that is none is refused with an ERROR', async (t) => {
     const connection = await t.connect();
     connection.send('SEND', { destination: `/nowhere/${t.context.name()}` }, 'body');
-    await connection.expectError();
+    await t.expectRefused(connection);
   }),
   stomp('send.refused.others', SEND, MUST, 'a refused SEND ends no other connection', async (t) => {
     const other = await t.connect();
     const connection = await t.connect();
     connection.send('SEND', {}, 'body');
-    await connection.expectError();
+    await t.expectRefused(connection);
     await other.roundTrip();
   }),
   stomp('send.refused.receipt', SEND, MUST, 'a refused SEND gets no receipt', async (t) => {
     const connection = await t.connect();
     connection.send('SEND', { receipt: '1' }, 'body');
-    await connection.expectError();
+    await t.expectRefused(connection);
     connection.expectNone('RECEIPT');
   }),
   stomp(

@@ -9,10 +9,11 @@ const ID = 'SUBSCRIBE id Header';
 const ACK = 'SUBSCRIBE ack Header';
 const UNSUBSCRIBE = 'UNSUBSCRIBE';
 
-async function refused(t: StompTest, command: string, lines: Lines): Promise<void> {
+async function refused(t: StompTest, command: 'SUBSCRIBE' | 'UNSUBSCRIBE', lines: Lines): Promise<void> {
   const connection = await t.connect();
   connection.send(command, lines);
-  await connection.expectError();
+  if (command === 'SUBSCRIBE') await t.expectRefused(connection);
+  else await connection.expectRefusal();
 }
 
 export const SUBSCRIBE_CHECKS = [
@@ -109,7 +110,7 @@ export const SUBSCRIBE_CHECKS = [
   stomp('subscribe.refused.receipt', SUBSCRIBE, MUST, 'a refused SUBSCRIBE gets no receipt', async (t) => {
     const connection = await t.connect();
     connection.send('SUBSCRIBE', { id: '1', receipt: '1' });
-    await connection.expectError();
+    await t.expectRefused(connection);
     connection.expectNone('RECEIPT');
   }),
   stomp(
@@ -144,7 +145,7 @@ export const SUBSCRIBE_CHECKS = [
   stomp('unsubscribe.ends', UNSUBSCRIBE, MUST, 'after UNSUBSCRIBE nothing comes from the subscription', async (t) => {
     const { connection, destination, id } = await t.loop();
     await connection.request('UNSUBSCRIBE', { id });
-    await connection.request('SEND', { destination }, 'kept');
+    await connection.request('SEND', { destination, persistent: 'true' }, 'kept');
     await connection.roundTrip();
     connection.expectNone('MESSAGE');
     assert.deepEqual(await t.left(destination), ['kept']);
@@ -168,11 +169,11 @@ export const SUBSCRIBE_CHECKS = [
     'unsubscribe.no-id',
     UNSUBSCRIBE,
     MUST,
-    'an UNSUBSCRIBE without id is refused with an ERROR',
+    'an UNSUBSCRIBE without id is refused',
     async (t) => {
       const { connection } = await t.loop();
       connection.send('UNSUBSCRIBE');
-      await connection.expectError();
+      await connection.expectRefusal();
     },
     { versions: SINCE_1_1 },
   ),
@@ -180,7 +181,7 @@ export const SUBSCRIBE_CHECKS = [
     'unsubscribe.unknown',
     UNSUBSCRIBE,
     MUST,
-    'an UNSUBSCRIBE of no subscription is refused with an ERROR',
+    'an UNSUBSCRIBE of no subscription is refused',
     (t) => refused(t, 'UNSUBSCRIBE', { id: 'nobody' }),
     { versions: SINCE_1_1 },
   ),
@@ -194,7 +195,7 @@ export const SUBSCRIBE_CHECKS = [
       const destination = t.queue();
       await connection.request('SUBSCRIBE', { destination });
       await connection.request('UNSUBSCRIBE', { destination });
-      await connection.request('SEND', { destination }, 'kept');
+      await connection.request('SEND', { destination, persistent: 'true' }, 'kept');
       await connection.roundTrip();
       connection.expectNone('MESSAGE');
       assert.deepEqual(await t.left(destination), ['kept']);

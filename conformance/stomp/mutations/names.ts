@@ -133,8 +133,8 @@ const BY_RULE: Names = {
   'unsubscribe.ends': 'unsubscribe.pretended',
   'unsubscribe.others': 'unsubscribe.all',
   'unsubscribe.id-reuse': 'unsubscribe.pretended',
-  'unsubscribe.no-id': 'unsubscribe.no-id error.lost',
-  'unsubscribe.unknown': 'unsubscribe.unknown error.lost',
+  'unsubscribe.no-id': 'unsubscribe.no-id',
+  'unsubscribe.unknown': 'unsubscribe.unknown',
   'unsubscribe.destination': 'unsubscribe.pretended',
   'unsubscribe.neither': 'unsubscribe.no-id',
 
@@ -144,38 +144,38 @@ const BY_RULE: Names = {
   'ack.cumulative': 'subscribe.client-is-individual ack.pretended',
   'ack.cumulative.subscription': 'ack.across',
   'ack.individual': 'subscribe.individual-is-client',
-  'ack.no-id': 'ack.no-id error.lost',
-  'ack.unknown': 'ack.unknown error.lost',
-  'ack.message-id': 'ack.by-message-id error.lost',
+  'ack.no-id': 'ack.no-id',
+  'ack.unknown': 'ack.unknown',
+  'ack.message-id': 'ack.by-message-id',
   'ack.other-connection': 'ack.anywhere',
   'ack.id.unique': 'ack.pretended',
   'ack.transaction': 'ack.in-transaction',
   'ack.transaction.aborted': 'transaction.ignored',
   'ack.transaction.aborted.again': 'ack.pretended',
-  'ack.transaction.unknown': 'transaction.ignored error.lost',
+  'ack.transaction.unknown': 'transaction.ignored',
   'nack.individual': 'ack.pretended',
-  'nack.no-id': 'ack.no-id error.lost',
-  'nack.unknown': 'ack.unknown error.lost',
+  'nack.no-id': 'ack.no-id',
+  'nack.unknown': 'ack.unknown',
   'nack.transaction': 'transaction.ignored',
 
   'transaction.commit': 'commit.lost',
   'transaction.before-commit': 'transaction.ignored',
   'transaction.abort': 'transaction.ignored',
   'transaction.two': 'transaction.ignored commit.lost',
-  'transaction.local': 'transaction.unknown error.lost',
+  'transaction.local': 'transaction.unknown',
   'transaction.empty': 'commit.empty',
   'transaction.again': 'commit.lost',
   'transaction.disconnect': 'transaction.ignored',
   'transaction.lost': 'transaction.ignored',
-  'transaction.begin.unnamed': 'transaction.unnamed error.lost',
-  'transaction.commit.unnamed': 'transaction.unnamed error.lost',
-  'transaction.abort.unnamed': 'transaction.unnamed error.lost',
-  'transaction.commit.unknown': 'transaction.unknown error.lost',
-  'transaction.abort.unknown': 'transaction.unknown error.lost',
-  'transaction.commit.twice': 'transaction.unknown error.lost',
-  'transaction.begin.twice': 'transaction.twice error.lost',
-  'transaction.send.unknown': 'transaction.ignored error.lost',
-  'transaction.send.after': 'transaction.ignored error.lost',
+  'transaction.begin.unnamed': 'transaction.unnamed',
+  'transaction.commit.unnamed': 'transaction.unnamed',
+  'transaction.abort.unnamed': 'transaction.unnamed',
+  'transaction.commit.unknown': 'transaction.unknown',
+  'transaction.abort.unknown': 'transaction.unknown',
+  'transaction.commit.twice': 'transaction.unknown',
+  'transaction.begin.twice': 'transaction.twice',
+  'transaction.send.unknown': 'transaction.ignored',
+  'transaction.send.after': 'transaction.ignored',
   'transaction.send-and-ack': 'ack.in-transaction commit.lost',
   'transaction.order': 'message.swapped',
 
@@ -350,8 +350,10 @@ const BY_RULE: Names = {
 };
 
 export const STOMP_NAMES: Names = Object.fromEntries(
-  STOMP_CHECKS.flatMap(({ id }) => {
+  STOMP_CHECKS.flatMap(({ id, version }) => {
     const names = BY_RULE[id.replace(/^stomp\.(?:ws\.)?v1\d\./, '')];
-    return names === undefined ? [] : [[id.slice('stomp.'.length), names]];
+    if (names === undefined) return [];
+    // 1.0 asks for no ERROR.
+    return [[id.slice('stomp.'.length), version === '1.0' ? names.replace(' error.lost', '') : names]];
   }),
 );
