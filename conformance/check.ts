@@ -25,6 +25,8 @@ export interface Check {
   readonly needs: keyof Controls | null;
   /** Speaks over a WebSocket instead of TCP. */
   readonly webSocket?: boolean;
+  /** Speaks over TLS, with a client's certificate. */
+  readonly tls?: boolean;
   /** Resolves where the broker keeps the rule; throws what it did instead. */
   run(context: CheckContext): Promise<void>;
 }
@@ -37,6 +39,22 @@ export interface Endpoint {
   readonly password: string;
   /** Where the protocol is spoken over WebSocket, if anywhere. */
   readonly webSocket?: WebSocketAddress;
+  /** Where it is spoken over TLS, if anywhere that takes a certificate of ours. */
+  readonly tls?: TlsAddress;
+}
+
+export interface TlsAddress {
+  readonly host: string;
+  readonly port: number;
+  /** Who has signed the broker's certificate and the client's, PEM. */
+  readonly ca: Buffer;
+  readonly client: {
+    /** PEM, as its key. It is good for a server as well, so that a proxy may stand for the broker with it. */
+    readonly certificate: Buffer;
+    readonly key: Buffer;
+    /** Whom the certificate names. */
+    readonly user: string;
+  };
 }
 
 export interface WebSocketAddress {

@@ -1,31 +1,47 @@
 // A fresh broker of our own to run the checks against, with the controls that checks may ask for. This is the only file
 // of the kit that knows the broker's code, and only its embedding API.
 
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Broker, createBroker } from '../src/broker.ts';
+import { hasOpenssl, TestAuthority } from '../test/net/certificates.ts';
 import { freePorts } from '../test/support/free-port.ts';
-import type { Controls, Endpoint, WebSocketAddress } from './check.ts';
+import type { Controls, Endpoint, TlsAddress, WebSocketAddress } from './check.ts';
 import type { Target } from './runner.ts';
+
+/** Whom the certificate for clients names. */
+const DEVICE = 'conformance-device';
 
 export interface EmbeddedTarget extends Target {
   stop(): Promise<void>;
 }
 
-/** Durable, in a directory of its own that goes away with it, so that checks may see what survives a restart. */
+/**
+ * Durable, in a directory of its own that goes away with it, so that checks may see what survives a restart. With TLS
+ * where there is openssl to make certificates.
+ */
 export async function embeddedTarget(): Promise<EmbeddedTarget> {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivium-conformance-'));
-  const [amqp, mqtt, stomp, ws] = (await freePorts(4)) as [number, number, number, number];
+  const certificates = hasOpenssl() ? newCertificates() : null;
+  const [amqp, amqps, mqtt, stomp, ws] = (await freePorts(5)) as [number, number, number, number, number];
   // Chosen here: where the system chose, a restart would find some outgoing connection on the port that it left.
   const ports = { amqp: { port: amqp }, mqtt: { port: mqtt }, stomp: { port: stomp }, ws: { port: ws } };
-  const start = (): Promise<Broker> => createBroker({ dataDir, limits: { passwordCost: 10 }, ...ports });
+  const secure = certificates === null ? {} : { tls: certificates.server, amqp: { port: amqp, tlsPort: amqps } };
+  const start = (): Promise<Broker> => createBroker({ dataDir, limits: { passwordCost: 10 }, ...ports, ...secure });
   let broker = await start();
+  await broker.users.put(DEVICE, 'never used', []);
+  broker.permissions.put('/', DEVICE, { configure: '.*', write: '.*', read: '.*' });
   const endpoint = (port: number): Endpoint => ({ host: '127.0.0.1', port, user: 'guest', password: 'guest' });
   const webSocket = (path: string): WebSocketAddress => ({ host: '127.0.0.1', port: ws, path });
   return {
     endpoints: {
-      amqp: { ...endpoint(amqp), webSocket: webSocket('/amqp') },
+      amqp: {
+        ...endpoint(amqp),
+        webSocket: webSocket('/amqp'),
+        ...(certificates === null ? {} : { tls: { host: '127.0.0.1', port: amqps, ...certificates.shown } }),
+      },
       mqtt: endpoint(mqtt),
       stomp: { ...endpoint(stomp), webSocket: webSocket('/stomp') },
     },
@@ -39,8 +55,20 @@ export async function embeddedTarget(): Promise<EmbeddedTarget> {
     async stop() {
       await broker.stop();
       await rm(dataDir, { recursive: true, force: true });
+      certificates?.authority.remove();
     },
   };
+}
+
+/** For the broker, and for a client of it. */
+function newCertificates() {
+  const authority = new TestAuthority('Conformance');
+  const device = authority.issue(`/CN=${DEVICE}`, 'device');
+  const shown: Pick<TlsAddress, 'ca' | 'client'> = {
+    ca: readFileSync(authority.caFile),
+    client: { certificate: readFileSync(device.certificateFile), key: readFileSync(device.keyFile), user: DEVICE },
+  };
+  return { authority, shown, server: { ...authority.issue('/CN=localhost', 'server'), caFile: authority.caFile } };
 }
 
 function controlsOf(broker: () => Broker, restart: () => Promise<void>): Controls {

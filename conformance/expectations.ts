@@ -35,6 +35,8 @@ export function unexpected(results: readonly Result[], expectations: Expectation
             ? OUTCOME.passed
             : null;
     if (recorded === outcome) continue;
+    // A certificate needs openssl on the runner's machine: what is missing there says nothing of the broker.
+    if (check.tls && outcome === OUTCOME.skipped && recorded !== null) continue;
     const known = recorded === null ? 'nothing is recorded' : `${recorded} is recorded`;
     problems.push(`${peer} ${version}: ${id}: ${known}, but it ${outcome}${message === '' ? '' : `: ${message}`}`);
   }

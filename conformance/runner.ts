@@ -68,6 +68,9 @@ export async function runCheck(check: Check, target: Target, timeoutMs: number):
   if (check.webSocket && endpoint.webSocket === undefined) {
     return skip(`the broker has no address for ${check.protocol} over WebSocket`);
   }
+  if (check.tls && endpoint.tls === undefined) {
+    return skip(`the broker has no address for ${check.protocol} over TLS, or the runner no certificate`);
+  }
   if (check.needs !== null && target.controls[check.needs] === undefined) {
     return skip(`needs a broker that the runner can '${check.needs}'`);
   }

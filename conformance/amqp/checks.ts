@@ -8,6 +8,7 @@ import { CONTENT_CHECKS } from './checks/content.ts';
 import { DEAD_LETTER_CHECKS } from './checks/dead-letter.ts';
 import { EXCHANGE_CHECKS } from './checks/exchange.ts';
 import { EXPIRY_CHECKS } from './checks/expiry.ts';
+import { EXTERNAL_CHECKS } from './checks/external.ts';
 import { FRAMING_CHECKS } from './checks/framing.ts';
 import { PUBLISH_CHECKS } from './checks/publish.ts';
 import { QUEUE_CHECKS } from './checks/queue.ts';
@@ -31,4 +32,5 @@ export const AMQP_CHECKS: readonly Check[] = [
   ...DEAD_LETTER_CHECKS,
   ...QUEUE_KIND_CHECKS,
   ...WEBSOCKET_CHECKS,
+  ...EXTERNAL_CHECKS,
 ];

@@ -2,9 +2,10 @@
 // apart into packets, both ways, shown to the mutation, and sent on as it says. Without a mutation it changes nothing.
 
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import type { Endpoint } from '../check.ts';
 import type { Hooks, Link, Mutation, Packet, PacketFormat, Splitter } from './mutation.ts';
+import { TCP, type Transport } from './transport.ts';
 
 /** What a proxy is for whoever runs checks through it. */
 export interface BreakingProxy {
@@ -24,8 +25,9 @@ export async function startProxy<P extends Packet>(
   format: PacketFormat<P>,
   mutation: Mutation<P> | null,
   endpoint: Endpoint,
+  transport: Transport = TCP,
 ): Promise<BreakingProxy> {
-  const proxy = new MutatingProxy(format, mutation, endpoint);
+  const proxy = new MutatingProxy(format, mutation, endpoint, transport);
   await proxy.listen();
   return proxy;
 }
@@ -37,12 +39,13 @@ class MutatingProxy<P extends Packet> implements BreakingProxy {
   private readonly touched: () => void;
   private readonly format: PacketFormat<P>;
   private readonly target: Endpoint;
+  private readonly transport: Transport;
   private readonly server: Server;
   private readonly sockets: Set<Socket>;
   private readonly hooks: ((link: Link<P>) => Hooks<P>) | null;
   private relents: boolean;
 
-  constructor(format: PacketFormat<P>, mutation: Mutation<P> | null, target: Endpoint) {
+  constructor(format: PacketFormat<P>, mutation: Mutation<P> | null, target: Endpoint, transport: Transport) {
     this.endpoint = target;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.acted = false;
@@ -53,7 +56,8 @@ class MutatingProxy<P extends Packet> implements BreakingProxy {
     };
     this.format = format;
     this.target = target;
-    this.server = createServer({ noDelay: true }, (socket) => this.accept(socket));
+    this.transport = transport;
+    this.server = transport.createServer((socket) => this.accept(socket));
     this.sockets = new Set();
     this.hooks = mutation === null ? null : mutation.begin(target);
     this.relents = false;
@@ -77,7 +81,7 @@ class MutatingProxy<P extends Packet> implements BreakingProxy {
   }
 
   private accept(client: Socket): void {
-    const broker = connect({ host: this.target.host, port: this.target.port, noDelay: true });
+    const broker = this.transport.connect(this.target, client);
     const link = new ProxiedLink<P>(client, broker, this.touched);
     const hooks = this.hooks === null || this.relents ? {} : this.hooks(link);
     const active = (): Hooks<P> => (this.relents ? {} : hooks);

@@ -3,6 +3,7 @@
 import type { Check, Endpoint, Protocol } from '../check.ts';
 import type { Mutation, Packet, PacketFormat } from './mutation.ts';
 import { type BreakingProxy, startProxy } from './proxy.ts';
+import type { Transport } from './transport.ts';
 
 /** For a check, by its id without the protocol, the mutations that fail it, separated by spaces. */
 export type Names = Readonly<Record<string, string>>;
@@ -12,7 +13,7 @@ export interface MutationSet {
   readonly mutations: readonly Pick<Mutation<Packet>, 'id' | 'breaks' | 'withholds'>[];
   readonly names: Names;
   /** A broker that breaks this rule, in front of the one there; null breaks none. */
-  proxy(mutation: string | null, endpoint: Endpoint): Promise<BreakingProxy>;
+  proxy(mutation: string | null, endpoint: Endpoint, transport?: Transport): Promise<BreakingProxy>;
 }
 
 export function mutationSet<P extends Packet>(
@@ -25,10 +26,10 @@ export function mutationSet<P extends Packet>(
     protocol,
     mutations,
     names,
-    proxy(id, endpoint) {
+    proxy(id, endpoint, transport) {
       const mutation = mutations.find((each) => each.id === id);
       if (id !== null && mutation === undefined) throw new Error(`there is no mutation ${id} of ${protocol}`);
-      return startProxy(format, mutation ?? null, endpoint);
+      return startProxy(format, mutation ?? null, endpoint, transport);
     },
   };
 }

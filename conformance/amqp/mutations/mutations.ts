@@ -1,11 +1,13 @@
 // The mutations of AMQP 0-9-1, by subject, and the checks that they are named for.
 
 import { type MutationSet, mutationSet } from '../../mutations/set.ts';
+import { tlsTransport } from '../../mutations/transport.ts';
 import type { AmqpMutation } from './breaking.ts';
 import { CONNECTION_MUTATIONS } from './connection.ts';
 import { CONSUME_MUTATIONS } from './consume.ts';
 import { CONTENT_MUTATIONS } from './content.ts';
 import { EXCHANGE_MUTATIONS } from './exchange.ts';
+import { EXTERNAL_MUTATIONS } from './external.ts';
 import { FRAMING_MUTATIONS } from './framing.ts';
 import { AMQP_NAMES } from './names.ts';
 import { AMQP_FORMAT } from './packets.ts';
@@ -17,6 +19,7 @@ import { WEBSOCKET_FORMAT, WEBSOCKET_MUTATIONS } from './websocket.ts';
 
 const MUTATIONS: readonly AmqpMutation[] = [
   ...CONNECTION_MUTATIONS,
+  ...EXTERNAL_MUTATIONS,
   ...FRAMING_MUTATIONS,
   ...EXCHANGE_MUTATIONS,
   ...QUEUE_MUTATIONS,
@@ -33,14 +36,21 @@ const OF_WEBSOCKET = mutationSet('amqp', WEBSOCKET_FORMAT, WEBSOCKET_MUTATIONS, 
 export const AMQP_MUTATIONS: MutationSet = {
   ...OF_FRAMES,
   mutations: [...OF_FRAMES.mutations, ...OF_WEBSOCKET.mutations],
-  /** What breaks a rule of WebSocket stands in front of that port, everything else in front of TCP. */
+  /** What breaks a rule of WebSocket or of certificates stands in front of that port, everything else in front of TCP. */
   async proxy(mutation, endpoint) {
-    const { webSocket } = endpoint;
-    if (webSocket === undefined || !mutation?.startsWith('ws.')) return OF_FRAMES.proxy(mutation, endpoint);
-    const proxy = await OF_WEBSOCKET.proxy(mutation, { ...endpoint, host: webSocket.host, port: webSocket.port });
+    const { webSocket, tls } = endpoint;
+    const at = mutation?.startsWith('ws.') ? webSocket : mutation?.startsWith('external.') ? tls : undefined;
+    if (at === undefined) return OF_FRAMES.proxy(mutation, endpoint);
+    const reached = { ...endpoint, host: at.host, port: at.port };
+    const proxy = await (at === tls
+      ? OF_FRAMES.proxy(mutation, reached, tlsTransport(tls))
+      : OF_WEBSOCKET.proxy(mutation, reached));
     const { host, port } = proxy.endpoint;
     return {
-      endpoint: { ...endpoint, webSocket: { ...webSocket, host, port } },
+      endpoint: {
+        ...endpoint,
+        ...(at === tls ? { tls: { ...tls, host, port } } : { webSocket: { ...webSocket!, host, port } }),
+      },
       get acted() {
         return proxy.acted;
       },

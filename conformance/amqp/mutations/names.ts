@@ -481,6 +481,10 @@ export const AMQP_NAMES: Names = {
   'queue.argument.other-type': 'queue.declare.any-equivalent channel.close.code channel.close.text',
   'queue.argument.classic': 'quorum.unknown queue.declare.once',
 
+  'external.offered': 'external.not-offered',
+  'external.login': 'external.refused external.anybody',
+  'external.no-certificate': 'external.always-offered external.anybody',
+  'external.plain': 'external.only',
   'ws.subprotocol': 'ws.no-subprotocol',
   'ws.frames': 'ws.text-answers',
   'ws.split': 'ws.whole-frames ws.no-fragments',
