@@ -1,0 +1,259 @@
+// The session state machine against a model: two persistent clients that publish and subscribe at QoS 1 and 2, whose
+// connections break, who come back, take themselves over, answer late, while commits are held and the front-end restarts.
+// Whatever happens: nothing is lost, nothing comes twice at QoS 2, and each topic keeps its order.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { connect5, p, packet, publish5, subscribe5, u16 } from '../support/wire/mqtt5.ts';
+import { type Client, Harness, reasonOf } from './harness.ts';
+
+interface Sending {
+  readonly id: number;
+  readonly qos: number;
+  readonly body: string;
+  received: boolean;
+}
+
+/** What a client must remember, and how it answers (MQTT 5 §4.3, §4.4). */
+class ModelClient {
+  readonly name: string;
+  /** Bodies that the application was given, by QoS. */
+  readonly taken: Record<1 | 2, string[]>;
+  readonly sent: Record<1 | 2, string[]>;
+  private readonly harness: Harness;
+  private link: Client | null;
+  private began: boolean;
+  /** CONNACK came, and what had to be sent again was. */
+  private resumed: boolean;
+  private readonly sending: Sending[];
+  private readonly held: Set<number>;
+  /** Packets that it has not answered yet. */
+  private unanswered: string[];
+  private nextId: number;
+  private serial: number;
+
+  constructor(name: string, harness: Harness) {
+    this.name = name;
+    this.taken = { 1: [], 2: [] };
+    this.sent = { 1: [], 2: [] };
+    this.harness = harness;
+    this.link = null;
+    this.began = false;
+    this.resumed = false;
+    this.sending = [];
+    this.held = new Set();
+    this.unanswered = [];
+    this.nextId = 1;
+    this.serial = 0;
+  }
+
+  get open(): number {
+    return this.sending.length;
+  }
+
+  /** Connects, also where it is connected: then it takes itself over. */
+  connect(receiveMaximum: number): void {
+    this.link = this.harness.open();
+    this.unanswered = [];
+    this.resumed = false;
+    const properties = [p.sessionExpiry(0xffff_ffff), p.receiveMaximum(receiveMaximum)];
+    this.link.send(connect5({ clientId: this.name, clean: false, properties }));
+  }
+
+  drop(): void {
+    this.link?.drop();
+    this.link = null;
+    this.unanswered = [];
+  }
+
+  publish(qos: 1 | 2): void {
+    if (!this.began) return;
+    const body = `${this.name}${++this.serial}`;
+    const sending = { id: this.nextId++, qos, body, received: false };
+    this.sending.push(sending);
+    this.sent[qos].push(body);
+    // What waits from before comes first: it is sent with the CONNACK.
+    if (this.resumed) this.link?.send(publish5(`t/${qos}`, body, { qos, id: sending.id }));
+  }
+
+  /** Takes what came, and answers it, or as many packets as it feels like. */
+  answer(most = Number.POSITIVE_INFINITY): void {
+    if (this.link === null) return;
+    this.unanswered.push(...this.link.take());
+    for (let left = most; left > 0 && this.unanswered.length > 0; left--) {
+      this.packet(this.link, Buffer.from(this.unanswered.shift()!, 'hex'));
+    }
+    if (this.link.closed) this.drop();
+  }
+
+  private packet(link: Client, unit: Buffer): void {
+    const id = unit.length >= 4 ? unit.readUInt16BE(2) : 0;
+    switch (unit[0]! >> 4) {
+      case 2: {
+        const said = reasonOf(unit.toString('hex'));
+        assert.ok(said.endsWith(' 0'), said);
+        if (this.began) assert.equal(said, 'connack 1 0', `the session of ${this.name} is gone`);
+        else link.send(subscribe5(1, [], ['t/+', 2]));
+        this.began = true;
+        this.resumed = true;
+        for (const { qos, id, body, received } of this.sending) {
+          if (received) link.send(packet(0x62, u16(id)));
+          else link.send(publish5(`t/${qos}`, body, { qos, id, dup: true }));
+        }
+        break;
+      }
+      case 3:
+        this.take(link, unit);
+        break;
+      case 4:
+        this.complete(id);
+        break;
+      case 5: {
+        const sending = this.sending.find((each) => each.id === id);
+        assert.ok(sending !== undefined && sending.qos === 2, `PUBREC of ${id}, which is not under way`);
+        sending.received = true;
+        link.send(packet(0x62, u16(id)));
+        break;
+      }
+      case 6:
+        this.held.delete(id);
+        link.send(packet(0x70, u16(id)));
+        break;
+      case 7:
+        this.complete(id);
+        break;
+      case 9:
+        break;
+      case 14:
+        assert.equal(reasonOf(unit.toString('hex')), 'disconnect 8e');
+        break;
+      default:
+        assert.fail(`packet ${unit.toString('hex')}`);
+    }
+  }
+
+  private take(link: Client, unit: Buffer): void {
+    const length = unit.readUInt16BE(2);
+    const qos = ((unit[0]! >> 1) & 3) as 1 | 2;
+    const id = unit.readUInt16BE(4 + length);
+    const body = unit.toString('utf8', 7 + length);
+    assert.equal(unit.toString('utf8', 4, 4 + length), `t/${qos}`, 'a message at another QoS');
+    if (qos === 1) {
+      this.taken[1].push(body);
+      link.send(packet(0x40, u16(id)));
+      return;
+    }
+    if (!this.held.has(id)) this.taken[2].push(body);
+    this.held.add(id);
+    link.send(packet(0x50, u16(id)));
+  }
+
+  private complete(id: number): void {
+    const at = this.sending.findIndex((each) => each.id === id);
+    if (at !== -1) this.sending.splice(at, 1);
+  }
+}
+
+type Step =
+  | { readonly kind: 'connect'; readonly client: number; readonly receiveMaximum: number }
+  | { readonly kind: 'drop' | 'answer'; readonly client: number; readonly count: number }
+  | { readonly kind: 'publish'; readonly client: number; readonly qos: 1 | 2 }
+  | { readonly kind: 'hold' | 'release' | 'restart' | 'settle' };
+
+const client = fc.integer({ min: 0, max: 1 });
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('connect' as const), client, receiveMaximum: fc.constantFrom(1, 2, 100) }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('drop' as const), client, count: fc.constant(0) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({ kind: fc.constant('answer' as const), client, count: fc.integer({ min: 1, max: 4 }) }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant('publish' as const),
+      client,
+      qos: fc.constantFrom(1 as const, 2 as const),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('hold' as const, 'restart' as const) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('release' as const) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('settle' as const) }) },
+);
+
+/** Without repetitions: the order in which each came first. */
+function firsts(bodies: readonly string[]): string[] {
+  return [...new Set(bodies)];
+}
+
+async function follow(steps: readonly Step[]): Promise<void> {
+  const harness = new Harness();
+  const clients = [new ModelClient('a', harness), new ModelClient('b', harness)];
+  const quiet = async (): Promise<void> => {
+    for (let round = 0; round < 40; round++) {
+      await harness.settle();
+      for (const each of clients) each.answer();
+      if (round > 4 && clients.every(({ open }) => open === 0)) break;
+    }
+    await harness.settle();
+    for (const each of clients) each.answer();
+    await harness.settle();
+  };
+  for (const each of clients) each.connect(100);
+  await quiet();
+  for (const each of steps) {
+    switch (each.kind) {
+      case 'connect':
+        clients[each.client]!.connect(each.receiveMaximum);
+        break;
+      case 'drop':
+        clients[each.client]!.drop();
+        break;
+      case 'answer':
+        clients[each.client]!.answer(each.count);
+        break;
+      case 'publish':
+        clients[each.client]!.publish(each.qos);
+        break;
+      case 'hold':
+        harness.store.hold();
+        break;
+      case 'release':
+        harness.store.release();
+        break;
+      case 'restart':
+        // What a restart finds is what is committed.
+        harness.store.release();
+        for (const one of clients) one.drop();
+        await harness.settle();
+        harness.restartFrontEnd();
+        break;
+      case 'settle':
+        await harness.settle();
+        break;
+      default:
+        each satisfies never;
+    }
+  }
+  harness.store.release();
+  await harness.settle();
+  for (const each of clients) each.connect(100);
+  await quiet();
+  for (const { name, open } of clients) assert.equal(open, 0, `${name} has publishes that are not acknowledged`);
+  for (const { name, taken } of clients) {
+    for (const from of clients) {
+      const of = (bodies: readonly string[]): string[] => bodies.filter((body) => body.startsWith(from.name));
+      assert.deepEqual(of(taken[2]), from.sent[2], `${name}, QoS 2 from ${from.name}`);
+      assert.deepEqual(firsts(of(taken[1])), from.sent[1], `${name}, QoS 1 from ${from.name}`);
+    }
+  }
+}
+
+test('sessions lose nothing, repeat nothing at QoS 2 and keep the order, whatever happens', async () => {
+  const runs = process.env.CI_LONG === undefined ? 150 : 5000;
+  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), follow), { numRuns: runs });
+});
