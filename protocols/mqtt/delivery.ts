@@ -58,6 +58,9 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   private readonly owner: DeliveryOwner;
   private readonly shared: MqttShared;
   private link: SessionLink | null;
+  /** Whether the client knows that it is connected; whether the session has ended. */
+  private started: boolean;
+  private abandoned: boolean;
   /** The consumer of the session's own queue, and those of groups that it is in. */
   private own: Consumer | null;
   private groups: Map<Consumer, { readonly group: SharedGroup; readonly terms: Terms }> | null;
@@ -73,6 +76,8 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     this.owner = owner;
     this.shared = shared;
     this.link = null;
+    this.started = false;
+    this.abandoned = false;
     this.own = null;
     this.groups = null;
     this.inflight = null;
@@ -106,6 +111,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   start(): void {
     const { link, inflight } = this;
     if (link === null) return;
+    this.started = true;
     if (inflight !== null) {
       for (const id of inflight.inStage(STAGE.released)) this.writeAck(link, FIRST_BYTE.pubrel, id);
       for (const id of inflight.inStage(STAGE.releasing)) this.owner.storeReleased(id);
@@ -117,9 +123,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
         }
       }
     }
-    const held = this.held;
-    this.held = null;
-    if (held !== null) for (const { entry, message } of held) this.deliverOnce(entry, message, ANY_TERMS, 0);
+    this.drainHeld();
     this.resume();
   }
 
@@ -127,6 +131,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   detach(): void {
     const { link, inflight, owner } = this;
     this.link = null;
+    this.started = false;
     this.backlog = null;
     this.waiting = null;
     this.starved = false;
@@ -134,6 +139,8 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     this.groups = null;
     if (inflight === null || link === null) return;
     const back: QueueEntry[] = [];
+    // A group that ended took its messages along.
+    for (const id of inflight.forsake()) if (owner.persistent) owner.forgetSent(id);
     for (const entry of inflight.drain(owner.sessionId)) {
       const once = entry.queue.id !== owner.sessionId && inflight.awaits(entry.queue.id, entry.seq);
       // A group's message that is on its way at QoS 2 is completed with this client [MQTT-4.8.2-4], or with nobody
@@ -152,14 +159,20 @@ export class Deliveries implements DeliverySink, DirectReceiver {
 
   /** The session ends: what is left of groups' messages at QoS 2 goes to nobody. */
   abandon(): void {
+    this.abandoned = true;
     for (const { entry } of this.held ?? []) entry.queue.acknowledge(entry);
     this.held = null;
   }
 
   /** An entry of a group that another member was given: it is this session's to complete. */
   hold(entry: QueueEntry, message: Message): void {
-    if (this.link !== null) this.deliverOnce(entry, message, ANY_TERMS, 0);
-    else (this.held ??= []).push({ entry, message });
+    if (this.abandoned) {
+      entry.queue.acknowledge(entry);
+      return;
+    }
+    this.held ??= [];
+    this.held.push({ entry, message });
+    this.drainHeld();
   }
 
   /** What an earlier start left of an id. */
@@ -226,6 +239,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     }
     if (qos === 0) {
       // QoS 0 has a way of its own; what came through the queue all the same was bound or requeued by other hands.
+      if (recalled !== 0) this.inflight!.free(recalledId(recalled));
       this.write(link, message, publishByte(0, retain, false), 0, terms.subscriptionIds);
       link.core.acknowledge(entry);
       return;
@@ -442,6 +456,17 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     return this.shared.encoder.writeAcknowledged(link.outbox, message, id, firstByte);
   }
 
+  /** Sends what is this session's to complete, as far as the client takes it now. */
+  private drainHeld(): void {
+    const { held, link } = this;
+    if (held === null || link === null || !this.started) return;
+    const room = link.receiveMaximum - (this.inflight?.out ?? 0);
+    this.starved ||= held.length > room;
+    const ready = held.splice(0, Math.max(room, 0));
+    if (held.length === 0) this.held = null;
+    for (const { entry, message } of ready) this.deliverOnce(entry, message, ANY_TERMS, 0);
+  }
+
   private drainBacklog(): void {
     const { backlog, link } = this;
     const { meters, turn } = this.shared;
@@ -473,6 +498,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   /** There is room again. */
   private fed(): void {
     this.starved = false;
+    this.drainHeld();
     this.drainBacklog();
     this.own?.resume();
     if (this.groups !== null) for (const consumer of this.groups.keys()) consumer.resume();

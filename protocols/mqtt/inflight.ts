@@ -170,6 +170,26 @@ export class Inflight {
   }
 
   /**
+   * Lets go of entries whose queue is gone: what its client may have is ended when it is back (`releasing`), other ids are
+   * free. Returns those that the store may know of though nothing was sent.
+   */
+  forsake(): number[] {
+    const unsent: number[] = [];
+    for (let at = 0; at < this.entries.length; at++) {
+      if (this.entries[at]?.queue.deleted !== true) continue;
+      const id = this.ids[at]!;
+      const stage = this.stageOf(id);
+      if (stage === STAGE.storing) unsent.push(id);
+      if (stage !== STAGE.sent2) this.free(id);
+      else {
+        this.entries[at] = null;
+        this.stages[at] = STAGE.releasing;
+      }
+    }
+    return unsent;
+  }
+
+  /**
    * The connection is gone. Entries leave the table and are returned in the order of their queues; their ids wait for
    * them, except at QoS 1 of queues other than `ownQueueId`, whose messages may go to somebody else. Retained messages
    * and what is being released stay.

@@ -66,6 +66,7 @@ export class Sessions {
       records.set(keyOf(name[0]!, name[1]!), recordFromJson(value));
     }
     const byId = new Map<number, MqttSession>();
+    const queueIds = new Set<number>();
     for (const host of hosts) {
       for (const queue of [...host.queues.values()]) {
         const clientId = textOf(findField(queue.args, SESSION_ARGUMENT));
@@ -81,6 +82,7 @@ export class Sessions {
         if (findField(queue.args, SHARED_ARGUMENT) === null) continue;
         if (shared.groups.of(queue).members.size === 0) shared.groups.end(host, queue);
       }
+      for (const { id } of host.queues.values()) queueIds.add(id);
     }
     for (const key of records.keys()) definitions.remove('session', key.split('\u0000'));
     const strangers = new Set<number>();
@@ -88,7 +90,8 @@ export class Sessions {
       const session = byId.get(sessionId);
       if (session === undefined) strangers.add(sessionId);
       else if (state === PACKET_STATE.received) session.recoverReceived(packetId);
-      else session.recoverSent(packetId, state === PACKET_STATE.released, queueId, seq);
+      // Whose queue is gone will not come again: all that is left of it is to end the exchange.
+      else session.recoverSent(packetId, state === PACKET_STATE.released || !queueIds.has(queueId), queueId, seq);
     }
     for (const sessionId of strangers) packets.drop(sessionId);
   }

@@ -127,6 +127,77 @@ describe('a shared subscription', () => {
     assert.deepEqual(three.take(), []);
   });
 
+  it('has no message wait for a member whose session ended [MQTT-4.8.2-5]', async () => {
+    const broker = new Harness();
+    const one = await member(broker, 'one', 2, KEPT);
+    const two = await member(broker, 'two', 2, KEPT);
+    two.drop();
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('jobs/1', '1', 2, 1));
+    await broker.settle();
+    assert.deepEqual(bodies(one), ['1']);
+    one.drop();
+    await broker.connect5('one');
+    const back = await broker.connect5('two', KEPT);
+    publisher.send(publish('jobs/1', '2', 2, 2));
+    await broker.settle();
+    assert.deepEqual(bodies(back), ['2']);
+    const queue = broker.hosts.get('/')!.queues.get(groupQueues(broker)[0]!)!;
+    assert.equal(queue.unackedCount, 1);
+  });
+
+  it('that ended leaves nothing of what its last member had not acknowledged but the end of the exchange', async () => {
+    const broker = new Harness();
+    const one = await member(broker, 'one', 2, KEPT);
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('jobs/1', '1', 2, 1), publish('jobs/1', '2', 1, 2));
+    await broker.settle();
+    assert.deepEqual(bodies(one).sort(), ['1', '2']);
+    one.send(unsubscribe5(2, SHARED));
+    await broker.settle();
+    one.drop();
+    await broker.settle();
+    const { groups } = (broker.frontEnd as unknown as { shared: { groups: { byQueue: Map<unknown, unknown> } } })
+      .shared;
+    assert.equal(groups.byQueue.size, 0);
+    for (const restarts of [true, false]) {
+      if (restarts) broker.restartFrontEnd();
+      const back = await broker.connect5('one', KEPT);
+      await broker.settle();
+      assert.deepEqual(back.take(), [ack(0x62, 1).toString('hex')]);
+      if (!restarts) back.send(ack(0x70, 1));
+      back.drop();
+      await broker.settle();
+    }
+    assert.deepEqual([...broker.store.packets.all()], []);
+  });
+
+  it('gives a member that comes back no more than its receive maximum', async () => {
+    const broker = new Harness();
+    const one = await member(broker, 'one', 2, KEPT);
+    const publisher = await broker.connect('pub');
+    for (let i = 1; i <= 3; i++) publisher.send(publish('jobs/1', `${i}`, 2, i));
+    await broker.settle();
+    assert.deepEqual(bodies(one), ['1', '2', '3']);
+    const two = await member(broker, 'two', 2);
+    one.drop();
+    await broker.settle();
+    assert.deepEqual(two.take(), []);
+    const back = await broker.connect5('one', {
+      ...KEPT,
+      properties: [p.sessionExpiry(0xffff_ffff), p.receiveMaximum(1)],
+    });
+    await broker.settle();
+    for (const id of [1, 2, 3]) {
+      assert.deepEqual(back.take(), [publish5('jobs/1', `${id}`, { qos: 2, id, dup: true }).toString('hex')]);
+      back.send(ack(0x50, id));
+      await broker.settle();
+      assert.deepEqual(back.take(), [ack(0x62, id).toString('hex')]);
+      back.send(ack(0x70, id));
+      await broker.settle();
+    }
+  });
+
   it('sends no retained messages, and carries identifiers and QoS of the member', async () => {
     const broker = new Harness();
     const publisher = await broker.connect('pub');
