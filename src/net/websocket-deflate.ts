@@ -87,22 +87,34 @@ function bitsOf(value: string): number | null {
 export class Inflater {
   /** What a message may inflate to. */
   readonly maxBytes: number;
-  private parts: Buffer[];
+  /** One buffer that grows and no list: a client may send its message octet by octet. */
+  private gathered: Buffer;
+  private length: number;
 
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes;
-    this.parts = [];
+    this.gathered = NOTHING;
+    this.length = 0;
   }
 
   /** The octets are copied. */
   add(octets: Buffer): void {
-    this.parts.push(Buffer.from(octets));
+    const needed = this.length + octets.length;
+    if (needed > this.gathered.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed + TAIL.length, this.gathered.length * 2));
+      this.gathered.copy(larger, 0, 0, this.length);
+      this.gathered = larger;
+    }
+    octets.copy(this.gathered, this.length);
+    this.length = needed;
   }
 
   /** The message; or why there is none. The next `add` begins another. */
   finish(): Buffer | 'invalid' | 'too-big' {
-    const compressed = Buffer.concat([...this.parts, TAIL]);
-    this.parts = [];
+    this.add(TAIL);
+    const compressed = this.gathered.subarray(0, this.length);
+    this.gathered = NOTHING;
+    this.length = 0;
     try {
       return inflateRawSync(compressed, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: this.maxBytes });
     } catch (error) {

@@ -2,6 +2,7 @@
 // bound, what goes out, and the `ws` client at the other end.
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
@@ -130,6 +131,21 @@ describe('compressed messages that come in', () => {
       }
     });
   }
+
+  it('cost what they hold, also where they come octet by octet', () => {
+    const octets = 1_000_000;
+    const noise = randomBytes(octets);
+    const inflater = new Inflater(2 * octets);
+    const compressed = deflated(noise);
+    // A buffer is a hundred bytes beside its octets: none is kept for each.
+    const held = new Set<unknown>();
+    for (let at = 0; at < compressed.length; at++) {
+      inflater.add(compressed.subarray(at, at + 1));
+      if (at % 100_000 === 0) for (const value of Object.values(inflater).flat()) held.add(value);
+    }
+    assert.ok(held.size < 50, `${held.size} buffers`);
+    assert.deepEqual(inflater.finish(), noise);
+  });
 
   it('may inflate to just the bound', () => {
     assert.deepEqual(received([frame(0xc2, deflated('x'.repeat(MAX_INFLATED)))]), [
