@@ -176,6 +176,11 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
     } catch (error) {
       // What was not stored is to be stored again.
       this.saved = '';
+      // One that never had its queue is none, and its client, which hears of no connection, has no will.
+      if (this.sessionId === 0) {
+        this.will = null;
+        this.end();
+      }
       throw error;
     }
     if (this.link === link) await this.subscriptions?.rejoin(link.core);
@@ -205,7 +210,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
     if (this.consumer !== null) link.core.cancel(this.consumer);
     this.consumer = null;
     this.deliveries.detach();
-    if (!this.persistent || this.expirySeconds === 0) return this.end();
+    if (!this.persistent || this.expirySeconds === 0 || this.ended) return this.end();
     const { now } = this.shared.turn;
     const due = this.willFrom(now);
     const publishing = due !== null && due <= now ? this.publishWill() : null;

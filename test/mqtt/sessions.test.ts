@@ -4,10 +4,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { queueNameOf } from '../../protocols/mqtt/session-queue.ts';
+import type { Sessions } from '../../protocols/mqtt/sessions.ts';
 import { Message, NEVER } from '../../src/core/message.ts';
 import { NO_CODEC } from '../../src/core/properties.ts';
 import type { Session } from '../../src/core/session.ts';
 import { ack, connect, DISCONNECT, packet, publish, subscribe } from './bytes.ts';
+import { p } from './bytes5.ts';
 import { Harness } from './harness.ts';
 
 const hex = (...packets: Buffer[]): string[] => packets.map((bytes) => bytes.toString('hex'));
@@ -119,6 +121,30 @@ describe('a persistent session', () => {
     await restarted.settle();
     assert.equal(restarted.hosts.get('/')!.queues.get(queueNameOf('c'))!.readyCount, 1);
     assert.equal(restarted.meters.droppedDirect, 1);
+  });
+
+  it('that is refused its queue leaves nothing behind, and publishes no will', async () => {
+    const broker = new Harness();
+    const host = broker.hosts.get('/')!;
+    const owner = { disowned: () => {} };
+    host.declareQueue({ name: queueNameOf('c'), durable: false, autoDelete: false, args: [], owner });
+    const watcher = await broker.connect('watcher');
+    watcher.send(subscribe(1, ['wills/#', 0]));
+    await broker.settle();
+    watcher.take();
+    await assert.rejects(
+      broker.connect5('c', {
+        clean: false,
+        properties: [p.sessionExpiry(0xffff_ffff)],
+        will: { topic: 'wills/c', payload: 'gone' },
+      }),
+      /CONNECT was answered with connack 0 /,
+    );
+    await broker.settle();
+    assert.deepEqual([...broker.store.definitions.all('session')], []);
+    const { sessions } = (broker.frontEnd as unknown as { shared: { sessions: Sessions } }).shared;
+    assert.equal(sessions.get('/', 'c'), null);
+    assert.deepEqual(watcher.take(), []);
   });
 
   it('whose client id makes too long a name is kept under its hash', () => {
