@@ -51,6 +51,19 @@ class World {
 }
 
 describe('an alarm', () => {
+  it('of thousands at once leaves others their turn in between', () => {
+    const world = new World();
+    const sleepers = Array.from({ length: 1000 }, () => new Sleeper(world));
+    for (const sleeper of sleepers) world.alarms.set(sleeper, 100);
+    world.passTo(100);
+    const rung = (): number => sleepers.filter((sleeper) => sleeper.rung.length === 1).length;
+    assert.equal(rung(), 256);
+    assert.equal(world.timer?.at, 101);
+    world.passTo(103);
+    assert.equal(rung(), 1000);
+    assert.equal(world.timer, null);
+  });
+
   it('rings at its time, in a turn, and is over', () => {
     const world = new World();
     const sleeper = new Sleeper(world);
