@@ -38,6 +38,8 @@ export interface ChannelConnection {
   readonly frontEnd: AmqpFrontEnd;
   readonly maxPayloadBytes: number;
   readonly channelMax: number;
+  /** What the open transactions of its channels hold. */
+  readonly transacted: { bytes: number };
   /** Whether the client wants to hear of consumers that end with their queue. */
   readonly notifiesCancel: boolean;
   send(frame: Buffer): void;
@@ -59,6 +61,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
   readonly consumersPerChannel: number;
   readonly transactionOperations: number;
   readonly transactionBytes: number;
+  readonly transacted: { bytes: number };
   readonly unacked: Unacked;
   readonly publishing: Publishing;
   readonly content: ContentParser;
@@ -92,6 +95,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     this.consumersPerChannel = limits.consumersPerChannel;
     this.transactionOperations = limits.transactionOperations;
     this.transactionBytes = limits.transactionBytes;
+    this.transacted = connection.transacted;
     this.unacked = new Unacked();
     this.closing = false;
     this.connection = connection;

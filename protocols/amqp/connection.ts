@@ -45,6 +45,7 @@ export class AmqpConnection
   readonly frontEnd: AmqpFrontEnd;
   maxPayloadBytes: number;
   channelMax: number;
+  readonly transacted: { bytes: number };
   private readonly transport: Transport;
   private readonly context: FrontEnd;
   private readonly parser: FrameParser;
@@ -71,6 +72,7 @@ export class AmqpConnection
     this.frontEnd = frontEnd;
     this.maxPayloadBytes = FRAME_MIN_BYTES - FRAME_OVERHEAD_BYTES;
     this.channelMax = limits.channelMax;
+    this.transacted = { bytes: 0 };
     this.transport = transport;
     this.context = context;
     this.parser = new FrameParser(this, UNTUNED_FRAME_BYTES - FRAME_OVERHEAD_BYTES);

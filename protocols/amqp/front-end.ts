@@ -16,7 +16,7 @@ export interface AmqpLimits {
   /** What is offered in connection.tune; 0 offers none. The client's answer counts. */
   readonly heartbeatSeconds: number;
   readonly consumersPerChannel: number;
-  /** Publishes and acknowledgements that one uncommitted transaction may hold, and the bytes of its publishes. */
+  /** Publishes and acknowledgements that one uncommitted transaction may hold, and bytes of those of a connection. */
   readonly transactionOperations: number;
   readonly transactionBytes: number;
   /** Who a client with a verified certificate is, where it logs in with EXTERNAL. */

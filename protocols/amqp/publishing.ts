@@ -61,6 +61,7 @@ export class Publishing implements ConfirmSink, ContentSink {
   /** The channel is gone: what is still unconfirmed stays so. */
   close(): void {
     this.ring?.close();
+    this.transaction?.rollback();
     this.content.close();
   }
 

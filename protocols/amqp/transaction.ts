@@ -24,6 +24,8 @@ export interface TransactionChannel {
   readonly unacked: Unacked;
   readonly transactionOperations: number;
   readonly transactionBytes: number;
+  /** What the open transactions of the connection hold. */
+  readonly transacted: { bytes: number };
   fail(error: unknown, method: number): void;
   suspendFor(work: Promise<void>, method: number): void;
   /** A mandatory message that reaches nobody goes back. */
@@ -73,10 +75,10 @@ export class ChannelTransaction {
         channel.suspendFor(session.ready().then(again), METHOD.basicPublish);
         return;
       }
-      this.publishedBytes += message.bodyLength + message.nativeLength + PUBLISH_OVERHEAD_BYTES;
-      if (this.publishedBytes > channel.transactionBytes) {
-        throw tooLarge(`${channel.transactionBytes} bytes`);
-      }
+      const bytes = message.bodyLength + message.nativeLength + PUBLISH_OVERHEAD_BYTES;
+      this.publishedBytes += bytes;
+      channel.transacted.bytes += bytes;
+      if (channel.transacted.bytes > channel.transactionBytes) throw tooLarge(`${channel.transactionBytes} bytes`);
       this.requireRoom();
       channel.turn.retain(message);
       this.publishes.push({ message, targets, mandatory });
@@ -138,6 +140,7 @@ export class ChannelTransaction {
   }
 
   private clear(): void {
+    this.channel.transacted.bytes -= this.publishedBytes;
     this.publishes = [];
     this.publishedBytes = 0;
     this.settlings = [];

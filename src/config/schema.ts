@@ -66,7 +66,12 @@ export const ConfigSchema = Type.Object(
         heartbeatSeconds: count(60, 0, 65_535, 'Heartbeat that is offered in `connection.tune`; 0 offers none.'),
         consumersPerChannel: count(65_536, 1, 10_000_000, 'Consumers of one channel.'),
         transactionOperations: count(100_000, 1, 10_000_000, 'Publishes and acks that one uncommitted `tx` may hold.'),
-        transactionBytes: bytes(64 * MIB, 64 * KIB, 4096 * MIB, 'Bytes of its publishes.'),
+        transactionBytes: bytes(
+          64 * MIB,
+          64 * KIB,
+          4096 * MIB,
+          'Bytes that uncommitted `tx` of one connection may hold.',
+        ),
         certificateLogin: oneOf(
           'common_name',
           ['common_name', 'distinguished_name', 'off'],

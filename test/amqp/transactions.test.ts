@@ -204,6 +204,27 @@ describe('class tx', () => {
     });
   }
 
+  test('those of one connection are bounded in bytes together, and a channel that closes gives its own back', async () => {
+    const [client, queue] = await selected();
+    const publish = (channel: number): Buffer => wire.publish(channel, '', queue, Buffer.alloc(40_000, 1));
+    const begin = async (channel: number): Promise<void> => {
+      client.send(wire.channelOpen(channel), wire.method(channel, METHOD.txSelect));
+      await client.expect(METHOD.channelOpenOk);
+      await client.expect(METHOD.txSelectOk);
+    };
+    await begin(2);
+    client.send(publish(2), wire.channelClose(2));
+    await client.expect(METHOD.channelCloseOk);
+    await begin(3);
+    client.send(publish(3), publish(1));
+    const { text } = await client.expectChannelClose();
+    assert.equal(text, 'PRECONDITION_FAILED - transaction holds more than 65536 bytes');
+    client.send(wire.method(1, METHOD.channelCloseOk), wire.method(3, METHOD.txCommit));
+    await client.expect(METHOD.txCommitOk);
+    client.send(publish(3), wire.method(3, METHOD.txCommit));
+    await client.expect(METHOD.txCommitOk);
+  });
+
   test('a transaction is bounded in operations and in bytes', async () => {
     for (const [bytes, count, text] of [
       [1, 51, 'transaction holds more than 50 operations'],
