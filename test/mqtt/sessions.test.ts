@@ -8,8 +8,8 @@ import type { Sessions } from '../../protocols/mqtt/sessions.ts';
 import { Message, NEVER } from '../../src/core/message.ts';
 import { NO_CODEC } from '../../src/core/properties.ts';
 import type { Session } from '../../src/core/session.ts';
+import { p } from '../support/wire/mqtt5.ts';
 import { ack, connect, DISCONNECT, packet, publish, subscribe } from './bytes.ts';
-import { p } from './bytes5.ts';
 import { Harness } from './harness.ts';
 
 const hex = (...packets: Buffer[]): string[] => packets.map((bytes) => bytes.toString('hex'));
