@@ -201,10 +201,14 @@ export class PacketIds implements PacketStore, Participant {
   }
 }
 
-/** Answers everybody who waits for this change or one that it took the place of, oldest first. */
+/**
+ * Answers everybody who waits for this change or one that it took the place of, oldest first. A loop and no recursion: a
+ * client can use one id any number of times before a batch is written.
+ */
 function answer(change: Change, ok: boolean): void {
-  if (change.before !== null) answer(change.before, ok);
-  answerOne(change, ok);
+  const changes: Change[] = [];
+  for (let at: Change | null = change; at !== null; at = at.before) changes.push(at);
+  for (let i = changes.length - 1; i >= 0; i--) answerOne(changes[i]!, ok);
 }
 
 function answerOne(change: Change, ok: boolean): void {

@@ -76,6 +76,21 @@ describe('a QoS 2 publish into a persistent session', () => {
     assert.deepEqual(watcher.take(), hex(publish5('a/1', 'new', { qos: 2, id: 1 })));
   });
 
+  it('is answered each time where its client uses one id again and again before anything is written', async () => {
+    const broker = new Harness();
+    const publisher = await broker.connect('pub', {}, false);
+    broker.store.hold();
+    const times = 50_000;
+    for (let i = 0; i < times; i++) publisher.send(publish('a/1', 'x', 2, 5), ack(0x62, 5));
+    await broker.settle();
+    broker.store.release();
+    await broker.settle();
+    const answers = publisher.take();
+    const count = (type: string): number => answers.filter((packet) => packet.startsWith(type)).length;
+    assert.equal(count('7002'), times);
+    assert.deepEqual(records(broker), []);
+  });
+
   it('is refused with 0x97 on a full disk and forgotten, so that it may be sent again', async () => {
     const broker = new Harness();
     const publisher = await broker.connect5('pub', KEPT);
