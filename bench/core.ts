@@ -152,7 +152,7 @@ async function measure(one: Case): Promise<number> {
         exchange: () => null,
         mayEnter: () => false,
       },
-      authorizer: { generation: 1, allows: () => true },
+      authorizer: { generation: 1, allows: () => true, restrictsTopics: () => false, allowsTopic: () => true },
     },
   );
   const sinks = Array.from({ length: one.queues }, (_, i) => {

@@ -15,6 +15,8 @@ import type { MqttOptions, MqttShared } from './shared.ts';
 /** Characters of a client id of MQTT 3.1. */
 const CLIENT_ID_3_1 = 23;
 
+import { swapSeparators } from './topics.ts';
+
 /** The connection that is being opened. It may be closed at any time in between. */
 export interface Opening extends SessionLink, Holder {
   readonly transport: Transport;
@@ -69,6 +71,7 @@ export async function openSession(
   const assigned = request.clientId === '' ? `auto-${randomBytes(12).toString('base64url')}` : null;
   const clientId = assigned ?? request.clientId;
   const { vhost } = core;
+  core.clientId = swapSeparators(clientId);
   connection.loggedIn(core, clientId);
   await sessions.claim(vhost.name, clientId, connection);
   if (connection.isClosed()) return null;

@@ -2,8 +2,9 @@
 // and virtual host, kept as definitions of kind `permission`. A user without a record has no access to the virtual
 // host at all. Answers are synchronous; sessions remember them until `generation` moves.
 
-import { BrokerError } from '../core/errors.ts';
-import type { Authorizer, DefinitionStore, Identity, Permission } from '../core/ports.ts';
+import type { Authorizer, DefinitionStore, Identity, Permission, TopicPermission } from '../core/ports.ts';
+import { compilePattern } from './pattern.ts';
+import { TopicPermissions } from './topic-permissions.ts';
 
 /** The three patterns of one user in one virtual host. */
 export type Patterns = Readonly<Record<Permission, string>>;
@@ -15,9 +16,6 @@ export interface PermissionRecord extends Patterns {
 
 /** Everything of a virtual host. */
 export const ALL: Patterns = Object.freeze({ configure: '.*', write: '.*', read: '.*' });
-
-/** Names are at most 255 bytes and patterns this long, which bounds what one match can cost. */
-const PATTERN_BYTES = 1024;
 
 /** RabbitMQ's name for the default exchange where permissions are concerned; its own name is empty. */
 const DEFAULT_EXCHANGE = 'amq.default';
@@ -31,6 +29,8 @@ interface Entry {
 
 export class Permissions implements Authorizer {
   generation: number;
+  /** Of routing keys within topic exchanges. */
+  readonly topics: TopicPermissions;
   private readonly definitions: DefinitionStore;
   /** By virtual host, then user. */
   private readonly entries: Map<string, Map<string, Entry>>;
@@ -39,6 +39,9 @@ export class Permissions implements Authorizer {
     this.generation = 1;
     this.definitions = definitions;
     this.entries = new Map();
+    this.topics = new TopicPermissions(definitions, () => {
+      this.generation++;
+    });
     for (const { name, value } of definitions.all('permission'))
       this.place(entryOf(name[0]!, name[1]!, value as Patterns));
   }
@@ -75,11 +78,13 @@ export class Permissions implements Authorizer {
   /** Takes away everything that a user was granted, before the user goes. */
   removeUser(user: string): void {
     for (const vhost of [...this.entries.keys()]) this.remove(vhost, user);
+    this.topics.removeWhere((record) => record.user === user);
   }
 
   /** Takes away everything that was granted in a virtual host, before it goes. */
   removeVhost(vhost: string): void {
     for (const user of [...(this.entries.get(vhost)?.keys() ?? [])]) this.remove(vhost, user);
+    this.topics.removeWhere((record) => record.vhost === vhost);
   }
 
   /** Whether the user may enter the virtual host. */
@@ -93,6 +98,21 @@ export class Permissions implements Authorizer {
     return entry[permission].test(resource === '' ? DEFAULT_EXCHANGE : resource);
   }
 
+  restrictsTopics({ user }: Identity, vhost: string, exchange: string): boolean {
+    return this.topics.restricts(user, vhost, exchange);
+  }
+
+  allowsTopic(
+    identity: Identity,
+    vhost: string,
+    exchange: string,
+    permission: TopicPermission,
+    routingKey: string,
+    clientId: string | null,
+  ): boolean {
+    return this.topics.allows(identity, vhost, exchange, permission, routingKey, clientId);
+  }
+
   private place(entry: Entry): void {
     const { vhost, user } = entry.record;
     const users = this.entries.get(vhost) ?? new Map<string, Entry>();
@@ -104,17 +124,5 @@ export class Permissions implements Authorizer {
 function entryOf(vhost: string, user: string, patterns: Patterns): Entry {
   const { configure, write, read } = patterns;
   const record = Object.freeze({ vhost, user, configure, write, read });
-  return { record, configure: compile(configure), write: compile(write), read: compile(read) };
-}
-
-/** Unanchored, as in RabbitMQ, where the empty pattern stands for `^$` and matches no name that exists. */
-function compile(pattern: string): RegExp {
-  if (typeof pattern !== 'string' || Buffer.byteLength(pattern) > PATTERN_BYTES) {
-    throw new BrokerError('invalid-argument', `a permission is a pattern of at most ${PATTERN_BYTES} bytes`);
-  }
-  try {
-    return new RegExp(pattern === '' ? '^$' : pattern);
-  } catch (error) {
-    throw new BrokerError('invalid-argument', `not a regular expression: ${(error as Error).message}`);
-  }
+  return { record, configure: compilePattern(configure), write: compilePattern(write), read: compilePattern(read) };
 }

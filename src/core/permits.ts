@@ -1,7 +1,7 @@
 // A session's permissions as far as they were asked for: answers of the authoriser, kept until its generation changes,
 // so that a publish costs no regular expression. An authoriser may answer late; then the check says "not known yet".
 
-import type { Authorizer, Identity, Permission } from './ports.ts';
+import type { Authorizer, Identity, Permission, TopicPermission } from './ports.ts';
 
 /** Answers kept for one session; beyond it they are asked anew. */
 const CAPACITY = 4096;
@@ -26,15 +26,37 @@ export class Permits {
 
   /** Whether it is allowed; null where the answer is on its way: await `settled()` and ask again. */
   check(permission: Permission, resource: string): boolean | null {
-    if (this.generation !== this.authorizer.generation) {
-      this.generation = this.authorizer.generation;
-      this.answers = null;
-    }
-    const key = `${permission} ${resource}`;
+    this.renew();
+    const key = `name ${permission} ${resource}`;
     const known = this.answers?.get(key);
     if (known !== undefined) return known;
     if (this.asking?.has(key)) return null;
-    const answer = this.authorizer.allows(this.identity, this.vhost, permission, resource);
+    return this.take(key, this.authorizer.allows(this.identity, this.vhost, permission, resource));
+  }
+
+  /** As `check`, for a key within a topic exchange where topics are restricted. */
+  checkTopic(
+    permission: TopicPermission,
+    exchange: string,
+    routingKey: string,
+    clientId: string | null,
+  ): boolean | null {
+    this.renew();
+    const key = `topic ${permission} ${exchange.length} ${exchange} ${routingKey}`;
+    const known = this.answers?.get(key);
+    if (known !== undefined) return known;
+    if (this.asking?.has(key)) return null;
+    const { identity, vhost } = this;
+    return this.take(key, this.authorizer.allowsTopic(identity, vhost, exchange, permission, routingKey, clientId));
+  }
+
+  private renew(): void {
+    if (this.generation === this.authorizer.generation) return;
+    this.generation = this.authorizer.generation;
+    this.answers = null;
+  }
+
+  private take(key: string, answer: boolean | Promise<boolean>): boolean | null {
     if (typeof answer === 'boolean') {
       this.keep(key, answer);
       return answer;

@@ -92,6 +92,7 @@ export const DEFINITION_KINDS = [
   'vhost',
   'user',
   'permission',
+  'topic-permission',
   'exchange',
   'queue',
   'binding',
@@ -211,6 +212,8 @@ export interface StoreEvents {
 
 export const PERMISSIONS = ['configure', 'write', 'read'] as const;
 export type Permission = (typeof PERMISSIONS)[number];
+/** What topics are checked for. */
+export type TopicPermission = Exclude<Permission, 'configure'>;
 
 /** Who is acting, as the authenticator established it. */
 export interface Identity {
@@ -257,6 +260,20 @@ export interface Authorizer {
   readonly generation: number;
   /** RabbitMQ's three permissions on a named resource of a vhost (regular expressions over the name). */
   allows(identity: Identity, vhost: string, permission: Permission, resource: string): boolean | Promise<boolean>;
+  /** Whether `allowsTopic` may refuse this user anything in this exchange. Topic exchanges only. */
+  restrictsTopics(identity: Identity, vhost: string, exchange: string): boolean;
+  /**
+   * Whether a user who may write to (publish) or read from (bind) a topic exchange may do so with that routing or binding
+   * key. `clientId`: of an MQTT client, as it stands in a routing key; else null.
+   */
+  allowsTopic(
+    identity: Identity,
+    vhost: string,
+    exchange: string,
+    permission: TopicPermission,
+    routingKey: string,
+    clientId: string | null,
+  ): boolean | Promise<boolean>;
 }
 
 /**

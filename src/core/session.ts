@@ -81,6 +81,8 @@ const DEFAULT_EXCHANGE_RESOURCE = 'amq.default';
 export class Session implements ConsumerOwner, QueueOwner {
   readonly vhost: VirtualHost;
   readonly identity: Identity;
+  /** Of an MQTT client, as it stands in a routing key (topic permissions may name it); else null. */
+  clientId: string | null;
   private readonly around: DoorSurroundings;
   /** The client's own queue, where one of its bindings is no-local (MQTT 5 §3.8.3.1); else null. */
   own: Queue | null;
@@ -91,6 +93,8 @@ export class Session implements ConsumerOwner, QueueOwner {
   /** The exchange of the last publish, with the permit's generation; and its last route. */
   private exchange: Exchange | null;
   private permitGeneration: number;
+  /** Whether not all of its routing keys may be allowed. */
+  private restricted: boolean;
   private routingKey: string | null;
   private routeGeneration: number;
   private targets: readonly Target[];
@@ -101,6 +105,7 @@ export class Session implements ConsumerOwner, QueueOwner {
   constructor(vhost: VirtualHost, identity: Identity, around: DoorSurroundings) {
     this.vhost = vhost;
     this.identity = identity;
+    this.clientId = null;
     this.around = around;
     this.own = null;
     this.permits = new Permits(around.authorizer, identity, vhost.name);
@@ -108,6 +113,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     this.owned = null;
     this.exchange = null;
     this.permitGeneration = -1;
+    this.restricted = false;
     this.routingKey = null;
     this.routeGeneration = -1;
     this.targets = NO_TARGETS;
@@ -135,6 +141,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     }
     if (message.routingKey !== this.routingKey || exchange.generation !== this.routeGeneration) {
       this.requirePublic(exchange, message.routingKey);
+      if (this.restricted && !this.knowsTopic(exchange, message.routingKey)) return PUBLISH.pending;
       this.targets = exchange.route(message);
       this.routingKey = exchange.cacheable ? message.routingKey : null;
       this.routeGeneration = exchange.generation;
@@ -190,8 +197,10 @@ export class Session implements ConsumerOwner, QueueOwner {
   route(message: Message, routingKeys: readonly string[]): readonly Target[] | null {
     const exchange = this.enterExchange(message.exchange);
     if (exchange === null) return null;
-    this.requirePublic(exchange, message.routingKey);
-    for (const routingKey of routingKeys) this.requirePublic(exchange, routingKey);
+    for (const routingKey of [message.routingKey, ...routingKeys]) {
+      this.requirePublic(exchange, routingKey);
+      if (this.restricted && !this.knowsTopic(exchange, routingKey)) return null;
+    }
     return exchange.routeCopies(message, routingKeys);
   }
 
@@ -248,6 +257,7 @@ export class Session implements ConsumerOwner, QueueOwner {
 
   async bindExchange(binding: ExchangeBinding): Promise<void> {
     const { routingKey, args } = binding;
+    await this.permitTopic(binding.source, binding.routingKey);
     const [from, to] = await this.exchangePair(binding);
     if (this.vhost.bind(from, { exchange: to }, routingKey, args, 'amqp')) {
       await this.durably(() => this.vhost.unbind(from, { exchange: to }, routingKey, args, 'amqp'));
@@ -462,8 +472,42 @@ export class Session implements ConsumerOwner, QueueOwner {
       );
     }
     this.exchange = exchange;
+    this.restricted = this.restrictsTopics(exchange);
     this.permitGeneration = this.around.authorizer.generation;
     return exchange;
+  }
+
+  private restrictsTopics(exchange: Exchange): boolean {
+    return (
+      exchange.kind === 'topic' && this.around.authorizer.restrictsTopics(this.identity, this.vhost.name, exchange.name)
+    );
+  }
+
+  /** Whether it is known that the key may be published; false where the answer is on its way. Throws access-refused. */
+  private knowsTopic(exchange: Exchange, routingKey: string): boolean {
+    const allowed = this.permits.checkTopic('write', exchange.name, routingKey, this.clientId);
+    if (allowed === false) throw this.topicRefusal('write', exchange.name, routingKey);
+    return allowed !== null;
+  }
+
+  /** Throws access-refused where a key may not be bound to a topic exchange. */
+  private async permitTopic(exchangeName: string, routingKey: string): Promise<void> {
+    const exchange = this.vhost.exchanges.get(exchangeName);
+    if (exchange === undefined || !this.restrictsTopics(exchange)) return;
+    let allowed = this.permits.checkTopic('read', exchangeName, routingKey, this.clientId);
+    while (allowed === null) {
+      await this.permits.settled();
+      allowed = this.permits.checkTopic('read', exchangeName, routingKey, this.clientId);
+    }
+    if (!allowed) throw this.topicRefusal('read', exchangeName, routingKey);
+  }
+
+  private topicRefusal(permission: string, exchange: string, routingKey: string): BrokerError {
+    const where = `exchange '${exchange}' in vhost '${this.vhost.name}'`;
+    return new BrokerError(
+      'access-refused',
+      `${permission} access to topic '${routingKey}' in ${where} refused for user '${this.identity.user}'`,
+    );
   }
 
   /** The broker alone publishes what it says of itself. */
@@ -483,6 +527,7 @@ export class Session implements ConsumerOwner, QueueOwner {
 
   private async bindingEnds(binding: QueueBinding): Promise<[Exchange, Queue]> {
     await this.bindingPermits(binding);
+    await this.permitTopic(binding.exchange, binding.routingKey);
     const queue = this.vhost.queue(binding.queue, this);
     return [this.vhost.exchange(binding.exchange), queue];
   }

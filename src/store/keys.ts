@@ -52,6 +52,7 @@ const NAMED = {
   binding: 6,
   session: 8,
   return: 9,
+  'topic-permission': 10,
 } as const satisfies Record<DefinitionKind, number>;
 
 /** Which of the two kinds of segments: in publishing order, or written later than its neighbours. */

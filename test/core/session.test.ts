@@ -7,7 +7,9 @@ import { ConfirmRing } from '../../src/core/confirms.ts';
 import { Door } from '../../src/core/door.ts';
 import { FAN_OUT_SLICE } from '../../src/core/fan-out.ts';
 import { EMPTY_TABLE, type FieldTable, textField } from '../../src/core/field-table.ts';
+import { Message, NEVER } from '../../src/core/message.ts';
 import type { Authenticator, Authorizer } from '../../src/core/ports.ts';
+import { CODEC_IDS, NO_PROPERTIES } from '../../src/core/properties.ts';
 import { PUBLISH, type QueueRequest, Session } from '../../src/core/session.ts';
 import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
 import { FakeStore } from '../support/fake-store.ts';
@@ -17,11 +19,29 @@ import { Core, consumeOptions, message, RecordingSink, turns } from './core.ts';
 class FakeAuthorizer implements Authorizer {
   generation = 1;
   asked: string[] = [];
+  restricted: string[] = [];
   answer: (question: string) => boolean | Promise<boolean> = () => true;
 
   allows(_identity: unknown, vhost: string, permission: string, resource: string): boolean | Promise<boolean> {
     const question = `${permission} ${resource}`;
     assert.equal(vhost, '/');
+    this.asked.push(question);
+    return this.answer(question);
+  }
+
+  restrictsTopics(_identity: unknown, _vhost: string, exchange: string): boolean {
+    return this.restricted.includes(exchange);
+  }
+
+  allowsTopic(
+    _identity: unknown,
+    _vhost: string,
+    exchange: string,
+    permission: string,
+    routingKey: string,
+    clientId: string | null,
+  ): boolean | Promise<boolean> {
+    const question = `${permission} ${routingKey} in ${exchange} by ${clientId}`;
     this.asked.push(question);
     return this.answer(question);
   }
@@ -607,5 +627,131 @@ describe('a publish to thousands of queues', () => {
     assert.equal(publisher.publish(second, null, 0), PUBLISH.routed);
     const bodies = [last.takeNext(true), last.takeNext(true)].map((entry) => entry?.message.bodyBytes().toString());
     assert.deepEqual(bodies, ['first', 'second']);
+  });
+});
+
+describe('topic permissions', () => {
+  beforeEach(() => {
+    start(true);
+    authorizer.restricted = ['amq.topic'];
+  });
+
+  const publish = (door: Session, key: string, exchange = 'amq.topic') =>
+    door.publish(message({ exchange, key }), null, 0);
+
+  for (const late of [false, true]) {
+    it(`are asked once for each key, ${late ? 'whenever the answer comes' : 'at once'}`, async () => {
+      const door = session();
+      door.clientId = 'c';
+      authorizer.answer = (question) => {
+        const answer = !question.includes('secret');
+        return late && question.includes(' in ') ? turns(1).then(() => answer) : answer;
+      };
+      const outcomes = [publish(door, 'a.b')];
+      if (late) {
+        await door.ready();
+        outcomes.push(publish(door, 'a.b'));
+      }
+      assert.deepEqual(outcomes, late ? [PUBLISH.pending, PUBLISH.unroutable] : [PUBLISH.unroutable]);
+      publish(door, 'a.b');
+      const asked = ['write amq.topic', 'write a.b in amq.topic by c'];
+      assert.deepEqual(authorizer.asked, asked);
+      if (late) {
+        assert.equal(publish(door, 'secret'), PUBLISH.pending);
+        await door.ready();
+      }
+      assert.throws(() => publish(door, 'secret'), { kind: 'access-refused' });
+      assert.throws(() => publish(door, 'secret'), /write access to topic 'secret' in exchange 'amq.topic'/);
+      assert.equal(publish(door, 'a.b'), PUBLISH.unroutable);
+      authorizer.generation++;
+      authorizer.answer = () => true;
+      assert.equal(publish(door, 'secret'), PUBLISH.unroutable);
+    });
+  }
+
+  it('are asked of further keys and in transactions', () => {
+    authorizer.answer = (question) => !question.includes('secret');
+    const door = session();
+    const sent = message({ exchange: 'amq.topic', key: 'a' });
+    assert.throws(() => door.publishCopies(sent, ['secret'], null, 0), { kind: 'access-refused' });
+    assert.throws(() => door.route(sent, ['secret']), { kind: 'access-refused' });
+    assert.throws(() => door.route(message({ exchange: 'amq.topic', key: 'secret' }), []), { kind: 'access-refused' });
+  });
+
+  it('are asked before a queue or an exchange is bound', async () => {
+    authorizer.answer = (question) => !question.includes('secret');
+    const door = session();
+    await door.declareQueue(queueRequest('q'));
+    const binding = { queue: 'q', exchange: 'amq.topic', args: EMPTY_TABLE };
+    await door.bindQueue({ ...binding, routingKey: 'a.#' });
+    await assert.rejects(door.bindQueue({ ...binding, routingKey: 'secret.#' }), { kind: 'access-refused' });
+    const to = { destination: 'amq.fanout', source: 'amq.topic', args: EMPTY_TABLE };
+    await door.bindExchange({ ...to, routingKey: 'a.#' });
+    await assert.rejects(door.bindExchange({ ...to, routingKey: 'secret' }), { kind: 'access-refused' });
+    assert.equal(hosts.get('/')!.exchange('amq.topic').bindingCount, 2);
+  });
+
+  it('are not asked where none are set, and in exchanges of other kinds', async () => {
+    authorizer.restricted = ['amq.direct'];
+    const door = session();
+    publish(door, 'a');
+    publish(door, 'a', 'amq.direct');
+    assert.deepEqual(authorizer.asked, ['write amq.topic', 'write amq.direct']);
+  });
+});
+
+describe('retained messages of other protocols', () => {
+  beforeEach(() => start(true));
+
+  /** A message of a codec, whose native bytes name the headers. */
+  function sent(id: number, key: string, body: string, headers: FieldTable, exchange = 'amq.topic'): Message {
+    const chunk = Buffer.from(`before ${headers.map(({ name }) => name).join()} and more x-mqtt-retain`);
+    const native = chunk.length - ' x-mqtt-retain'.length - 'before '.length;
+    const codec = { id, protocol: 'test', decode: () => ({ ...NO_PROPERTIES, headers }) };
+    const bytes = Buffer.from(body);
+    return new Message(exchange, key, bytes, 0, bytes.length, chunk, 7, native, codec, true, 0, NEVER, 0);
+  }
+  const RETAIN: FieldTable = [{ name: 'x-mqtt-retain', value: { type: 't', value: true } }];
+  const kept = () =>
+    [...(core.retained.hosts.get('/')?.values() ?? [])].map((each) => `${each.routingKey} ${each.bodyBytes()}`);
+
+  it('are kept and removed by a header, and by nothing that only looks like it', () => {
+    const door = session();
+    const publish = (...args: Parameters<typeof sent>) => door.publish(sent(...args), null, 0);
+    publish(CODEC_IDS.amqp, 'a.b', 'one', RETAIN);
+    publish(CODEC_IDS.stomp, 'c', 'two', [textField('x-mqtt-retain', 'true')]);
+    assert.deepEqual(kept(), ['a.b one', 'c two']);
+    publish(CODEC_IDS.amqp, 'd', 'no', [{ name: 'x-mqtt-retain', value: { type: 't', value: false } }]);
+    publish(CODEC_IDS.amqp, 'd', 'no', [textField('x-mqtt-retain', 'yes')]);
+    publish(CODEC_IDS.amqp, 'd', 'no', [textField('x-mqtt-retained', 'true')]);
+    publish(CODEC_IDS.amqp, 'd', 'no', [textField('x-other', 'true')]);
+    publish(CODEC_IDS.mqtt, 'd', 'no', RETAIN);
+    publish(CODEC_IDS.amqp, 'd', 'no', RETAIN, 'amq.direct');
+    for (const key of ['', 'a.#', '+', 'a\u0000']) publish(CODEC_IDS.amqp, key, 'no', RETAIN);
+    assert.deepEqual(kept(), ['a.b one', 'c two']);
+    publish(CODEC_IDS.amqp, 'a.b', '', RETAIN);
+    assert.deepEqual(kept(), ['c two']);
+  });
+
+  it('are kept with copies and at the end of a transaction', async () => {
+    const door = session();
+    door.publishCopies(sent(CODEC_IDS.amqp, 'a', 'copy', RETAIN), ['b'], null, 0);
+    const transacted = sent(CODEC_IDS.amqp, 'c', 'tx', RETAIN);
+    const targets = door.route(transacted, [])!;
+    assert.deepEqual(kept(), ['a copy']);
+    core.turn.begin();
+    await door.commit([{ message: transacted, targets }], []);
+    assert.deepEqual(kept(), ['a copy', 'c tx']);
+  });
+
+  it("leave the broker's own topics alone, as every publish must", () => {
+    const door = session();
+    for (const key of ['$SYS', '$SYS.broker.uptime']) {
+      assert.throws(() => door.publish(sent(CODEC_IDS.amqp, key, 'x', RETAIN), null, 0), { kind: 'access-refused' });
+      assert.throws(() => door.route(sent(CODEC_IDS.amqp, 'a', 'x', []), [key]), { kind: 'access-refused' });
+    }
+    door.publish(sent(CODEC_IDS.amqp, '$SYSTEM', 'x', []), null, 0);
+    door.publish(sent(CODEC_IDS.amqp, '$SYS.a', 'x', [], 'amq.direct'), null, 0);
+    assert.deepEqual(kept(), []);
   });
 });

@@ -33,6 +33,8 @@ export interface CoreOptions {
   readonly messageBytes?: number;
   readonly unackedPerChannel?: number;
   readonly allows?: (permission: Permission, resource: string) => boolean | Promise<boolean>;
+  /** Topic permissions, in every topic exchange. */
+  readonly topics?: (permission: string, routingKey: string, clientId: string | null) => boolean;
   readonly login?: Authenticator['authenticate'];
   readonly exchange?: (method: string) => AuthenticationExchange | null;
 }
@@ -54,9 +56,11 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
   readonly outboxLimits: OutboxLimits;
   readonly pool: SlabPool;
   readonly allows: Authorizer['allows'];
+  private readonly topics: CoreOptions['topics'] | null;
 
   constructor(given: CoreOptions = {}) {
     this.generation = 1;
+    this.topics = given.topics ?? null;
     const allows = given.allows ?? (() => true);
     this.allows = (_identity: Identity, _vhost, permission, resource) => allows(permission, resource);
     this.clock = 1_700_000_000_000;
@@ -105,6 +109,21 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
       unackedPerChannel: given.unackedPerChannel ?? 1000,
       version: 'test',
     };
+  }
+
+  restrictsTopics(): boolean {
+    return this.topics !== null;
+  }
+
+  allowsTopic(
+    _identity: Identity,
+    _vhost: string,
+    _exchange: string,
+    permission: string,
+    routingKey: string,
+    clientId: string | null,
+  ): boolean {
+    return this.topics!(permission, routingKey, clientId);
   }
 
   /** A session as another protocol's front-end would hold it. */
