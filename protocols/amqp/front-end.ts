@@ -2,11 +2,11 @@
 // when a process has one of each.
 
 import type { FrontEnd } from '../../src/core/front-end.ts';
+import type { CertificateLogin } from '../../src/net/certificate-login.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import { AmqpConnection } from './connection.ts';
 import { PropertyScanner } from './properties.ts';
-import type { CertificateLogin } from './sasl.ts';
 import { ShortStringCache, ShortStringEncoder } from './short-string.ts';
 
 export interface AmqpLimits {

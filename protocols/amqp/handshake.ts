@@ -6,6 +6,7 @@ import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE, type FieldTable } from '../../src/core/field-table.ts';
 import type { Identity } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
+import { certificateUser } from '../../src/net/certificate-login.ts';
 import { ticksFor } from '../../src/net/ticker.ts';
 import type { Transport } from '../../src/net/transport.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
@@ -14,7 +15,7 @@ import { connectionOpenOk, connectionStart, connectionTune, PROTOCOL_HEADER } fr
 import { METHOD } from './method-ids.ts';
 import { readConnectionOpen, readStartOk, readTuneOk } from './methods.ts';
 import type { Reader } from './reader.ts';
-import { certificateUser, MECHANISM, mechanismsFor, readLogin } from './sasl.ts';
+import { MECHANISM, mechanismsFor, readLogin } from './sasl.ts';
 import { type ClientCapabilities, clientCapabilities, NO_CAPABILITIES, serverProperties } from './server-properties.ts';
 import { checkTuning, FRAME_MIN_BYTES } from './tuning.ts';
 import { unknownMethod } from './unknown-method.ts';

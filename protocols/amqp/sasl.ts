@@ -2,35 +2,15 @@
 // EXTERNAL, where the client's TLS certificate has said it already.
 
 import { findField, textOf } from '../../src/core/field-table.ts';
-import type { ClientCertificate } from '../../src/net/transport.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { decodeTable } from './field-table-codec.ts';
 
 export const MECHANISM = { plain: 'PLAIN', amqplain: 'AMQPLAIN', external: 'EXTERNAL' } as const;
 
-/** What of a verified client certificate is the user's name, as RabbitMQ's `ssl_cert_login_from`. */
-export const CERTIFICATE_LOGINS = ['common_name', 'distinguished_name', 'off'] as const;
-export type CertificateLogin = (typeof CERTIFICATE_LOGINS)[number];
-
 /** Offered in connection.start, best first; EXTERNAL to those only whose certificate names somebody. */
 export function mechanismsFor(certificateUser: string | null): string {
   const { plain, amqplain, external } = MECHANISM;
   return certificateUser === null ? `${plain} ${amqplain}` : `${external} ${plain} ${amqplain}`;
-}
-
-/** The user that a verified certificate names, or null. */
-export function certificateUser(certificate: ClientCertificate | null, login: CertificateLogin): string | null {
-  if (certificate === null) return null;
-  switch (login) {
-    case 'common_name':
-      return certificate.commonName === '' ? null : certificate.commonName;
-    case 'distinguished_name':
-      return certificate.subject === '' ? null : certificate.subject;
-    case 'off':
-      return null;
-    default:
-      return login satisfies never;
-  }
 }
 
 export interface Login {

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Identity } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
+import { certificateUser } from '../../src/net/certificate-login.ts';
 import type { Transport } from '../../src/net/transport.ts';
 import type { ConnectRequest } from './control.ts';
 import { ConnectRefused } from './errors.ts';
@@ -45,7 +46,7 @@ export async function openSession(
   connection: Opening,
   shared: MqttShared,
 ): Promise<Opened | null> {
-  const { limits, options, sessions, context } = shared;
+  const { limits, sessions } = shared;
   if (Buffer.byteLength(request.clientId) > limits.clientIdBytes) {
     throw new ConnectRefused(REASON.clientIdNotValid, 'the client id is over the length limit');
   }
@@ -60,10 +61,7 @@ export async function openSession(
   if (request.clientId === '' && !request.cleanStart && request.level < LEVEL.v5) {
     throw new ConnectRefused(REASON.clientIdNotValid, 'a persistent session needs a client id');
   }
-  const core =
-    identity === null
-      ? await context.door.login(credentialsOf(request, options, connection.transport.loopback))
-      : context.door.enter(identity, vhostOf(request, options));
+  const core = await logIn(request, identity, connection.transport, shared);
   if (connection.isClosed()) {
     core.close();
     return null;
@@ -91,6 +89,20 @@ export async function openSession(
   connection.holds(session);
   await session.attach(connection, expirySeconds, request.will);
   return { present, assigned, expirySeconds };
+}
+
+/** By what was established before CONNACK, a certificate, or user name and password. */
+async function logIn(
+  request: ConnectRequest,
+  identity: Identity | null,
+  transport: Transport,
+  { options, context: { door } }: MqttShared,
+): Promise<Session> {
+  const { clientCertificate, loopback } = transport;
+  if (identity !== null) return door.enter(identity, vhostOf(request, options));
+  const certified = request.user === null ? certificateUser(clientCertificate, options.certificateLogin) : null;
+  if (certified === null) return await door.login(credentialsOf(request, options, loopback));
+  return door.enter(await door.identifyCertified(certified, loopback), options.vhost);
 }
 
 /** `vhost:user` names a virtual host, cut at the last colon, as in RabbitMQ. */

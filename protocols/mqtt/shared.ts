@@ -5,6 +5,7 @@ import type { FrontEnd } from '../../src/core/front-end.ts';
 import type { Logger } from '../../src/core/logger.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import type { Turn } from '../../src/core/turn.ts';
+import type { CertificateLogin } from '../../src/net/certificate-login.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
 import type { ControlPackets } from './control.ts';
 import type { Deadlines } from './deadlines.ts';
@@ -29,6 +30,8 @@ export interface MqttOptions {
   readonly exchange: string;
   /** As whom a client logs in that gives no user name; null refuses it. */
   readonly anonymous: { readonly user: string; readonly password: string } | null;
+  /** What of a verified client certificate is the user of a client that gives no user name. */
+  readonly certificateLogin: CertificateLogin;
   /** What a publish that is refused does to its connection up to 3.1.1, which has no way to say so [MQTT-3.3.5-2]. */
   readonly refusedPublish: 'close' | 'drop';
   /** Where MQTT 5 clients are told to go when the broker stops; null: nowhere. */
@@ -39,6 +42,7 @@ export const DEFAULT_MQTT_OPTIONS: MqttOptions = Object.freeze({
   vhost: '/',
   exchange: 'amq.topic',
   anonymous: Object.freeze({ user: 'guest', password: 'guest' }),
+  certificateLogin: 'off',
   refusedPublish: 'close',
   serverReference: null,
 });

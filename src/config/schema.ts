@@ -86,6 +86,11 @@ export const ConfigSchema = Type.Object(
         tlsPort: port(8883, 'MQTT over TLS; opens once `tls.certificateFile` is given.'),
         vhost: text('/', 'Virtual host of a user name that names none (`vhost:user` does).'),
         anonymous: flag(true, 'Whether a client without a user name is let in as `auth.defaultUser`.'),
+        certificateLogin: oneOf(
+          'off',
+          ['common_name', 'distinguished_name', 'off'],
+          'What of a verified client certificate is the user of a client that gives no user name.',
+        ),
         exchange: text('amq.topic', 'Topic exchange that MQTT publishes to and subscribes on.'),
         packetBytes: bytes(16 * MIB, 1 * KIB, 268_435_455, 'Largest packet of a connected client.'),
         connectBytes: bytes(256 * KIB, 1 * KIB, 16 * MIB, 'Largest CONNECT packet: what a stranger can make us hold.'),

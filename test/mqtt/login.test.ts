@@ -1,0 +1,106 @@
+// Who a client is and what it may do, over real sockets: user names with a virtual host, client certificates, and topic
+// permissions that name the client.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import mqtt, { type IClientOptions } from 'mqtt';
+import { type Broker, createBroker } from '../../src/broker.ts';
+import type { PartialConfig } from '../../src/config/schema.ts';
+import { hasOpenssl, type Pair, TestAuthority } from '../net/certificates.ts';
+
+const ALL = { configure: '.*', write: '.*', read: '.*' };
+const OPTIONS: IClientOptions = { reconnectPeriod: 0, protocolVersion: 5 };
+const NOT_AUTHORIZED = 0x87;
+
+function user(broker: Broker): readonly (string | null)[] {
+  return [...broker.connections].map((each) => `${each.info().user} in ${each.info().vhost}`);
+}
+
+test('a user name may name the virtual host, cut at the last colon', async () => {
+  const broker = await createBroker();
+  broker.hosts.create('plant:1');
+  broker.permissions.put('plant:1', 'guest', ALL);
+  const url = `mqtt://127.0.0.1:${broker.ports.mqtt}`;
+  const client = await mqtt.connectAsync(url, { ...OPTIONS, username: 'plant:1:guest', password: 'guest' });
+  assert.deepEqual(user(broker), ['guest in plant:1']);
+  await client.endAsync();
+  await assert.rejects(mqtt.connectAsync(url, { ...OPTIONS, username: 'plant:guest', password: 'guest' }));
+  await broker.stop();
+});
+
+test('topic permissions hold for publish, subscription and will, by client id', async () => {
+  const broker = await createBroker();
+  const pattern = '^devices\\.{client_id}\\.';
+  broker.permissions.topics.put('/', 'guest', 'amq.topic', { write: pattern, read: pattern });
+  const url = `mqtt://127.0.0.1:${broker.ports.mqtt}`;
+  const client = await mqtt.connectAsync(url, { ...OPTIONS, clientId: 'fw.1' });
+  const code = (work: Promise<unknown>) =>
+    work.then(
+      () => 0,
+      (error: { code: number }) => error.code,
+    );
+  assert.equal(await code(client.publishAsync('devices/fw.1/x', 'own', { qos: 1 })), 0);
+  assert.equal(await code(client.publishAsync('devices/fw/1/x', 'other', { qos: 1 })), NOT_AUTHORIZED);
+  const granted = await client
+    .subscribeAsync(['devices/fw.1/#', 'devices/+/x', '#'], { qos: 1 })
+    .catch((error) => error);
+  assert.match(String(granted), /unspecified|not authorized/i);
+  assert.equal(broker.hosts.get('/')!.exchange('amq.topic').bindingCount, 1);
+  await client.endAsync();
+  await broker.stop();
+});
+
+describe('a client certificate', { skip: hasOpenssl() ? false : 'openssl is not installed' }, () => {
+  let authority: TestAuthority;
+  let server: Pair;
+
+  before(() => {
+    authority = new TestAuthority('Plant');
+    server = authority.issue('/CN=localhost', 'server');
+  });
+
+  after(() => authority.remove());
+
+  async function logins(config: PartialConfig['mqtt'], subject: string, options: IClientOptions = {}) {
+    const broker = await createBroker({
+      mqtt: { tlsPort: 0, ...config },
+      tls: { ...server, caFile: authority.caFile },
+    });
+    for (const name of ['device-7', 'CN=device-7,O=Plant']) {
+      await broker.users.put(name, 'never used', []);
+      broker.permissions.put('/', name, ALL);
+    }
+    const pair = authority.issue(subject, 'client');
+    try {
+      const client = await mqtt.connectAsync(`mqtts://localhost:${broker.ports.mqtts}`, {
+        ...OPTIONS,
+        ...options,
+        ca: [readFileSync(authority.caFile)],
+        cert: readFileSync(pair.certificateFile),
+        key: readFileSync(pair.keyFile),
+      });
+      const who = user(broker);
+      await client.endAsync();
+      return who;
+    } finally {
+      await broker.stop();
+    }
+  }
+
+  test('logs in whom its common name or its subject names', async () => {
+    assert.deepEqual(await logins({ certificateLogin: 'common_name' }, '/O=Plant/CN=device-7'), ['device-7 in /']);
+    const whole = await logins({ certificateLogin: 'distinguished_name' }, '/O=Plant/CN=device-7');
+    assert.deepEqual(whole, ['CN=device-7,O=Plant in /']);
+  });
+
+  test('that names no user is refused, rather than let in as anonymous', async () => {
+    await assert.rejects(logins({ certificateLogin: 'common_name' }, '/CN=nobody'));
+  });
+
+  test('means nothing where that is off, and gives way to a user name', async () => {
+    assert.deepEqual(await logins({}, '/CN=device-7'), ['guest in /']);
+    const named = { username: 'guest', password: 'guest' };
+    assert.deepEqual(await logins({ certificateLogin: 'common_name' }, '/CN=device-7', named), ['guest in /']);
+  });
+});
