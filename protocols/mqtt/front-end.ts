@@ -17,6 +17,7 @@ import { RetainedMessages } from './retained.ts';
 import { Sessions } from './sessions.ts';
 import { DEFAULT_MQTT_OPTIONS, type MqttOptions, type MqttShared } from './shared.ts';
 import { SharedGroups } from './shared-groups.ts';
+import { SysTopics } from './sys-topics.ts';
 import { KeyTopics, TopicKeys } from './topic-cache.ts';
 
 export class MqttFrontEnd {
@@ -54,8 +55,10 @@ export class MqttFrontEnd {
   /** The handler of a new transport: a TCP or TLS connection, or a WebSocket of subprotocol `mqtt`. */
   readonly accept = (transport: Transport): TransportHandler => new MqttConnection(transport, this.shared);
 
-  /** Takes up the sessions that an earlier start left. Called once the definitions are recovered. */
+  /** Takes up the sessions that an earlier start left, and begins to speak of the broker below `$SYS`. Called once the definitions are recovered. */
   recover(hosts: Iterable<VirtualHost>): void {
+    const { options, retained } = this.shared;
+    if (options.sysIntervalSeconds > 0) retained.sys = new SysTopics(this.shared, () => hosts);
     this.shared.sessions.recover(hosts, this.shared);
   }
 }

@@ -8,6 +8,7 @@ import { BrokerError } from '../../src/core/errors.ts';
 import { Message, NEVER } from '../../src/core/message.ts';
 import { NO_CODEC } from '../../src/core/properties.ts';
 import { PublisherRest } from '../../src/core/publisher-rest.ts';
+import { isBrokerTopic } from '../../src/core/retainer.ts';
 import { PUBLISH, type Session } from '../../src/core/session.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import type { Transport } from '../../src/net/transport.ts';
@@ -236,7 +237,9 @@ export class Publisher implements ConfirmSink {
       return this.connection.core.publish(message, ring, slot);
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
-      if (!this.connection.v5 && this.shared.options.refusedPublish === 'close') throw error;
+      // The broker's own topics are no secret that would be worth the connection; Mosquitto drops it, too.
+      const closes = this.shared.options.refusedPublish === 'close' && !isBrokerTopic(message.routingKey);
+      if (!this.connection.v5 && closes) throw error;
       this.refusal = refusalReasonOf(error.kind);
       return DROPPED;
     } finally {

@@ -5,12 +5,15 @@ import type { Logger } from '../../src/core/logger.ts';
 import type { RetainedCursor, RetainedStore } from '../../src/core/ports.ts';
 import type { Task, Turn } from '../../src/core/turn.ts';
 import { type Ticked, type Ticker, ticksFor } from '../../src/net/ticker.ts';
+import { SysTopics } from './sys-topics.ts';
 import { swapSeparators } from './topics.ts';
 
 /** How often what has expired is looked for. Nobody is sent it meanwhile. */
 const EXPIRE_MS = 5_000;
 
 export class RetainedMessages implements Ticked, Task {
+  /** What the broker says of itself; null where it does not. */
+  sys: SysTopics | null;
   private readonly store: RetainedStore;
   private readonly turn: Turn;
   private readonly ticker: Ticker;
@@ -18,6 +21,7 @@ export class RetainedMessages implements Ticked, Task {
   private readonly ticks: number;
 
   constructor(store: RetainedStore, turn: Turn, ticker: Ticker, log: Logger) {
+    this.sys = null;
     this.store = store;
     this.turn = turn;
     this.ticker = ticker;
@@ -28,6 +32,7 @@ export class RetainedMessages implements Ticked, Task {
 
   /** The messages whose topics the filter selects, as they are now. */
   find(vhost: string, filter: string): RetainedCursor {
+    if (this.sys !== null && SysTopics.owns(filter)) return this.sys.find(filter);
     return this.store.find(vhost, swapSeparators(filter));
   }
 

@@ -19,7 +19,11 @@ export class Sessions {
   private readonly holders: Map<string, Holder>;
   private readonly persistent: Map<string, MqttSession>;
 
+  /** Connections that took a client id, since the start. */
+  claims: number;
+
   constructor() {
+    this.claims = 0;
     this.holders = new Map();
     this.persistent = new Map();
   }
@@ -27,6 +31,7 @@ export class Sessions {
   /** Gives the client id to `holder`. Resolves when the connection that had it is out of its way. */
   async claim(vhost: string, clientId: string, holder: Holder): Promise<void> {
     const key = keyOf(vhost, clientId);
+    this.claims++;
     const before = this.holders.get(key);
     this.holders.set(key, holder);
     await before?.takenOver();
@@ -36,6 +41,18 @@ export class Sessions {
   release(vhost: string, clientId: string, holder: Holder): void {
     const key = keyOf(vhost, clientId);
     if (this.holders.get(key) === holder) this.holders.delete(key);
+  }
+
+  /** Client ids that are connected. */
+  get connected(): number {
+    return this.holders.size;
+  }
+
+  /** Persistent sessions whose clients are away. */
+  get disconnected(): number {
+    let away = 0;
+    for (const key of this.persistent.keys()) if (!this.holders.has(key)) away++;
+    return away;
   }
 
   /** Whether no connection that came later took the client id. */

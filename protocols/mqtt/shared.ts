@@ -32,6 +32,8 @@ export interface MqttOptions {
   readonly anonymous: { readonly user: string; readonly password: string } | null;
   /** What of a verified client certificate is the user of a client that gives no user name. */
   readonly certificateLogin: CertificateLogin;
+  /** How often topics below `$SYS` are brought up to date; 0: there are none. */
+  readonly sysIntervalSeconds: number;
   /** What a publish that is refused does to its connection up to 3.1.1, which has no way to say so [MQTT-3.3.5-2]. */
   readonly refusedPublish: 'close' | 'drop';
   /** Where MQTT 5 clients are told to go when the broker stops; null: nowhere. */
@@ -43,6 +45,7 @@ export const DEFAULT_MQTT_OPTIONS: MqttOptions = Object.freeze({
   exchange: 'amq.topic',
   anonymous: Object.freeze({ user: 'guest', password: 'guest' }),
   certificateLogin: 'off',
+  sysIntervalSeconds: 0,
   refusedPublish: 'close',
   serverReference: null,
 });

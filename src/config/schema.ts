@@ -125,6 +125,12 @@ export const ConfigSchema = Type.Object(
           ['close', 'drop'],
           'What a publish without permission does up to 3.1.1: it ends the connection, or is acknowledged and dropped.',
         ),
+        sysIntervalSeconds: count(
+          10,
+          0,
+          86_400,
+          'How often the topics below `$SYS` are brought up to date; 0: there are none.',
+        ),
         serverReference: file('Where MQTT 5 clients are sent when the broker stops (`host:port`).'),
         unreleased: count(10_000, 1, 65_535, 'QoS 2 publishes of one client that wait for their PUBREL.'),
         retainedMessages: count(1_000_000, 0, 100_000_000, 'Retained messages of one virtual host.'),

@@ -1,0 +1,240 @@
+// What the broker says of itself below `$SYS/broker`, under Mosquitto's names (mosquitto(8)): a retained view that is
+// computed when somebody asks, and a publish of what changed, at an interval, to those who are subscribed. Nobody else
+// publishes there (src/core/retainer.ts), and `#` and `+/…` select none of it [MQTT-4.7.2-1].
+//
+// Messages and bytes are those of all protocols; clients and subscriptions are MQTT's.
+
+import { findField } from '../../src/core/field-table.ts';
+import { Message, NEVER } from '../../src/core/message.ts';
+import type { RetainedCursor } from '../../src/core/ports.ts';
+import { NO_CODEC } from '../../src/core/properties.ts';
+import type { VirtualHost } from '../../src/core/virtual-host.ts';
+import { TICK_MS, type Ticked } from '../../src/net/ticker.ts';
+import { SHARED_ARGUMENT } from './session-queue.ts';
+import type { MqttShared } from './shared.ts';
+import { filterMatches, swapSeparators } from './topics.ts';
+
+const ROOT = '$SYS';
+const NO_BYTES = Buffer.alloc(0);
+const MINUTES = [1, 5, 15] as const;
+
+const LOADS = ['publish/received', 'publish/sent', 'publish/dropped', 'connections'] as const;
+type LoadName = (typeof LOADS)[number];
+
+/** Below `$SYS/broker`. */
+const PLAIN = [
+  'version',
+  'uptime',
+  'clients/connected',
+  'clients/active',
+  'clients/disconnected',
+  'clients/inactive',
+  'clients/total',
+  'clients/maximum',
+  'publish/messages/received',
+  'publish/messages/sent',
+  'publish/messages/dropped',
+  'publish/bytes/received',
+  'publish/bytes/sent',
+  'messages/stored',
+  'store/messages/count',
+  'store/messages/bytes',
+  'subscriptions/count',
+  'shared_subscriptions/count',
+  'retained messages/count',
+  'heap/current',
+  'heap/maximum',
+] as const;
+type PlainTopic = (typeof PLAIN)[number];
+
+const TOPICS: readonly string[] = [
+  ...PLAIN,
+  ...LOADS.flatMap((name) => MINUTES.map((minutes) => `load/${name}/${minutes}min`)),
+].map((name) => `${ROOT}/broker/${name}`);
+
+/** A rate a minute, averaged over 1, 5 and 15 minutes with weights that decay exponentially, as Mosquitto's. */
+export class Load {
+  private last: number;
+  readonly averages: number[];
+
+  constructor() {
+    this.last = 0;
+    this.averages = [0, 0, 0];
+  }
+
+  /** `total` is what was counted since the start, `seconds` the time since the last sample. */
+  sample(total: number, seconds: number): void {
+    const rate = ((total - this.last) * 60) / seconds;
+    this.last = total;
+    for (const [i, minutes] of MINUTES.entries()) {
+      this.averages[i] = rate + Math.exp(-seconds / (60 * minutes)) * (this.averages[i]! - rate);
+    }
+  }
+}
+
+export class SysTopics implements Ticked {
+  private readonly shared: MqttShared;
+  private readonly hosts: () => Iterable<VirtualHost>;
+  private readonly intervalTicks: number;
+  private readonly seconds: number;
+  private readonly startedAt: number;
+  private readonly received: Load;
+  private readonly sent: Load;
+  private readonly dropped: Load;
+  private readonly connections: Load;
+  /** Most clients that were connected at a sample, and most memory. */
+  private maximumClients: number;
+  private maximumHeap: number;
+  /** What was said last, by topic. */
+  private said: Map<string, string>;
+
+  /** `shared.options.sysIntervalSeconds` is not 0. */
+  constructor(shared: MqttShared, hosts: () => Iterable<VirtualHost>) {
+    this.shared = shared;
+    this.hosts = hosts;
+    this.seconds = shared.options.sysIntervalSeconds;
+    this.intervalTicks = Math.max(1, Math.round((this.seconds * 1000) / TICK_MS));
+    this.startedAt = shared.turn.now;
+    this.received = new Load();
+    this.sent = new Load();
+    this.dropped = new Load();
+    this.connections = new Load();
+    this.maximumClients = 0;
+    this.maximumHeap = 0;
+    this.said = new Map();
+    shared.ticker.add(this);
+  }
+
+  /** Whether a filter can select nothing but these topics. */
+  static owns(filter: string): boolean {
+    return filter === ROOT || filter.startsWith(`${ROOT}/`);
+  }
+
+  /** The topics that a filter selects, as they are now, in the form of retained messages. */
+  find(filter: string): RetainedCursor {
+    const found: Message[] = [];
+    for (const [topic, value] of this.values())
+      if (filterMatches(filter, topic)) found.push(this.messageOf(topic, value));
+    return { read: async () => found.splice(0), isCurrent: () => true };
+  }
+
+  tick(nowTick: number): void {
+    if (nowTick % this.intervalTicks !== 0) return;
+    this.shared.turn.begin();
+    this.sample();
+    this.publish();
+  }
+
+  private sample(): void {
+    const { meters, sessions } = this.shared;
+    this.received.sample(meters.published, this.seconds);
+    this.sent.sample(meters.delivered, this.seconds);
+    this.dropped.sample(meters.droppedDirect, this.seconds);
+    this.connections.sample(sessions.claims, this.seconds);
+    this.maximumClients = Math.max(this.maximumClients, sessions.connected);
+  }
+
+  /** Says what has changed to those who are subscribed. Values are found out only where there is somebody. */
+  private publish(): void {
+    let values: Map<string, string> | null = null;
+    for (const host of this.hosts()) {
+      const exchange = host.exchanges.get(this.shared.exchange);
+      if (exchange === undefined || exchange.bindingCount === 0) continue;
+      for (const topic of TOPICS) {
+        if (exchange.route(this.messageOf(topic, '')).length === 0) continue;
+        values ??= this.values();
+        const value = values.get(topic)!;
+        if (this.said.get(topic) === value) continue;
+        const message = this.messageOf(topic, value);
+        for (const target of exchange.route(message)) target.queue.accept(message, target, null, 0);
+      }
+    }
+    if (values !== null) this.said = values;
+  }
+
+  private values(): Map<string, string> {
+    const { meters, sessions, context, turn } = this.shared;
+    const { connected, disconnected } = sessions;
+    this.maximumClients = Math.max(this.maximumClients, connected);
+    const { heapUsed, external } = process.memoryUsage();
+    const heap = heapUsed + external;
+    this.maximumHeap = Math.max(this.maximumHeap, heap);
+    const sums = this.sums();
+    const plain: Record<PlainTopic, string | number> = {
+      version: `trivium version ${context.version}`,
+      uptime: `${Math.floor((turn.now - this.startedAt) / 1000)} seconds`,
+      'clients/connected': connected,
+      'clients/active': connected,
+      'clients/disconnected': disconnected,
+      'clients/inactive': disconnected,
+      'clients/total': connected + disconnected,
+      'clients/maximum': this.maximumClients,
+      'publish/messages/received': meters.published,
+      'publish/messages/sent': meters.delivered,
+      'publish/messages/dropped': meters.droppedDirect,
+      'publish/bytes/received': meters.publishedBytes,
+      'publish/bytes/sent': meters.deliveredBytes,
+      'messages/stored': sums.messages + sums.retained,
+      'store/messages/count': sums.messages + sums.retained,
+      'store/messages/bytes': sums.bytes,
+      'subscriptions/count': sums.subscriptions,
+      'shared_subscriptions/count': sums.shared,
+      'retained messages/count': sums.retained,
+      'heap/current': heap,
+      'heap/maximum': this.maximumHeap,
+    };
+    const loads: Record<LoadName, Load> = {
+      'publish/received': this.received,
+      'publish/sent': this.sent,
+      'publish/dropped': this.dropped,
+      connections: this.connections,
+    };
+    const values = new Map<string, string>();
+    for (const name of PLAIN) values.set(`${ROOT}/broker/${name}`, String(plain[name]));
+    for (const name of LOADS) {
+      for (const [i, minutes] of MINUTES.entries()) {
+        values.set(`${ROOT}/broker/load/${name}/${minutes}min`, loads[name].averages[i]!.toFixed(2));
+      }
+    }
+    return values;
+  }
+
+  private sums() {
+    const sums = { messages: 0, bytes: 0, subscriptions: 0, shared: 0, retained: 0 };
+    for (const host of this.hosts()) {
+      const { messages, bytes } = this.shared.context.retained.count(host.name);
+      sums.retained += messages;
+      sums.bytes += bytes;
+      for (const queue of host.queues.values()) {
+        sums.messages += queue.readyCount + queue.unackedCount;
+        const count = [...queue.bindings].filter(({ dialect }) => dialect === 'mqtt').length;
+        if (findField(queue.args, SHARED_ARGUMENT) !== null) sums.shared += count;
+        else sums.subscriptions += count;
+      }
+    }
+    return sums;
+  }
+
+  private messageOf(topic: string, value: string): Message {
+    const body = Buffer.from(value);
+    const key = swapSeparators(topic);
+    const { exchange, turn } = this.shared;
+    const message = new Message(
+      exchange,
+      key,
+      body,
+      0,
+      body.length,
+      NO_BYTES,
+      0,
+      0,
+      NO_CODEC,
+      false,
+      0,
+      NEVER,
+      turn.now,
+    );
+    message.owned = true;
+    return message;
+  }
+}

@@ -1,0 +1,106 @@
+// What the broker says of itself below $SYS: to those who ask for it, at an interval, and by nobody else.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Load } from '../../protocols/mqtt/sys-topics.ts';
+import { textField } from '../../src/core/field-table.ts';
+import { publish, subscribe } from './bytes.ts';
+import { type Client, Harness } from './harness.ts';
+
+function start(): Harness {
+  return new Harness({ options: { sysIntervalSeconds: 10 } }).restartFrontEnd();
+}
+
+/** Topics and values of the QoS 0 packets that came, with their retain flag. */
+function heard(client: Client): Map<string, string> {
+  const values = new Map<string, string>();
+  for (const packet of client.take()) {
+    const bytes = Buffer.from(packet, 'hex');
+    if (bytes[0]! >> 4 !== 3) continue;
+    const topicAt = bytes[1]! > 127 ? 5 : 4;
+    const topic = bytes.toString('utf8', topicAt, topicAt + bytes.readUInt16BE(topicAt - 2));
+    values.set(
+      topic,
+      `${bytes[0]! & 1 ? 'retained ' : ''}${bytes.toString('utf8', topicAt + Buffer.byteLength(topic))}`,
+    );
+  }
+  return values;
+}
+
+describe('$SYS', () => {
+  it('is there for a subscription, and what changes comes at the interval', async () => {
+    const broker = start();
+    const client = await broker.connect('c');
+    client.send(subscribe(1, ['$SYS/#', 0]));
+    await broker.settle();
+    const first = heard(client);
+    assert.equal(first.size, 33);
+    assert.equal(first.get('$SYS/broker/version'), 'retained trivium version test');
+    assert.equal(first.get('$SYS/broker/clients/connected'), 'retained 1');
+    assert.equal(first.get('$SYS/broker/subscriptions/count'), 'retained 1');
+    client.send(publish('a', 'abc', 0, 0));
+    await broker.settle();
+    assert.equal(heard(client).size, 0);
+    broker.tick(20);
+    await broker.settle();
+    const second = heard(client);
+    assert.equal(second.get('$SYS/broker/publish/messages/received'), '1');
+    assert.equal(second.get('$SYS/broker/publish/bytes/received'), '3');
+    broker.tick(20);
+    await broker.settle();
+    assert.equal(heard(client).has('$SYS/broker/publish/messages/received'), false);
+  });
+
+  it('is not selected by wildcards in front, in MQTT or in AMQP', async () => {
+    const broker = start();
+    const client = await broker.connect('c');
+    client.send(subscribe(1, ['#', 0], ['+/broker/version', 0]));
+    const amqp = await broker.session();
+    const queue = { durable: true, exclusive: false, autoDelete: false, args: [] };
+    await amqp.declareQueue({ name: 'all', ...queue });
+    await amqp.declareQueue({ name: 'asks', ...queue });
+    const binding = { exchange: 'amq.topic', args: [textField('x', 'y')] };
+    await amqp.bindQueue({ queue: 'all', routingKey: '#', ...binding });
+    await amqp.bindQueue({ queue: 'asks', routingKey: '$SYS.broker.version', ...binding });
+    broker.tick(20);
+    await broker.settle();
+    assert.equal(heard(client).size, 0);
+    assert.equal((await amqp.checkQueue('all')).messageCount, 0);
+    assert.equal((await amqp.checkQueue('asks')).messageCount, 1);
+  });
+
+  it('is read-only: a publish is acknowledged and dropped, as by Mosquitto', async () => {
+    const broker = start();
+    const client = await broker.connect('c');
+    client.send(subscribe(1, ['$SYS/broker/version', 0]));
+    await broker.settle();
+    client.take();
+    client.send(publish('$SYS/broker/version', 'mine', 1, 7));
+    await broker.settle();
+    assert.deepEqual(client.take(), ['40020007']);
+    assert.equal(client.closed, false);
+  });
+
+  it('is not there where the interval is 0', async () => {
+    const broker = new Harness({ options: { sysIntervalSeconds: 0 } }).restartFrontEnd();
+    const client = await broker.connect('c');
+    client.send(subscribe(1, ['$SYS/#', 0]));
+    broker.tick(50);
+    await broker.settle();
+    assert.equal(heard(client).size, 0);
+  });
+
+  it('averages loads a minute, the longer ones slower', () => {
+    const load = new Load();
+    load.sample(100, 10);
+    const close = (at: number, expected: number) => assert.ok(Math.abs(load.averages[at]! - expected) < 0.01);
+    // 100 in 10 s are 600 a minute; an average of 1 minute takes 1 - e^(-1/6) of it.
+    close(0, 600 * (1 - Math.exp(-10 / 60)));
+    close(1, 600 * (1 - Math.exp(-10 / 300)));
+    close(2, 600 * (1 - Math.exp(-10 / 900)));
+    for (let i = 2; i < 1_000; i++) load.sample(100 * i, 10);
+    close(0, 600);
+    load.sample(100 * 999, 10);
+    close(0, 600 * Math.exp(-10 / 60));
+  });
+});
