@@ -12,8 +12,9 @@ import { type QueueEntry, storeIdOf } from './queue-entry.ts';
 import { Ring } from './ring.ts';
 import type { Task, Turn } from './turn.ts';
 
-/** Dead letters in one slice of the work list. */
+/** Dead letters in one slice of the work list, and copies of them after which it ends: one letter may reach thousands. */
 const SLICE = 64;
+const SLICE_COPIES = 256;
 
 export interface DeadLetterSurroundings {
   readonly store: QueueStore;
@@ -32,15 +33,18 @@ export class DeadLetters implements Task {
   private readonly letters: Ring<DeadLetter>;
   /** Whether it is on the work list, or will be when what is being read back is in. */
   private busy: boolean;
+  /** What was published in this slice. */
+  private copies: number;
 
   constructor(exchanges: ReadonlyMap<string, Exchange>, around: DeadLetterSurroundings) {
     this.exchanges = exchanges;
     this.around = around;
     this.letters = new Ring();
     this.busy = false;
+    this.copies = 0;
   }
 
-  /** An entry died. Its queue has a dead letter exchange; where the queue never took it in, it is not out. */
+  /** An entry died. Its queue has a dead letter exchange, and counts the entry as out. */
   add(entry: QueueEntry, death: Death): void {
     this.letters.push({ entry, death });
     if (this.busy) return;
@@ -50,7 +54,8 @@ export class DeadLetters implements Task {
 
   /** One slice, in the order of deaths: an entry whose bytes have to be read back first holds up those behind it. */
   run(): boolean {
-    for (let done = 0; done < SLICE; done++) {
+    this.copies = 0;
+    for (let done = 0; done < SLICE && this.copies < SLICE_COPIES; done++) {
       const letter = this.letters.peek();
       if (letter === undefined) {
         this.busy = false;
@@ -87,6 +92,7 @@ export class DeadLetters implements Task {
     const dead = message.rewritten(exchange.name, address.routingKey ?? message.routingKey, native, rewriter.codec);
     for (const target of exchange.routeCopies(dead, furtherKeys(properties.headers))) {
       if (isAutomaticCycle(properties.headers, target.queue.name, death)) continue;
+      this.copies++;
       // A full queue drops a dead letter; to the publisher of the original nothing was refused.
       target.queue.accept(dead, target, target.queue.refuses(0, 0) ? null : ring, slot);
     }

@@ -442,7 +442,7 @@ export class Queue implements Task, Mortal {
 
   /** A dead entry is where it was to go: it leaves. */
   buried(entry: QueueEntry): void {
-    if (this.deleted || !entry.out) return;
+    if (this.deleted) return;
     this.out.remove(entry);
     this.drop(entry);
   }
@@ -579,8 +579,10 @@ export class Queue implements Task, Mortal {
   /** A message that was not taken in dies all the same (`reject-publish-dlx`). */
   private refuse(message: Message): void {
     if (this.deadLetters === null) return;
+    const entry = new QueueEntry(this, 0, message, NEVER_EXPIRES, false);
     this.around.turn.retain(message);
-    this.events.died(new QueueEntry(this, 0, message, NEVER_EXPIRES, false), 'maxlen');
+    this.around.memory.held += heldBytes(entry);
+    this.die(entry, 'maxlen');
   }
 
   /** Those that did not come back too often. The others die. */

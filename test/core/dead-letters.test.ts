@@ -207,6 +207,38 @@ describe('a dead letter goes', () => {
   });
 });
 
+describe('dead letters hold up nobody', () => {
+  it('where each of them reaches many queues', async () => {
+    core.exchange('x', 'fanout');
+    for (let i = 0; i < 100; i++)
+      core.host.bind(core.host.exchange('x'), { queue: core.queue(`q${i}`) }, '', [], 'amqp');
+    const queue = core.queue('q', { args: [textField('x-dead-letter-exchange', 'x')] });
+    for (let i = 0; i < 64; i++) core.publish({ key: 'q' });
+    await turns();
+    for (let i = 0; i < 64; i++) queue.reject(taken(queue));
+    let buried = 0;
+    core.turn.work({
+      run: () => {
+        buried = 64 - queue.unackedCount;
+        return false;
+      },
+    });
+    await turns();
+    assert.equal(buried, 3);
+    assert.equal(queue.unackedCount, 0);
+  });
+
+  it('and count as memory also where their queue refused them', async () => {
+    const args = [...TO_DEAD, integer('x-max-length', 0), textField('x-overflow', 'reject-publish-dlx')];
+    const queue = core.queue('q', { args });
+    for (let i = 0; i < 100; i++) core.publish({ key: 'q', body: 'x'.repeat(1000) });
+    assert.ok(core.memory.held >= 100_000);
+    await turns();
+    assert.equal(drained(dead).length, 100);
+    assert.deepEqual([core.memory.held, queue.unackedCount], [0, 0]);
+  });
+});
+
 describe('on disk', () => {
   it('it leaves one queue and enters the other in one commit', async () => {
     const queue = core.queue('q', { args: TO_DEAD });
