@@ -15,8 +15,8 @@ export interface Mortal {
   nextExpiry(): number;
   /** Something may have expired. */
   wake(): void;
-  /** The first message that expires was taken in; `persistent`: it may be found by the next start. */
-  aged(persistent: boolean): void;
+  /** A message that expires was taken in, and may be found by the next start: that has to know. */
+  aged(): void;
   /** It was unused for so long that it is to be deleted. */
   expired(): void;
 }
@@ -32,6 +32,8 @@ export class Lifetimes implements Alarmed {
   alarmPlace: number;
   /** Whether there may be entries that expire. */
   aging: boolean;
+  /** Whether the next start knows. */
+  private told: boolean;
   private readonly queue: Mortal;
   private readonly turn: Turn;
   private readonly messageTtlMs: number;
@@ -42,6 +44,7 @@ export class Lifetimes implements Alarmed {
     this.alarmAt = NEVER_EXPIRES;
     this.alarmPlace = -1;
     this.aging = messageTtlMs !== NEVER_EXPIRES;
+    this.told = this.aging;
     this.queue = queue;
     this.turn = turn;
     this.messageTtlMs = messageTtlMs;
@@ -49,13 +52,25 @@ export class Lifetimes implements Alarmed {
     this.usedAt = 0;
   }
 
+  /** An earlier start said that there are entries that expire. */
+  recovered(): void {
+    this.aging = true;
+    this.told = true;
+  }
+
+  /** An entry that expires was refused by a full disk, and perhaps with it what the next start has to know. */
+  refused(): void {
+    this.told = this.messageTtlMs !== NEVER_EXPIRES;
+  }
+
   /** When a message that comes in now expires here: the smaller of its own time and the queue's counts. Hot path. */
   expiryOf(message: Message): number {
     const { expirationMs } = message;
     if (expirationMs < 0 && this.messageTtlMs === NEVER_EXPIRES) return NEVER_EXPIRES;
-    if (!this.aging) {
-      this.aging = true;
-      this.queue.aged(message.persistent);
+    this.aging = true;
+    if (!this.told && message.persistent) {
+      this.told = true;
+      this.queue.aged();
     }
     return this.turn.now + (expirationMs < 0 ? this.messageTtlMs : Math.min(expirationMs, this.messageTtlMs));
   }

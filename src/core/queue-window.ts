@@ -444,6 +444,7 @@ export class QueueWindow implements ReadyEntries {
     );
     entry.storeState = STORE_STATE.committed;
     if (this.queue.returns !== null) entry.deliveryCount = this.queue.returns.of(stored.seq);
+    if (entry.expiresAt !== NEVER_EXPIRES) this.queue.ages();
     return entry;
   }
 }

@@ -171,7 +171,7 @@ export class Queue implements Task, Mortal {
   /** Takes up what the store recovered, where some of it may expire. Called before anything else. */
   recover(aging: boolean): void {
     this.window.recover();
-    if (aging) this.lifetimes.aging = true;
+    if (aging) this.lifetimes.recovered();
     if (this.lifetimes.aging) this.wake();
   }
 
@@ -301,8 +301,8 @@ export class Queue implements Task, Mortal {
     return this.window.nextExpiry();
   }
 
-  aged(persistent: boolean): void {
-    if (this.persisted && persistent) this.events.expiring(this);
+  aged(): void {
+    if (this.persisted) this.events.expiring(this);
   }
 
   expired(): void {
@@ -493,6 +493,7 @@ export class Queue implements Task, Mortal {
   /** The store could not write an entry (disk full) and refused its confirm. */
   withdrawn(entry: QueueEntry): void {
     if (this.deleted) return;
+    if (entry.expiresAt !== NEVER_EXPIRES) this.lifetimes.refused();
     // A transient entry was only being paged out, and one that is out with a consumer is its client's now: both go on
     // living in memory.
     if (!entry.message.persistent || !this.persisted || entry.out) {
@@ -503,6 +504,11 @@ export class Queue implements Task, Mortal {
     this.window.withdrawn(entry);
     // It may have been the first one.
     if (this.lifetimes.aging) this.wake();
+  }
+
+  /** An entry that was read back expires: an earlier start may not have known that any does. */
+  ages(): void {
+    this.lifetimes.aging = true;
   }
 
   /** A stored record could not be read. */

@@ -231,6 +231,48 @@ describe('after a restart', () => {
     assert.equal(queue.readyCount, 0);
   });
 
+  it('also where a transient one came first, or the first was refused by a full disk', async () => {
+    for (const isRefused of [true, false]) {
+      core = new Core();
+      core.queue('q');
+      await turns();
+      if (isRefused) core.store.hold();
+      core.publish({ key: 'q', body: 'a', expirationMs: 300, persistent: isRefused });
+      await turns();
+      if (isRefused) {
+        core.store.fail();
+        core.store.definitions.put('queue', ['/', 'q'], {
+          id: core.host.queues.get('q')!.id,
+          autoDelete: false,
+          args: [],
+        });
+        core.store.release();
+      }
+      core.publish({ key: 'q', body: 'b', expirationMs: 100, persistent: true });
+      await turns();
+      leave('q');
+      core.time = 200;
+      const queue = restarted().queues.get('q')!;
+      await turns();
+      assert.equal(queue.readyCount, 0);
+    }
+  });
+
+  it('nobody gets one that has expired, though the start did not know of it', async () => {
+    core.queue('q');
+    core.publish({ key: 'q', body: 'a', expirationMs: 100, persistent: true });
+    core.publish({ key: 'q', body: 'b', persistent: true });
+    await turns();
+    leave('q');
+    core.store.definitions.put('queue', ['/', 'q'], { id: core.host.queues.get('q')!.id, autoDelete: false, args: [] });
+    core.time = 200;
+    const queue = restarted().queues.get('q')!;
+    await turns();
+    let entry = queue.takeNext(true);
+    for (; entry === null; entry = queue.takeNext(true)) await queue.whenReadBack();
+    assert.equal(entry.message.bodyBytes().toString(), 'b');
+  });
+
   it('a queue without such messages is not read', async () => {
     core.queue('q');
     core.publish({ key: 'q', body: 'a', persistent: true });
