@@ -53,6 +53,8 @@ export class QueueWindow implements ReadyEntries {
   nextSeq: number;
   /** The number behind the last entry that was ever out with somebody. */
   deliveredTo: number;
+  /** The number behind the last entry that was ever taken from here. */
+  private takenTo: number;
   private readonly queue: Queue;
   private readonly around: WindowSurroundings;
   private readonly head: Ring<QueueEntry>;
@@ -78,6 +80,7 @@ export class QueueWindow implements ReadyEntries {
     this.lane = lane;
     this.nextSeq = 1;
     this.deliveredTo = 0;
+    this.takenTo = 0;
     this.queue = queue;
     this.around = around;
     this.head = new Ring();
@@ -159,11 +162,13 @@ export class QueueWindow implements ReadyEntries {
     const { seq } = entry;
     const stored = entry.storeState === STORE_STATE.committed;
     const isLast = seq > this.lastSeq();
+    // Read back with what lies around it would be what is out, too.
+    const isOvertaken = seq < Math.max(this.takenTo, this.deliveredTo);
     this.count++;
     this.bytes += entry.message.bodyLength;
     if (isLast && this.pagedCount === 0 && this.tail.length === 0 && this.hasRoom()) {
       this.pushHead(entry);
-    } else if (this.isPassed(seq) || (!stored && seq < Math.max(this.pagedTo, this.deliveredTo))) {
+    } else if (isOvertaken || this.isPassed(seq) || (!stored && seq < this.pagedTo)) {
       // What is not on disk cannot be read back among what is: it comes before.
       this.insertHead(entry);
     } else if (this.pagedCount > 0 && seq < this.pagedTo) {
@@ -206,6 +211,7 @@ export class QueueWindow implements ReadyEntries {
 
   take(): QueueEntry {
     const entry = this.returned.pop() ?? this.shiftHead();
+    if (entry.seq >= this.takenTo) this.takenTo = entry.seq + 1;
     this.bytes = --this.count === 0 ? 0 : this.bytes - entry.message.bodyLength;
     return entry;
   }

@@ -71,6 +71,28 @@ describe('what a transaction published', () => {
     assert.deepEqual([queue.readyCount, queue.unackedCount], [0, 7]);
   });
 
+  it('is not read back together with what was taken past it', async () => {
+    const core = new Core(new FakeStore({ automatic: true, late: true }), { memoryHighBytes: 1 });
+    const queue = core.queue('q');
+    const ring = { hold: () => {}, settle: () => {} } as never;
+    const drain = async (): Promise<string> => {
+      let bodies = await taken(core, queue);
+      for (; queue.readyCount > 0; bodies += await taken(core, queue)) {
+        core.store.answerLoads();
+        await turns();
+      }
+      return bodies;
+    };
+    core.turn.begin();
+    const held = queue.hold(message({ key: 'q', body: 'a', persistent: true }), queue.alone[0]!, ring, 0)!;
+    await put(core, queue, 'b');
+    assert.equal(await drain(), 'b');
+    queue.letGo([held]);
+    await put(core, queue, 'c');
+    assert.equal(await drain(), 'ac');
+    assert.deepEqual([queue.readyCount, queue.unackedCount], [0, 3]);
+  });
+
   it('waits on disk where the queue is long', async () => {
     const { core, queue } = backlogged();
     for (let i = 0; i < 50; i++) await commit(core, queue, 'ab');
