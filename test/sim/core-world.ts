@@ -44,11 +44,18 @@ const QUEUES: Readonly<Record<string, FieldTable>> = {
   brief: [...deadTo('dead'), ...integer('x-message-ttl', 30)],
   chain: [...deadTo('brief'), ...integer('x-message-ttl', 20)],
   short: [...deadTo('dead'), ...integer('x-max-length', 3)],
+  tight: [
+    ...deadTo('brief'),
+    ...integer('x-max-priority', 2),
+    ...integer('x-max-length', 4),
+    ...integer('x-message-ttl', 50),
+  ],
+  refusing: [...deadTo('dead'), ...integer('x-max-length', 2), textField('x-overflow', 'reject-publish-dlx')],
   quorum: [...deadTo('plain'), textField('x-queue-type', 'quorum'), ...integer('x-delivery-limit', 2)],
 };
 const NAMES = Object.keys(QUEUES);
 /** Where a message may be given a time: it is not lost there when that is over. */
-const MORTAL = ['lanes', 'brief', 'chain', 'short', 'quorum'];
+const MORTAL = NAMES.filter((name) => QUEUES[name]!.length > 0);
 
 /** Little, so that queues page, shrink their windows and let go of what is out. */
 const LIMITS = { ...DEFAULT_LIMITS, queueWindowEntries: 3, memoryHighBytes: 24_000 };
