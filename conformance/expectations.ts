@@ -12,6 +12,8 @@ export interface Expectations {
   readonly passed: readonly string[];
   /** Checks that it fails, and why: what it does instead. */
   readonly failed: Readonly<Record<string, string>>;
+  /** Checks that it passes at one time and fails at another, and why: a race of its own. */
+  readonly varies?: Readonly<Record<string, string>>;
   /** Checks that could not be run against it. */
   readonly skipped: readonly string[];
 }
@@ -22,10 +24,11 @@ export async function readExpectations(path: string | URL): Promise<Expectations
 
 /** Results that differ from what is recorded, as sentences. */
 export function unexpected(results: readonly Result[], expectations: Expectations): string[] {
-  const { passed, failed, skipped, peer, version } = expectations;
+  const { passed, failed, varies = {}, skipped, peer, version } = expectations;
   const problems: string[] = [];
   for (const { check, outcome, message } of results) {
     const { id } = check;
+    if (id in varies && outcome !== OUTCOME.skipped) continue;
     const recorded =
       id in failed
         ? OUTCOME.failed
@@ -47,10 +50,12 @@ export function unexpected(results: readonly Result[], expectations: Expectation
 export function record(results: readonly Result[], before: Expectations): Expectations {
   const run = new Set(results.map(({ check }) => check.id));
   const notRun = (ids: readonly string[]): string[] => ids.filter((id) => !run.has(id));
+  const { varies = {} } = before;
+  const steady = results.filter(({ check }) => !(check.id in varies));
   const ids = (wanted: Outcome): string[] => {
-    return results.filter(({ outcome }) => outcome === wanted).map(({ check }) => check.id);
+    return steady.filter(({ outcome }) => outcome === wanted).map(({ check }) => check.id);
   };
-  const failed = results
+  const failed = steady
     .filter(({ outcome }) => outcome === OUTCOME.failed)
     .map(({ check, message }) => [check.id, before.failed[check.id] ?? message] as const);
   const { peer, version } = before;
@@ -58,6 +63,7 @@ export function record(results: readonly Result[], before: Expectations): Expect
     peer,
     version,
     failed: Object.fromEntries([...Object.entries(before.failed).filter(([id]) => !run.has(id)), ...failed]),
+    ...(before.varies === undefined ? {} : { varies }),
     skipped: [...notRun(before.skipped), ...ids(OUTCOME.skipped)],
     passed: [...notRun(before.passed), ...ids(OUTCOME.passed)],
   };
