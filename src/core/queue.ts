@@ -364,7 +364,8 @@ export class Queue implements Task, Mortal {
   settleDelivered(): void {
     if (!this.persisted) return;
     for (const { storeId, deliveredTo } of this.window.lanes()) {
-      if (deliveredTo > 0) this.around.store.settleDelivered(storeId, deliveredTo);
+      // Also where nothing was delivered: that something may have been is on disk since the first consumer.
+      if (deliveredTo > 0 || this.marked || this.marking) this.around.store.settleDelivered(storeId, deliveredTo);
     }
   }
 

@@ -288,6 +288,13 @@ describe('a durable queue', () => {
     assert.ok(!core.store.delivering.has(transient.id));
   });
 
+  it('whose consumers got nothing says so when the broker stops in order', () => {
+    consume();
+    assert.ok(core.store.delivering.has(queue.id));
+    core.host.settleDelivered();
+    assert.ok(!core.store.delivering.has(queue.id));
+  });
+
   it('keeps an entry that could not be written while it is with somebody', async () => {
     const store = new FakeStore();
     core = new Core(store);
