@@ -31,13 +31,20 @@ export function sharedArguments({ group, filter }: SharedFilter, limits: MqttLim
   return [textField(SHARED_ARGUMENT, `${group}/${filter}`), ...boundsOf(limits)];
 }
 
+/** The fields are the same for all sessions and shared by them: half a KiB for each idle one otherwise. */
+const BOUNDS: WeakMap<MqttLimits, readonly Field[]> = new WeakMap();
+
 /** What a queue holds at most while nobody takes it. */
-function boundsOf({ sessionMessages, sessionBytes, sessionOverflow }: MqttLimits): Field[] {
-  return [
-    { name: 'x-max-length', value: { type: 'l', value: BigInt(sessionMessages) } },
-    { name: 'x-max-length-bytes', value: { type: 'l', value: BigInt(sessionBytes) } },
-    textField('x-overflow', sessionOverflow === 'refuse' ? 'reject-publish' : 'drop-head'),
+function boundsOf(limits: MqttLimits): readonly Field[] {
+  const known = BOUNDS.get(limits);
+  if (known !== undefined) return known;
+  const bounds: readonly Field[] = [
+    { name: 'x-max-length', value: { type: 'l', value: BigInt(limits.sessionMessages) } },
+    { name: 'x-max-length-bytes', value: { type: 'l', value: BigInt(limits.sessionBytes) } },
+    textField('x-overflow', limits.sessionOverflow === 'refuse' ? 'reject-publish' : 'drop-head'),
   ];
+  BOUNDS.set(limits, bounds);
+  return bounds;
 }
 
 function bounded(id: string, suffix: string): string {
