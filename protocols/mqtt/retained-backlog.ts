@@ -44,7 +44,10 @@ export class RetainedBacklog {
 
   /** Resolves when the first messages are there, or none are left. */
   fill(): Promise<void> {
-    this.filling ??= this.read();
+    // Reset behind it and not within: where there is nothing to wait for it ends before it is kept here.
+    this.filling ??= this.read().then(() => {
+      this.filling = null;
+    });
     return this.filling;
   }
 
@@ -93,6 +96,5 @@ export class RetainedBacklog {
         bytes += message.bodyLength;
       }
     }
-    this.filling = null;
   }
 }

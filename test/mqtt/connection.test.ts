@@ -205,6 +205,30 @@ describe('subscriptions', () => {
     assert.deepEqual(refused.take(), [suback(1, 0x80), 'd000']);
   });
 
+  it('get all retained messages, though others are selected while many wait', async () => {
+    const broker = new Harness({ limits: { receiveMaximum: 10 } });
+    const publisher = await broker.connect('pub');
+    for (let i = 0; i < 200; i++) publisher.send(publish(`a/${i}`, 'x', 1, 1 + i, 1));
+    publisher.send(publish('b/1', 'x', 1, 201, 1));
+    await broker.settle();
+    const subscriber = await broker.connect('sub');
+    subscriber.send(subscribe(1, ['a/#', 1]));
+    await broker.settle();
+    subscriber.send(subscribe(2, ['b/#', 1]));
+    await broker.settle();
+    let retained = 0;
+    for (let round = 0; round < 30; round++) {
+      for (const packet of subscriber.take()) {
+        if (!packet.startsWith('33')) continue;
+        retained++;
+        const bytes = Buffer.from(packet, 'hex');
+        subscriber.send(ack(0x40, bytes.readUInt16BE(bytes.length - 3)));
+      }
+      await broker.settle();
+    }
+    assert.equal(retained, 201);
+  });
+
   it('get retained messages with their flag, the last of each topic, and none that was emptied', async () => {
     const broker = new Harness();
     const publisher = await broker.connect('pub');
