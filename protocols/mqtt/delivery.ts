@@ -13,6 +13,7 @@ import { NEVER_EXPIRES, type QueueEntry } from '../../src/core/queue-entry.ts';
 import type { Target } from '../../src/core/target.ts';
 import { ANY_TERMS, mergeTerms, type Terms } from '../../src/core/terms.ts';
 import { isExpired, publishByte, WRITTEN } from './encoder-v5.ts';
+import { MalformedPacket } from './errors.ts';
 import { Inflight, recalledId, recalledQos2, recalledStored, STAGE } from './inflight.ts';
 import { FIRST_BYTE } from './packet-types.ts';
 import { qosOf, retainOf } from './property-codec.ts';
@@ -51,6 +52,9 @@ interface Held {
   readonly entry: QueueEntry;
   readonly message: Message;
 }
+
+/** Subscriptions that may wait for their retained messages, where a session may not have more than these anyway. */
+const SELECTIONS = 1024;
 
 const NO_IDS: readonly number[] = [];
 
@@ -188,7 +192,10 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     if (this.groups !== null) for (const consumer of this.groups.keys()) consumer.start();
   }
 
-  /** The retained messages that a new subscription selects (§3.8.4) are looked for; `resume` sends them. */
+  /**
+   * The retained messages that a new subscription selects (§3.8.4) are looked for; `resume` sends them. Throws
+   * MalformedPacket for a client that asks for them again and again and takes none.
+   */
   findRetained(filter: string, qos: number, identifier: number): void {
     const { link, shared } = this;
     if (link === null) return;
@@ -201,6 +208,9 @@ export class Deliveries implements DeliverySink, DirectReceiver {
         (error) => shared.log.error({ filter, error }, 'retained messages cannot be read'),
       );
       this.backlog = backlog;
+    }
+    if (this.backlog.selections >= Math.max(SELECTIONS, shared.limits.subscriptionsPerSession)) {
+      throw new MalformedPacket('too many subscriptions whose retained messages wait', REASON.quotaExceeded);
     }
     const cursor = shared.retained.find(link.core.vhost.name, filter);
     this.backlog.add(cursor, qos, identifier === 0 ? NO_IDS : [identifier]);

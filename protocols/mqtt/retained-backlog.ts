@@ -37,6 +37,11 @@ export class RetainedBacklog {
     this.filling = null;
   }
 
+  /** Subscriptions whose messages are not read to their end. */
+  get selections(): number {
+    return this.waiting.length;
+  }
+
   /** What one subscription of that QoS and with those identifiers selects. */
   add(cursor: RetainedCursor, qos: number, identifiers: readonly number[]): void {
     this.waiting.push({ cursor, qos, identifiers });

@@ -229,6 +229,21 @@ describe('subscriptions', () => {
     assert.equal(retained, 201);
   });
 
+  it('end with their connection where a client asks for retained messages and takes none', async () => {
+    const broker = new Harness({ limits: { receiveMaximum: 1, subscriptionsPerSession: 3 } });
+    const publisher = await broker.connect('pub');
+    for (let i = 0; i < 100; i++) publisher.send(publish(`a/${i}`, 'x', 1, 1 + i, 1));
+    await broker.settle();
+    const subscriber = await broker.connect('sub');
+    const often = subscribe(1, ...Array.from({ length: 512 }, (): [string, number] => ['a/#', 1]));
+    for (let i = 0; i < 3; i++) {
+      assert.ok(!subscriber.closed);
+      subscriber.send(often);
+      await broker.settle();
+    }
+    assert.ok(subscriber.closed);
+  });
+
   it('get retained messages with their flag, the last of each topic, and none that was emptied', async () => {
     const broker = new Harness();
     const publisher = await broker.connect('pub');
