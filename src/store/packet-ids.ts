@@ -165,6 +165,7 @@ export class PacketIds implements PacketStore, Participant {
 
   withdraw(): void {
     const changes = this.committing;
+    const again = new Map<number, Change>();
     this.committing = new Map();
     for (const [number, change] of changes) {
       // The newest that insists takes its place again; what came after it is refused, what came before is void.
@@ -176,9 +177,10 @@ export class PacketIds implements PacketStore, Participant {
       if (insisting === null) continue;
       insisting.before = null;
       const newer = this.pending.get(number);
-      if (newer === undefined) this.pending.set(number, insisting);
+      if (newer === undefined) again.set(number, insisting);
       else first(newer).before = insisting;
     }
+    if (again.size > 0) this.pending = new Map([...again, ...this.pending]);
   }
 
   private change(
@@ -196,7 +198,11 @@ export class PacketIds implements PacketStore, Participant {
     const before = this.pending.get(number);
     const key = before?.key ?? packetKey(sessionId, direction, packetId);
     const change = new Change(key, value, insists, ring, slot, waiter, token);
-    if (before !== undefined) change.before = before;
+    if (before !== undefined) {
+      change.before = before;
+      // Answers leave in the order of changes, and so do the messages that wait for them.
+      this.pending.delete(number);
+    }
     this.pending.set(number, change);
   }
 }

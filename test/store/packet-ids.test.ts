@@ -42,6 +42,23 @@ const PLACES: Readonly<Record<string, () => Promise<{ open(): Promise<Kv>; remov
 
 for (const [name, place] of Object.entries(PLACES)) {
   describe(`packet ids in ${name}`, () => {
+    test('are answered in the order of changes, whatever was to become of an id before', async () => {
+      const { open, remove } = await place();
+      const opened = new Opened(await open());
+      const { packets } = opened.store;
+      const waiter = new Waiter();
+      packets.forgetSent(7, 1);
+      packets.sent(7, 2, 5, 6, waiter, 11);
+      packets.sent(7, 1, 5, 7, waiter, 12);
+      await opened.settle();
+      assert.deepEqual(waiter.told, [
+        [11, true],
+        [12, true],
+      ]);
+      await opened.store.close();
+      await remove();
+    });
+
     test('are read as they were changed last, before the commit and after a restart', async () => {
       const { open, remove } = await place();
       let opened = new Opened(await open());
