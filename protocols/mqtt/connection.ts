@@ -1,4 +1,4 @@
-// One client's network connection: lets it in, hands its packets on to the conversation (conversation.ts), and closes at
+// One client's network connection: lets it in (handshake.ts), hands its packets on to the conversation (conversation.ts), and closes at
 // the first breach of the protocol (up to 3.1.1 without a word, for there is none; MQTT 5 clients are told the reason).
 // What outlives the connection is the session's (session.ts); what publishes is in publisher.ts.
 //
@@ -8,33 +8,31 @@
 import type { ClientConnection, ConnectionInfo } from '../../src/core/client-connection.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/field-table.ts';
-import type { Identity } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import type { Ticked } from '../../src/net/ticker.ts';
 import { MESSAGE_KIND, type Transport, type TransportHandler } from '../../src/net/transport.ts';
-import { acceptedConnack, auth, type ConnackProperties, disconnect, refusedConnack } from './answers.ts';
-import { Authentication } from './authentication.ts';
-import type { AuthRequest, ConnectRequest } from './control.ts';
+import { acceptedConnack, disconnect, refusedConnack } from './answers.ts';
+import type { ConnectRequest } from './connect-packet.ts';
+import type { AuthRequest } from './control.ts';
 import { Conversation, type Conversing } from './conversation.ts';
-import { ConnectRefused, loginReasonOf, MalformedPacket, refusalReasonOf } from './errors.ts';
+import { ConnectRefused, MalformedPacket, refusalReasonOf } from './errors.ts';
 import { NEXT, type Next, PacketFramer, type PacketHandler } from './framer.ts';
+import { type Arriving, Handshake, requireConnect } from './handshake.ts';
 import { KeepAlive } from './keep-alive.ts';
-import { type Opened, type Opening, openSession } from './opening.ts';
-import { connack, LEVEL, PACKET } from './packet-types.ts';
+import type { Opened } from './opening.ts';
+import { connack, LARGEST_PACKET_BYTES, LEVEL } from './packet-types.ts';
 import { CONNECT_CODE, REASON, type Reason } from './reason-codes.ts';
 import type { MqttSession } from './session.ts';
 import type { MqttShared } from './shared.ts';
 import { BrokerAliases } from './topic-aliases.ts';
 
-const STATE = { waiting: 0, opening: 1, authenticating: 2, open: 3, closed: 4 } as const;
+const STATE = { waiting: 0, opening: 1, open: 2, closed: 3 } as const;
 type State = (typeof STATE)[keyof typeof STATE];
 
-/** The largest packet that MQTT can carry, with its header. */
-const LARGEST_PACKET_BYTES = 268_435_460;
 const VERSIONS: Readonly<Record<number, string>> = { 3: 'MQTT 3.1', 4: 'MQTT 3.1.1', 5: 'MQTT 5.0' };
 
-export class MqttConnection implements TransportHandler, ClientConnection, PacketHandler, Conversing, Opening, Ticked {
+export class MqttConnection implements TransportHandler, ClientConnection, PacketHandler, Conversing, Arriving, Ticked {
   readonly id: number;
   readonly transport: Transport;
   readonly outbox: Outbox;
@@ -54,11 +52,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   private session: MqttSession | null;
   /** What it says while it is connected. */
   private conversation: Conversation | null;
-  /** The CONNECT whose authentication is under way, and its exchange; or that of a client that authenticates again. */
-  private request: ConnectRequest | null;
-  private authentication: Authentication | null;
-  /** The method with which it was let in, if it was an exchange. */
-  private method: string | null;
+  private readonly handshake: Handshake;
   /** The control operation that input waits for, or null. */
   private work: Promise<void> | null;
   /** Whether publishing is held (backpressure), and whether a PUBLISH waits for its release. */
@@ -85,9 +79,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     this.coreSession = null;
     this.session = null;
     this.conversation = null;
-    this.request = null;
-    this.authentication = null;
-    this.method = null;
+    this.handshake = new Handshake(this, shared);
     this.work = null;
     this.held = false;
     this.waits = false;
@@ -144,8 +136,8 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   packet(buffer: Buffer, start: number, body: number, end: number): Next {
     const { conversation } = this;
     if (conversation !== null) return conversation.packet(buffer, start, body, end);
-    if (this.state === STATE.authenticating) return this.authPacket(buffer, start, body, end);
-    return this.firstPacket(buffer, start, body, end);
+    if (this.state === STATE.closed) return NEXT.stop;
+    return this.handshake.packet(buffer, start, body, end);
   }
 
   // What the registry of connections calls.
@@ -259,25 +251,8 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     this.transport.end();
   }
 
-  /** A first AUTH begins the exchange again, the others go on with it (§4.12.1). A failure ends the connection. */
-  async reauthenticate(request: AuthRequest): Promise<void> {
-    const { method } = this;
-    if (method === null) {
-      throw new MalformedPacket('AUTH of a client that named no method', REASON.protocolError);
-    }
-    const begins = this.authentication === null;
-    this.authentication ??= new Authentication(method, this.shared.context.door, this.transport.loopback);
-    const { authentication } = this;
-    authentication.require(request, begins ? REASON.reAuthenticate : REASON.continueAuthentication);
-    const { data, identity } = await authentication.step(request.data);
-    if (this.isClosed()) return;
-    if (identity !== null) {
-      this.authentication = null;
-      if (identity.user !== this.core.identity.user) {
-        throw new ConnectRefused(REASON.notAuthorized, 'the client authenticated again as somebody else');
-      }
-    }
-    this.send(auth(identity === null ? REASON.continueAuthentication : REASON.success, method, data));
+  reauthenticate(request: AuthRequest): Promise<void> {
+    return this.handshake.again(request);
   }
 
   /** Takes up the input that waited for backpressure to end. */
@@ -286,87 +261,26 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     if (this.waits && !this.held) this.proceed();
   }
 
-  // CONNECT, and AUTH before CONNACK.
+  // What the handshake calls.
 
-  private firstPacket(buffer: Buffer, start: number, body: number, end: number): Next {
-    if (this.state !== STATE.waiting) return NEXT.stop;
-    requireConnect(buffer[start]!);
+  announced(level: number): void {
     this.state = STATE.opening;
-    this.level = levelOf(buffer, body, end);
-    this.v5 = this.level >= LEVEL.v5;
-    return this.attempt(() => {
-      const request = this.shared.control.connect(buffer, start, body, end);
-      const { limits } = this.shared;
-      this.receiveMaximum = Math.min(request.receiveMaximum, limits.receiveMaximum);
-      this.maximumPacketBytes = Math.min(request.maximumPacketBytes, LARGEST_PACKET_BYTES);
-      const aliases = Math.min(request.topicAliasMaximum, limits.topicAliases);
-      this.aliases = aliases === 0 ? null : new BrokerAliases(aliases);
-      const { authenticationMethod: method } = request;
-      if (method === null) return this.connect(request, null, null);
-      this.request = request;
-      this.method = method;
-      this.authentication = new Authentication(method, this.shared.context.door, this.transport.loopback);
-      return this.authenticate(request.authenticationData);
-    });
+    this.level = level;
+    this.v5 = level === LEVEL.v5;
   }
 
-  private authPacket(buffer: Buffer, start: number, body: number, end: number): Next {
-    return this.attempt(() => {
-      if (buffer[start]! >> 4 !== PACKET.auth) {
-        throw new MalformedPacket('a packet before CONNACK that is no AUTH', REASON.protocolError);
-      }
-      const packet = this.shared.control.auth(buffer, start, body, end);
-      this.authentication!.require(packet, REASON.continueAuthentication);
-      return this.authenticate(packet.data);
-    });
+  accepts(request: ConnectRequest): void {
+    const { limits } = this.shared;
+    this.receiveMaximum = Math.min(request.receiveMaximum, limits.receiveMaximum);
+    this.maximumPacketBytes = Math.min(request.maximumPacketBytes, LARGEST_PACKET_BYTES);
+    const aliases = Math.min(request.topicAliasMaximum, limits.topicAliases);
+    this.aliases = aliases === 0 ? null : new BrokerAliases(aliases);
   }
 
-  /** Input waits for `step`; what is wrong before CONNACK is answered with it. */
-  private attempt(step: () => Promise<void>): Next {
-    try {
-      return this.suspend(step());
-    } catch (error) {
-      if (error instanceof ConnectRefused) this.refuse(error.reason, error.message);
-      else if (error instanceof MalformedPacket && this.level === LEVEL.v5) this.refuse(error.reason, error.message);
-      else throw error;
-      return NEXT.stop;
-    }
-  }
-
-  private async authenticate(data: Buffer | null): Promise<void> {
-    try {
-      const step = await this.authentication!.step(data);
-      if (this.isClosed()) return;
-      if (step.identity !== null) {
-        this.authentication = null;
-        await this.connect(this.request!, step.identity, step.data);
-        return;
-      }
-      this.state = STATE.authenticating;
-      this.shared.turn.begin();
-      this.send(auth(REASON.continueAuthentication, this.method!, step.data));
-    } catch (error) {
-      if (!(error instanceof ConnectRefused)) throw error;
-      this.refuse(error.reason, error.message);
-    }
-  }
-
-  private async connect(request: ConnectRequest, identity: Identity | null, proof: Buffer | null): Promise<void> {
-    try {
-      const opened = await openSession(request, identity, this, this.shared);
-      if (opened !== null && !this.isClosed()) this.open(request, opened, proof);
-    } catch (error) {
-      if (error instanceof ConnectRefused) this.refuse(error.reason, error.message);
-      else if (error instanceof BrokerError) this.refuse(loginReasonOf(error.kind), error.message);
-      else throw error;
-    }
-  }
-
-  private open(request: ConnectRequest, opened: Opened, proof: Buffer | null): void {
+  open(request: ConnectRequest, opened: Opened, proof: Buffer | null): void {
     const { ticker, limits, log, turn } = this.shared;
     turn.begin();
     this.state = STATE.open;
-    this.request = null;
     this.conversation = new Conversation(this, this.session!, this.shared);
     this.framer.maxPacketBytes = limits.packetBytes;
     const { keepAliveSeconds: longest } = limits;
@@ -377,7 +291,8 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     if (keepAliveSeconds === 0) ticker.remove(this);
     else this.keepAlive.restart(ticker.now, keepAliveSeconds * 1500);
     if (this.v5) {
-      const properties = this.connackProperties(request, opened, shortened ? longest : null, proof);
+      const { clientId, handshake } = this;
+      const properties = handshake.connackProperties(request, opened, clientId, shortened ? longest : null, proof);
       this.send(acceptedConnack(opened.present, properties));
     } else {
       // 3.1 has no session present flag: those bits are reserved.
@@ -387,31 +302,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     this.session!.start();
   }
 
-  /** What the client has to know of us (§3.2.2.3). */
-  private connackProperties(
-    request: ConnectRequest,
-    { assigned, expirySeconds }: Opened,
-    serverKeepAlive: number | null,
-    proof: Buffer | null,
-  ): ConnackProperties {
-    const { limits } = this.shared;
-    const properties: ConnackProperties = {
-      receiveMaximum: limits.publishMaximum,
-      topicAliasMaximum: limits.topicAliases,
-    };
-    if (limits.packetBytes < LARGEST_PACKET_BYTES - 5) properties.maximumPacketSize = limits.packetBytes;
-    if (expirySeconds !== request.expirySeconds) properties.sessionExpiryInterval = expirySeconds;
-    if (assigned !== null) properties.assignedClientIdentifier = assigned;
-    if (serverKeepAlive !== null) properties.serverKeepAlive = serverKeepAlive;
-    if (request.wantsResponseInformation) {
-      properties.responseInformation = `responses/${encodeURIComponent(this.clientId)}`;
-    }
-    if (this.method !== null) properties.authenticationMethod = this.method;
-    if (proof !== null && proof.length > 0) properties.authenticationData = proof;
-    return properties;
-  }
-
-  private refuse(reason: Reason, message: string): void {
+  refuse(reason: Reason, message: string): void {
     if (this.state === STATE.closed) return;
     this.shared.turn.begin();
     // Why a login was refused is for the log: the code says what a stranger may know.
@@ -421,7 +312,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     this.transport.end();
   }
 
-  private send(packet: Buffer): void {
+  send(packet: Buffer): void {
     this.outbox.append(packet, 0, packet.length);
   }
 
@@ -500,7 +391,6 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     switch (this.state) {
       case STATE.waiting:
       case STATE.opening:
-      case STATE.authenticating:
         return 'starting';
       case STATE.open:
         return this.held && this.publishes ? 'blocked' : 'running';
@@ -519,23 +409,6 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
       user: this.coreSession?.identity.user ?? null,
     };
   }
-}
-
-function requireConnect(firstByte: number): void {
-  if (firstByte >> 4 !== PACKET.connect) throw new MalformedPacket('the first packet is not CONNECT [MQTT-3.1.0-1]');
-  if ((firstByte & 15) !== 0) throw new MalformedPacket('reserved flags of CONNECT [MQTT-2.2.2-2]');
-}
-
-/**
- * The protocol level that a CONNECT names, before anything of it was checked. A version that is not known is answered
- * as 3.1.1, in the form that all of them can read.
- */
-function levelOf(buffer: Buffer, body: number, end: number): number {
-  if (end - body < 3) return LEVEL.v3_1_1;
-  const at = body + 2 + buffer.readUInt16BE(body);
-  if (at >= end) return LEVEL.v3_1_1;
-  const level = buffer[at]!;
-  return level === LEVEL.v3_1 || (level === LEVEL.v5 && at === body + 6) ? level : LEVEL.v3_1_1;
 }
 
 function goOn(connection: MqttConnection): void {

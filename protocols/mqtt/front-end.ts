@@ -4,6 +4,7 @@ import type { FrontEnd } from '../../src/core/front-end.ts';
 import type { VirtualHost } from '../../src/core/virtual-host.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
+import { ConnectReader } from './connect-packet.ts';
 import { MqttConnection } from './connection.ts';
 import { ControlPackets } from './control.ts';
 import { Deadlines } from './deadlines.ts';
@@ -38,7 +39,8 @@ export class MqttFrontEnd {
       options: allOptions,
       exchange: allOptions.exchange,
       scanner,
-      control: new ControlPackets(allLimits, scanner),
+      connects: new ConnectReader(allLimits, scanner),
+      control: new ControlPackets(scanner),
       reader: new PublishReader(),
       acks: new AckReader(scanner),
       encoder: new PublishEncoder(keyTopics),

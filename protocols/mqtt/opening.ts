@@ -5,7 +5,7 @@ import type { Identity } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
 import { certificateUser } from '../../src/net/certificate-login.ts';
 import type { Transport } from '../../src/net/transport.ts';
-import type { ConnectRequest } from './control.ts';
+import type { ConnectRequest } from './connect-packet.ts';
 import { ConnectRefused } from './errors.ts';
 import { LEVEL } from './packet-types.ts';
 import { REASON } from './reason-codes.ts';

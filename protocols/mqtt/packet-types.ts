@@ -41,6 +41,9 @@ export const PUBLISH_FLAG = { retain: 0x01, qos1: 0x02, qos2: 0x04, dup: 0x08 } 
 /** Protocol levels of CONNECT. */
 export const LEVEL = { v3_1: 3, v3_1_1: 4, v5: 5 } as const;
 
+/** The largest packet that MQTT can carry, with its header. */
+export const LARGEST_PACKET_BYTES = 268_435_460;
+
 /** The SUBACK return code of a filter that was refused in 3.1.1 (§3.9.3). */
 export const SUBSCRIBE_REFUSED = 0x80;
 

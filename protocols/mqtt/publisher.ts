@@ -12,7 +12,7 @@ import { isBrokerTopic } from '../../src/core/retainer.ts';
 import { PUBLISH, type Session } from '../../src/core/session.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import type { Transport } from '../../src/net/transport.ts';
-import { checkResponseTopic } from './control.ts';
+import { checkResponseTopic } from './connect-packet.ts';
 import { MalformedPacket, refusalReasonOf } from './errors.ts';
 import { NEXT, type Next } from './framer.ts';
 import { FIRST_BYTE } from './packet-types.ts';

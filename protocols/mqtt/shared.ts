@@ -7,6 +7,7 @@ import type { Meters } from '../../src/core/ports.ts';
 import type { Turn } from '../../src/core/turn.ts';
 import type { CertificateLogin } from '../../src/net/certificate-login.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
+import type { ConnectReader } from './connect-packet.ts';
 import type { ControlPackets } from './control.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { PublishEncoder } from './encoder.ts';
@@ -60,6 +61,7 @@ export interface MqttShared {
   readonly options: MqttOptions;
   readonly exchange: string;
   readonly scanner: PropertyScanner;
+  readonly connects: ConnectReader;
   readonly control: ControlPackets;
   readonly reader: PublishReader;
   readonly acks: AckReader;

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type ConnectRequest, ControlPackets, NEVER_ENDS } from '../../protocols/mqtt/control.ts';
+import { ConnectReader, type ConnectRequest, NEVER_ENDS } from '../../protocols/mqtt/connect-packet.ts';
+import { ControlPackets } from '../../protocols/mqtt/control.ts';
 import { connack, LEVEL } from '../../protocols/mqtt/packet-types.ts';
 import { PropertyScanner } from '../../protocols/mqtt/properties.ts';
 import {
@@ -17,7 +18,9 @@ import {
 import { CONNECT_CODE, REASON } from '../../protocols/mqtt/reason-codes.ts';
 import { ack, type ConnectFields, connect, packet, publish, subscribe, text, u16, unsubscribe } from './bytes.ts';
 
-const control = new ControlPackets({ topicBytes: 4096, topicLevels: 128 }, new PropertyScanner());
+const scanner = new PropertyScanner();
+const control = new ControlPackets(scanner);
+const connects = new ConnectReader({ topicBytes: 4096, topicLevels: 128 }, scanner);
 
 /** Where the content of a packet starts. */
 function bodyOf(bytes: Buffer): number {
@@ -27,7 +30,7 @@ function bodyOf(bytes: Buffer): number {
 }
 
 function readConnect(bytes: Buffer): ConnectRequest {
-  return control.connect(bytes, 0, bodyOf(bytes), bytes.length);
+  return connects.read(bytes, 0, bodyOf(bytes), bytes.length);
 }
 
 describe('PUBLISH', () => {
@@ -209,7 +212,7 @@ describe('CONNECT', () => {
   it('cut short anywhere is refused', () => {
     const whole = connect({ will: { topic: 'w', payload: 'p' }, user: 'u', password: 'p' });
     for (let length = bodyOf(whole); length < whole.length; length++) {
-      assert.throws(() => control.connect(whole, 0, bodyOf(whole), length), { name: 'MalformedPacket' });
+      assert.throws(() => connects.read(whole, 0, bodyOf(whole), length), { name: 'MalformedPacket' });
     }
     // The parser recovers: the next packet is read.
     assert.equal(readConnect(whole).user, 'u');

@@ -1,0 +1,179 @@
+// The way in: CONNECT, the AUTH packets between it and CONNACK where the client named a method (MQTT 5 §4.12), and those
+// with which a client authenticates again. What is wrong on the way is answered with a CONNACK before the close, where
+// the version has one for it.
+
+import { BrokerError } from '../../src/core/errors.ts';
+import type { Identity } from '../../src/core/ports.ts';
+import { auth, type ConnackProperties } from './answers.ts';
+import { Authentication } from './authentication.ts';
+import type { ConnectRequest } from './connect-packet.ts';
+import type { AuthRequest } from './control.ts';
+import { ConnectRefused, loginReasonOf, MalformedPacket } from './errors.ts';
+import { NEXT, type Next } from './framer.ts';
+import { type Opened, type Opening, openSession } from './opening.ts';
+import { LARGEST_PACKET_BYTES, LEVEL, PACKET } from './packet-types.ts';
+import { REASON, type Reason } from './reason-codes.ts';
+import type { MqttShared } from './shared.ts';
+
+/** The connection that comes in. */
+export interface Arriving extends Opening {
+  readonly level: number;
+  /** What the CONNECT says, from the first byte that can be understood on. */
+  announced(level: number): void;
+  accepts(request: ConnectRequest): void;
+  /** The client is in: the conversation begins. */
+  open(request: ConnectRequest, opened: Opened, proof: Buffer | null): void;
+  refuse(reason: Reason, why: string): void;
+  /** Input waits until `work` is done. */
+  suspend(work: Promise<void>): Next;
+  send(packet: Buffer): void;
+}
+
+export class Handshake {
+  private readonly connection: Arriving;
+  private readonly shared: MqttShared;
+  /** The method with which the client is let in; null: by user and password. */
+  private method: string | null;
+  /** The CONNECT that waits for its exchange, and the exchange that is under way. */
+  private request: ConnectRequest | null;
+  private exchange: Authentication | null;
+
+  constructor(connection: Arriving, shared: MqttShared) {
+    this.connection = connection;
+    this.shared = shared;
+    this.method = null;
+    this.request = null;
+    this.exchange = null;
+  }
+
+  /** A packet before CONNACK: the first is CONNECT, others are AUTH. Throws MalformedPacket where no answer is due. */
+  packet(buffer: Buffer, start: number, body: number, end: number): Next {
+    try {
+      if (this.request !== null) return this.connection.suspend(this.proceed(buffer, start, body, end));
+      requireConnect(buffer[start]!);
+      this.connection.announced(levelOf(buffer, body, end));
+      return this.connection.suspend(this.begin(this.shared.connects.read(buffer, start, body, end)));
+    } catch (error) {
+      const answered = error instanceof MalformedPacket && this.connection.level === LEVEL.v5;
+      if (!answered && !(error instanceof ConnectRefused)) throw error;
+      this.connection.refuse(error.reason, error.message);
+      return NEXT.stop;
+    }
+  }
+
+  /** A first AUTH begins the exchange again, the others go on with it (§4.12.1). Rejects where that ends the connection. */
+  async again(request: AuthRequest): Promise<void> {
+    const { connection, method } = this;
+    if (method === null) throw new MalformedPacket('AUTH of a client that named no method', REASON.protocolError);
+    const begins = this.exchange === null;
+    const exchange = (this.exchange ??= this.authentication(method));
+    exchange.require(request, begins ? REASON.reAuthenticate : REASON.continueAuthentication);
+    const { data, identity } = await exchange.step(request.data);
+    if (connection.isClosed()) return;
+    if (identity !== null) {
+      this.exchange = null;
+      if (identity.user !== connection.core.identity.user) {
+        throw new ConnectRefused(REASON.notAuthorized, 'the client authenticated again as somebody else');
+      }
+    }
+    this.shared.turn.begin();
+    connection.send(auth(identity === null ? REASON.continueAuthentication : REASON.success, method, data));
+  }
+
+  /** What the client has to know of us (§3.2.2.3). `serverKeepAlive` in seconds, null: as it asked. */
+  connackProperties(
+    request: ConnectRequest,
+    { assigned, expirySeconds }: Opened,
+    clientId: string,
+    serverKeepAlive: number | null,
+    proof: Buffer | null,
+  ): ConnackProperties {
+    const { limits } = this.shared;
+    const properties: ConnackProperties = {
+      receiveMaximum: limits.publishMaximum,
+      topicAliasMaximum: limits.topicAliases,
+    };
+    if (limits.packetBytes < LARGEST_PACKET_BYTES - 5) properties.maximumPacketSize = limits.packetBytes;
+    if (expirySeconds !== request.expirySeconds) properties.sessionExpiryInterval = expirySeconds;
+    if (assigned !== null) properties.assignedClientIdentifier = assigned;
+    if (serverKeepAlive !== null) properties.serverKeepAlive = serverKeepAlive;
+    if (request.wantsResponseInformation) {
+      properties.responseInformation = `responses/${encodeURIComponent(clientId)}`;
+    }
+    if (this.method !== null) properties.authenticationMethod = this.method;
+    if (proof !== null && proof.length > 0) properties.authenticationData = proof;
+    return properties;
+  }
+
+  private begin(request: ConnectRequest): Promise<void> {
+    const { authenticationMethod: method } = request;
+    this.connection.accepts(request);
+    if (method === null) return this.connect(request, null, null);
+    this.method = method;
+    this.exchange = this.authentication(method);
+    this.request = request;
+    return this.authenticate(request.authenticationData);
+  }
+
+  private proceed(buffer: Buffer, start: number, body: number, end: number): Promise<void> {
+    if (buffer[start]! >> 4 !== PACKET.auth) {
+      throw new MalformedPacket('a packet before CONNACK that is no AUTH', REASON.protocolError);
+    }
+    const packet = this.shared.control.auth(buffer, start, body, end);
+    this.exchange!.require(packet, REASON.continueAuthentication);
+    return this.authenticate(packet.data);
+  }
+
+  private async authenticate(data: Buffer | null): Promise<void> {
+    const { connection } = this;
+    try {
+      const step = await this.exchange!.step(data);
+      if (connection.isClosed()) return;
+      if (step.identity !== null) {
+        this.exchange = null;
+        await this.connect(this.request!, step.identity, step.data);
+        return;
+      }
+      this.shared.turn.begin();
+      connection.send(auth(REASON.continueAuthentication, this.method!, step.data));
+    } catch (error) {
+      if (!(error instanceof ConnectRefused)) throw error;
+      connection.refuse(error.reason, error.message);
+    }
+  }
+
+  private async connect(request: ConnectRequest, identity: Identity | null, proof: Buffer | null): Promise<void> {
+    const { connection } = this;
+    try {
+      const opened = await openSession(request, identity, connection, this.shared);
+      this.request = null;
+      if (opened !== null && !connection.isClosed()) connection.open(request, opened, proof);
+    } catch (error) {
+      if (error instanceof ConnectRefused) connection.refuse(error.reason, error.message);
+      else if (error instanceof BrokerError) connection.refuse(loginReasonOf(error.kind), error.message);
+      else throw error;
+    }
+  }
+
+  private authentication(method: string): Authentication {
+    return new Authentication(method, this.shared.context.door, this.connection.transport.loopback);
+  }
+}
+
+/** Throws MalformedPacket where a packet's first byte is not that of CONNECT. */
+export function requireConnect(firstByte: number): void {
+  if (firstByte >> 4 !== PACKET.connect) throw new MalformedPacket('the first packet is not CONNECT [MQTT-3.1.0-1]');
+  if ((firstByte & 15) !== 0) throw new MalformedPacket('reserved flags of CONNECT [MQTT-2.2.2-2]');
+}
+
+/**
+ * The protocol level that a CONNECT names, before anything of it was checked. A version that is not known is answered
+ * as 3.1.1, in the form that all of them can read.
+ */
+function levelOf(buffer: Buffer, body: number, end: number): number {
+  if (end - body < 3) return LEVEL.v3_1_1;
+  const at = body + 2 + buffer.readUInt16BE(body);
+  if (at >= end) return LEVEL.v3_1_1;
+  const level = buffer[at]!;
+  return level === LEVEL.v3_1 || (level === LEVEL.v5 && at === body + 6) ? level : LEVEL.v3_1_1;
+}
