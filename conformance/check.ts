@@ -76,6 +76,9 @@ export interface Controls {
   createUser?(name: string, password: string, permissions: readonly [string, string, string] | null): Promise<void>;
 }
 
+/** Thrown by a check that the broker gives nothing to see: it does not have what is optional. */
+export class Skip extends Error {}
+
 export interface CheckContext {
   readonly endpoint: Endpoint;
   readonly controls: Controls;

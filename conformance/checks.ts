@@ -2,7 +2,7 @@
 
 import { AMQP_CHECKS } from './amqp/checks.ts';
 import type { Check } from './check.ts';
-import { MQTT_HANDSHAKE } from './mqtt/handshake.ts';
+import { MQTT_CHECKS } from './mqtt/checks.ts';
 import { STOMP_CHECKS } from './stomp/checks.ts';
 
-export const CHECKS: readonly Check[] = [...AMQP_CHECKS, ...MQTT_HANDSHAKE, ...STOMP_CHECKS];
+export const CHECKS: readonly Check[] = [...AMQP_CHECKS, ...MQTT_CHECKS, ...STOMP_CHECKS];

@@ -42,7 +42,7 @@ export async function embeddedTarget(): Promise<EmbeddedTarget> {
         webSocket: webSocket('/amqp'),
         ...(certificates === null ? {} : { tls: { host: '127.0.0.1', port: amqps, ...certificates.shown } }),
       },
-      mqtt: endpoint(mqtt),
+      mqtt: { ...endpoint(mqtt), webSocket: webSocket('/mqtt') },
       stomp: { ...endpoint(stomp), webSocket: webSocket('/stomp') },
     },
     controls: controlsOf(

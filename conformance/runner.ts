@@ -2,7 +2,7 @@
 // left behind. A check fails by throwing; nothing that one check does may disturb another.
 
 import { randomBytes } from 'node:crypto';
-import type { Check, CheckContext, Controls, Endpoint, Protocol } from './check.ts';
+import { type Check, type CheckContext, type Controls, type Endpoint, type Protocol, Skip } from './check.ts';
 
 /** A check that has not got its answer by then has failed. */
 export const CHECK_TIMEOUT_MS = 10_000;
@@ -100,7 +100,8 @@ export async function runCheck(check: Check, target: Target, timeoutMs: number):
     result = end(OUTCOME.passed, '', []);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    result = end(OUTCOME.failed, message, [...notes], error instanceof OutOfTime);
+    if (error instanceof Skip) result = end(OUTCOME.skipped, message, []);
+    else result = end(OUTCOME.failed, message, [...notes], error instanceof OutOfTime);
   }
   abort.abort();
   const cleaning = (async () => {

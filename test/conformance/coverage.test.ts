@@ -7,6 +7,7 @@ import type { Check } from '../../conformance/check.ts';
 import { CHECKS } from '../../conformance/checks.ts';
 import { by, type Coverage, coverageProblems, unseen } from '../../conformance/coverage.ts';
 import { COVERAGES } from '../../conformance/coverages.ts';
+import { SHOWN, UNSEEN } from '../../conformance/mqtt/coverage.ts';
 
 for (const list of COVERAGES) {
   test(`every statement of ${list.protocol} is covered, and every check stands for a statement`, () => {
@@ -35,4 +36,11 @@ test('ids are unique and begin with their protocol; titles and sections are ther
     assert.match(id, /^[a-z]+(\.[A-Za-z0-9-]+)+$/);
     assert.ok(id.startsWith(`${protocol}.`) && title !== '' && section !== '', id);
   }
+});
+
+test('no statement of MQTT is shown by a check and said to be unseen', () => {
+  assert.deepEqual(
+    Object.keys(UNSEEN).filter((id) => SHOWN.has(id)),
+    [],
+  );
 });

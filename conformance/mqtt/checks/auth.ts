@@ -1,0 +1,133 @@
+// Enhanced authentication of MQTT 5.0 (§4.12) by SCRAM-SHA-256, where the broker offers it.
+
+import assert from 'node:assert/strict';
+import type { MqttCheck, MqttTest } from '../mqtt-check.ts';
+import { MUST, v5 } from '../mqtt-check.ts';
+import type { MqttConnection } from '../wire/connection.ts';
+import { encodeReason, type Packet } from '../wire/packets.ts';
+import { property } from '../wire/properties.ts';
+import { ScramClient } from '../wire/scram.ts';
+
+const METHOD = 'SCRAM-SHA-256';
+const CONTINUE = 0x18;
+const AGAIN = 0x19;
+
+/** AUTH of the broker, which wants more, with what it wants answered. */
+function challengeOf(auth: Packet): Uint8Array {
+  assert.equal(auth.type, 'AUTH');
+  assert.deepEqual(auth.reasons, [CONTINUE]);
+  assert.equal(property(auth.properties, 'authenticationMethod'), METHOD);
+  const challenge = property(auth.properties, 'authenticationData');
+  assert.ok(challenge !== undefined, 'AUTH without a challenge');
+  return challenge;
+}
+
+function sendAuth(client: MqttConnection, reason: number, data: Uint8Array, method = METHOD): void {
+  client.raw(
+    encodeReason('AUTH', reason, [
+      ['authenticationMethod', method],
+      ['authenticationData', data],
+    ]),
+  );
+}
+
+/** A connection that has answered the challenge; the verdict is to come. */
+async function answered(t: MqttTest, password: string): Promise<{ client: MqttConnection; scram: ScramClient }> {
+  const scram = new ScramClient(t.context.endpoint.user, password);
+  const client = await t.begin({
+    user: null,
+    password: null,
+    properties: [
+      ['authenticationMethod', METHOD],
+      ['authenticationData', scram.first()],
+    ],
+  });
+  await client.until(() => client.ends || client.hasAnswer, 'AUTH');
+  if (client.connack !== null || client.ends) t.skip(`the broker does not offer ${METHOD}`);
+  sendAuth(client, CONTINUE, scram.final(challengeOf(await client.receive())));
+  return { client, scram };
+}
+
+async function authenticated(t: MqttTest): Promise<MqttConnection> {
+  const { client, scram } = await answered(t, t.context.endpoint.password);
+  const { properties } = await client.expectAccepted();
+  assert.equal(property(properties, 'authenticationMethod'), METHOD);
+  assert.ok(scram.isProof(property(properties, 'authenticationData')), 'CONNACK without the proof of the server');
+  return client;
+}
+
+export const AUTH_CHECKS: readonly (readonly MqttCheck[])[] = [
+  v5(
+    'auth.accepted',
+    '4.12.0-2 4.12.0-5 3.15.2-1',
+    MUST,
+    'AUTH 0x18 asks for more, and CONNACK accepts who answers it, both with the method of CONNECT',
+    async (t) => {
+      const client = await authenticated(t);
+      await client.ping();
+    },
+  ),
+  v5(
+    'auth.wrong',
+    '4.12.0-4',
+    MUST,
+    'who answers wrongly is refused with 0x86 or 0x87, at the most, and the end',
+    async (t) => {
+      const { client } = await answered(t, 'wrong');
+      await client.expectClosed([0x86, 0x87]);
+    },
+  ),
+  v5(
+    'auth.small',
+    '3.15.2-2 3.15.2-3',
+    MUST,
+    'AUTH fits what the client takes: what explains it is left out',
+    async (t) => {
+      const scram = new ScramClient(t.context.endpoint.user, t.context.endpoint.password);
+      const client = await t.begin({
+        properties: [
+          ['maximumPacketSize', 200],
+          ['authenticationMethod', METHOD],
+          ['authenticationData', scram.first()],
+        ],
+      });
+      await client.until(() => client.ends || client.hasAnswer, 'AUTH');
+      if (client.connack !== null || client.ends) t.skip(`the broker does not offer ${METHOD}`);
+      challengeOf(await client.receive());
+    },
+  ),
+  v5(
+    'auth.again',
+    '4.12.0-5 3.15.2-1',
+    MUST,
+    'who is connected may authenticate again: AUTH 0x18 asks for more, AUTH 0x00 is the yes',
+    async (t) => {
+      const client = await authenticated(t);
+      const scram = new ScramClient(t.context.endpoint.user, t.context.endpoint.password);
+      sendAuth(client, AGAIN, scram.first());
+      sendAuth(client, CONTINUE, scram.final(challengeOf(await client.receive())));
+      const { type, reasons, properties } = await client.receive();
+      assert.deepEqual([type, ...reasons], ['AUTH', 0x00]);
+      assert.equal(property(properties, 'authenticationMethod'), METHOD);
+      await client.ping();
+    },
+  ),
+  v5('auth.again.wrong', '4.12.1-2', MUST, 'who fails to authenticate again is disconnected', async (t) => {
+    const client = await authenticated(t);
+    const scram = new ScramClient(t.context.endpoint.user, 'wrong');
+    sendAuth(client, AGAIN, scram.first());
+    sendAuth(client, CONTINUE, scram.final(challengeOf(await client.receive())));
+    await client.expectClosed([0x87, 0x82, 0x83]);
+  }),
+  v5(
+    'auth.again.other-method',
+    '4.12.1-1',
+    MUST,
+    'who authenticates again by another method is disconnected',
+    async (t) => {
+      const client = await authenticated(t);
+      sendAuth(client, AGAIN, Buffer.from('x'), 'CONFORMANCE-NONE');
+      await client.expectClosed([0x82, 0x83, 0x87, 0x8c]);
+    },
+  ),
+];

@@ -1,0 +1,308 @@
+// What a check of MQTT is written with: connections of one version, client identifiers and topics that nobody else has,
+// and sessions and retained messages that are gone when the check is. One rule that 3.1.1 and 5.0 share is one check for
+// each of them, `mqtt.v3.…` and `mqtt.v5.…`, written once.
+
+import { randomBytes } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { type Level as Binds, type Check, type CheckContext, type Controls, type Endpoint, Skip } from '../check.ts';
+import { MqttConnection } from './wire/connection.ts';
+import { dialTcp, type Line } from './wire/line.ts';
+import {
+  type ConnectOptions,
+  hex,
+  LEVEL,
+  type Level,
+  type Packet,
+  type Qos,
+  type SubscriptionOptions,
+} from './wire/packets.ts';
+import { type Properties, type Property, property } from './wire/properties.ts';
+
+export const MUST: Binds = 'MUST';
+export const SHOULD: Binds = 'SHOULD';
+export const EXTENSION: Binds = 'extension';
+
+/** Less than the runner gives to cleaning up. */
+const CLEAN_UP_MS = 4_000;
+/** A broker that says nothing to a CONNECT of some version for so long is asked no more. */
+const PROBE_MS = 5_000;
+/** Seconds that a session of 5.0 lives on after its connection: longer than any check. */
+const SESSION_SECONDS = 120;
+
+export type VersionName = keyof typeof LEVEL;
+const VERSIONS = { v31: '3.1', v3: '3.1.1', v5: '5.0' } as const;
+
+export interface MqttCheck extends Check {
+  /** What of the specification it shows; statements.ts has the words. */
+  readonly statements: readonly string[];
+}
+
+export class MqttTest {
+  readonly context: CheckContext;
+  readonly version: Level;
+  private readonly prefix: string;
+  private readonly sessions: Set<string>;
+  private readonly retained: Set<string>;
+  private names: number;
+
+  constructor(context: CheckContext, version: Level) {
+    this.context = context;
+    this.version = version;
+    this.prefix = `c${randomBytes(7).toString('hex')}`;
+    this.sessions = new Set();
+    this.retained = new Set();
+    this.names = 0;
+    context.after(() => this.cleanUp());
+  }
+
+  get v5(): boolean {
+    return this.version === LEVEL.v5;
+  }
+
+  /** A client identifier, or the first level of a topic, of at most 23 letters and digits. */
+  name(): string {
+    return `${this.prefix}x${(++this.names).toString(36)}`;
+  }
+
+  /** A topic for a retained message, which is deleted at the end. */
+  retainedTopic(topic = this.name()): string {
+    this.retained.add(topic);
+    return topic;
+  }
+
+  /** A connection on which nothing has been said. */
+  async dial(line?: Line): Promise<MqttConnection> {
+    const { signal, note } = this.context;
+    return new MqttConnection(this.version, line ?? (await dialTcp(this.context)), signal, note);
+  }
+
+  /** CONNECT with the endpoint's user and an identifier that nobody has, where none is given. */
+  connectOptions(options: ConnectOptions = {}): ConnectOptions {
+    const { user, password } = this.context.endpoint;
+    return { clientId: this.name(), user, password, ...options };
+  }
+
+  /** A connection whose CONNECT is sent, and whose CONNACK is not awaited. */
+  async begin(options: ConnectOptions = {}, line?: Line): Promise<MqttConnection> {
+    const connection = await this.dial(line);
+    const all = this.connectOptions(options);
+    if (typeof all.clientId === 'string') {
+      connection.clientId = all.clientId;
+      if (options.clientId !== undefined && all.clientId !== '') this.sessions.add(all.clientId);
+    }
+    connection.sendConnect(all);
+    return connection;
+  }
+
+  /** A connection that is accepted, with a new session that ends with it. */
+  async connect(options: ConnectOptions = {}, line?: Line): Promise<MqttConnection> {
+    const connection = await this.begin(options, line);
+    await connection.expectAccepted();
+    return connection;
+  }
+
+  /** A connection that takes up the session of this client or begins one, and lets it live on behind it. */
+  resume(clientId: string, options: ConnectOptions = {}): Promise<MqttConnection> {
+    const properties: Properties = [
+      ['sessionExpiryInterval', SESSION_SECONDS],
+      ...((options.properties ?? []) as readonly Property[]),
+    ];
+    return this.connect({ clean: false, clientId, ...options, ...(this.v5 ? { properties } : {}) });
+  }
+
+  /** Subscribes at this QoS. A broker may grant less; then there is nothing to see. */
+  async subscribe(
+    client: MqttConnection,
+    filter: string,
+    qos: Qos = 0,
+    options: Partial<SubscriptionOptions> = {},
+    properties: Properties = [],
+  ): Promise<Packet> {
+    const suback = await client.subscribe([{ filter, qos, ...options }], properties);
+    const [granted] = suback.reasons;
+    if (granted! < qos) throw new Skip(`the broker grants QoS ${granted} where ${qos} is asked for`);
+    if (granted !== qos) throw new Error(`SUBACK says ${hex(granted!)} for '${filter}'`);
+    return suback;
+  }
+
+  /** A new client that has subscribed. */
+  async subscriber(
+    filter: string,
+    qos: Qos = 0,
+    options: Partial<SubscriptionOptions> = {},
+    properties: Properties = [],
+  ): Promise<MqttConnection> {
+    const client = await this.connect();
+    await this.subscribe(client, filter, qos, options, properties);
+    return client;
+  }
+
+  /** A retained message that the broker has when this resolves. */
+  async retain(topic: string, payload: string, qos: Qos = 1, properties: Properties = []): Promise<void> {
+    this.retainedTopic(topic);
+    const publisher = await this.connect();
+    await publisher.publish({ topic, payload, qos, retain: true, properties });
+    if (qos === 0) await publisher.ping();
+  }
+
+  /** The rule is about time. */
+  async pause(ms: number): Promise<void> {
+    await pause(ms, undefined, { signal: this.context.signal });
+  }
+
+  skip(why: string): never {
+    throw new Skip(why);
+  }
+
+  /** Skips where the broker says in CONNACK that it does not have this. */
+  requires(
+    client: MqttConnection,
+    name:
+      | 'wildcardSubscriptionAvailable'
+      | 'subscriptionIdentifierAvailable'
+      | 'sharedSubscriptionAvailable'
+      | 'retainAvailable',
+  ): void {
+    if (property(client.connack!.properties, name) === 0) this.skip(`the broker says ${name} 0`);
+  }
+
+  /** A new session under each name ends the old one, and an empty retained message deletes what there is. */
+  private async cleanUp(): Promise<void> {
+    if (this.sessions.size + this.retained.size === 0) return;
+    const signal = AbortSignal.timeout(CLEAN_UP_MS);
+    const context = { ...this.context, signal, note: () => {} };
+    const clients = this.sessions.size > 0 ? [...this.sessions] : [this.name()];
+    for (const clientId of clients) {
+      const client = new MqttConnection(LEVEL.v3, await dialTcp(context), signal, context.note);
+      client.sendConnect(this.connectOptions({ clientId }));
+      await client.expectAccepted();
+      for (const topic of this.retained) await client.publish({ topic, qos: 1, retain: true });
+      this.retained.clear();
+      await client.disconnect();
+    }
+  }
+}
+
+type Run = (t: MqttTest) => Promise<void>;
+interface Options {
+  /** Takes real time. */
+  readonly slow?: boolean;
+  readonly needs?: keyof Controls;
+  readonly webSocket?: boolean;
+}
+
+function check(
+  version: VersionName,
+  id: string,
+  statements: string,
+  binds: Binds,
+  title: string,
+  run: Run,
+  options: Options,
+): MqttCheck {
+  const list = statements.split(' ');
+  return {
+    id: `mqtt.${version}.${id}`,
+    protocol: 'mqtt',
+    version: VERSIONS[version],
+    statements: list,
+    section: list
+      .map((statement) => (statement.includes(':') ? `§${statement.split(':')[0]}` : `MQTT-${statement}`))
+      .join(', '),
+    level: binds,
+    title,
+    fast: options.slow !== true,
+    needs: options.needs ?? null,
+    webSocket: options.webSocket ?? false,
+    async run(context) {
+      if (version !== 'v3') await speaks(context, version);
+      await run(new MqttTest(context, LEVEL[version]));
+    },
+  };
+}
+
+/** A check of MQTT 3.1.1. `statements` are numbers of the specification (`3.1.0-1`) or names of our own (`3.1.4:early`). */
+export function v3(
+  id: string,
+  statements: string,
+  binds: Binds,
+  title: string,
+  run: Run,
+  options: Options = {},
+): MqttCheck[] {
+  return [check('v3', id, statements, binds, title, run, options)];
+}
+
+/** A check of MQTT 5.0; skipped where the broker does not speak it. */
+export function v5(
+  id: string,
+  statements: string,
+  binds: Binds,
+  title: string,
+  run: Run,
+  options: Options = {},
+): MqttCheck[] {
+  return [check('v5', id, statements, binds, title, run, options)];
+}
+
+/** A check of MQTT 3.1; skipped where the broker does not speak it. */
+export function v31(
+  id: string,
+  statements: string,
+  binds: Binds,
+  title: string,
+  run: Run,
+  options: Options = {},
+): MqttCheck[] {
+  return [check('v31', id, statements, binds, title, run, options)];
+}
+
+/** A rule of both versions: its statements in 3.1.1 and in 5.0. */
+export function both(
+  id: string,
+  [old, now]: readonly [string, string],
+  binds: Binds,
+  title: string,
+  run: Run,
+  options: Options = {},
+): MqttCheck[] {
+  return [...v3(id, old, binds, title, run, options), ...v5(id, now, binds, title, run, options)];
+}
+
+/** What brokers speak, asked once for each address. */
+const SPOKEN = new WeakMap<Endpoint, Map<VersionName, Promise<boolean>>>();
+
+/** Two addresses of one broker: what is known of the one holds for the other, which is not asked. */
+export async function sameBroker(known: Endpoint, other: Endpoint): Promise<void> {
+  await Promise.all((Object.keys(VERSIONS) as VersionName[]).map((version) => asks(known, version)));
+  SPOKEN.set(other, SPOKEN.get(known)!);
+}
+
+async function speaks({ endpoint }: CheckContext, version: VersionName): Promise<void> {
+  if (!(await asks(endpoint, version))) throw new Skip(`the broker does not speak MQTT ${VERSIONS[version]}`);
+}
+
+function asks(endpoint: Endpoint, version: VersionName): Promise<boolean> {
+  const known = SPOKEN.get(endpoint) ?? new Map<VersionName, Promise<boolean>>();
+  SPOKEN.set(endpoint, known);
+  const answer = known.get(version) ?? asked(endpoint, version);
+  known.set(version, answer);
+  return answer;
+}
+
+/** Whether a CONNECT of this version is accepted; rejects where nothing answers. */
+async function asked(endpoint: Endpoint, version: VersionName): Promise<boolean> {
+  const { user, password } = endpoint;
+  const signal = AbortSignal.timeout(PROBE_MS);
+  const clientId = `c${randomBytes(7).toString('hex')}`;
+  const connection = new MqttConnection(LEVEL[version], await dialTcp({ endpoint, after: () => {} }), signal, () => {});
+  connection.sendConnect({ clientId, user, password });
+  try {
+    return (await connection.receive()).reasons[0] === 0;
+  } catch (error) {
+    if (connection.ends) return false;
+    throw error;
+  } finally {
+    connection.cut();
+  }
+}

@@ -1,0 +1,399 @@
+// A connection of MQTT that hides nothing: it sends what a check tells it, legal or not, and hands over every packet that
+// comes. Messages and everything else wait in two lists, because a server may send a message at any time, also before the
+// answer to what was asked. What a server may never send (a packet before CONNACK or after DISCONNECT, one beyond the
+// client's maximum, more messages than it may have unacknowledged) fails whatever waits.
+
+import assert from 'node:assert/strict';
+import type { Text } from './bytes.ts';
+import type { Line } from './line.ts';
+import {
+  type ConnectOptions,
+  decode,
+  encodeAck,
+  encodeConnect,
+  encodePublish,
+  encodeReason,
+  encodeSubscribe,
+  encodeUnsubscribe,
+  firstPacket,
+  frame,
+  hex,
+  LEVEL,
+  type Level,
+  type Packet,
+  type PublishOptions,
+  type SubscriptionOptions,
+  type TypeName,
+} from './packets.ts';
+import { type Properties, type Property, property } from './properties.ts';
+
+/** Bytes of a packet in the notes of a failure. */
+const SHOWN = 48;
+
+export class MqttConnection {
+  readonly version: Level;
+  readonly line: Line;
+  /** CONNACK, once it has come. */
+  connack: Packet | null;
+  clientId: string;
+  private readonly note: (line: string) => void;
+  private readonly messages: Packet[];
+  private readonly answers: Packet[];
+  /** Aliases of topics that the server has set. */
+  private readonly aliases: Map<number, string>;
+  /** Identifiers of messages that the client owes an acknowledgement. */
+  private readonly unacknowledged: Set<number>;
+  private limits: { receiveMaximum: number; maximumPacketSize: number; topicAliasMaximum: number };
+  private bytes: Buffer;
+  private failure: Error | null;
+  private disconnected: boolean;
+  private ended: boolean;
+  private waiting: (() => void)[];
+  private lastId: number;
+
+  constructor(version: Level, line: Line, signal: AbortSignal, note: (line: string) => void) {
+    this.version = version;
+    this.line = line;
+    this.connack = null;
+    this.clientId = '';
+    this.note = note;
+    this.messages = [];
+    this.answers = [];
+    this.aliases = new Map();
+    this.unacknowledged = new Set();
+    this.limits = { receiveMaximum: 65_535, maximumPacketSize: Number.POSITIVE_INFINITY, topicAliasMaximum: 0 };
+    this.bytes = Buffer.alloc(0);
+    this.failure = null;
+    this.disconnected = false;
+    this.ended = false;
+    this.waiting = [];
+    this.lastId = 0;
+    line.listen(
+      (chunk) => this.data(chunk),
+      () => this.end(),
+    );
+    signal.addEventListener('abort', () => this.fail(new Error('the check is over')));
+  }
+
+  raw(bytes: Uint8Array): void {
+    this.note(`→ ${shown(Buffer.from(bytes))}`);
+    this.line.write(bytes);
+  }
+
+  sendConnect(options: ConnectOptions): void {
+    const properties = options.properties instanceof Uint8Array ? [] : (options.properties ?? []);
+    const said = properties.filter((one): one is Property => !(one instanceof Uint8Array));
+    this.limits = {
+      // 0 is no limit but a violation.
+      receiveMaximum: property(said, 'receiveMaximum') || 65_535,
+      maximumPacketSize: property(said, 'maximumPacketSize') || Number.POSITIVE_INFINITY,
+      topicAliasMaximum: property(said, 'topicAliasMaximum') ?? 0,
+    };
+    this.raw(encodeConnect(this.version, options));
+  }
+
+  /** CONNACK, which must be a yes. */
+  async expectAccepted(): Promise<Packet> {
+    const connack = await this.expect('CONNACK');
+    if (connack.reasons[0] !== 0) throw new Error(`expected CONNACK 0x00, got ${hex(connack.reasons[0]!)}`);
+    return connack;
+  }
+
+  /** An identifier that this client has not used. */
+  nextId(): number {
+    return ++this.lastId;
+  }
+
+  /** Without waiting for an answer. The identifier is a new one where the QoS asks for it and none is given. */
+  sendPublish(options: PublishOptions): number {
+    const { qos = 0, packetId = qos > 0 ? this.nextId() : undefined } = options;
+    this.raw(encodePublish(this.version, packetId === undefined ? options : { ...options, packetId }));
+    return packetId ?? 0;
+  }
+
+  /** A message, and at QoS 1 and 2 the whole handshake. Resolves with the answer that says what became of it. */
+  async publish(options: PublishOptions): Promise<Packet | null> {
+    const packetId = this.sendPublish(options);
+    if ((options.qos ?? 0) === 0) return null;
+    if (options.qos === 1) return this.expectAck('PUBACK', packetId);
+    const pubrec = await this.expectAck('PUBREC', packetId);
+    this.ack('PUBREL', packetId);
+    await this.expectAck('PUBCOMP', packetId);
+    return pubrec;
+  }
+
+  ack(
+    type: 'PUBACK' | 'PUBREC' | 'PUBREL' | 'PUBCOMP',
+    packetId: number,
+    reason?: number,
+    properties?: Properties,
+  ): void {
+    if (type === 'PUBACK' || type === 'PUBCOMP' || (type === 'PUBREC' && (reason ?? 0) >= 0x80)) {
+      this.unacknowledged.delete(packetId);
+    }
+    this.raw(encodeAck(type, packetId, reason, properties));
+  }
+
+  sendSubscribe(subscriptions: readonly SubscriptionOptions[], properties: Properties = []): number {
+    const packetId = this.nextId();
+    this.raw(encodeSubscribe(this.version, packetId, subscriptions, properties));
+    return packetId;
+  }
+
+  async subscribe(subscriptions: readonly SubscriptionOptions[], properties: Properties = []): Promise<Packet> {
+    const packetId = this.sendSubscribe(subscriptions, properties);
+    const suback = await this.expect('SUBACK');
+    assert.equal(suback.packetId, packetId, 'the packet identifier of SUBACK');
+    return suback;
+  }
+
+  sendUnsubscribe(filters: readonly Text[], properties: Properties = []): number {
+    const packetId = this.nextId();
+    this.raw(encodeUnsubscribe(this.version, packetId, filters, properties));
+    return packetId;
+  }
+
+  async unsubscribe(filters: readonly Text[], properties: Properties = []): Promise<Packet> {
+    const packetId = this.sendUnsubscribe(filters, properties);
+    const unsuback = await this.expect('UNSUBACK');
+    assert.equal(unsuback.packetId, packetId, 'the packet identifier of UNSUBACK');
+    return unsuback;
+  }
+
+  async ping(): Promise<void> {
+    this.raw(frame('PINGREQ'));
+    await this.expect('PINGRESP');
+  }
+
+  /** Says goodbye and sees the end. */
+  async disconnect(reason?: number, properties?: Properties): Promise<void> {
+    this.raw(encodeReason('DISCONNECT', reason, properties));
+    await this.until(() => this.ended, 'the end of the connection');
+  }
+
+  /** The connection breaks: no goodbye. */
+  cut(): void {
+    this.note('→ the connection is cut');
+    this.line.cut();
+  }
+
+  /** The next answer, whichever it is; PUBREL counts as one, a message does not. */
+  async receive(): Promise<Packet> {
+    await this.until(() => this.answers.length > 0, 'an answer');
+    return this.answers.shift()!;
+  }
+
+  /** The next answer, which must be this one. */
+  async expect(type: TypeName): Promise<Packet> {
+    await this.until(() => this.answers.length > 0, type);
+    const next = this.answers.shift()!;
+    if (next.type !== type) throw new Error(`expected ${type}, got ${described(next)}`);
+    return next;
+  }
+
+  /** An acknowledgement of this packet. */
+  async expectAck(type: TypeName, packetId: number): Promise<Packet> {
+    const ack = await this.expect(type);
+    assert.equal(ack.packetId, packetId, `the packet identifier of ${type}`);
+    return ack;
+  }
+
+  /** The next message; its payload must be this one, where one is given. Nothing is acknowledged. */
+  async message(payload?: string): Promise<Packet> {
+    await this.until(() => this.messages.length > 0, payload === undefined ? 'a message' : `message '${payload}'`);
+    const message = this.messages.shift()!;
+    if (payload !== undefined) assert.equal(message.payload.toString(), payload, 'the payload of the message');
+    return message;
+  }
+
+  /** The next message, acknowledged to the end. */
+  async delivery(payload?: string): Promise<Packet> {
+    const message = await this.message(payload);
+    await this.accept(message);
+    return message;
+  }
+
+  /** Acknowledges a message to the end. */
+  async accept({ qos, packetId }: Packet): Promise<void> {
+    if (qos === 1) this.ack('PUBACK', packetId);
+    if (qos < 2) return;
+    this.ack('PUBREC', packetId);
+    await this.expectAck('PUBREL', packetId);
+    this.ack('PUBCOMP', packetId);
+  }
+
+  /**
+   * The server closes the connection. In 5.0 it may say why in DISCONNECT, with one of these codes, and before CONNACK in
+   * CONNACK; in 3.1.1 it says nothing. A PINGREQ behind the violation finds out a server that goes on as if nothing were.
+   */
+  async expectClosed(codes: readonly number[] = [], ask = true): Promise<Packet | null> {
+    if (ask && this.connack !== null) this.line.write(frame('PINGREQ'));
+    const goesOn = ({ type, reasons }: Packet): boolean => {
+      return type === 'PINGRESP' || (type === 'CONNACK' && reasons[0] === 0);
+    };
+    await this.until(() => this.ended || this.answers.some(goesOn), 'the end of the connection');
+    const said = this.answers.shift();
+    if (said === undefined) return null;
+    if (said.type !== 'DISCONNECT' && said.type !== 'CONNACK')
+      throw new Error(`expected the end, got ${described(said)}`);
+    if (said.type === 'CONNACK' && this.version !== LEVEL.v5)
+      throw new Error(`expected the end, got ${described(said)}`);
+    const [reason] = said.reasons;
+    assert.ok(reason! >= 0x80, `the connection ends with reason ${hex(reason!)}`);
+    if (codes.length > 0) {
+      assert.ok(
+        codes.includes(reason!),
+        `the connection ends with ${hex(reason!)}, not ${codes.map(hex).join(' or ')}`,
+      );
+    }
+    await this.until(() => this.ended, 'the end of the connection');
+    return said;
+  }
+
+  /** DISCONNECT says why, and the connection ends: what 5.0 says a server should do. */
+  async expectDisconnect(...codes: number[]): Promise<Packet> {
+    const said = await this.expectClosed(codes);
+    if (said === null) throw new Error(`expected DISCONNECT ${codes.map(hex).join(' or ')}, got the end alone`);
+    return said;
+  }
+
+  /** CONNACK says no with one of these codes, and nothing else, and the connection ends. */
+  async expectRefused(...codes: number[]): Promise<Packet> {
+    const connack = await this.expect('CONNACK');
+    const [reason] = connack.reasons;
+    assert.ok(codes.includes(reason!), `CONNACK says ${hex(reason!)}, not ${codes.map(hex).join(' or ')}`);
+    assert.equal(connack.sessionPresent, false, 'session present of a refusal');
+    await this.until(() => this.ended, 'the end of the connection');
+    this.expectNothing();
+    return connack;
+  }
+
+  /** Waits for the end without saying a word. */
+  async expectEnd(): Promise<void> {
+    await this.until(() => this.ended, 'the end of the connection');
+  }
+
+  /** Nothing has come that was not taken. */
+  expectNothing(): void {
+    if (this.failure !== null) throw this.failure;
+    const [unexpected] = [...this.messages, ...this.answers];
+    if (unexpected !== undefined) throw new Error(`expected nothing, got ${described(unexpected)}`);
+  }
+
+  /** The server answers, and has sent nothing else up to there. */
+  async expectSilence(): Promise<void> {
+    await this.ping();
+    this.expectNothing();
+  }
+
+  get ends(): boolean {
+    return this.ended;
+  }
+
+  /** Whether an answer waits. */
+  get hasAnswer(): boolean {
+    return this.answers.length > 0;
+  }
+
+  /** How many messages wait. */
+  get waitingMessages(): number {
+    return this.messages.length;
+  }
+
+  async until(satisfied: () => boolean, what: string): Promise<void> {
+    while (!satisfied()) {
+      if (this.failure !== null) throw this.failure;
+      if (this.ended) throw new Error(`expected ${what}, got the end of the connection`);
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
+    // What satisfies may stand beside what no server may send.
+    if (this.failure !== null) throw this.failure;
+  }
+
+  private data(chunk: Buffer): void {
+    this.bytes = Buffer.concat([this.bytes, chunk]);
+    try {
+      for (let next = firstPacket(this.bytes); next !== null; next = firstPacket(this.bytes)) {
+        this.bytes = this.bytes.subarray(next.size);
+        this.note(`← ${shown(Buffer.concat([Buffer.of(next.first), next.body]))}`);
+        this.received(this.decoded(next));
+      }
+    } catch (error) {
+      this.fail(error as Error);
+    }
+    this.wake();
+  }
+
+  /** A server that does not know a version refuses it in the language of another one. */
+  private decoded({ first, body, size }: { first: number; body: Buffer; size: number }): Packet {
+    const refusal = this.connack === null && first === 0x20 && body[1] !== 0;
+    const language = body.length === 2 ? LEVEL.v3 : LEVEL.v5;
+    return decode(refusal ? language : this.version, first, body, size);
+  }
+
+  private received(packet: Packet): void {
+    if (this.disconnected) throw new Error(`a ${packet.type} after DISCONNECT [MQTT-3.14.4-1]`);
+    if (packet.size > this.limits.maximumPacketSize) {
+      throw new Error(`a packet of ${packet.size} bytes beyond ${this.limits.maximumPacketSize} [MQTT-3.1.2-24]`);
+    }
+    if (this.connack === null) {
+      if (packet.type === 'CONNACK') this.connack = packet;
+      else if (packet.type !== 'AUTH') throw new Error(`a ${packet.type} before CONNACK [MQTT-3.2.0-1]`);
+    } else if (packet.type === 'CONNACK') throw new Error('a second CONNACK [MQTT-3.2.0-2]');
+    if (packet.type === 'DISCONNECT') this.disconnected = true;
+    if (packet.type === 'PUBLISH') this.messages.push(this.checkedMessage(packet));
+    else this.answers.push(packet);
+  }
+
+  /** Topic, alias and identifier are such as the client can take. */
+  private checkedMessage(packet: Packet): Packet {
+    const { qos, packetId } = packet;
+    const alias = property(packet.properties, 'topicAlias');
+    let { topic } = packet;
+    if (alias !== undefined) {
+      if (alias > this.limits.topicAliasMaximum) {
+        throw new Error(`topic alias ${alias} beyond ${this.limits.topicAliasMaximum} [MQTT-3.1.2-26]`);
+      }
+      if (topic === '') topic = this.aliases.get(alias) ?? '';
+      else this.aliases.set(alias, topic);
+    }
+    if (topic === '' || /[+#]/.test(topic)) throw new Error(`a message with topic '${topic}' [MQTT-3.3.2-2]`);
+    if (qos > 0) {
+      if (this.unacknowledged.has(packetId)) throw new Error(`identifier ${packetId} is in use [MQTT-2.2.1-4]`);
+      this.unacknowledged.add(packetId);
+      if (this.unacknowledged.size > this.limits.receiveMaximum) {
+        throw new Error(`more than ${this.limits.receiveMaximum} unacknowledged messages [MQTT-3.3.4-9]`);
+      }
+    }
+    return { ...packet, topic };
+  }
+
+  private fail(error: Error): void {
+    this.failure ??= error;
+    this.wake();
+  }
+
+  private end(): void {
+    if (!this.ended) this.note('← the end');
+    this.ended = true;
+    this.wake();
+  }
+
+  private wake(): void {
+    const { waiting } = this;
+    this.waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+}
+
+export function described({ type, packetId, reasons, topic, payload }: Packet): string {
+  const id = packetId === 0 ? '' : ` ${packetId}`;
+  if (type === 'PUBLISH') return `PUBLISH${id} '${topic}' '${payload.subarray(0, 40)}'`;
+  return `${type}${id} ${reasons.map(hex).join(' ')}`.trimEnd();
+}
+
+function shown(bytes: Buffer): string {
+  const head = bytes.subarray(0, SHOWN);
+  const text = head.toString('latin1').replace(/[^ -~]/g, '·');
+  return `${bytes.length} bytes ${head.toString('hex')}${bytes.length > SHOWN ? '…' : ''} ${text}`;
+}

@@ -1,0 +1,73 @@
+// What carries the bytes of one MQTT connection: a TCP connection, or a WebSocket whose messages a check may cut as it
+// likes. Both go away with the check.
+
+import { connect } from 'node:net';
+import { WebSocket } from 'ws';
+import type { CheckContext } from '../../check.ts';
+
+export interface Line {
+  write(bytes: Uint8Array): void;
+  /** Closes without a word of MQTT. */
+  cut(): void;
+  listen(data: (chunk: Buffer) => void, end: () => void): void;
+}
+
+/** A TCP connection on which nothing has been said. */
+export async function dialTcp(context: Pick<CheckContext, 'endpoint' | 'after'>): Promise<Line> {
+  const { host, port } = context.endpoint;
+  const socket = connect({ host, port, noDelay: true });
+  context.after(() => {
+    socket.destroy();
+  });
+  // A reset is an end as well: malformed bytes may be answered by either.
+  socket.on('error', () => {});
+  await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+  return {
+    write: (bytes) => void socket.write(bytes),
+    cut: () => void socket.destroy(),
+    listen(data, end) {
+      socket.on('data', data);
+      socket.on('end', end);
+      socket.on('close', end);
+    },
+  };
+}
+
+export interface WebSocketLine extends Line {
+  /** The subprotocol that the server has selected. */
+  readonly protocol: string;
+  /** A message of text, which MQTT has no use for. */
+  text(text: string): void;
+}
+
+/** A WebSocket on which nothing has been said; each write is one binary message. */
+export async function dialWebSocket(
+  context: CheckContext,
+  url: string,
+  protocols: readonly string[],
+): Promise<WebSocketLine> {
+  const socket = new WebSocket(url, [...protocols]);
+  context.after(() => {
+    socket.terminate();
+  });
+  socket.on('error', () => {});
+  const messages: { readonly data: Buffer; readonly binary: boolean }[] = [];
+  let take = (data: Buffer, binary: boolean): void => void messages.push({ data, binary });
+  socket.on('message', (data, binary) => take(data as Buffer, binary));
+  await new Promise<void>((resolve, reject) => socket.once('open', resolve).once('error', reject));
+  return {
+    protocol: socket.protocol,
+    write: (bytes) => void socket.send(bytes, { binary: true }),
+    text: (text) => void socket.send(text, { binary: false }),
+    cut: () => void socket.terminate(),
+    listen(data, end) {
+      take = (chunk, binary) => {
+        // [MQTT-6.0.0-1]
+        if (binary) data(chunk);
+        else context.note(`← text ${chunk.subarray(0, 40)}`);
+      };
+      for (const { data: chunk, binary } of messages) take(chunk, binary);
+      socket.on('close', end);
+    },
+  };
+}
