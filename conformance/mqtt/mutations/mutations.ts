@@ -1,0 +1,31 @@
+// The mutations of MQTT, by subject, and the checks that they are named for.
+
+import { startProxy } from '../../mutations/proxy.ts';
+import type { MutationSet } from '../../mutations/set.ts';
+import { sameBroker } from '../mqtt-check.ts';
+import type { MqttMutation } from './breaking.ts';
+import { CONNECT_MUTATIONS } from './connect.ts';
+import { MESSAGE_MUTATIONS } from './messages.ts';
+import { MQTT_NAMES } from './names.ts';
+import { MQTT_FORMAT } from './packets.ts';
+import { SUBSCRIPTION_MUTATIONS } from './subscriptions.ts';
+import { startWebSocketProxy, WEBSOCKET_MUTATIONS } from './websocket.ts';
+
+const MUTATIONS: readonly MqttMutation[] = [...CONNECT_MUTATIONS, ...MESSAGE_MUTATIONS, ...SUBSCRIPTION_MUTATIONS];
+
+export const MQTT_MUTATIONS: MutationSet = {
+  protocol: 'mqtt',
+  mutations: [...MUTATIONS, ...WEBSOCKET_MUTATIONS],
+  names: MQTT_NAMES,
+  async proxy(id, endpoint) {
+    const mutation = MUTATIONS.find((each) => each.id === id);
+    const overWebSocket = WEBSOCKET_MUTATIONS.some((each) => each.id === id);
+    if (id !== null && mutation === undefined && !overWebSocket) throw new Error(`there is no mutation ${id} of mqtt`);
+    const proxy = overWebSocket
+      ? await startWebSocketProxy(id, endpoint)
+      : await startProxy(MQTT_FORMAT, mutation ?? null, endpoint);
+    // Which versions there are is asked of the broker, not of what breaks its rules.
+    await sameBroker(endpoint, proxy.endpoint);
+    return proxy;
+  },
+};
