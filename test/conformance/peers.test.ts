@@ -44,10 +44,13 @@ function reason(name: PeerName): string | false {
   return existsSync(recordOf(name, version)) ? false : `nothing is recorded of ${name} ${version}`;
 }
 
-function target({ amqp, mqtt, stomp, webStomp, webStompPath }: Endpoints): Target {
+function target({ amqp, mqtt, webMqtt, stomp, webStomp, webStompPath }: Endpoints): Target {
   const endpoints: Record<string, Endpoint> = {};
   for (const [protocol, port] of Object.entries({ amqp, mqtt, stomp })) {
     if (port !== undefined) endpoints[protocol] = { ...USER, port };
+  }
+  if (webMqtt !== undefined) {
+    endpoints.mqtt = { ...endpoints.mqtt!, webSocket: { host: USER.host, port: webMqtt, path: '/mqtt' } };
   }
   if (webStomp !== undefined && webStompPath !== undefined) {
     endpoints.stomp = { ...endpoints.stomp!, webSocket: { host: USER.host, port: webStomp, path: webStompPath } };

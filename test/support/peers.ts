@@ -19,6 +19,8 @@ export type PeerName = (typeof PEERS)[number];
 export interface Endpoints {
   readonly amqp?: number;
   readonly mqtt?: number;
+  /** WebSocket, at any path. */
+  readonly webMqtt?: number;
   readonly stomp?: number;
   /** WebSocket; STOMP's path is `webStompPath`. */
   readonly webStomp?: number;
@@ -117,13 +119,15 @@ class PeerProcess {
 }
 
 async function startMosquitto(home: string): Promise<RunningPeer> {
-  const mqtt = await freePort();
+  const [mqtt, webMqtt] = await freePorts(2);
   const config = join(home, 'mosquitto.conf');
   // By default it queues little for a subscriber that lags, and answers wait for 40 ms (Nagle against delayed acks).
   await writeFile(
     config,
     [
       `listener ${mqtt} 127.0.0.1`,
+      `listener ${webMqtt} 127.0.0.1`,
+      'protocol websockets',
       'allow_anonymous true',
       'persistence false',
       'max_queued_messages 100000',
@@ -135,7 +139,7 @@ async function startMosquitto(home: string): Promise<RunningPeer> {
     ].join('\n'),
   );
   const server = new PeerProcess(MOSQUITTO, ['-c', config], home, process.env);
-  return running('mosquitto', home, [server], { mqtt });
+  return running('mosquitto', home, [server], { mqtt: mqtt!, webMqtt: webMqtt! });
 }
 
 async function startRabbit(home: string): Promise<RunningPeer> {
