@@ -1,5 +1,5 @@
-// A headless Chromium and the pages that it shows: files of this directory and stompjs, served over HTTP on this machine.
-// A page reports what happens to it by calling `tell`.
+// A headless Chromium and the pages that it shows: files of this directory and client libraries, served over HTTP on this
+// machine. A page reports what happens to it by calling `tell`.
 
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -38,6 +38,11 @@ const STOMP_JS: File = {
   type: 'text/javascript; charset=utf-8',
 };
 
+const AMQP_JS: File = {
+  path: new URL('../../node_modules/@cloudamqp/amqp-client/dist/amqp-websocket-client.mjs', import.meta.url),
+  type: 'text/javascript; charset=utf-8',
+};
+
 export class Browser {
   private readonly watch: Watch;
   private readonly server: Server;
@@ -56,6 +61,7 @@ export class Browser {
     const files = new Map<string, File>([
       ['/', { path: new URL(html, import.meta.url), type: 'text/html; charset=utf-8' }],
       ['/stomp.js', STOMP_JS],
+      ['/amqp.js', AMQP_JS],
     ]);
     const server = createServer(async (request, response) => {
       const file = files.get(new URL(request.url!, 'http://localhost').pathname);
