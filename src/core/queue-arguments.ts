@@ -100,7 +100,7 @@ export function checkQueueDeclaration(
   reader.checkWithoutEffect();
   if (type !== 'quorum') return;
   const { durable, exclusive, autoDelete } = properties;
-  const refused = !durable ? 'non-durable' : exclusive ? 'exclusive-owner' : autoDelete ? 'auto-delete' : null;
+  const refused = exclusive ? 'exclusive-owner' : !durable ? 'non-durable' : autoDelete ? 'auto-delete' : null;
   if (refused === null) return;
   throw new BrokerError(
     'precondition-failed',

@@ -270,7 +270,9 @@ export class Session implements ConsumerOwner, QueueOwner {
   }
 
   async declareQueue(request: QueueRequest): Promise<QueueState> {
-    const { durable, exclusive, autoDelete, args } = request;
+    const { exclusive, autoDelete, args } = request;
+    // As in RabbitMQ: it ends with its connection, so it cannot outlive the broker, whatever the client says.
+    const durable = request.durable && !exclusive;
     const name = request.name === '' ? generatedName() : request.name;
     requireName(name, 'queue');
     await this.permit('configure', 'queue', name);

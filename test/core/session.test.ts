@@ -397,6 +397,7 @@ describe('an exclusive queue', () => {
     const other = session();
     await owner.declareQueue(exclusive);
     await owner.declareQueue(exclusive);
+    await owner.declareQueue({ ...exclusive, durable: !exclusive.durable });
     await assert.rejects(owner.declareQueue({ ...exclusive, exclusive: false }), locked);
     await assert.rejects(other.declareQueue(exclusive), locked);
     await assert.rejects(other.checkQueue('mine'), locked);
