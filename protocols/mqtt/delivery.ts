@@ -12,12 +12,11 @@ import type { DirectReceiver } from '../../src/core/queue.ts';
 import { NEVER_EXPIRES, type QueueEntry } from '../../src/core/queue-entry.ts';
 import type { Target } from '../../src/core/target.ts';
 import { ANY_TERMS, mergeTerms, type Terms } from '../../src/core/terms.ts';
-import { isExpired, publishByte, WRITTEN } from './encoder-v5.ts';
+import { isExpired, publishByte } from './encoder-v5.ts';
 import { MalformedPacket } from './errors.ts';
 import { Inflight, recalledId, recalledQos2, recalledStored, STAGE } from './inflight.ts';
 import { FIRST_BYTE } from './packet-types.ts';
 import { qosOf, retainOf } from './property-codec.ts';
-import { writeAck, writeReason } from './publish.ts';
 import { REASON } from './reason-codes.ts';
 import { RetainedBacklog } from './retained-backlog.ts';
 import type { SessionLink } from './session.ts';
@@ -117,13 +116,14 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     if (link === null) return;
     this.started = true;
     if (inflight !== null) {
-      for (const id of inflight.inStage(STAGE.released)) this.writeAck(link, FIRST_BYTE.pubrel, id);
+      for (const id of inflight.inStage(STAGE.released))
+        this.shared.writer.answer(link, FIRST_BYTE.pubrel, id, REASON.success);
       for (const id of inflight.inStage(STAGE.releasing)) this.owner.storeReleased(id);
       for (const stage of [STAGE.sent1, STAGE.sent2]) {
         for (const id of inflight.inStage(stage)) {
           const message = inflight.retainedOf(id);
           if (message === null) continue;
-          this.write(link, message, publishByte(stage === STAGE.sent1 ? 1 : 2, true, true), id, NO_IDS);
+          this.shared.writer.publish(link, message, publishByte(stage === STAGE.sent1 ? 1 : 2, true, true), id, NO_IDS);
         }
       }
     }
@@ -250,7 +250,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     if (qos === 0) {
       // QoS 0 has a way of its own; what came through the queue all the same was bound or requeued by other hands.
       if (recalled !== 0) this.inflight!.free(recalledId(recalled));
-      this.write(link, message, publishByte(0, retain, false), 0, terms.subscriptionIds);
+      this.shared.writer.publish(link, message, publishByte(0, retain, false), 0, terms.subscriptionIds);
       link.core.acknowledge(entry);
       return;
     }
@@ -260,7 +260,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     if (id === 0) id = inflight.add(entry, STAGE.sent1);
     else inflight.restore(id, entry, STAGE.sent1);
     const duplicate = redelivered && (own || recalled !== 0);
-    if (this.write(link, message, publishByte(1, retain, duplicate), id, terms.subscriptionIds)) return;
+    if (this.shared.writer.publish(link, message, publishByte(1, retain, duplicate), id, terms.subscriptionIds)) return;
     inflight.free(id);
     link.core.acknowledge(entry);
   }
@@ -296,7 +296,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     }
     if (link.v5) {
       const retain = terms.retainAsPublished && retainOf(message);
-      if (!this.write(link, message, publishByte(0, retain, false), 0, terms.subscriptionIds)) return;
+      if (!this.shared.writer.publish(link, message, publishByte(0, retain, false), 0, terms.subscriptionIds)) return;
     } else if (!encoder.writeQos0(link.outbox, message)) {
       meters.undeliverable++;
       return;
@@ -328,11 +328,10 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     const { inflight, link, owner } = this;
     if (link === null) return;
     const stage = inflight === null ? STAGE.free : inflight.stageOf(id);
-    if (stage === STAGE.released) this.writeAck(link, FIRST_BYTE.pubrel, id);
+    if (stage === STAGE.released) this.shared.writer.answer(link, FIRST_BYTE.pubrel, id, REASON.success);
     if (stage === STAGE.free && !failed) {
       // §4.3.3 has a PUBREL answer every PUBREC; MQTT 5 says that the id is not known.
-      if (link.v5) this.writeReason(link, FIRST_BYTE.pubrel, id, REASON.packetIdNotFound);
-      else this.writeAck(link, FIRST_BYTE.pubrel, id);
+      this.shared.writer.answer(link, FIRST_BYTE.pubrel, id, REASON.packetIdNotFound);
     }
     if (inflight === null || stage !== STAGE.sent2) return;
     const entry = inflight.entryOf(id);
@@ -347,7 +346,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       owner.storeReleased(id);
     } else {
       inflight.setStage(id, STAGE.released);
-      this.writeAck(link, FIRST_BYTE.pubrel, id);
+      this.shared.writer.answer(link, FIRST_BYTE.pubrel, id, REASON.success);
     }
     if (entry !== null) link.core.acknowledge(entry);
   }
@@ -373,7 +372,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     inflight.setStage(id, STAGE.sent2);
     const { message, terms, duplicate } = waiting;
     const retain = terms.retainAsPublished && retainOf(message);
-    if (this.write(link, message, publishByte(2, retain, duplicate), id, terms.subscriptionIds)) return;
+    if (this.shared.writer.publish(link, message, publishByte(2, retain, duplicate), id, terms.subscriptionIds)) return;
     const entry = inflight.entryOf(id)!;
     inflight.free(id);
     this.owner.forgetSent(id);
@@ -393,7 +392,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     const { link, inflight } = this;
     if (inflight === null || inflight.stageOf(id) !== STAGE.releasing) return;
     inflight.setStage(id, STAGE.released);
-    if (link !== null) this.writeAck(link, FIRST_BYTE.pubrel, id);
+    if (link !== null) this.shared.writer.answer(link, FIRST_BYTE.pubrel, id, REASON.success);
   }
 
   /** Exactly once: under the id that the entry had before, or a new one. */
@@ -416,7 +415,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       return;
     }
     const retain = terms.retainAsPublished && retainOf(message);
-    if (this.write(link, message, publishByte(2, retain, duplicate), id, terms.subscriptionIds)) return;
+    if (this.shared.writer.publish(link, message, publishByte(2, retain, duplicate), id, terms.subscriptionIds)) return;
     inflight.free(id);
     if (this.owner.persistent) this.owner.forgetSent(id);
     link.core.acknowledge(entry);
@@ -438,32 +437,8 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       this.owner.storeReleased(id);
     } else {
       inflight.returned(id, STAGE.released);
-      this.writeAck(this.link!, FIRST_BYTE.pubrel, id);
+      this.shared.writer.answer(this.link!, FIRST_BYTE.pubrel, id, REASON.success);
     }
-  }
-
-  /** False where it cannot be sent to this client: that is counted, and it is done with. */
-  private write(link: SessionLink, message: Message, firstByte: number, id: number, ids: readonly number[]): boolean {
-    const { encoder5, meters, turn } = this.shared;
-    if (link.v5) {
-      const { outbox, aliases, maximumPacketBytes } = link;
-      const written = encoder5.write(outbox, message, firstByte, id, ids, aliases, turn.now, maximumPacketBytes);
-      if (written === WRITTEN.written) return true;
-    } else if (id === 0 ? this.writeQos0(link, message, firstByte) : this.writeCounted(link, message, firstByte, id)) {
-      return true;
-    }
-    meters.undeliverable++;
-    return false;
-  }
-
-  private writeQos0(link: SessionLink, message: Message, firstByte: number): boolean {
-    const { encoder } = this.shared;
-    if (firstByte === FIRST_BYTE.publish) return encoder.writeQos0(link.outbox, message);
-    return encoder.writeFlagged(link.outbox, message, 0, firstByte);
-  }
-
-  private writeCounted(link: SessionLink, message: Message, firstByte: number, id: number): boolean {
-    return this.shared.encoder.writeAcknowledged(link.outbox, message, id, firstByte);
   }
 
   /** Sends what is this session's to complete, as far as the client takes it now. */
@@ -496,7 +471,10 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       }
       const identifiers = backlog.peekIdentifiers();
       backlog.next();
-      if (isExpired(message, turn.now) || !this.write(link, message, publishByte(qos, true, false), id, identifiers)) {
+      if (
+        isExpired(message, turn.now) ||
+        !this.shared.writer.publish(link, message, publishByte(qos, true, false), id, identifiers)
+      ) {
         if (id !== 0) this.inflight!.free(id);
         continue;
       }
@@ -526,17 +504,5 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       terms = terms === null ? binding.terms : mergeTerms(terms, binding.terms);
     }
     return terms ?? ANY_TERMS;
-  }
-
-  private writeAck(link: SessionLink, firstByte: number, id: number): void {
-    const { outbox } = link;
-    outbox.reserve(4);
-    outbox.position = writeAck(outbox.buffer, outbox.position, firstByte, id);
-  }
-
-  private writeReason(link: SessionLink, firstByte: number, id: number, reason: number): void {
-    const { outbox } = link;
-    outbox.reserve(5);
-    outbox.position = writeReason(outbox.buffer, outbox.position, firstByte, id, reason);
   }
 }

@@ -11,6 +11,7 @@ import { Deadlines } from './deadlines.ts';
 import { PublishEncoder } from './encoder.ts';
 import { PublishEncoder5 } from './encoder-v5.ts';
 import { DEFAULT_MQTT_LIMITS, type MqttLimits } from './limits.ts';
+import { LinkWriter } from './link-writer.ts';
 import { PropertyScanner } from './properties.ts';
 import { MqttForms } from './property-codec.ts';
 import { AckReader, PublishReader } from './publish.ts';
@@ -29,6 +30,8 @@ export class MqttFrontEnd {
     const allOptions: MqttOptions = { ...DEFAULT_MQTT_OPTIONS, ...options };
     const scanner = new PropertyScanner();
     const keyTopics = new KeyTopics();
+    const encoder = new PublishEncoder(keyTopics);
+    const encoder5 = new PublishEncoder5(keyTopics, allOptions.exchange);
     this.shared = {
       context,
       ticker,
@@ -43,8 +46,9 @@ export class MqttFrontEnd {
       control: new ControlPackets(scanner),
       reader: new PublishReader(),
       acks: new AckReader(scanner),
-      encoder: new PublishEncoder(keyTopics),
-      encoder5: new PublishEncoder5(keyTopics, allOptions.exchange),
+      encoder,
+      encoder5,
+      writer: new LinkWriter(encoder, encoder5, context.turn, context.meters),
       forms: new MqttForms(allOptions.exchange),
       topicKeys: new TopicKeys(allLimits),
       retained: new RetainedMessages(context.retained, context.turn, ticker, context.log),

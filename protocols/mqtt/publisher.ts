@@ -10,15 +10,14 @@ import { NO_CODEC } from '../../src/core/properties.ts';
 import { PublisherRest } from '../../src/core/publisher-rest.ts';
 import { isBrokerTopic } from '../../src/core/retainer.ts';
 import { PUBLISH, type Session } from '../../src/core/session.ts';
-import type { Outbox } from '../../src/net/outbox.ts';
 import type { Transport } from '../../src/net/transport.ts';
 import { checkResponseTopic } from './connect-packet.ts';
 import { MalformedPacket, refusalReasonOf } from './errors.ts';
 import { NEXT, type Next } from './framer.ts';
+import type { Destination } from './link-writer.ts';
 import { FIRST_BYTE } from './packet-types.ts';
 import { PROPERTY } from './properties.ts';
 import { isKeepable, keptBlock } from './property-block.ts';
-import { writeAck, writeReason } from './publish.ts';
 import { REASON, type Reason } from './reason-codes.ts';
 import { isReplyKey, queueOfReplyTopic } from './reply-topics.ts';
 import type { MqttSession } from './session.ts';
@@ -34,11 +33,9 @@ const REASON_FACTOR = 0x20000;
 const DROPPED = -1;
 
 /** The connection that publishes. */
-export interface PublishingConnection {
+export interface PublishingConnection extends Destination {
   readonly transport: Transport;
-  readonly outbox: Outbox;
   readonly core: Session;
-  readonly v5: boolean;
   isClosed(): boolean;
   /** Reading goes on unless something else waits. */
   readOn(): void;
@@ -287,11 +284,6 @@ export class Publisher implements ConfirmSink {
   }
 
   private acknowledge(packetId: number, reason: Reason): void {
-    const { outbox } = this.connection;
-    outbox.reserve(5);
-    outbox.position =
-      reason === REASON.success
-        ? writeAck(outbox.buffer, outbox.position, FIRST_BYTE.puback, packetId)
-        : writeReason(outbox.buffer, outbox.position, FIRST_BYTE.puback, packetId, reason);
+    this.shared.writer.answer(this.connection, FIRST_BYTE.puback, packetId, reason);
   }
 }

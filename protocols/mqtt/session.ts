@@ -14,34 +14,26 @@ import type { Queue } from '../../src/core/queue.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { VirtualHost } from '../../src/core/virtual-host.ts';
-import type { Outbox } from '../../src/net/outbox.ts';
 import { NEVER_ENDS } from './connect-packet.ts';
 import type { Subscription } from './control.ts';
-import type { Due } from './deadlines.ts';
 import { Deliveries, type DeliveryOwner } from './delivery.ts';
+import type { Destination } from './link-writer.ts';
 import { FIRST_BYTE } from './packet-types.ts';
-import { writeAck, writeReason } from './publish.ts';
 import { REASON, type Reason } from './reason-codes.ts';
 import { ARRIVAL, Received } from './received.ts';
+import { SessionClock, type Timed } from './session-clock.ts';
 import { queueNameOf, sessionArguments, sharedQueueNameOf } from './session-queue.ts';
 import { recordToJson, type SessionRecord } from './session-record.ts';
 import type { MqttShared } from './shared.ts';
 import { sharedFilter } from './shared-filter.ts';
 import { type Granted, type SharedSubscription, Subscriptions, termsOf } from './subscriptions.ts';
-import type { BrokerAliases } from './topic-aliases.ts';
-import { publishWill, type Will } from './will.ts';
+import type { Will } from './will.ts';
 
 /** The session's end of a connection. */
-export interface SessionLink {
-  readonly outbox: Outbox;
+export interface SessionLink extends Destination {
   readonly core: Session;
-  readonly v5: boolean;
   /** QoS 1 and 2 deliveries that may be out. */
   readonly receiveMaximum: number;
-  /** Largest packet that the client takes. */
-  readonly maximumPacketBytes: number;
-  /** Topic aliases towards the client; null: it wants none. */
-  readonly aliases: BrokerAliases | null;
   /** The queue was deleted beneath the session. */
   queueGone(): void;
   /** A PUBCOMP was written: the client may publish one more. */
@@ -53,31 +45,22 @@ const KIND = { sent: 0, released: 1, forgotten: 2 } as const;
 const KIND_FACTOR = 0x10000;
 const EPOCH_FACTOR = 4 * KIND_FACTOR;
 
-export class MqttSession implements DeliveryOwner, PacketWaiter {
+export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
   readonly host: VirtualHost;
   readonly clientId: string;
   readonly queueName: string;
   readonly persistent: boolean;
   readonly deliveries: Deliveries;
-  /** Seconds that it outlives its connection. */
-  expirySeconds: number;
   sessionId: number;
   shares: Map<string, SharedSubscription> | null;
   private readonly shared: MqttShared;
-  private user: string;
+  user: string;
+  private readonly clock: SessionClock;
   private link: SessionLink | null;
   private consumer: Consumer | null;
   private subscriptions: Subscriptions | null;
   private received: Received | null;
   private epoch: number;
-  private will: Will | null;
-  /** In whose name the will is published; null: of an earlier start. */
-  private willCore: Session | null;
-  /** When it ends and when its will is due, milliseconds since the epoch; null: not. */
-  private endsAt: number | null;
-  private willAt: number | null;
-  private endTimer: Timer | null;
-  private willTimer: Timer | null;
   private ended: boolean;
   /** The record as it was handed to the store last; empty: never. */
   private saved: string;
@@ -88,24 +71,27 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
     this.queueName = queueNameOf(clientId);
     this.persistent = persistent;
     this.deliveries = new Deliveries(this, shared);
-    this.expirySeconds = persistent ? NEVER_ENDS : 0;
     this.sessionId = 0;
     this.shares = null;
     this.shared = shared;
     this.user = '';
+    this.clock = new SessionClock(this, persistent ? NEVER_ENDS : 0, shared);
     this.link = null;
     this.consumer = null;
     this.subscriptions = null;
     this.received = null;
     this.epoch = 0;
-    this.will = null;
-    this.willCore = null;
-    this.endsAt = null;
-    this.willAt = null;
-    this.endTimer = null;
-    this.willTimer = null;
     this.ended = false;
     this.saved = '';
+  }
+
+  get vhost(): string {
+    return this.host.name;
+  }
+
+  /** Seconds that it outlives its connection. */
+  get expirySeconds(): number {
+    return this.clock.expirySeconds;
   }
 
   // What a restart brings.
@@ -115,10 +101,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
     this.sessionId = queue.id;
     queue.direct = this.deliveries;
     if (record === null) return;
-    const { now } = this.shared.turn;
-    this.expirySeconds = record.expirySeconds;
     this.user = record.user;
-    this.will = record.will;
     for (const share of record.shares) {
       const shared = this.host.queues.get(sharedQueueNameOf(sharedFilter(share.filter)!));
       if (shared === undefined) continue;
@@ -127,9 +110,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
       this.shared.groups.of(shared).members.set(this.deliveries, termsOf(share));
     }
     this.saved = JSON.stringify(recordToJson(record));
-    // A client that was connected when the broker ended has been away since.
-    const wasAway = record.endsAt !== null || record.willAt !== null;
-    this.away(record.endsAt ?? this.endFrom(now), record.willAt ?? (wasAway ? null : this.willFrom(now)));
+    this.clock.recover(record);
   }
 
   recoverReceived(id: number): void {
@@ -149,7 +130,8 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
 
   /** What is kept of the session. */
   private get record(): SessionRecord {
-    const { expirySeconds, endsAt, user, shares, will, willAt } = this;
+    const { user, shares } = this;
+    const { expirySeconds, endsAt, will, willAt } = this.clock;
     return { expirySeconds, endsAt, user, shares: shares === null ? [] : [...shares.values()], will, willAt };
   }
 
@@ -161,14 +143,9 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
    */
   async attach(link: SessionLink, expirySeconds: number, will: Will | null): Promise<void> {
     this.epoch++;
-    this.stopTimers();
     this.link = link;
-    this.expirySeconds = expirySeconds;
     this.user = link.core.identity.user;
-    this.endsAt = null;
-    this.willAt = null;
-    this.will = will;
-    this.willCore = link.core;
+    this.clock.connected(expirySeconds, will, link.core);
     this.deliveries.attach(link);
     if (!this.persistent) return;
     const changed = this.save();
@@ -179,7 +156,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
       this.saved = '';
       // One that never had its queue is none, and its client, which hears of no connection, has no will.
       if (this.sessionId === 0) {
-        this.will = null;
+        this.clock.will = null;
         this.end();
       }
       throw error;
@@ -194,8 +171,10 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
 
   /** The client said goodbye: its will is nobody's business. A new expiry may come with it (MQTT 5 §3.14.2.2.2). */
   goodbye(expirySeconds: number | null, withWill: boolean): void {
-    if (!withWill) this.will = null;
-    if (expirySeconds !== null) this.expirySeconds = Math.min(expirySeconds, this.shared.limits.sessionExpirySeconds);
+    const { clock } = this;
+    if (!withWill) clock.will = null;
+    if (expirySeconds === null) return;
+    clock.expirySeconds = Math.min(expirySeconds, this.shared.limits.sessionExpirySeconds);
   }
 
   /**
@@ -211,11 +190,8 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
     if (this.consumer !== null) link.core.cancel(this.consumer);
     this.consumer = null;
     this.deliveries.detach();
-    if (!this.persistent || this.expirySeconds === 0 || this.ended) return this.end();
-    const { now } = this.shared.turn;
-    const due = this.willFrom(now);
-    const publishing = due !== null && due <= now ? this.publishWill() : null;
-    this.away(this.endFrom(now), this.will === null ? null : due);
+    if (!this.persistent || this.clock.expirySeconds === 0 || this.ended) return this.end();
+    const publishing = this.clock.away();
     this.save();
     return publishing;
   }
@@ -224,8 +200,8 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
   end(): Promise<void> | null {
     if (this.ended) return null;
     this.ended = true;
-    this.stopTimers();
-    const publishing = this.will === null ? null : this.publishWill();
+    this.clock.stop();
+    const publishing = this.clock.publish();
     const { shared, host } = this;
     this.deliveries.abandon();
     for (const filter of this.shares?.keys() ?? []) {
@@ -292,7 +268,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
       this.shared.context.packets.forgetReceived(this.sessionId, id, this, this.token(KIND.forgotten, id));
       this.shared.turn.begin();
     } else {
-      this.writeCompleted(link, id, known || !link.v5 ? REASON.success : REASON.packetIdNotFound);
+      this.writeCompleted(link, id, known ? REASON.success : REASON.packetIdNotFound);
     }
   }
 
@@ -340,23 +316,11 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
   }
 
   private writeReceived(id: number, reason: Reason): void {
-    const { link } = this;
-    if (link === null) return;
-    const { outbox } = link;
-    outbox.reserve(5);
-    outbox.position =
-      reason === REASON.success || !link.v5
-        ? writeAck(outbox.buffer, outbox.position, FIRST_BYTE.pubrec, id)
-        : writeReason(outbox.buffer, outbox.position, FIRST_BYTE.pubrec, id, reason);
+    if (this.link !== null) this.shared.writer.answer(this.link, FIRST_BYTE.pubrec, id, reason);
   }
 
   private writeCompleted(link: SessionLink, id: number, reason: Reason): void {
-    const { outbox } = link;
-    outbox.reserve(5);
-    outbox.position =
-      reason === REASON.success
-        ? writeAck(outbox.buffer, outbox.position, FIRST_BYTE.pubcomp, id)
-        : writeReason(outbox.buffer, outbox.position, FIRST_BYTE.pubcomp, id, reason);
+    this.shared.writer.answer(link, FIRST_BYTE.pubcomp, id, reason);
     link.released();
   }
 
@@ -401,6 +365,11 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
     if (this.subscriptions.hasNoLocal) core.own = consumer.queue;
   }
 
+  /** Its clock says that something of its record changed. */
+  changed(): void {
+    this.save();
+  }
+
   private async saveShares(): Promise<void> {
     if (!this.persistent || this.link === null) return;
     this.save();
@@ -416,79 +385,5 @@ export class MqttSession implements DeliveryOwner, PacketWaiter {
     this.shared.context.definitions.put('session', [this.host.name, this.clientId], value);
     this.shared.turn.begin();
     return true;
-  }
-
-  // Time.
-
-  /** When it ends if its client went at `now`; null: never. */
-  private endFrom(now: number): number | null {
-    return this.expirySeconds === NEVER_ENDS ? null : now + this.expirySeconds * 1000;
-  }
-
-  /** When its will is due if its client went at `now` (§3.1.3.2.2): at the end of the session at the latest. */
-  private willFrom(now: number): number | null {
-    if (this.will === null) return null;
-    return now + Math.min(this.will.delaySeconds, this.expirySeconds) * 1000;
-  }
-
-  private away(endsAt: number | null, willAt: number | null): void {
-    const { deadlines, turn } = this.shared;
-    this.endsAt = endsAt;
-    this.willAt = willAt;
-    if (endsAt !== null) {
-      this.endTimer ??= new Timer(() => this.end());
-      deadlines.set(this.endTimer, endsAt - turn.now);
-    }
-    if (willAt !== null) {
-      this.willTimer ??= new Timer(() => this.willDue());
-      deadlines.set(this.willTimer, willAt - turn.now);
-    }
-  }
-
-  private willDue(): void {
-    this.publishWill();
-    this.willAt = null;
-    this.save();
-  }
-
-  private stopTimers(): void {
-    if (this.endTimer !== null) this.shared.deadlines.clear(this.endTimer);
-    if (this.willTimer !== null) this.shared.deadlines.clear(this.willTimer);
-  }
-
-  /** Publishes the will, once. */
-  private publishWill(): Promise<void> | null {
-    const { will, willCore, shared } = this;
-    this.will = null;
-    if (will === null) return null;
-    shared.turn.begin();
-    if (willCore !== null) return publishWill(will, willCore, shared);
-    // Of an earlier start: in the name of whoever was connected then, if there is such a user.
-    const { door } = shared.context;
-    return door
-      .identifyCertified(this.user, true)
-      .then((identity) => {
-        shared.turn.begin();
-        return publishWill(will, door.enter(identity, this.host.name), shared) ?? undefined;
-      })
-      .catch((error: unknown) => {
-        if (!(error instanceof BrokerError)) throw error;
-        shared.log.info({ user: this.user, topic: will.topic, error: error.message }, 'will refused');
-      });
-  }
-}
-
-/** A point in time of one session. */
-class Timer implements Due {
-  dueTick: number;
-  private readonly action: () => void;
-
-  constructor(action: () => void) {
-    this.dueTick = 0;
-    this.action = action;
-  }
-
-  due(): void {
-    this.action();
   }
 }

@@ -13,6 +13,7 @@ import type { Deadlines } from './deadlines.ts';
 import type { PublishEncoder } from './encoder.ts';
 import type { PublishEncoder5 } from './encoder-v5.ts';
 import type { MqttLimits } from './limits.ts';
+import type { LinkWriter } from './link-writer.ts';
 import type { PropertyScanner } from './properties.ts';
 import type { MqttForms } from './property-codec.ts';
 import type { AckReader, PublishReader } from './publish.ts';
@@ -67,6 +68,7 @@ export interface MqttShared {
   readonly acks: AckReader;
   readonly encoder: PublishEncoder;
   readonly encoder5: PublishEncoder5;
+  readonly writer: LinkWriter;
   readonly forms: MqttForms;
   readonly topicKeys: TopicKeys;
   readonly retained: RetainedMessages;

@@ -1,0 +1,66 @@
+// Writes to one client what its session has for it, in the form of the version that it speaks. One for all connections.
+
+import type { Message } from '../../src/core/message.ts';
+import type { Meters } from '../../src/core/ports.ts';
+import type { Turn } from '../../src/core/turn.ts';
+import type { Outbox } from '../../src/net/outbox.ts';
+import type { PublishEncoder } from './encoder.ts';
+import { type PublishEncoder5, WRITTEN } from './encoder-v5.ts';
+import { FIRST_BYTE } from './packet-types.ts';
+import { writeAck, writeReason } from './publish.ts';
+import { REASON, type Reason } from './reason-codes.ts';
+import type { BrokerAliases } from './topic-aliases.ts';
+
+/** Where it goes. */
+export interface Destination {
+  readonly outbox: Outbox;
+  readonly v5: boolean;
+  /** Largest packet that the client takes. */
+  readonly maximumPacketBytes: number;
+  /** Topic aliases towards the client; null: it wants none. */
+  readonly aliases: BrokerAliases | null;
+}
+
+export class LinkWriter {
+  private readonly encoder: PublishEncoder;
+  private readonly encoder5: PublishEncoder5;
+  private readonly turn: Turn;
+  private readonly meters: Meters;
+
+  constructor(encoder: PublishEncoder, encoder5: PublishEncoder5, turn: Turn, meters: Meters) {
+    this.encoder = encoder;
+    this.encoder5 = encoder5;
+    this.turn = turn;
+    this.meters = meters;
+  }
+
+  /**
+   * A PUBLISH; `firstByte` has QoS and flags, `id` is 0 at QoS 0, `ids` are subscription identifiers. False where it
+   * cannot be sent to this client (no topic, too large): that is counted, and the message is done with.
+   */
+  publish(link: Destination, message: Message, firstByte: number, id: number, ids: readonly number[]): boolean {
+    const { outbox } = link;
+    if (link.v5) {
+      const { aliases, maximumPacketBytes } = link;
+      const { now } = this.turn;
+      const written = this.encoder5.write(outbox, message, firstByte, id, ids, aliases, now, maximumPacketBytes);
+      if (written === WRITTEN.written) return true;
+    } else if (id !== 0) {
+      if (this.encoder.writeAcknowledged(outbox, message, id, firstByte)) return true;
+    } else if (firstByte === FIRST_BYTE.publish) {
+      if (this.encoder.writeQos0(outbox, message)) return true;
+    } else if (this.encoder.writeFlagged(outbox, message, 0, firstByte)) return true;
+    this.meters.undeliverable++;
+    return false;
+  }
+
+  /** PUBACK, PUBREC, PUBREL or PUBCOMP. Up to 3.1.1 there is no place for a reason. */
+  answer(link: Destination, firstByte: number, id: number, reason: Reason): void {
+    const { outbox } = link;
+    outbox.reserve(5);
+    outbox.position =
+      reason === REASON.success || !link.v5
+        ? writeAck(outbox.buffer, outbox.position, firstByte, id)
+        : writeReason(outbox.buffer, outbox.position, firstByte, id, reason);
+  }
+}

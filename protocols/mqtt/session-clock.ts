@@ -1,0 +1,148 @@
+// The time of a session while its client is away: when it ends (MQTT 5 §3.1.2.11.2) and when its will is due, at the end
+// of the session at the latest (§3.1.3.2.2). The will is published once, in the name of whoever left it.
+
+import { BrokerError } from '../../src/core/errors.ts';
+import type { Session } from '../../src/core/session.ts';
+import { NEVER_ENDS } from './connect-packet.ts';
+import type { Due } from './deadlines.ts';
+import type { SessionRecord } from './session-record.ts';
+import type { MqttShared } from './shared.ts';
+import { publishWill, type Will } from './will.ts';
+
+/** The session whose time it is. */
+export interface Timed {
+  readonly vhost: string;
+  /** As whom its client logged in last. */
+  readonly user: string;
+  /** Its time is over. */
+  end(): unknown;
+  /** What is kept of it changed. */
+  changed(): void;
+}
+
+export class SessionClock {
+  /** Seconds that the session outlives its connection. */
+  expirySeconds: number;
+  /** When it ends and when its will is due, milliseconds since the epoch; null: not. */
+  endsAt: number | null;
+  willAt: number | null;
+  will: Will | null;
+  private readonly session: Timed;
+  private readonly shared: MqttShared;
+  /** In whose name the will is published; null: of an earlier start. */
+  private core: Session | null;
+  private endTimer: Timer | null;
+  private willTimer: Timer | null;
+
+  constructor(session: Timed, expirySeconds: number, shared: MqttShared) {
+    this.expirySeconds = expirySeconds;
+    this.endsAt = null;
+    this.willAt = null;
+    this.will = null;
+    this.session = session;
+    this.shared = shared;
+    this.core = null;
+    this.endTimer = null;
+    this.willTimer = null;
+  }
+
+  /** A restart found it. A client that was connected when the broker ended has been away since. */
+  recover(record: SessionRecord): void {
+    const { now } = this.shared.turn;
+    this.expirySeconds = record.expirySeconds;
+    this.will = record.will;
+    const wasAway = record.endsAt !== null || record.willAt !== null;
+    this.set(record.endsAt ?? this.endFrom(now), record.willAt ?? (wasAway ? null : this.willFrom(now)));
+  }
+
+  /** A client is connected, with its will: nothing is due. */
+  connected(expirySeconds: number, will: Will | null, core: Session): void {
+    this.stop();
+    this.expirySeconds = expirySeconds;
+    this.endsAt = null;
+    this.willAt = null;
+    this.will = will;
+    this.core = core;
+  }
+
+  /** The client is gone, and the session goes on: a will without delay is published (see `publish`), others become due. */
+  away(): Promise<void> | null {
+    const { now } = this.shared.turn;
+    const due = this.willFrom(now);
+    const publishing = due !== null && due <= now ? this.publish() : null;
+    this.set(this.endFrom(now), this.will === null ? null : due);
+    return publishing;
+  }
+
+  /** Nothing is due any more. */
+  stop(): void {
+    if (this.endTimer !== null) this.shared.deadlines.clear(this.endTimer);
+    if (this.willTimer !== null) this.shared.deadlines.clear(this.willTimer);
+  }
+
+  /** Publishes the will, if there is one. Null where that was done at once; else it resolves when it was. */
+  publish(): Promise<void> | null {
+    const { will, core, shared, session } = this;
+    this.will = null;
+    if (will === null) return null;
+    shared.turn.begin();
+    if (core !== null) return publishWill(will, core, shared);
+    // Of an earlier start: in the name of whoever was connected then, if there is such a user.
+    const { door } = shared.context;
+    return door
+      .identifyCertified(session.user, true)
+      .then((identity) => {
+        shared.turn.begin();
+        return publishWill(will, door.enter(identity, session.vhost), shared) ?? undefined;
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof BrokerError)) throw error;
+        shared.log.info({ user: session.user, topic: will.topic, error: error.message }, 'will refused');
+      });
+  }
+
+  /** When it ends if its client went at `now`; null: never. */
+  private endFrom(now: number): number | null {
+    return this.expirySeconds === NEVER_ENDS ? null : now + this.expirySeconds * 1000;
+  }
+
+  private willFrom(now: number): number | null {
+    if (this.will === null) return null;
+    return now + Math.min(this.will.delaySeconds, this.expirySeconds) * 1000;
+  }
+
+  private set(endsAt: number | null, willAt: number | null): void {
+    const { deadlines, turn } = this.shared;
+    this.endsAt = endsAt;
+    this.willAt = willAt;
+    if (endsAt !== null) {
+      this.endTimer ??= new Timer(() => this.session.end());
+      deadlines.set(this.endTimer, endsAt - turn.now);
+    }
+    if (willAt !== null) {
+      this.willTimer ??= new Timer(() => this.willDue());
+      deadlines.set(this.willTimer, willAt - turn.now);
+    }
+  }
+
+  private willDue(): void {
+    this.publish();
+    this.willAt = null;
+    this.session.changed();
+  }
+}
+
+/** A point in time of one session. */
+class Timer implements Due {
+  dueTick: number;
+  private readonly action: () => void;
+
+  constructor(action: () => void) {
+    this.dueTick = 0;
+    this.action = action;
+  }
+
+  due(): void {
+    this.action();
+  }
+}
