@@ -1,0 +1,30 @@
+// Addresses in reply-to that are no queues: every exchange and key survives being written and read, and what is none is
+// left alone; a publish to the default exchange under such an address goes where it says.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { formatReplyAddress, parseReplyAddress } from '../../src/core/reply-address.ts';
+
+const text = fc.string({ minLength: 1, maxLength: 12, unit: fc.constantFrom('a', '/', '%', '.', '2', 'F', 'ü', ' ') });
+
+describe('a reply address', () => {
+  it('survives being written and read', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.constant('amq.topic'), text), text, (exchange, routingKey) => {
+        assert.deepEqual(parseReplyAddress(formatReplyAddress({ exchange, routingKey })), { exchange, routingKey });
+      }),
+    );
+  });
+
+  it('is spelled as STOMP spells destinations', () => {
+    assert.equal(formatReplyAddress({ exchange: 'amq.topic', routingKey: 'a.b/c' }), '/topic/a.b%2Fc');
+    assert.equal(formatReplyAddress({ exchange: 'x/y', routingKey: 'k' }), '/exchange/x%2Fy/k');
+  });
+
+  it('is nothing else', () => {
+    for (const none of ['', 'orders', '/topic/', '/topic/a/b', '/exchange//k', '/exchange/x', '/queue/q', 'topic/a']) {
+      assert.equal(parseReplyAddress(none), null, none);
+    }
+  });
+});

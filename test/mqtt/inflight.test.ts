@@ -1,0 +1,116 @@
+// Packet ids against a naive model: none is given twice, an entry that comes again gets the id that it had, and ids of
+// entries that come no more are found.
+
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { Inflight, recalledId, recalledQos2, recalledStored, STAGE } from '../../protocols/mqtt/inflight.ts';
+import type { Queue } from '../../src/core/queue.ts';
+import { QueueEntry } from '../../src/core/queue-entry.ts';
+
+const QUEUE = { id: 7 } as Queue;
+const OTHER = { id: 8 } as Queue;
+
+function entry(seq: number, queue = QUEUE): QueueEntry {
+  return new QueueEntry(queue, seq, null as never, 0, false);
+}
+
+describe('packet ids', () => {
+  it('are given in order, wrap around, and skip those that are out', () => {
+    const inflight = new Inflight();
+    const first = inflight.add(entry(1), STAGE.sent1);
+    assert.equal(first, 1);
+    let before = first;
+    for (let wrapped = 0; wrapped < 2; ) {
+      const id = inflight.add(entry(2), STAGE.sent1);
+      assert.ok(id > 1 && id <= 65_535, `id ${id}: 1 is still out`);
+      if (id < before) wrapped++;
+      before = id;
+      inflight.free(id);
+    }
+    assert.equal(inflight.out, 1);
+  });
+
+  it('run out at 65,535', () => {
+    const inflight = new Inflight();
+    const ids = new Set<number>();
+    for (let i = 1; inflight.hasRoom; i++) ids.add(inflight.add(entry(i), STAGE.sent2));
+    assert.equal(ids.size, 65_535);
+    inflight.free(40_000);
+    assert.equal(inflight.add(entry(0), STAGE.sent1), 40_000);
+  });
+
+  it('wait for their entries, except QoS 1 of other queues', () => {
+    const inflight = new Inflight();
+    const [one, two, three, four, five] = [entry(1), entry(2), entry(3), entry(4, OTHER), entry(5, OTHER)];
+    const ids = [
+      inflight.add(three, STAGE.sent2),
+      inflight.add(one, STAGE.sent1),
+      inflight.add(two, STAGE.storing),
+      inflight.add(four, STAGE.sent1),
+      inflight.add(five, STAGE.sent2),
+    ];
+    assert.deepEqual(inflight.drain(QUEUE.id), [one, two, three, four, five]);
+    assert.equal(inflight.out, 0);
+    assert.ok(!inflight.awaits(OTHER.id, 4));
+    assert.ok(inflight.awaits(OTHER.id, 5));
+    const gone: number[] = [];
+    const first = inflight.recall(QUEUE.id, 1, gone);
+    assert.deepEqual([recalledId(first), recalledQos2(first)], [ids[1], false]);
+    inflight.restore(ids[1]!, one, STAGE.sent1);
+    const third = inflight.recall(QUEUE.id, 3, gone);
+    assert.deepEqual([recalledId(third), recalledQos2(third), recalledStored(third)], [ids[0], true, true]);
+    assert.deepEqual(gone, [], 'what was never sent is free');
+    assert.equal(inflight.stageOf(ids[2]!), STAGE.free);
+    assert.equal(inflight.recall(QUEUE.id, 9, gone), 0);
+  });
+
+  it('of entries that come no more are told, where the client may know them', () => {
+    const inflight = new Inflight();
+    const sent = inflight.add(entry(1), STAGE.sent2);
+    inflight.add(entry(2), STAGE.sent1);
+    inflight.drain(QUEUE.id);
+    const gone: number[] = [];
+    assert.equal(inflight.recall(QUEUE.id, 3, gone), 0);
+    assert.deepEqual(gone, [sent]);
+    assert.equal(inflight.out, 0);
+  });
+
+  it('are never given twice, whatever comes and goes', () => {
+    const step = fc.record({ kind: fc.constantFrom('add', 'free', 'drain', 'again'), at: fc.nat({ max: 30 }) });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+        const inflight = new Inflight();
+        const out = new Map<number, QueueEntry>();
+        let away: { id: number; entry: QueueEntry }[] = [];
+        let seq = 0;
+        for (const { kind, at } of steps) {
+          if (kind === 'add' && away.length === 0) {
+            const added = entry(++seq);
+            const id = inflight.add(added, STAGE.sent2);
+            assert.ok(!out.has(id), `id ${id} is out twice`);
+            out.set(id, added);
+          } else if (kind === 'free' && out.size > 0) {
+            const id = [...out.keys()][at % out.size]!;
+            assert.equal(inflight.entryOf(id), out.get(id));
+            inflight.free(id);
+            out.delete(id);
+          } else if (kind === 'drain') {
+            inflight.drain(QUEUE.id);
+            away.push(...[...out].map(([id, each]) => ({ id, entry: each })));
+            away.sort((a, b) => a.entry.seq - b.entry.seq);
+            out.clear();
+          } else if (kind === 'again' && away.length > 0) {
+            const [back, ...rest] = away;
+            away = rest;
+            const recalled = inflight.recall(QUEUE.id, back!.entry.seq, []);
+            assert.equal(recalledId(recalled), back!.id);
+            inflight.restore(back!.id, back!.entry, STAGE.sent2);
+            out.set(back!.id, back!.entry);
+          }
+          assert.equal(inflight.out, out.size);
+        }
+      }),
+    );
+  });
+});
