@@ -87,6 +87,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     this.farewell = null;
     shared.ticker.add(this);
     shared.context.connections.add(this);
+    shared.traffic.opened(transport);
   }
 
   // What the transport and the ticker call.
@@ -115,6 +116,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
 
   closed(error: Error | null): void {
     this.shared.turn.begin();
+    this.shared.traffic.closed(this.transport);
     this.leave(error === null ? 'the client closed the connection' : error.message, null);
   }
 
@@ -135,7 +137,14 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
 
   packet(buffer: Buffer, start: number, body: number, end: number): Next {
     const { conversation } = this;
-    if (conversation !== null) return conversation.packet(buffer, start, body, end);
+    const { traffic } = this.shared;
+    traffic.packetsReceived++;
+    if (conversation !== null) {
+      const next = conversation.packet(buffer, start, body, end);
+      // It will be offered again.
+      if (next === NEXT.retry) traffic.packetsReceived--;
+      return next;
+    }
     if (this.state === STATE.closed) return NEXT.stop;
     return this.handshake.packet(buffer, start, body, end);
   }
@@ -313,6 +322,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   }
 
   send(packet: Buffer): void {
+    this.shared.traffic.packetsSent++;
     this.outbox.append(packet, 0, packet.length);
   }
 

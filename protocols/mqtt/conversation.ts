@@ -18,6 +18,8 @@ export interface Conversing extends PublishingConnection {
   readonly level: number;
   /** Publishing is held (backpressure). */
   readonly held: boolean;
+  /** Writes a whole packet. */
+  send(packet: Buffer): void;
   /** A PUBLISH waits until publishing is held no more. */
   waitForRelease(): Next;
   /** The client said goodbye, with a new expiry of its session or null; `withWill`: its will is to be published. */
@@ -76,7 +78,7 @@ export class Conversation implements PacketHandler {
         return connection.suspend(this.unsubscribe(buffer, start, body, end));
       case PACKET.pingreq:
         requireEmpty(firstByte, body, end);
-        connection.outbox.append(PINGRESP, 0, PINGRESP.length);
+        connection.send(PINGRESP);
         return NEXT.goOn;
       case PACKET.disconnect:
         return this.disconnect(buffer, start, body, end);
@@ -139,7 +141,7 @@ export class Conversation implements PacketHandler {
 
   private answer(firstByte: number, packetId: number, codes: readonly number[]): void {
     const packet = subscriptionAnswer(this.v5, firstByte, packetId, codes);
-    this.connection.outbox.append(packet, 0, packet.length);
+    this.connection.send(packet);
   }
 }
 

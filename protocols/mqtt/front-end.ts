@@ -21,6 +21,7 @@ import { DEFAULT_MQTT_OPTIONS, type MqttOptions, type MqttShared } from './share
 import { SharedGroups } from './shared-groups.ts';
 import { SysTopics } from './sys-topics.ts';
 import { KeyTopics, TopicKeys } from './topic-cache.ts';
+import { Traffic } from './traffic.ts';
 
 export class MqttFrontEnd {
   private readonly shared: MqttShared;
@@ -32,6 +33,7 @@ export class MqttFrontEnd {
     const keyTopics = new KeyTopics();
     const encoder = new PublishEncoder(keyTopics);
     const encoder5 = new PublishEncoder5(keyTopics, allOptions.exchange);
+    const traffic = new Traffic();
     this.shared = {
       context,
       ticker,
@@ -48,13 +50,14 @@ export class MqttFrontEnd {
       acks: new AckReader(scanner),
       encoder,
       encoder5,
-      writer: new LinkWriter(encoder, encoder5, context.turn, context.meters),
+      writer: new LinkWriter(encoder, encoder5, context.turn, context.meters, traffic),
       forms: new MqttForms(allOptions.exchange),
       topicKeys: new TopicKeys(allLimits),
       retained: new RetainedMessages(context.retained, context.turn, ticker, context.log),
       sessions: new Sessions(),
       groups: new SharedGroups(context.meters),
       deadlines: new Deadlines(ticker),
+      traffic,
     };
   }
 

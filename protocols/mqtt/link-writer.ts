@@ -10,6 +10,7 @@ import { FIRST_BYTE } from './packet-types.ts';
 import { writeAck, writeReason } from './publish.ts';
 import { REASON, type Reason } from './reason-codes.ts';
 import type { BrokerAliases } from './topic-aliases.ts';
+import type { Traffic } from './traffic.ts';
 
 /** Where it goes. */
 export interface Destination {
@@ -26,12 +27,14 @@ export class LinkWriter {
   private readonly encoder5: PublishEncoder5;
   private readonly turn: Turn;
   private readonly meters: Meters;
+  private readonly traffic: Traffic;
 
-  constructor(encoder: PublishEncoder, encoder5: PublishEncoder5, turn: Turn, meters: Meters) {
+  constructor(encoder: PublishEncoder, encoder5: PublishEncoder5, turn: Turn, meters: Meters, traffic: Traffic) {
     this.encoder = encoder;
     this.encoder5 = encoder5;
     this.turn = turn;
     this.meters = meters;
+    this.traffic = traffic;
   }
 
   /**
@@ -40,6 +43,8 @@ export class LinkWriter {
    */
   publish(link: Destination, message: Message, firstByte: number, id: number, ids: readonly number[]): boolean {
     const { outbox } = link;
+    // One that cannot be sent is taken off again: rarer than a branch for each that can.
+    this.traffic.packetsSent++;
     if (link.v5) {
       const { aliases, maximumPacketBytes } = link;
       const { now } = this.turn;
@@ -50,6 +55,7 @@ export class LinkWriter {
     } else if (firstByte === FIRST_BYTE.publish) {
       if (this.encoder.writeQos0(outbox, message)) return true;
     } else if (this.encoder.writeFlagged(outbox, message, 0, firstByte)) return true;
+    this.traffic.packetsSent--;
     this.meters.undeliverable++;
     return false;
   }
@@ -57,6 +63,7 @@ export class LinkWriter {
   /** PUBACK, PUBREC, PUBREL or PUBCOMP. Up to 3.1.1 there is no place for a reason. */
   answer(link: Destination, firstByte: number, id: number, reason: Reason): void {
     const { outbox } = link;
+    this.traffic.packetsSent++;
     outbox.reserve(5);
     outbox.position =
       reason === REASON.success || !link.v5

@@ -116,13 +116,18 @@ export class SessionClock {
     this.endsAt = endsAt;
     this.willAt = willAt;
     if (endsAt !== null) {
-      this.endTimer ??= new Timer(() => this.session.end());
+      this.endTimer ??= new Timer(() => this.ranOut());
       deadlines.set(this.endTimer, endsAt - turn.now);
     }
     if (willAt !== null) {
       this.willTimer ??= new Timer(() => this.willDue());
       deadlines.set(this.willTimer, willAt - turn.now);
     }
+  }
+
+  private ranOut(): void {
+    this.shared.traffic.sessionsExpired++;
+    this.session.end();
   }
 
   private willDue(): void {

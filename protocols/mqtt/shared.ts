@@ -21,6 +21,7 @@ import type { RetainedMessages } from './retained.ts';
 import type { Sessions } from './sessions.ts';
 import type { SharedGroups } from './shared-groups.ts';
 import type { TopicKeys } from './topic-cache.ts';
+import type { Traffic } from './traffic.ts';
 
 /** What happens to one message too many in a session's queue: the oldest goes, or the new one is refused. */
 export type Overflow = 'drop-head' | 'refuse';
@@ -75,4 +76,5 @@ export interface MqttShared {
   readonly sessions: Sessions;
   readonly groups: SharedGroups;
   readonly deadlines: Deadlines;
+  readonly traffic: Traffic;
 }

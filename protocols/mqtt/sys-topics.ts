@@ -2,7 +2,7 @@
 // computed when somebody asks, and a publish of what changed, at an interval, to those who are subscribed. Nobody else
 // publishes there (src/core/retainer.ts), and `#` and `+/…` select none of it [MQTT-4.7.2-1].
 //
-// Messages and bytes are those of all protocols; clients and subscriptions are MQTT's.
+// What is published and delivered is of all protocols; clients, their packets and bytes, and subscriptions are MQTT's.
 
 import { findField } from '../../src/core/field-table.ts';
 import { Message, NEVER } from '../../src/core/message.ts';
@@ -18,7 +18,17 @@ const ROOT = '$SYS';
 const NO_BYTES = Buffer.alloc(0);
 const MINUTES = [1, 5, 15] as const;
 
-const LOADS = ['publish/received', 'publish/sent', 'publish/dropped', 'connections'] as const;
+const LOADS = [
+  'messages/received',
+  'messages/sent',
+  'publish/received',
+  'publish/sent',
+  'publish/dropped',
+  'bytes/received',
+  'bytes/sent',
+  'sockets',
+  'connections',
+] as const;
 type LoadName = (typeof LOADS)[number];
 
 /** Below `$SYS/broker`. */
@@ -31,6 +41,11 @@ const PLAIN = [
   'clients/inactive',
   'clients/total',
   'clients/maximum',
+  'clients/expired',
+  'messages/received',
+  'messages/sent',
+  'bytes/received',
+  'bytes/sent',
   'publish/messages/received',
   'publish/messages/sent',
   'publish/messages/dropped',
@@ -78,10 +93,7 @@ export class SysTopics implements Ticked {
   private readonly intervalTicks: number;
   private readonly seconds: number;
   private readonly startedAt: number;
-  private readonly received: Load;
-  private readonly sent: Load;
-  private readonly dropped: Load;
-  private readonly connections: Load;
+  private readonly loads: Readonly<Record<LoadName, Load>>;
   /** Most clients that were connected at a sample, and most memory. */
   private maximumClients: number;
   private maximumHeap: number;
@@ -95,10 +107,7 @@ export class SysTopics implements Ticked {
     this.seconds = shared.options.sysIntervalSeconds;
     this.intervalTicks = Math.max(1, Math.round((this.seconds * 1000) / TICK_MS));
     this.startedAt = shared.turn.now;
-    this.received = new Load();
-    this.sent = new Load();
-    this.dropped = new Load();
-    this.connections = new Load();
+    this.loads = Object.fromEntries(LOADS.map((name) => [name, new Load()])) as Record<LoadName, Load>;
     this.maximumClients = 0;
     this.maximumHeap = 0;
     this.said = new Map();
@@ -126,11 +135,19 @@ export class SysTopics implements Ticked {
   }
 
   private sample(): void {
-    const { meters, sessions } = this.shared;
-    this.received.sample(meters.published, this.seconds);
-    this.sent.sample(meters.delivered, this.seconds);
-    this.dropped.sample(meters.droppedDirect, this.seconds);
-    this.connections.sample(sessions.claims, this.seconds);
+    const { meters, sessions, traffic } = this.shared;
+    const totals: Record<LoadName, number> = {
+      'messages/received': traffic.packetsReceived,
+      'messages/sent': traffic.packetsSent,
+      'publish/received': meters.published,
+      'publish/sent': meters.delivered,
+      'publish/dropped': meters.droppedDirect,
+      'bytes/received': traffic.bytesReceived,
+      'bytes/sent': traffic.bytesSent,
+      sockets: traffic.sockets,
+      connections: sessions.claims,
+    };
+    for (const name of LOADS) this.loads[name].sample(totals[name], this.seconds);
     this.maximumClients = Math.max(this.maximumClients, sessions.connected);
   }
 
@@ -153,7 +170,7 @@ export class SysTopics implements Ticked {
   }
 
   private values(): Map<string, string> {
-    const { meters, sessions, context, turn } = this.shared;
+    const { meters, sessions, context, turn, traffic } = this.shared;
     const { connected, disconnected } = sessions;
     this.maximumClients = Math.max(this.maximumClients, connected);
     const { heapUsed, external } = process.memoryUsage();
@@ -169,6 +186,11 @@ export class SysTopics implements Ticked {
       'clients/inactive': disconnected,
       'clients/total': connected + disconnected,
       'clients/maximum': this.maximumClients,
+      'clients/expired': traffic.sessionsExpired,
+      'messages/received': traffic.packetsReceived,
+      'messages/sent': traffic.packetsSent,
+      'bytes/received': traffic.bytesReceived,
+      'bytes/sent': traffic.bytesSent,
       'publish/messages/received': meters.published,
       'publish/messages/sent': meters.delivered,
       'publish/messages/dropped': meters.droppedDirect,
@@ -183,17 +205,11 @@ export class SysTopics implements Ticked {
       'heap/current': heap,
       'heap/maximum': this.maximumHeap,
     };
-    const loads: Record<LoadName, Load> = {
-      'publish/received': this.received,
-      'publish/sent': this.sent,
-      'publish/dropped': this.dropped,
-      connections: this.connections,
-    };
     const values = new Map<string, string>();
     for (const name of PLAIN) values.set(`${ROOT}/broker/${name}`, String(plain[name]));
     for (const name of LOADS) {
       for (const [i, minutes] of MINUTES.entries()) {
-        values.set(`${ROOT}/broker/load/${name}/${minutes}min`, loads[name].averages[i]!.toFixed(2));
+        values.set(`${ROOT}/broker/load/${name}/${minutes}min`, this.loads[name].averages[i]!.toFixed(2));
       }
     }
     return values;

@@ -34,7 +34,9 @@ describe('$SYS', () => {
     client.send(subscribe(1, ['$SYS/#', 0]));
     await broker.settle();
     const first = heard(client);
-    assert.equal(first.size, 33);
+    assert.equal(first.size, 53);
+    // CONNECT and SUBSCRIBE; CONNACK. The answers to the subscription are being written.
+    assert.equal(first.get('$SYS/broker/messages/received'), 'retained 2');
     assert.equal(first.get('$SYS/broker/version'), 'retained trivium version test');
     assert.equal(first.get('$SYS/broker/clients/connected'), 'retained 1');
     assert.equal(first.get('$SYS/broker/subscriptions/count'), 'retained 1');
@@ -46,6 +48,10 @@ describe('$SYS', () => {
     const second = heard(client);
     assert.equal(second.get('$SYS/broker/publish/messages/received'), '1');
     assert.equal(second.get('$SYS/broker/publish/bytes/received'), '3');
+    assert.equal(second.get('$SYS/broker/messages/received'), '3');
+    // CONNACK, SUBACK and the retained values.
+    assert.equal(second.get('$SYS/broker/messages/sent'), String(2 + first.size));
+    assert.equal(second.get('$SYS/broker/load/messages/received/1min'), (18 * (1 - Math.exp(-10 / 60))).toFixed(2));
     broker.tick(20);
     await broker.settle();
     assert.equal(heard(client).has('$SYS/broker/publish/messages/received'), false);
