@@ -8,6 +8,7 @@ import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
+import { runBacklog } from '../test/support/backlog.ts';
 import { BrokerProcess } from '../test/support/broker-process.ts';
 import { type Endpoints, installed, PEERS, type PeerName, startPeer } from '../test/support/peers.ts';
 import { type Figure, formatted, rounded, table } from './figure.ts';
@@ -19,6 +20,10 @@ const MICRO = ['topic-trie', 'route-cache', 'core', 'amqp-codec', 'mqtt-codec', 
 const REST_MS = 2000;
 const START_TARGET_S = 0.5;
 const REST_TARGET_MIB = 120;
+const BACKLOG = 1_000_000;
+const RESTART_TARGET_S = 2;
+const SHARE_OF_SHORT = 0.5;
+const BACKLOG_TARGET_MIB = 300;
 
 const options = parseArgs({
   options: {
@@ -65,6 +70,7 @@ for (const name of peers) {
     await peer.stop();
   }
 }
+if (options.ports === undefined && chosen('backlog')) figures.push(...(await backlogFigures()));
 for (const name of MICRO) if (chosen('micro', name)) figures.push(...(await micro(name)));
 
 report();
@@ -103,6 +109,20 @@ async function startFigures(broker: BrokerProcess): Promise<Figure[]> {
   return [
     { title: 'start to listening', value: broker.startMs / 1000, unit: 's', target: `<= ${START_TARGET_S} s` },
     { title: 'RSS at rest', value: await broker.statusMib('VmRSS'), unit: 'MiB', target: `<= ${REST_TARGET_MIB} MiB` },
+  ];
+}
+
+/** A million durable messages of 1 KiB that nobody consumes, a SIGKILL, and then a consumer. */
+async function backlogFigures(): Promise<Figure[]> {
+  process.stderr.write('backlog\n');
+  const { publishedPerS, readyMs, consumedPerS, shortConsumedPerS, mostRssAnonMib } = await runBacklog(BACKLOG);
+  const share = consumedPerS / shortConsumedPerS;
+  return [
+    { title: 'backlog of 1 M x 1 KiB: published with confirms', value: publishedPerS, unit: '/s', target: '' },
+    { title: 'ready after SIGKILL', value: readyMs / 1000, unit: 's', target: `<= ${RESTART_TARGET_S} s` },
+    { title: 'consumed', value: consumedPerS, unit: '/s', target: '' },
+    { title: 'share of the rate of a short queue', value: share, unit: '', target: `>= ${SHARE_OF_SHORT}` },
+    { title: 'most RssAnon', value: mostRssAnonMib, unit: 'MiB', target: `<= ${BACKLOG_TARGET_MIB} MiB` },
   ];
 }
 

@@ -2,9 +2,9 @@
 // are bytes and sockets, so that it is the broker that is measured.
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { BrokerProcess } from '../support/broker-process.ts';
-import { RawClient } from '../support/raw-client.ts';
-import * as amqp from '../support/wire/amqp.ts';
+import { BrokerProcess } from './broker-process.ts';
+import { RawClient } from './raw-client.ts';
+import * as amqp from './wire/amqp.ts';
 
 const BODY_BYTES = 1024;
 /** Messages in one write, and those that may be unconfirmed. */
