@@ -89,7 +89,7 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
     this.connections = new ClientConnections();
     const authenticator: Authenticator = {
       authenticate: given.login ?? guestOnly,
-      identify: () => Promise.resolve({ refused: 'only AMQP asks this' }),
+      identify: (user) => Promise.resolve(user === 'guest' ? { user, tags: [] } : { refused: 'unknown user' }),
       certified: (user) => ({ user, tags: [] }),
       exchange: (method) => given.exchange?.(method) ?? null,
       mayEnter: () => true,
