@@ -41,33 +41,36 @@ export class TestSink implements OutboxSink {
   writableLength: number;
   /** One for each write that reached the kernel; corked ones are one. */
   readonly writes: Buffer[];
-  private corked: Buffer[] | null;
+  private corked: Buffer[];
+  /** Corks that were not taken out: as of Node's streams, they nest. */
+  private corks: number;
   private callbacks: { sent: () => void; bytes: number }[];
   private waitingBytes: number;
 
   constructor() {
     this.writableLength = 0;
     this.writes = [];
-    this.corked = null;
+    this.corked = [];
+    this.corks = 0;
     this.callbacks = [];
     this.waitingBytes = 0;
   }
 
   cork(): void {
-    this.corked = [];
+    this.corks++;
   }
 
   uncork(): void {
-    const chunks = this.corked ?? [];
-    this.corked = null;
-    this.writes.push(Buffer.concat(chunks));
+    if (--this.corks > 0) return;
+    this.writes.push(Buffer.concat(this.corked));
+    this.corked = [];
   }
 
   write(chunk: Buffer, sent?: () => void): boolean {
     this.writableLength += chunk.length;
     this.waitingBytes += chunk.length;
     // Kept by reference, as a kernel would: what changes before it is sent shows in the output.
-    if (this.corked === null) this.writes.push(chunk);
+    if (this.corks === 0) this.writes.push(chunk);
     else this.corked.push(chunk);
     if (sent !== undefined) {
       this.callbacks.push({ sent, bytes: this.waitingBytes });
