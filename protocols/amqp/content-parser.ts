@@ -6,6 +6,7 @@
 //   content = method-frame header-frame *body-frame        (§4.2.6; frames of one content follow each other)
 
 import { Message, NEVER } from '../../src/core/message.ts';
+import { OWN_ALLOCATION_BYTES } from '../../src/core/message-slabs.ts';
 import { ownBytes } from '../../src/core/own-bytes.ts';
 import type { Turn } from '../../src/core/turn.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
@@ -41,8 +42,6 @@ const EXPECT = { method: 0, header: 1, body: 2 } as const;
 const REMEMBERED_BYTES = 96;
 /** A larger body is gathered in memory that grows as it arrives: a header may lie about its size. */
 const FIRST_BODY_BYTES = 1024 * 1024;
-/** A body of this size that has a buffer to itself stays there: it pins nothing else. */
-const OWN_BUFFER_BYTES = 8 * 1024;
 
 const NOTHING = Buffer.alloc(0);
 
@@ -183,7 +182,7 @@ export class ContentParser {
     }
     if (bytes === this.bodyLength) {
       // A frame that spanned chunks was put together in a buffer of its size.
-      const alone = bytes >= OWN_BUFFER_BYTES && buffer.length === bytes + FRAME_OVERHEAD_BYTES;
+      const alone = bytes >= OWN_ALLOCATION_BYTES && buffer.length === bytes + FRAME_OVERHEAD_BYTES;
       if (alone) this.ownNative();
       this.complete(buffer, at, bytes, alone);
       return;

@@ -5,6 +5,7 @@ import type { ConfirmRing } from '../../src/core/confirms.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/field-table.ts';
 import { Message } from '../../src/core/message.ts';
+import { OWN_ALLOCATION_BYTES } from '../../src/core/message-slabs.ts';
 import { PublisherRest } from '../../src/core/publisher-rest.ts';
 import { PUBLISH, type PublishOutcome, type Session } from '../../src/core/session.ts';
 import type { StompClient } from './client.ts';
@@ -20,8 +21,6 @@ import { type Operation, Transactions } from './transactions.ts';
 
 /** Names of queues that a connection remembers to exist. */
 const MAX_ENSURED = 10_000;
-/** From here on a message in a buffer of its own is left there instead of being copied (message-slabs.ts). */
-const OWN_BUFFER_BYTES = 8 * 1024;
 
 export class Publisher {
   /** SENDs so far. */
@@ -130,7 +129,7 @@ export class Publisher {
       this.client.context.turn.now,
     );
     // A large body that spanned chunks lies in a buffer of its own already, and so do the headers.
-    if (parser.alone && parser.bodyLength >= OWN_BUFFER_BYTES) message.owned = true;
+    if (parser.alone && parser.bodyLength >= OWN_ALLOCATION_BYTES) message.owned = true;
     if (headers.transaction !== null) {
       this.client.context.turn.retain(message);
       this.transactions.add(headers.transaction, { kind: 'send', message, destination });

@@ -4,8 +4,11 @@
 import type { Message } from './message.ts';
 
 const SLAB_BYTES = 64 * 1024;
-/** From here on a message gets its own allocation. */
-const OWN_ALLOCATION_BYTES = 8 * 1024;
+/**
+ * From here on a message gets its own allocation; a body that came in a buffer to itself is left there, for it pins nothing
+ * else.
+ */
+export const OWN_ALLOCATION_BYTES = 8 * 1024;
 /** What lies between properties and body on the wire is copied along where it is this short. */
 const GAP_BYTES = 32;
 
