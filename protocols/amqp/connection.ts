@@ -101,7 +101,7 @@ export class AmqpConnection
   }
 
   data(chunk: Buffer): void {
-    this.turn.begin();
+    this.turn.input(chunk.length);
     if (this.transport.lastMessageKind === MESSAGE_KIND.text) {
       this.refuseText();
       return;

@@ -93,8 +93,9 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   // What the transport and the ticker call.
 
   data(chunk: Buffer): void {
+    // Before anything else: what ends the turn may end this connection.
+    this.shared.turn.input(chunk.length);
     if (this.state === STATE.closed) return;
-    this.shared.turn.begin();
     this.keepAlive.heard = true;
     try {
       if (this.transport.lastMessageKind === MESSAGE_KIND.text) {
@@ -266,8 +267,10 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
 
   /** Takes up the input that waited for backpressure to end. */
   takeUp(): void {
-    this.shared.turn.begin();
-    if (this.waits && !this.held) this.proceed();
+    if (!this.waits || this.held) return;
+    // It may be held again: a thousand others may have taken up theirs.
+    this.shared.turn.input(this.framer.waitingBytes);
+    if (!this.held) this.proceed();
   }
 
   // What the handshake calls.

@@ -66,6 +66,11 @@ export class PacketFramer {
     return this.partialBytes > 0;
   }
 
+  /** Bytes that wait for `resume`. */
+  get waitingBytes(): number {
+    return this.rest.length - this.restAt;
+  }
+
   /** The next bytes of the stream. Throws MalformedPacket. */
   push(chunk: Buffer): void {
     if (this.stopped) return;

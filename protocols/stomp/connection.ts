@@ -68,8 +68,9 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
   // What the transport calls.
 
   data(chunk: Buffer): void {
+    // Before anything else: what ends the turn may end this connection.
+    this.context.turn.input(chunk.length);
     if (this.state === 'closing' || this.state === 'closed') return;
-    this.context.turn.begin();
     if (this.state === 'login') this.writer.followClient();
     this.parser.push(chunk);
     if (!this.hearing()) return;
@@ -147,8 +148,8 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
   unblock(): void {
     if (!this.blocked) return;
     this.blocked = false;
-    this.context.turn.begin();
-    this.goOn();
+    // In a turn of its own: whoever releases the publishers is in the middle of one.
+    setImmediate(takeUp, this);
   }
 
   shutdown(reason: string): void {
@@ -273,6 +274,12 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
     else this.goOn();
   }
 
+  /** Takes up the input that waited for backpressure to end, unless it began again. */
+  takeUp(): void {
+    this.context.turn.input(this.parser.waitingBytes);
+    this.goOn();
+  }
+
   /** Frames that were parsed no further, then the socket. */
   goOn(): void {
     if (this.hearing()) this.pump();
@@ -326,4 +333,8 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
 
 function notConnected(): StompError {
   return new StompError('Not connected', 'the first frame must be CONNECT or STOMP');
+}
+
+function takeUp(connection: StompConnection): void {
+  connection.takeUp();
 }

@@ -88,6 +88,11 @@ export class FrameParser extends Frame {
     } else this.waiting.push(chunk);
   }
 
+  /** About how many bytes were pushed and not parsed yet; a frame that has begun may count as either. */
+  get waitingBytes(): number {
+    return this.end - this.cursor + (this.tail === null ? 0 : this.tail.length - this.tailAt);
+  }
+
   /** Whether a frame has begun and not ended: more bytes must come. */
   get midFrame(): boolean {
     return this.state !== STATE.between;

@@ -9,6 +9,9 @@
 //   6. flush            each connection that has something to say writes it, once
 //
 // Commits end outside of a turn; `commitEnded` starts one, so that confirms leave at once.
+//
+// A pass over a thousand sockets that all have a full chunk is 64 MiB of input. A turn ends within the pass once it has
+// taken its share, and the next one begins: what was written leaves, and publishers are held, before more is read.
 
 import { Alarms, type StartTimer } from './alarms.ts';
 import type { ConfirmRing, RingScheduler } from './confirms.ts';
@@ -27,6 +30,11 @@ export interface Task {
   run(): boolean;
 }
 
+/**
+ * Input after which a turn ends though more sockets are ready. 1,000 MQTT publishers that outran one AMQP consumer grew
+ * the process by 300 to 400 instead of 890 MiB; most of what is left are the chunks that wait while publishers are held.
+ */
+export const TURN_INPUT_BYTES = 2 * 1024 * 1024;
 /** Slices of the work list that one turn does before sockets are read again. */
 const MAX_SLICES = 256;
 /** Time that one turn gives the work list, looked at every few slices. */
@@ -42,6 +50,7 @@ export class Turn implements RingScheduler {
   private readonly slabs: MessageSlabs;
   private seal: () => void;
   private scheduled: boolean;
+  private inputBytes: number;
   private tasks: Task[];
   private rings: ConfirmRing[];
   private retained: Message[];
@@ -56,6 +65,7 @@ export class Turn implements RingScheduler {
     this.now = clock.now();
     this.alarms = new Alarms(this, startTimer);
     this.scheduled = false;
+    this.inputBytes = 0;
     this.tasks = [];
     this.rings = [];
     this.retained = [];
@@ -73,7 +83,17 @@ export class Turn implements RingScheduler {
     this.endings.push(hook);
   }
 
-  /** Every entry into the broker from the event loop (data, timer, completion) calls this first. */
+  /** A socket has input: what its front-end calls first, with nothing of the broker's on the stack. */
+  input(bytes: number): void {
+    if (this.inputBytes >= TURN_INPUT_BYTES) {
+      this.finish();
+      this.now = this.clock.now();
+    }
+    this.inputBytes += bytes;
+    this.begin();
+  }
+
+  /** Every other entry into the broker from the event loop (timer, completion) calls this first. */
   begin(): void {
     if (this.scheduled) return;
     this.scheduled = true;
@@ -109,13 +129,18 @@ export class Turn implements RingScheduler {
 
   private readonly end = (): void => {
     this.scheduled = false;
+    this.finish();
+  };
+
+  private finish(): void {
+    this.inputBytes = 0;
     this.runTasks();
     this.drainRings();
     this.takeOwnership();
     this.seal();
     for (const hook of this.endings) hook();
     this.flushAll();
-  };
+  }
 
   private runTasks(): void {
     if (this.tasks.length === 0) return;

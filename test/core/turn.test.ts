@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { ConfirmRing } from '../../src/core/confirms.ts';
-import { Turn } from '../../src/core/turn.ts';
+import { TURN_INPUT_BYTES, Turn } from '../../src/core/turn.ts';
 import { message, turns } from './core.ts';
 
 let events: string[];
@@ -78,6 +78,35 @@ describe('a turn', () => {
     turn.begin();
     assert.equal(turn.now, 2000);
     await turns();
+    assert.deepEqual(events, ['seal', 'seal']);
+  });
+
+  it('ends before more input is handled, once it has had its share', async () => {
+    const kept = message({ body: 'kept' });
+    turn.input(TURN_INPUT_BYTES - 1);
+    turn.retain(kept);
+    turn.flushLater(output('a'));
+    turn.input(1);
+    assert.deepEqual(events, []);
+    now = 3000;
+    turn.input(1);
+    assert.deepEqual(events, ['seal', 'flush a']);
+    assert.equal(kept.owned, true);
+    assert.equal(turn.now, 3000);
+    turn.flushLater(output('b'));
+    await turns(1);
+    assert.deepEqual(events, ['seal', 'flush a', 'seal', 'flush b']);
+    await turns();
+    assert.equal(events.length, 4);
+  });
+
+  it('counts the input of each pass anew', async () => {
+    turn.input(TURN_INPUT_BYTES);
+    await turns(1);
+    turn.input(TURN_INPUT_BYTES - 1);
+    turn.input(1);
+    assert.deepEqual(events, ['seal']);
+    await turns(1);
     assert.deepEqual(events, ['seal', 'seal']);
   });
 

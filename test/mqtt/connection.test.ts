@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { TURN_INPUT_BYTES } from '../../src/core/turn.ts';
 import { ack, connect, DISCONNECT, PINGREQ, packet, publish, subscribe, unsubscribe } from './bytes.ts';
 import { Harness } from './harness.ts';
 
@@ -395,6 +396,22 @@ describe('publishing', () => {
     await broker.settle();
     assert.deepEqual(consumer.take(), hex(publish('a', '2')));
     assert.deepEqual(publisher.take(), ['d000']);
+  });
+
+  it("goes on for a turn's share of what waits, when all were released and are held again", async () => {
+    const broker = new Harness();
+    const again = { reason: 'test', alarm: false };
+    const share = Buffer.alloc(TURN_INPUT_BYTES / 2, 'x').toString();
+    broker.connections.hold(again);
+    for (let i = 0; i < 5; i++) (await broker.connect(`pub-${i}`)).send(publish('a', share));
+    await broker.settle();
+    assert.equal(broker.meters.published, 0);
+    broker.turn.atEnd(() => broker.connections.hold(again));
+    for (const published of [2, 4, 5]) {
+      broker.connections.hold(null);
+      await broker.settle();
+      assert.equal(broker.meters.published, published);
+    }
   });
 });
 

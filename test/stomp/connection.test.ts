@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { describe, it } from 'node:test';
+import { TURN_INPUT_BYTES } from '../../src/core/turn.ts';
 import { frame } from './frames.ts';
 import { type Client, Harness } from './harness.ts';
 
@@ -370,6 +371,25 @@ describe('STOMP publishers that are held', () => {
       consumer.take().map(({ body }) => body.toString()),
       ['2', '3'],
     );
+  });
+
+  it("go on for a turn's share of what waits, when all were released and are held again", async () => {
+    const harness = new Harness();
+    const again = { reason: 'flow', alarm: false };
+    const share = 'x'.repeat(TURN_INPUT_BYTES / 2);
+    const first = frame('SEND', ['destination:/topic/t'], '');
+    harness.connections.hold(again);
+    for (let i = 0; i < 5; i++) {
+      (await harness.connect()).send(first, frame('SEND', ['destination:/topic/t'], share));
+    }
+    await harness.settle();
+    assert.equal(harness.meters.published, 5);
+    harness.turn.atEnd(() => harness.connections.hold(again));
+    for (const published of [7, 9, 10]) {
+      harness.connections.hold(null);
+      await harness.settle();
+      assert.equal(harness.meters.published, published);
+    }
   });
 });
 
