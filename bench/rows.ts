@@ -73,6 +73,37 @@ export const ROWS: readonly Row[] = [
     target: { peer: 'mosquitto', times: 3 },
   },
   {
+    // What no crash may lose or repeat is written before it is answered; Mosquitto keeps it in memory.
+    group: 'mqtt',
+    title: 'mqtt → mqtt, QoS 1, window 100, kept sessions',
+    workload: { ...MQTT, qos: 1, window: 100, kept: true },
+    target: { peer: 'mosquitto', times: 4 },
+  },
+  {
+    group: 'mqtt',
+    title: 'mqtt → mqtt, QoS 2, window 100, kept sessions',
+    workload: { ...MQTT, qos: 2, window: 100, kept: true },
+    target: { peer: 'mosquitto', times: 3 },
+  },
+  {
+    group: 'mqtt',
+    title: 'mqtt 1,000 → 1, QoS 0',
+    workload: { ...MQTT, publishers: 1000 },
+    target: { peer: 'mosquitto', times: 4 },
+  },
+  {
+    group: 'mqtt',
+    title: 'mqtt 1,000 → 1, QoS 1, window 10',
+    workload: { ...MQTT, publishers: 1000, qos: 1, window: 10 },
+    target: { peer: 'mosquitto', times: 4 },
+  },
+  {
+    group: 'mqtt',
+    title: 'mqtt sessions that come and go, 50 at a time',
+    workload: { ...MQTT, address: 'sessions', publishers: 50, consumers: 0 },
+    target: { peer: 'mosquitto', times: 1 },
+  },
+  {
     group: 'mqtt',
     title: 'mqtt fan-out 1 → 20, deliveries',
     workload: { ...MQTT, consumers: 20 },
@@ -97,6 +128,27 @@ export const ROWS: readonly Row[] = [
     title: 'mqtt → amqp, QoS 0, auto-ack',
     workload: { ...ONE_TO_ONE, publisher: 'mqtt', address: 'topic' },
     target: null,
+  },
+  {
+    group: 'cross',
+    title: 'mqtt → amqp, QoS 0, auto-ack, 1,000 publishers',
+    workload: { ...ONE_TO_ONE, publisher: 'mqtt', publishers: 1000, address: 'topic' },
+    target: { peer: 'rabbitmq', times: 10 },
+  },
+  {
+    group: 'cross',
+    title: 'mqtt → amqp, QoS 1, window 10, ack 100, 1,000 publishers',
+    workload: {
+      ...ONE_TO_ONE,
+      publisher: 'mqtt',
+      publishers: 1000,
+      address: 'topic',
+      qos: 1,
+      window: 10,
+      ackEvery: 100,
+      prefetch: 400,
+    },
+    target: { peer: 'rabbitmq', times: 10 },
   },
   {
     group: 'cross',

@@ -14,7 +14,7 @@ const REPLY_TO_FLAG = 0x0200;
 const HEADER_BYTES = 12;
 
 /** The requester. A reply counts as the confirm of its request. */
-export async function publish(job: Job, fail: (error: Error) => void): Promise<() => void> {
+export async function publish(job: Job, _index: number, fail: (error: Error) => void): Promise<() => void> {
   const { workload, name } = job;
   const link = await openChannel(job, fail);
   await call(link, amqp.consume(CHANNEL, DIRECT_REPLY, 'replies', true), amqp.METHOD.basicConsumeOk);

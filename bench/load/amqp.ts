@@ -11,7 +11,7 @@ const FRAME_BYTES = 131_072;
 /** Type, channel, size and end octet. */
 const FRAME_OVERHEAD_BYTES = 8;
 
-export async function publish(job: Job, fail: (error: Error) => void): Promise<() => void> {
+export async function publish(job: Job, _index: number, fail: (error: Error) => void): Promise<() => void> {
   const { workload } = job;
   const link = await openChannel(job, fail);
   if (workload.window > 0) await call(link, amqp.confirmSelect(CHANNEL), amqp.METHOD.confirmSelectOk);

@@ -10,9 +10,9 @@ const { PACKET } = mqtt;
 /** PUBACK and its kin: type, remaining length 2, packet id. */
 const ACK_BYTES = 4;
 
-export async function publish(job: Job, fail: (error: Error) => void): Promise<() => void> {
+export async function publish(job: Job, index: number, fail: (error: Error) => void): Promise<() => void> {
   const { workload } = job;
-  const link = await openSession(job, `${job.name}-publisher`, fail);
+  const link = await openSession(job, `${job.name}-publisher-${index}`, fail);
   const bytes = mqtt.publish(topicOf(job), Buffer.alloc(workload.bytes, 'x'), workload.qos, 1);
   const bodyOffset = bytes.length - workload.bytes;
   const idOffset = workload.qos > 0 ? bodyOffset - 2 : -1;
@@ -57,11 +57,15 @@ export async function consume(job: Job, index: number, fail: (error: Error) => v
 
 async function openSession(job: Job, clientId: string, fail: (error: Error) => void): Promise<LoadSocket> {
   const link = new LoadSocket(job.port, fail, job.role === 'consume' && oneWay(job.workload));
-  await link.request(mqtt.connect(clientId, { user: 'guest', password: 'guest' }), packetBytes, (buffer, start) => {
-    if (buffer[start]! >> 4 !== PACKET.connack) throw new Error('the broker answered CONNECT with something else');
-    if (buffer[start + 3] !== 0) throw new Error(`the broker refused the session with ${buffer[start + 3]}`);
-    return true;
-  });
+  await link.request(
+    mqtt.connect(clientId, { user: 'guest', password: 'guest', clean: !job.workload.kept }),
+    packetBytes,
+    (buffer, start) => {
+      if (buffer[start]! >> 4 !== PACKET.connack) throw new Error('the broker answered CONNECT with something else');
+      if (buffer[start + 3] !== 0) throw new Error(`the broker refused the session with ${buffer[start + 3]}`);
+      return true;
+    },
+  );
   return link;
 }
 

@@ -6,6 +6,7 @@ import type { LoadSocket } from './load-socket.ts';
 import { COUNTER, nowUs, type Workload } from './workload.ts';
 
 const BATCH_BYTES = 65_536;
+const LEAST_BATCH_BYTES = 4096;
 /** Batches that may be on their way into the socket: enough to never leave it idle. */
 const BATCHES = 4;
 const PACKET_IDS = 65_535;
@@ -41,7 +42,9 @@ export class Publisher {
     this.rate = workload.rate;
     this.counters = counters;
     const most = this.window > 0 ? Math.ceil(this.window / 2) : Number.POSITIVE_INFINITY;
-    this.batch = Math.max(1, Math.min(most, Math.floor(BATCH_BYTES / template.bytes.length)));
+    // Many publishers send little each at a time, as devices do.
+    const bytes = Math.max(LEAST_BATCH_BYTES, BATCH_BYTES / workload.publishers);
+    this.batch = Math.max(1, Math.min(most, Math.floor(bytes / template.bytes.length)));
     this.free = Array.from({ length: BATCHES }, () => repeat(template.bytes, this.batch));
     this.napCell = new Int32Array(new SharedArrayBuffer(4));
     this.unconfirmed = 0;

@@ -13,7 +13,7 @@ const CR = 13;
 const LETTER = { E: 69, M: 77, R: 82 } as const;
 const CONTENT_LENGTH = Buffer.from('content-length:', 'latin1');
 
-export async function publish(job: Job, fail: (error: Error) => void): Promise<() => void> {
+export async function publish(job: Job, _index: number, fail: (error: Error) => void): Promise<() => void> {
   const { workload } = job;
   const link = await openSession(job, fail);
   const headers = workload.window > 0 ? { receipt: 'r' } : {};

@@ -5,6 +5,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import * as amqp from './amqp.ts';
 import * as amqpRpc from './amqp-rpc.ts';
 import * as mqtt from './mqtt.ts';
+import * as mqttSessions from './mqtt-sessions.ts';
 import * as stomp from './stomp.ts';
 import type { Job, Speaker } from './workload.ts';
 
@@ -13,8 +14,22 @@ const SPEAKERS = { amqp, mqtt, stomp, webstomp: stomp } as const;
 const job = workerData as Job;
 const port = parentPort!;
 
-function speakerOf(name: Speaker): typeof amqp | typeof amqpRpc | typeof mqtt | typeof stomp {
-  return job.workload.address === 'reply' ? amqpRpc : SPEAKERS[name];
+interface Sides {
+  /** Resolves when connection `index` is open, with what makes it publish. */
+  publish(job: Job, index: number, fail: (error: Error) => void): Promise<() => void>;
+  /** Resolves when connection `index` is open and subscribed. */
+  consume(job: Job, index: number, fail: (error: Error) => void): Promise<void>;
+}
+
+function sidesOf(name: Speaker): Sides {
+  switch (job.workload.address) {
+    case 'reply':
+      return amqpRpc;
+    case 'sessions':
+      return mqttSessions;
+    default:
+      return SPEAKERS[name];
+  }
 }
 
 /** The runner ends the thread with the first thing that goes wrong. */
@@ -24,11 +39,15 @@ function fail(error: Error): void {
 
 try {
   if (job.role === 'consume') {
-    const speaker = speakerOf(job.workload.consumer);
-    for (let i = 0; i < job.workload.consumers; i++) await speaker.consume(job, i, fail);
+    const sides = sidesOf(job.workload.consumer);
+    for (let i = 0; i < job.workload.consumers; i++) await sides.consume(job, i, fail);
   } else {
-    const start = await speakerOf(job.workload.publisher).publish(job, fail);
-    port.once('message', start);
+    const sides = sidesOf(job.workload.publisher);
+    const starts: (() => void)[] = [];
+    for (let i = 0; i < job.workload.publishers; i++) starts.push(await sides.publish(job, i, fail));
+    port.once('message', () => {
+      for (const start of starts) start();
+    });
   }
   port.postMessage('ready');
 } catch (error) {

@@ -7,19 +7,24 @@ export type Speaker = (typeof SPEAKERS)[number];
 export interface Workload {
   readonly publisher: Speaker;
   readonly consumer: Speaker;
+  /** Connections of the publishing side; each has its own `window`; a `rate` is for one only. */
+  readonly publishers: number;
   readonly consumers: number;
   /** Bytes of a message's body. */
   readonly bytes: number;
   /**
    * `queue`: one queue that the consumer declares, published to by name. `topic`: a topic that each consumer subscribes
    * to (`amq.topic` in AMQP). `fanout`: `amq.fanout`, one queue for each consumer. `reply`: one queue of requests, whose
-   * consumer answers each by direct reply; the requester's `window` is how many are out. AMQP only.
+   * consumer answers each by direct reply; the requester's `window` is how many are out. AMQP only. `sessions`: nothing is
+   * published; sessions come and go, `publishers` at a time. MQTT only.
    */
-  readonly address: 'queue' | 'topic' | 'fanout' | 'reply';
+  readonly address: 'queue' | 'topic' | 'fanout' | 'reply' | 'sessions';
   /** Persistent messages to a durable queue. AMQP only. */
   readonly durable: boolean;
   /** MQTT, both sides. */
   readonly qos: 0 | 1 | 2;
+  /** MQTT, both sides: sessions that outlive their connections (clean session 0). */
+  readonly kept: boolean;
   /** Messages that may be unconfirmed; 0: publishes without confirms (AMQP) or without a window (MQTT QoS 0). */
   readonly window: number;
   /** AMQP: one cumulative ack every so many deliveries; 0: the broker needs none. */
@@ -32,11 +37,13 @@ export interface Workload {
 export const ONE_TO_ONE: Workload = Object.freeze({
   publisher: 'amqp',
   consumer: 'amqp',
+  publishers: 1,
   consumers: 1,
   bytes: 100,
   address: 'queue',
   durable: false,
   qos: 0,
+  kept: false,
   window: 0,
   ackEvery: 0,
   prefetch: 0,
