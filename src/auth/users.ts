@@ -4,7 +4,7 @@
 // the last password that was verified for each user is remembered as an HMAC under a key that lives as long as the
 // process: a reconnect costs microseconds, and the memory holds nothing from which a password could be read.
 
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 import { BrokerError } from '../core/errors.ts';
 import type { DefinitionStore } from '../core/ports.ts';
 import { Gate } from './gate.ts';
@@ -45,7 +45,8 @@ export class Users {
   private readonly accounts: Map<string, Account>;
   private readonly gate: Gate;
   private readonly cost: number;
-  private readonly key: Buffer;
+  /** As a key object: from a buffer each digest would make one, which is four fifths of its 25 µs. */
+  private readonly key: KeyObject;
   /** The HMAC of the last password that was verified, by user. */
   private readonly verified: Map<string, Buffer>;
   /** Checks that are under way, by user and HMAC: a storm with one password is one hash. */
@@ -56,7 +57,7 @@ export class Users {
     this.accounts = new Map();
     this.gate = new Gate(limits.passwordHashes, limits.passwordQueue);
     this.cost = limits.passwordCost;
-    this.key = randomBytes(32);
+    this.key = createSecretKey(randomBytes(32));
     this.verified = new Map();
     this.checking = new Map();
     for (const { name, value } of definitions.all('user')) this.accounts.set(name[0]!, accountOf(name[0]!, value));

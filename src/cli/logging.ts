@@ -2,7 +2,7 @@
 // never waits for whoever reads: what a stalled reader leaves behind is bounded, and past the bound records are lost
 // rather than the broker held up.
 
-import pino, { type Logger, type LoggerOptions } from 'pino';
+import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino';
 import type { Config } from '../config/schema.ts';
 
 /** Bytes of records that wait for a reader. */
@@ -50,8 +50,47 @@ export async function openLog(config: Config['log'], terminal: boolean): Promise
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
   };
-  const log = pino(options, destination);
-  return { log, pretty, flush: () => flushQuietly(destination), close: () => ended(destination) };
+  const gathered = new GatheredRecords(destination);
+  const flush = (): void => {
+    gathered.handOver();
+    flushQuietly(destination);
+  };
+  const close = (): Promise<void> => {
+    gathered.end();
+    return ended(destination);
+  };
+  return { log: pino(options, gathered), pretty, flush, close };
+}
+
+/** Hands on as one write what one pass of the event loop logs: a session that comes and goes has two records. */
+class GatheredRecords implements DestinationStream {
+  private readonly destination: DestinationStream;
+  private records: string;
+  private ended: boolean;
+
+  constructor(destination: DestinationStream) {
+    this.destination = destination;
+    this.records = '';
+    this.ended = false;
+  }
+
+  write(record: string): void {
+    if (this.records === '') setImmediate(this.handOver);
+    this.records += record;
+  }
+
+  readonly handOver = (): void => {
+    const { records } = this;
+    if (records === '' || this.ended) return;
+    this.records = '';
+    this.destination.write(records);
+  };
+
+  /** What is logged after this is lost. */
+  end(): void {
+    this.handOver();
+    this.ended = true;
+  }
 }
 
 function ended(destination: { once(event: 'close', done: () => void): unknown; end(): void }): Promise<void> {

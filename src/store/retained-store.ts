@@ -84,6 +84,11 @@ class Host {
   }
 }
 
+const NOTHING_FOUND: RetainedCursor = Object.freeze({
+  read: () => Promise.resolve([]),
+  isCurrent: () => false,
+});
+
 /** A publisher's message whose slot waits for a change, or for the one that took its place. */
 class Waiter {
   readonly ring: ConfirmRing;
@@ -203,6 +208,8 @@ export class KvRetainedStore implements RetainedStore, Participant {
 
   find(vhost: string, filter: string): RetainedCursor {
     const host = this.hostOf(vhost);
+    // Where nothing is retained, and no more is on disk, nobody waits for a look at the disk.
+    if (host.messages === 0 && host.writtenMessages === 0) return NOTHING_FOUND;
     const pattern = patternWords(filter, 'mqtt');
     const asOf = this.revision;
     if (!hasWildcard(pattern)) {
