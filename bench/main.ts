@@ -16,7 +16,17 @@ import { runLoad } from './load/runner.ts';
 import type { LoadResult } from './load/workload.ts';
 import { LATENCY_P99_MS, ROWS, type Row } from './rows.ts';
 
-const MICRO = ['topic-trie', 'route-cache', 'core', 'amqp-codec', 'mqtt-codec', 'stomp-codec', 'net', 'store'] as const;
+const MICRO = [
+  'topic-trie',
+  'route-cache',
+  'core',
+  'queue',
+  'amqp-codec',
+  'mqtt-codec',
+  'stomp-codec',
+  'net',
+  'store',
+] as const;
 const REST_MS = 2000;
 const START_TARGET_S = 0.5;
 const REST_TARGET_MIB = 120;

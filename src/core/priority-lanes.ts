@@ -69,8 +69,11 @@ export class PriorityLanes implements ReadyEntries {
     this.of(entry.lane).holdNoMore(entry);
   }
 
-  insert(entry: QueueEntry): void {
-    this.of(entry.lane).insert(entry);
+  insert(entries: readonly QueueEntry[]): void {
+    for (const window of this.used) {
+      const own = entries.filter(({ lane }) => lane === window.lane);
+      if (own.length > 0) window.insert(own);
+    }
   }
 
   /** Where the first lane that is not empty has to be read back, the ones below it wait for it. */

@@ -61,6 +61,8 @@ export class QueueWindow implements ReadyEntries {
   private readonly tail: Ring<QueueEntry>;
   /** Sorted from the highest sequence number to the lowest, so that the next one is popped. */
   private returned: QueueEntry[];
+  /** Those that came back since somebody last looked: clients return one by one, in any order. */
+  private returning: QueueEntry[];
   private headBytes: number;
   private pagedFrom: number;
   private pagedTo: number;
@@ -86,6 +88,7 @@ export class QueueWindow implements ReadyEntries {
     this.head = new Ring();
     this.tail = new Ring();
     this.returned = [];
+    this.returning = [];
     this.headBytes = 0;
     this.pagedFrom = 0;
     this.pagedTo = 0;
@@ -139,7 +142,7 @@ export class QueueWindow implements ReadyEntries {
     this.count++;
     this.bytes += entry.message.bodyLength;
     this.around.memory.held += heldBytes(entry);
-    if (this.pagedCount === 0 && this.tail.length === 0 && this.hasRoom()) {
+    if (this.pagedCount === 0 && this.tail.length === 0 && this.hasRoom(0)) {
       this.around.turn.retain(entry.message);
       this.pushHead(entry);
       return;
@@ -158,31 +161,33 @@ export class QueueWindow implements ReadyEntries {
     this.held?.delete(entry.seq);
   }
 
-  insert(entry: QueueEntry): void {
-    const { seq } = entry;
-    const stored = entry.storeState === STORE_STATE.committed;
-    const isLast = seq > this.lastSeq();
-    // Read back with what lies around it would be what is out, too.
-    const isOvertaken = seq < Math.max(this.takenTo, this.deliveredTo);
-    this.count++;
-    this.bytes += entry.message.bodyLength;
-    if (isLast && this.pagedCount === 0 && this.tail.length === 0 && this.hasRoom()) {
-      this.pushHead(entry);
-    } else if (isOvertaken || this.isPassed(seq) || (!stored && seq < this.pagedTo)) {
-      // What is not on disk cannot be read back among what is: it comes before.
-      this.insertHead(entry);
-    } else if (this.pagedCount > 0 && seq < this.pagedTo) {
-      this.around.meters.pagedOut++;
-      this.pagedCount++;
-      this.release(entry);
-    } else {
-      if (!stored) this.around.store.append(entry);
-      insertBySeq(this.tail, entry);
-      this.committed();
+  insert(entries: readonly QueueEntry[]): void {
+    const toHead: QueueEntry[] = [];
+    const toTail: QueueEntry[] = [];
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i]!;
+      this.count++;
+      this.bytes += entry.message.bodyLength;
+      const isLast = this.pagedCount === 0 && this.tail.length === 0 && entry.seq > this.lastSeq();
+      if (this.belongsInHead(entry) || (isLast && this.hasRoom(toHead.length))) {
+        this.headBytes += heldBytes(entry);
+        toHead.push(entry);
+      } else if (entry.seq < this.pagedTo && this.pagedCount > 0) {
+        this.around.meters.pagedOut++;
+        this.pagedCount++;
+        this.release(entry);
+      } else {
+        if (entry.storeState === STORE_STATE.none) this.around.store.append(entry);
+        toTail.push(entry);
+      }
     }
+    this.head.merge(toHead, seqOf);
+    this.tail.merge(toTail, seqOf);
+    this.committed();
   }
 
   peek(): QueueEntry | null {
+    if (this.returning.length > 0) this.sortReturned();
     const { returned, head } = this;
     for (let last = returned[returned.length - 1]; last !== undefined; last = returned[returned.length - 1]) {
       if (last.storeState === STORE_STATE.deleted) {
@@ -236,15 +241,9 @@ export class QueueWindow implements ReadyEntries {
 
   putBack(entries: readonly QueueEntry[]): void {
     this.count += entries.length;
-    for (let i = 0; i < entries.length; i++) this.bytes += entries[i]!.message.bodyLength;
-    const { returned } = this;
-    const back = [...entries].sort((a, b) => b.seq - a.seq);
-    // Only those that come after the first of them move, and there are few: what comes back is what went out last.
-    const behind = returned.splice(placeOf(returned, back[0]!.seq));
-    for (let i = 0, j = 0; i < back.length || j < behind.length; ) {
-      const next =
-        j === behind.length || (i < back.length && back[i]!.seq > behind[j]!.seq) ? back[i++]! : behind[j++]!;
-      returned.push(next);
+    for (let i = 0; i < entries.length; i++) {
+      this.bytes += entries[i]!.message.bodyLength;
+      this.returning.push(entries[i]!);
     }
   }
 
@@ -260,7 +259,8 @@ export class QueueWindow implements ReadyEntries {
       if (entry.storeState !== STORE_STATE.committed) return;
       this.tail.shift();
       if (this.isPassed(entry.seq)) {
-        this.insertHead(entry);
+        this.head.merge([entry], seqOf);
+        this.headBytes += heldBytes(entry);
         continue;
       }
       this.around.meters.pagedOut++;
@@ -279,13 +279,16 @@ export class QueueWindow implements ReadyEntries {
 
   clear(): number {
     const dropped = this.count;
-    for (const entry of this.returned) if (entry.storeState !== STORE_STATE.deleted) this.release(entry);
+    for (const entry of [...this.returned, ...this.returning]) {
+      if (entry.storeState !== STORE_STATE.deleted) this.release(entry);
+    }
     for (const ring of [this.head, this.tail]) {
       for (let entry = ring.shift(); entry !== undefined; entry = ring.shift()) {
         if (entry.storeState !== STORE_STATE.deleted) this.release(entry);
       }
     }
     this.returned = [];
+    this.returning = [];
     this.headBytes = 0;
     this.pagedCount = 0;
     this.count = 0;
@@ -296,10 +299,13 @@ export class QueueWindow implements ReadyEntries {
     return dropped;
   }
 
-  private hasRoom(): boolean {
+  /** Whether the head takes one more, beside so many that are about to join it. */
+  private hasRoom(joining: number): boolean {
     const { limits, memory } = this.around;
-    const { share } = memory;
-    return this.head.length < limits.queueWindowEntries * share && this.headBytes < limits.queueWindowBytes * share;
+    const entries = this.head.length + joining;
+    return (
+      entries < limits.queueWindowEntries * memory.share && this.headBytes < limits.queueWindowBytes * memory.share
+    );
   }
 
   private pushHead(entry: QueueEntry): void {
@@ -307,10 +313,13 @@ export class QueueWindow implements ReadyEntries {
     this.headBytes += heldBytes(entry);
   }
 
-  /** To its place in the head: at its end, as a rule. */
-  private insertHead(entry: QueueEntry): void {
-    insertBySeq(this.head, entry);
-    this.headBytes += heldBytes(entry);
+  /** Whether an entry that becomes ready late must stand in the head, be it full or not. */
+  private belongsInHead({ seq, storeState }: QueueEntry): boolean {
+    // Read back with what lies around it would be what is out, too.
+    const isOvertaken = seq < this.takenTo || seq < this.deliveredTo;
+    // What is not on disk cannot be read back among what is: it comes before.
+    const isMissedByLoads = storeState !== STORE_STATE.committed && seq < this.pagedTo;
+    return isOvertaken || isMissedByLoads || this.isPassed(seq);
   }
 
   /** The highest number among the ready entries, those that were returned left aside; 0 where there are none. */
@@ -326,6 +335,19 @@ export class QueueWindow implements ReadyEntries {
     const { head } = this;
     if (this.pagedCount > 0) return seq < this.pagedFrom;
     return head.length > 0 && seq < head.at(head.length - 1)!.seq;
+  }
+
+  private sortReturned(): void {
+    const { returned } = this;
+    const back = this.returning.sort((a, b) => b.seq - a.seq);
+    this.returning = [];
+    // Only those that come before the last of them move, and there are few: what comes back is what went out last.
+    const before = returned.splice(placeOf(returned, back[0]!.seq));
+    for (let i = 0, j = 0; i < back.length || j < before.length; ) {
+      const next =
+        j === before.length || (i < back.length && back[i]!.seq > before[j]!.seq) ? back[i++]! : before[j++]!;
+      returned.push(next);
+    }
   }
 
   private shiftHead(): QueueEntry {
@@ -355,7 +377,7 @@ export class QueueWindow implements ReadyEntries {
 
   private mayLoad(): boolean {
     if (this.head.length === 0) return true;
-    return this.head.length * 2 < this.around.limits.queueWindowEntries && this.hasRoom();
+    return this.head.length * 2 < this.around.limits.queueWindowEntries && this.hasRoom(0);
   }
 
   /** Null where what is there cannot be read. */
@@ -455,12 +477,7 @@ export class QueueWindow implements ReadyEntries {
   }
 }
 
-/** Puts an entry into a ring that is sorted by sequence number, from its end on: it seldom has to pass many. */
-function insertBySeq(ring: Ring<QueueEntry>, entry: QueueEntry): void {
-  let place = ring.length;
-  while (place > 0 && ring.at(place - 1)!.seq > entry.seq) place--;
-  ring.insert(place, entry);
-}
+const seqOf = (entry: QueueEntry): number => entry.seq;
 
 /** How many of the entries, sorted descending, have a higher sequence number. */
 function placeOf(entries: readonly QueueEntry[], seq: number): number {

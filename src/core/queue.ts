@@ -244,12 +244,12 @@ export class Queue implements Task, Mortal {
     return entry;
   }
 
-  /** What was held takes its place among the ready entries. */
+  /** What was held, in order, takes its place among the ready entries. */
   letGo(entries: readonly QueueEntry[]): void {
     if (this.deleted) return;
     for (let i = 0; i < entries.length; i++) this.endHold(entries[i]!);
     const rest = this.lifetimes.aging ? entries.filter((entry) => !this.deliveredAtOnce(entry)) : entries;
-    for (let i = 0; i < rest.length; i++) this.window.insert(rest[i]!);
+    if (rest.length > 0) this.window.insert(rest);
     if (this.limits !== null) this.dropExcess(this.limits);
     this.wake();
   }

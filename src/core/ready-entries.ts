@@ -23,10 +23,10 @@ export interface ReadyEntries {
   /** It is held no longer: it is inserted, handed out or dropped. */
   holdNoMore(entry: QueueEntry): void;
   /**
-   * An entry that was held becomes ready, in the place of its number: behind what was there before it, whatever came
-   * since. It is committed, or was never handed to the store.
+   * Entries that were held become ready, in the places of their numbers: behind what was there before them, whatever came
+   * since. They are in order, and each is committed or was never handed to the store.
    */
-  insert(entry: QueueEntry): void;
+  insert(entries: readonly QueueEntry[]): void;
   /** The next entry, or null: there is none, or it is being read back and `queue.wake` will be called. */
   peek(): QueueEntry | null;
   /** Takes the entry that `peek` returned. It stays accounted for until `release`. */

@@ -26,14 +26,24 @@ export class Ring<T> {
     this.count++;
   }
 
-  /** Puts an item in `index` places behind the head; those behind it move. */
-  insert(index: number, item: T): void {
-    this.push(item);
-    const mask = this.items.length - 1;
-    for (let at = this.count - 1; at > index; at--) {
-      this.items[(this.head + at) & mask] = this.items[(this.head + at - 1) & mask];
+  /**
+   * Takes in `items`, which are sorted by rank as the ring is, each behind those of a lower or its own rank. One pass from
+   * the tail: it costs the items and what they pass, not their product.
+   */
+  merge(items: readonly T[], rank: (item: T) => number): void {
+    let from = this.count - 1;
+    for (let i = 0; i < items.length; i++) this.push(items[i]!);
+    const all = this.items;
+    const mask = all.length - 1;
+    for (let left = items.length - 1, to = this.count - 1; left >= 0; to--) {
+      const passed = from < 0 ? undefined : all[(this.head + from) & mask]!;
+      if (passed !== undefined && rank(passed) > rank(items[left]!)) {
+        all[(this.head + to) & mask] = passed;
+        from--;
+      } else {
+        all[(this.head + to) & mask] = items[left--];
+      }
     }
-    this.items[(this.head + index) & mask] = item;
   }
 
   /** The item at the head, or undefined where the ring is empty. */

@@ -1,6 +1,6 @@
-// A queue against a list: whatever is published, consumed, taken, returned and purged, whenever commits end, fail and
-// loads answer, messages leave in order, each once until it is returned, nothing is held where somebody could take it,
-// and counts and memory end where they began.
+// A queue against a list: whatever is published, alone or in transactions, consumed, taken, returned and purged, whenever
+// commits end, fail and loads answer, messages leave in order, each once until it is returned, nothing is held where
+// somebody could take it, and counts and memory end where they began.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -17,6 +17,7 @@ import { Core, consumeOptions, message, turns } from './core.ts';
 type Command = readonly [
   (
     | 'publish'
+    | 'transact'
     | 'consume'
     | 'cancel'
     | 'get'
@@ -41,12 +42,15 @@ class Model {
   ready: number[] = [];
   readonly out: { readonly entry: QueueEntry; readonly id: number }[] = [];
   readonly returned = new Set<number>();
+  /** Published in transactions that are being committed. */
+  readonly held = new Set<number>();
   readonly consumers: { readonly consumer: Consumer; readonly sink: { open: boolean } }[] = [];
   readonly ring: ConfirmRing;
   readonly refused: number[] = [];
   readonly withdrawn: number[] = [];
   published = 0;
   private confirmed = 0;
+  private readonly idsBySlot: number[] = [];
 
   constructor(durable: boolean, late: boolean, windowEntries: number, shortOfMemory: boolean) {
     this.store = new FakeStore({ late, entriesPerLoad: 2 });
@@ -59,7 +63,7 @@ class Model {
         confirmed: (_ring, from, to, ok) => {
           assert.equal(from, this.confirmed, 'confirms leave in order');
           this.confirmed = to + 1;
-          if (!ok) for (let slot = from; slot <= to; slot++) this.refused.push(slot + 1);
+          if (!ok) for (let slot = from; slot <= to; slot++) this.refused.push(this.idsBySlot[slot]!);
         },
       },
       this.core.turn,
@@ -72,6 +76,8 @@ class Model {
       case 'publish':
         for (let i = 0; i <= number; i++) this.publish(flag);
         return;
+      case 'transact':
+        return this.transact(number + 1, flag);
       case 'consume':
         return this.consume(number % 4, flag && number % 2 === 0);
       case 'cancel':
@@ -106,7 +112,7 @@ class Model {
 
   check(): void {
     assert.equal(this.queue.readyCount, this.ready.length);
-    assert.equal(this.queue.unackedCount, this.out.length);
+    assert.equal(this.queue.unackedCount, this.out.length + this.held.size);
     assert.ok(this.core.memory.held >= 0);
   }
 
@@ -123,6 +129,7 @@ class Model {
     const able = this.consumers.some(({ consumer }) => consumer.hasCredit());
     assert.ok(this.ready.length === 0 || !able, 'nothing waits where a consumer has credit');
     assert.equal(this.ring.size, 0);
+    assert.equal(this.held.size, 0);
     assert.deepEqual(this.refused, this.withdrawn, 'what was refused is what could not be written');
   }
 
@@ -144,8 +151,35 @@ class Model {
     const id = ++this.published;
     this.ready.push(id);
     const slot = this.ring.open();
+    this.idsBySlot[slot] = id;
     this.queue.accept(message({ body: `${id}`, persistent }), this.queue.alone[0]!, this.ring, slot);
     this.ring.settle(slot);
+  }
+
+  /** What a transaction does: its messages are held until all of them are on disk, and dropped where they cannot be. */
+  private transact(count: number, persistent: boolean): void {
+    const { core, queue, held } = this;
+    const ids = Array.from({ length: count }, () => ++this.published);
+    const ring = new ConfirmRing(
+      {
+        confirmed: (_ring, _from, _to, ok) => {
+          for (const id of ids) held.delete(id);
+          if (!ok) {
+            queue.discard(entries);
+            return;
+          }
+          queue.letGo(entries);
+          this.wait(ids);
+        },
+      },
+      core.turn,
+    );
+    const slot = ring.open();
+    const entries = ids.map((id) => {
+      held.add(id);
+      return queue.hold(message({ body: `${id}`, persistent }), queue.alone[0]!, ring, slot)!;
+    });
+    ring.settle(slot);
   }
 
   private consume(prefetch: number, noAck: boolean): void {
@@ -186,8 +220,14 @@ class Model {
 
   private requeue(entries: readonly { readonly entry: QueueEntry; readonly id: number }[]): void {
     for (const { id } of entries) this.returned.add(id);
-    this.ready = [...this.ready, ...entries.map(({ id }) => id)].sort((a, b) => a - b);
+    this.wait(entries.map(({ id }) => id));
     this.queue.requeue(entries.map(({ entry }) => entry));
+  }
+
+  /** What came back once is ahead of what never left, and each of the two in order. */
+  private wait(ids: readonly number[]): void {
+    const rank = (id: number): number => (this.returned.has(id) ? id : this.published + id);
+    this.ready = [...this.ready, ...ids].sort((a, b) => rank(a) - rank(b));
   }
 
   private stall(number: number): void {
@@ -202,6 +242,7 @@ class Model {
     for (const entry of this.store.inFlight) {
       if (!queue.persisted || !entry.message.persistent) continue;
       const id = Number(entry.message.bodyBytes().toString());
+      if (this.held.has(id)) continue;
       this.withdrawn.push(id);
       if (!entry.out) this.ready.splice(this.ready.indexOf(id), 1);
     }
@@ -219,6 +260,7 @@ class Model {
 const command: fc.Arbitrary<Command> = fc.tuple(
   fc.oneof(
     { weight: 4, arbitrary: fc.constantFrom('publish' as const, 'turn' as const) },
+    { weight: 2, arbitrary: fc.constantFrom('transact' as const, 'commit' as const) },
     { weight: 2, arbitrary: fc.constantFrom('ack' as const, 'requeue' as const, 'get' as const, 'commit' as const) },
     {
       weight: 1,

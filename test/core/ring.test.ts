@@ -6,8 +6,8 @@ import fc from 'fast-check';
 import { Ring } from '../../src/core/ring.ts';
 
 describe('a ring', () => {
-  it('behaves as an array with push, shift and splice', () => {
-    const command = fc.tuple(fc.constantFrom('push', 'shift', 'insert', 'clear'), fc.nat(40));
+  it('behaves as an array with push and shift', () => {
+    const command = fc.tuple(fc.constantFrom('push', 'shift', 'clear'), fc.nat(40));
     fc.assert(
       fc.property(fc.array(command, { maxLength: 100, size: 'max' }), (commands) => {
         const ring = new Ring<number>();
@@ -22,10 +22,6 @@ describe('a ring', () => {
             if (kind === 'push') {
               ring.push(next);
               model.push(next++);
-            } else if (kind === 'insert') {
-              const place = (times * 7) % (model.length + 1);
-              ring.insert(place, next);
-              model.splice(place, 0, next++);
             } else if (kind === 'shift') assert.equal(ring.shift(), model.shift());
           }
           assert.equal(ring.length, model.length);
@@ -34,6 +30,32 @@ describe('a ring', () => {
             assert.equal(ring.at(index), model[index]);
           }
         }
+      }),
+    );
+  });
+
+  it('merges what is sorted into what is sorted, behind its equals, at the cost of what it passes', () => {
+    const sorted = fc.array(fc.nat(50), { maxLength: 60 }).map((numbers) => numbers.sort((a, b) => a - b));
+    fc.assert(
+      fc.property(fc.nat(40), sorted, sorted, (shifted, there, coming) => {
+        const ring = new Ring<{ readonly number: number; readonly isNew: boolean }>();
+        for (let i = 0; i < shifted; i++) ring.push({ number: i, isNew: false });
+        for (let i = 0; i < shifted; i++) ring.shift();
+        const before = there.map((number) => ({ number, isNew: false }));
+        for (const item of before) ring.push(item);
+        const items = coming.map((number) => ({ number, isNew: true }));
+        let looks = 0;
+        ring.merge(items, ({ number }) => {
+          looks++;
+          return number;
+        });
+        const expected = [...before, ...items].sort((a, b) => a.number - b.number || Number(a.isNew) - Number(b.isNew));
+        assert.deepEqual(
+          Array.from({ length: ring.length }, (_, i) => ring.at(i)),
+          expected,
+        );
+        const passed = there.filter((number) => number > (coming[0] ?? 50)).length;
+        assert.ok(looks <= 2 * (passed + coming.length));
       }),
     );
   });

@@ -1,0 +1,80 @@
+// What puts many entries of a queue in their places at once: a transaction that ends when others have overtaken it, and
+// a client that returns what it holds message by message. Milliseconds that hold the event loop.
+//
+//   node bench/queue.ts [--json]
+
+import { ConfirmRing } from '../src/core/confirms.ts';
+import { EMPTY_TABLE } from '../src/core/field-table.ts';
+import { DEFAULT_LIMITS } from '../src/core/limits.ts';
+import { MemoryBudget } from '../src/core/memory-budget.ts';
+import { newMeters, type PropertyRewriter } from '../src/core/ports.ts';
+import { Queue, type QueueEvents } from '../src/core/queue.ts';
+import type { QueueEntry } from '../src/core/queue-entry.ts';
+import { Turn } from '../src/core/turn.ts';
+import { forgetfulStore } from '../test/support/forgetful-store.ts';
+import { type Figure, printFigures } from './figure.ts';
+import { messageTo } from './stand-ins.ts';
+
+/** As many operations as a connection's transactions hold by default, and a window that is full. */
+const MANY = 100_000;
+const WINDOW = DEFAULT_LIMITS.queueWindowEntries;
+const ROUNDS = 5;
+
+const figures: Figure[] = [
+  figure(`a transaction of ${MANY} becomes ready in front of ${WINDOW} that overtook it`, overtaken),
+  figure(`${MANY} deliveries are returned one by one`, returned),
+];
+printFigures(figures);
+
+/** The least of some rounds: the machine may be busy with something else. */
+function figure(title: string, round: () => number): Figure {
+  let value = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < ROUNDS; i++) value = Math.min(value, round());
+  return { title, value, unit: 'ms', target: '<= 100' };
+}
+
+function overtaken(): number {
+  const queue = emptyQueue();
+  const ring = new ConfirmRing({ confirmed() {} }, { drainLater() {} });
+  const entries: QueueEntry[] = [];
+  for (let i = 0; i < MANY; i++) entries.push(queue.hold(messageTo('q'), queue.alone[0]!, ring, 0)!);
+  fill(queue, WINDOW);
+  return timed(() => queue.letGo(entries));
+}
+
+function returned(): number {
+  const queue = emptyQueue();
+  fill(queue, MANY);
+  const entries: QueueEntry[] = [];
+  for (let i = 0; i < MANY; i++) entries.push(queue.takeNext(false)!);
+  return timed(() => {
+    for (let i = 0; i < MANY; i++) queue.requeue([entries[i]!]);
+    queue.run();
+  });
+}
+
+function fill(queue: Queue, count: number): void {
+  for (let i = 0; i < count; i++) queue.accept(messageTo('q'), queue.alone[0]!, null, 0);
+}
+
+function emptyQueue(): Queue {
+  const limits = { ...DEFAULT_LIMITS, queueWindowBytes: Number.POSITIVE_INFINITY, queueWindowEntries: 10 * MANY };
+  const around = {
+    turn: new Turn({ now: () => 0 }),
+    store: forgetfulStore(),
+    definitions: { all: () => [], put() {}, remove() {} },
+    memory: new MemoryBudget(Number.POSITIVE_INFINITY),
+    limits,
+    meters: newMeters(),
+    rewriter: {} as PropertyRewriter,
+  };
+  const events = { name: '/' } as QueueEvents;
+  const options = { id: 1, name: 'q', durable: false, autoDelete: false, args: EMPTY_TABLE, owner: null };
+  return new Queue(options, around, events);
+}
+
+function timed(run: () => void): number {
+  const started = performance.now();
+  run();
+  return performance.now() - started;
+}
