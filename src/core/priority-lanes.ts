@@ -61,8 +61,8 @@ export class PriorityLanes implements ReadyEntries {
     this.of(entry.lane).append(entry);
   }
 
-  hold(entry: QueueEntry): void {
-    this.of(entry.lane).hold(entry);
+  hold(entry: QueueEntry, holder: object): void {
+    this.of(entry.lane).hold(entry, holder);
   }
 
   holdNoMore(entry: QueueEntry): void {

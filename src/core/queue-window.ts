@@ -73,6 +73,8 @@ export class QueueWindow implements ReadyEntries {
   private damage: Error | null;
   /** Numbers of entries that were given out and are not among the ready ones yet; made with the first. */
   private held: Set<number> | null;
+  /** Whose the first of them was; null where there are none. */
+  private holder: object | null;
   /** Grows when the contents were dropped: a load that was under way then is void. */
   private version: number;
   private count: number;
@@ -96,6 +98,7 @@ export class QueueWindow implements ReadyEntries {
     this.loading = null;
     this.damage = null;
     this.held = null;
+    this.holder = null;
     this.version = 0;
     this.count = 0;
     this.bytes = 0;
@@ -142,7 +145,7 @@ export class QueueWindow implements ReadyEntries {
     this.count++;
     this.bytes += entry.message.bodyLength;
     this.around.memory.held += heldBytes(entry);
-    if (this.pagedCount === 0 && this.tail.length === 0 && this.hasRoom(0)) {
+    if (this.isShort() && this.hasRoom(0)) {
       this.around.turn.retain(entry.message);
       this.pushHead(entry);
       return;
@@ -152,13 +155,18 @@ export class QueueWindow implements ReadyEntries {
     this.tail.push(entry);
   }
 
-  hold(entry: QueueEntry): void {
+  hold(entry: QueueEntry, holder: object): void {
     this.held ??= new Set();
+    this.holder ??= holder;
     this.held.add(entry.seq);
+    // Behind what is on disk only, or may be by then, it is found in its place if it is there too.
+    const isAlone = this.holder === holder;
+    if (entry.storeState === STORE_STATE.none && !(isAlone && this.isShort())) this.around.store.append(entry);
   }
 
   holdNoMore(entry: QueueEntry): void {
     this.held?.delete(entry.seq);
+    if (this.held?.size === 0) this.holder = null;
   }
 
   insert(entries: readonly QueueEntry[]): void {
@@ -168,7 +176,7 @@ export class QueueWindow implements ReadyEntries {
       const entry = entries[i]!;
       this.count++;
       this.bytes += entry.message.bodyLength;
-      const isLast = this.pagedCount === 0 && this.tail.length === 0 && entry.seq > this.lastSeq();
+      const isLast = this.isShort() && entry.seq > this.lastSeq();
       if (this.belongsInHead(entry) || (isLast && this.hasRoom(toHead.length))) {
         this.headBytes += heldBytes(entry);
         toHead.push(entry);
@@ -299,6 +307,11 @@ export class QueueWindow implements ReadyEntries {
     return dropped;
   }
 
+  /** Whether all that is ready is in the head. */
+  private isShort(): boolean {
+    return this.pagedCount === 0 && this.tail.length === 0;
+  }
+
   /** Whether the head takes one more, beside so many that are about to join it. */
   private hasRoom(joining: number): boolean {
     const { limits, memory } = this.around;
@@ -317,7 +330,7 @@ export class QueueWindow implements ReadyEntries {
   private belongsInHead({ seq, storeState }: QueueEntry): boolean {
     // Read back with what lies around it would be what is out, too.
     const isOvertaken = seq < this.takenTo || seq < this.deliveredTo;
-    // What is not on disk cannot be read back among what is: it comes before.
+    // What could not be written cannot be read back among what is on disk: it comes before.
     const isMissedByLoads = storeState !== STORE_STATE.committed && seq < this.pagedTo;
     return isOvertaken || isMissedByLoads || this.isPassed(seq);
   }

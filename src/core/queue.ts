@@ -234,13 +234,13 @@ export class Queue implements Task, Mortal {
     this.around.turn.retain(entry.message);
     this.around.memory.held += heldBytes(entry);
     this.out.add(entry);
-    this.window.hold(entry);
     if (this.persisted && entry.message.persistent) {
       ring.hold(slot);
       entry.ring = ring;
       entry.slot = slot;
       this.around.store.append(entry);
     }
+    this.window.hold(entry, ring);
     return entry;
   }
 

@@ -18,13 +18,16 @@ export interface ReadyEntries {
   /** Takes up what the store recovered. Called before anything else. */
   recover(): void;
   append(entry: QueueEntry): void;
-  /** An entry has its number, and may be on disk, but is not to be ready yet. It is accounted for by its caller. */
-  hold(entry: QueueEntry): void;
+  /**
+   * An entry has its number but is not to be ready yet. It is accounted for, and stored if need be, by its caller. What one
+   * holder holds becomes ready at once.
+   */
+  hold(entry: QueueEntry, holder: object): void;
   /** It is held no longer: it is inserted, handed out or dropped. */
   holdNoMore(entry: QueueEntry): void;
   /**
    * Entries that were held become ready, in the places of their numbers: behind what was there before them, whatever came
-   * since. They are in order, and each is committed or was never handed to the store.
+   * since. They are in order.
    */
   insert(entries: readonly QueueEntry[]): void;
   /** The next entry, or null: there is none, or it is being read back and `queue.wake` will be called. */

@@ -177,7 +177,8 @@ class Model {
     const slot = ring.open();
     const entries = ids.map((id) => {
       held.add(id);
-      return queue.hold(message({ body: `${id}`, persistent }), queue.alone[0]!, ring, slot)!;
+      // One that is not written waits for those that are.
+      return queue.hold(message({ body: `${id}`, persistent: persistent && id % 3 > 0 }), queue.alone[0]!, ring, slot)!;
     });
     ring.settle(slot);
   }
