@@ -7,7 +7,7 @@
 
 import { type Death, furtherKeys, isAutomaticCycle, propertiesOfDead } from './death.ts';
 import type { Exchange } from './exchange.ts';
-import type { LoadedRange, PropertyRewriter, QueueStore } from './ports.ts';
+import type { LoadedRange, Meters, PropertyRewriter, QueueStore } from './ports.ts';
 import { type QueueEntry, storeIdOf } from './queue-entry.ts';
 import { Ring } from './ring.ts';
 import type { Task, Turn } from './turn.ts';
@@ -20,7 +20,15 @@ export interface DeadLetterSurroundings {
   readonly store: QueueStore;
   readonly turn: Turn;
   readonly rewriter: PropertyRewriter;
+  readonly meters: Meters;
 }
+
+const COUNTED = {
+  rejected: 'deadLetteredRejected',
+  expired: 'deadLetteredExpired',
+  maxlen: 'deadLetteredMaxlen',
+  delivery_limit: 'deadLetteredDeliveryLimit',
+} as const satisfies Readonly<Record<Death, keyof Meters>>;
 
 interface DeadLetter {
   readonly entry: QueueEntry;
@@ -85,8 +93,13 @@ export class DeadLetters implements Task {
     const { queue, message, ring, slot } = entry;
     const address = queue.deadLetters!;
     const exchange = this.exchanges.get(address.exchange);
-    if (exchange === undefined) return;
-    const { rewriter, turn } = this.around;
+    const { rewriter, turn, meters } = this.around;
+    if (exchange === undefined) {
+      meters.deadLettersLost++;
+      return;
+    }
+    meters[COUNTED[death]]++;
+    const copiesBefore = this.copies;
     const properties = propertiesOfDead(message, queue.name, death, turn.now, address.routingKey !== null);
     const native = rewriter.rewrite(message, properties);
     const dead = message.rewritten(exchange.name, address.routingKey ?? message.routingKey, native, rewriter.codec);
@@ -96,6 +109,7 @@ export class DeadLetters implements Task {
       // A full queue drops a dead letter; to the publisher of the original nothing was refused.
       target.queue.accept(dead, target, target.queue.refuses(0, 0) ? null : ring, slot);
     }
+    if (this.copies === copiesBefore) meters.deadLettersLost++;
   }
 
   /** True where the bytes are there now, or never will be; false where they come later. */

@@ -298,6 +298,8 @@ export interface Meters {
   delivered: number;
   deliveredBytes: number;
   acknowledged: number;
+  /** Rejected for good: they are dead letters, or dropped. */
+  rejected: number;
   redelivered: number;
   unroutable: number;
   returned: number;
@@ -305,6 +307,17 @@ export interface Meters {
   droppedDirect: number;
   /** Messages that a full queue dropped or refused. */
   overflowed: number;
+  /** Messages whose time in a queue was over. */
+  expired: number;
+  /** Messages that came back to their queue too often. */
+  overDeliveryLimit: number;
+  /** Of all these, those that a dead letter exchange got. */
+  deadLetteredRejected: number;
+  deadLetteredExpired: number;
+  deadLetteredMaxlen: number;
+  deadLetteredDeliveryLimit: number;
+  /** Dead letters that reached no queue: no such exchange or binding, or they would go in circles. */
+  deadLettersLost: number;
   /** Routing keys that make no legal topic, or messages too large for a receiver. */
   undeliverable: number;
   pagedOut: number;
@@ -323,11 +336,19 @@ export function newMeters(): Meters {
     delivered: 0,
     deliveredBytes: 0,
     acknowledged: 0,
+    rejected: 0,
     redelivered: 0,
     unroutable: 0,
     returned: 0,
     droppedDirect: 0,
     overflowed: 0,
+    expired: 0,
+    overDeliveryLimit: 0,
+    deadLetteredRejected: 0,
+    deadLetteredExpired: 0,
+    deadLetteredMaxlen: 0,
+    deadLetteredDeliveryLimit: 0,
+    deadLettersLost: 0,
     undeliverable: 0,
     pagedOut: 0,
     pagedIn: 0,

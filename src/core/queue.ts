@@ -416,11 +416,8 @@ export class Queue implements Task, Mortal {
 
   /** The client does not want the entry, and nobody else is to get it here. */
   reject(entry: QueueEntry): void {
-    if (this.deadLetters === null) {
-      this.acknowledge(entry);
-      return;
-    }
     if (this.deleted) return;
+    this.around.meters.rejected++;
     this.creditBack(entry);
     this.die(entry, 'rejected');
   }
@@ -522,7 +519,7 @@ export class Queue implements Task, Mortal {
       const first = this.deleted ? null : this.window.peek();
       if (first === null) return this.rest();
       if (this.lifetimes.hasExpired(first)) {
-        this.die(this.window.take(), 'expired');
+        this.expire(this.window.take());
         continue;
       }
       const consumer = this.consumers.next();
@@ -567,7 +564,7 @@ export class Queue implements Task, Mortal {
     for (let done = 0; done < SLICE; done++) {
       const entry = this.window.takeExpired(now);
       if (entry === null) return false;
-      this.die(entry, 'expired');
+      this.expire(entry);
     }
     return true;
   }
@@ -596,9 +593,15 @@ export class Queue implements Task, Mortal {
   private withinLimit(entries: readonly QueueEntry[]): readonly QueueEntry[] {
     const back = entries.filter((entry) => entry.deliveryCount <= this.deliveryLimit);
     if (back.length < entries.length) {
+      this.around.meters.overDeliveryLimit += entries.length - back.length;
       for (const entry of entries) if (entry.deliveryCount > this.deliveryLimit) this.die(entry, 'delivery_limit');
     }
     return back;
+  }
+
+  private expire(entry: QueueEntry): void {
+    this.around.meters.expired++;
+    this.die(entry, 'expired');
   }
 
   /** An entry that was taken from the ready ones, or is out, is done with here; it may be wanted elsewhere. */

@@ -113,6 +113,53 @@ describe('a message dies', () => {
   });
 });
 
+describe('deaths are counted', () => {
+  /** One death of each kind: rejected, expired, maxlen, delivery limit. */
+  async function dieOfEverything(args: FieldTable): Promise<void> {
+    const all = [...args, textField('x-queue-type', 'quorum'), integer('x-delivery-limit', 0)];
+    const queue = core.queue('q', { args: [...all, integer('x-max-length', 1)] });
+    core.publish({ key: 'q', body: 'rejected' });
+    queue.reject(taken(queue));
+    core.publish({ key: 'q', body: 'returned' });
+    queue.requeue([taken(queue)]);
+    core.publish({ key: 'q', body: 'oldest' });
+    core.publish({ key: 'q', body: 'expired', expirationMs: 10 });
+    await core.pass(10);
+    assert.equal(queue.readyCount + queue.unackedCount, 0);
+  }
+
+  function counted() {
+    const { rejected, expired, overflowed, overDeliveryLimit, acknowledged, deadLettersLost } = core.meters;
+    const { deadLetteredRejected, deadLetteredExpired, deadLetteredMaxlen, deadLetteredDeliveryLimit } = core.meters;
+    const byReason = [deadLetteredRejected, deadLetteredExpired, deadLetteredMaxlen, deadLetteredDeliveryLimit];
+    return { deaths: [rejected, expired, overflowed, overDeliveryLimit], byReason, deadLettersLost, acknowledged };
+  }
+
+  it('by reason, with a dead letter exchange', async () => {
+    await dieOfEverything(TO_DEAD);
+    const expected = { deaths: [1, 1, 1, 1], byReason: [1, 1, 1, 1], deadLettersLost: 0, acknowledged: 0 };
+    assert.deepEqual(counted(), expected);
+    assert.equal(dead.readyCount, 4);
+  });
+
+  it('by reason, without one', async () => {
+    await dieOfEverything([]);
+    const expected = { deaths: [1, 1, 1, 1], byReason: [0, 0, 0, 0], deadLettersLost: 0, acknowledged: 0 };
+    assert.deepEqual(counted(), expected);
+  });
+
+  it('and so are dead letters that reach no queue', async () => {
+    await dieOfEverything([textField('x-dead-letter-exchange', 'nowhere')]);
+    const expected = { deaths: [1, 1, 1, 1], byReason: [0, 0, 0, 0], deadLettersLost: 4, acknowledged: 0 };
+    assert.deepEqual(counted(), expected);
+    core.exchange('unbound', 'direct');
+    core.host.deleteQueue(core.host.queues.get('q')!);
+    await dieOfEverything([textField('x-dead-letter-exchange', 'unbound')]);
+    assert.deepEqual(counted().byReason, [1, 1, 1, 1]);
+    assert.equal(counted().deadLettersLost, 8);
+  });
+});
+
 describe('a dead letter goes', () => {
   it('by its own keys where the queue names none', async () => {
     core.exchange('x', 'direct');
