@@ -55,6 +55,7 @@ function newContext(): TransportContext {
     garbage: new ChunkGarbage(null),
     transport: TRANSPORT_DEFAULTS,
     onHandlerError: fail,
+    onExpired: fail,
   };
 }
 
@@ -270,6 +271,7 @@ async function benchEcho(): Promise<void> {
   const options = { name: 'bench', host: '127.0.0.1', port: 0, tls: null, maxConnections: 10 };
   const plain = new Listener(options, (transport) => new Echo(transport, FRAME_BYTES, false), context, {
     refused() {},
+    full() {},
   });
   await echoRate(`echo ${FRAME_BYTES} bytes over TCP`, await plain.listen(), null, FRAME_BYTES);
   await plain.close();
@@ -287,7 +289,7 @@ async function benchEcho(): Promise<void> {
       ]),
     },
     context,
-    { refused() {} },
+    { refused() {}, full() {} },
   );
   const port = await web.listen();
   await echoRate(`echo ${STOMP_BYTES} bytes over WebSocket, a message a turn`, port, '/turn', STOMP_BYTES, 0x12345678);

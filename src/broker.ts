@@ -132,7 +132,7 @@ export class Broker {
     const rewriter = amqpRewriter;
     const topics = { retained, retainedExchange: config.mqtt.exchange };
     this.hosts = new VirtualHosts({ turn, store, definitions, memory, limits, meters, rewriter, log, ...topics });
-    this.users = new Users(definitions, limits);
+    this.users = new Users(definitions, limits, this.meters.limitHits);
     this.permissions = new Permissions(definitions);
     this.authenticator = new PasswordAuthenticator(this.users, this.permissions, config.auth.loopbackUsers);
     const door = new Door({
@@ -176,6 +176,7 @@ export class Broker {
       turn,
       this.ticker,
       this.connections,
+      this.meters,
       log,
       options.collectYoung ?? null,
     );

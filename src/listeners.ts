@@ -5,6 +5,7 @@
 import type { Config } from './config/schema.ts';
 import type { ClientConnections } from './core/client-connection.ts';
 import type { Logger } from './core/logger.ts';
+import type { Meters } from './core/ports.ts';
 import type { Turn } from './core/turn.ts';
 import { type AnswerHttp, AutoListener } from './net/auto-listener.ts';
 import { ChunkGarbage, type CollectYoung } from './net/chunk-garbage.ts';
@@ -51,6 +52,9 @@ const SUBPROTOCOLS = {
 /** Bytes of outgoing data that are gathered within a turn before they are written without waiting for its end. */
 const FLUSH_BYTES = 256 * 1024;
 
+/** Which bound a connection that took too long has reached. */
+const EXPIRED = { 'slow-reader': 'limits.slowReaderTimeoutMs', 'linger-expired': 'limits.lingerMs' } as const;
+
 type AnyListener = Listener | WebSocketListener | AutoListener;
 
 export class Listeners implements ListenerEvents {
@@ -58,6 +62,7 @@ export class Listeners implements ListenerEvents {
   answerHttp: AnswerHttp | null;
   private readonly open: Map<PortName, AnyListener>;
   private readonly connections: ClientConnections;
+  private readonly meters: Meters;
   private readonly log: Logger;
 
   constructor(
@@ -66,12 +71,14 @@ export class Listeners implements ListenerEvents {
     turn: Turn,
     ticker: Ticker,
     connections: ClientConnections,
+    meters: Meters,
     log: Logger,
     collectYoung: CollectYoung | null,
   ) {
     this.answerHttp = null;
     this.open = new Map();
     this.connections = connections;
+    this.meters = meters;
     this.log = log;
     const context: TransportContext = {
       scheduler: turn,
@@ -85,6 +92,9 @@ export class Listeners implements ListenerEvents {
       },
       transport: { lingerMs: config.limits.lingerMs, slowReaderTimeoutMs: config.limits.slowReaderTimeoutMs },
       onHandlerError: (error, transport) => this.handlerFailed(error, transport),
+      onExpired: (code) => {
+        meters.limitHits[EXPIRED[code]]++;
+      },
     };
     const tls = tlsFiles(config);
     for (const name of ['amqp', 'mqtt', 'stomp'] as const) {
@@ -120,6 +130,10 @@ export class Listeners implements ListenerEvents {
 
   refused(listener: string, reason: string, peer: string): void {
     this.log.warn({ listener, peer, reason }, 'connection refused');
+  }
+
+  full(): void {
+    this.meters.limitHits['limits.connections']++;
   }
 
   private async close(): Promise<void> {

@@ -3,6 +3,7 @@
 // that RabbitMQ's users search for: `NAME - explanation`.
 
 import { BrokerError, type ErrorKind } from '../../src/core/errors.ts';
+import type { CountedLimit, Limited } from '../../src/core/limit-hits.ts';
 
 /** AMQP 0-9-1 §1.2. */
 export const REPLY = {
@@ -53,13 +54,15 @@ export function isChannelScope(code: ReplyCode): boolean {
 }
 
 /** A peer's violation, or a refused request on its way to the peer. `message` is the whole reply text. */
-export class AmqpError extends Error {
+export class AmqpError extends Error implements Limited {
   readonly code: ReplyCode;
+  readonly limit: CountedLimit | null;
 
-  constructor(code: ReplyCode, explanation: string) {
+  constructor(code: ReplyCode, explanation: string, limit: CountedLimit | null = null) {
     super(`${NAMES[code]} - ${explanation}`);
     this.name = 'AmqpError';
     this.code = code;
+    this.limit = limit;
   }
 }
 

@@ -79,7 +79,7 @@ export class Channels {
     const { channelMax } = this.connection;
     if (number > channelMax) {
       const text = `number of channels opened (${this.count}) has reached the negotiated channel_max (${channelMax})`;
-      throw new AmqpError(REPLY.notAllowed, text);
+      throw new AmqpError(REPLY.notAllowed, text, 'amqp.channelMax');
     }
     while (this.byNumber.length <= number) this.byNumber.push(null);
     this.byNumber[number] = new AmqpChannel(number, this.connection);

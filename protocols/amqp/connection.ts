@@ -6,6 +6,7 @@
 
 import type { ClientConnection, ConnectionInfo } from '../../src/core/client-connection.ts';
 import type { FrontEnd } from '../../src/core/front-end.ts';
+import { countLimit } from '../../src/core/limit-hits.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Turn } from '../../src/core/turn.ts';
@@ -278,6 +279,7 @@ export class AmqpConnection
     }
     if (channel.closing || this.state !== STATE.running) return;
     channel.closing = true;
+    countLimit(this.meters.limitHits, error);
     channel.release();
     this.context.log.info(
       { connection: this.id, channel: channel.number, error: reply.message },
@@ -417,6 +419,7 @@ export class AmqpConnection
   /** Ends the connection with an error: tells the client and waits for its close-ok. */
   fail(error: unknown, method: number): void {
     if (this.state >= STATE.closing) return;
+    countLimit(this.meters.limitHits, error);
     const reply = replyFor(error);
     const details = { connection: this.id, peer: this.transport.peer, error: reply.message };
     if (reply.code === REPLY.internalError)

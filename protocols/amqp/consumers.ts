@@ -50,7 +50,8 @@ export class Consumers implements ReplyReceiver {
     if (this.byTag.has(tag)) throw new AmqpError(REPLY.notAllowed, `attempt to reuse consumer tag '${tag}'`);
     const { consumersPerChannel } = this.channel;
     if (this.byTag.size >= consumersPerChannel) {
-      throw new AmqpError(REPLY.notAllowed, `reached maximum (${consumersPerChannel}) of consumers per channel`);
+      const text = `reached maximum (${consumersPerChannel}) of consumers per channel`;
+      throw new AmqpError(REPLY.notAllowed, text, 'amqp.consumersPerChannel');
     }
     const delivery = new Delivery(tag, this.channel);
     if (args.queue === REPLY_QUEUE) {

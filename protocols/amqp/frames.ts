@@ -167,7 +167,11 @@ export class FrameParser {
 }
 
 function tooLarge(size: number, max: number): AmqpError {
-  return new AmqpError(REPLY.frameError, `frame of ${size} payload bytes is larger than the maximum of ${max}`);
+  return new AmqpError(
+    REPLY.frameError,
+    `frame of ${size} payload bytes is larger than the maximum of ${max}`,
+    'amqp.frameMaxBytes',
+  );
 }
 
 function badEnd(octet: number): AmqpError {

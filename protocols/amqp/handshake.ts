@@ -110,6 +110,7 @@ export class Handshake {
   /** True once the handshake has taken too long. */
   tick(): boolean {
     if (++this.ticks <= ticksFor(this.frontEnd.context.unauthenticatedMs)) return false;
+    this.frontEnd.context.meters.limitHits['limits.unauthenticatedMs']++;
     this.refused('the handshake took too long');
     return true;
   }

@@ -84,7 +84,7 @@ export class Publishing implements ConfirmSink, ContentSink {
   }
 
   refuse(why: string): void {
-    this.channel.fail(new AmqpError(REPLY.preconditionFailed, why), METHOD.basicPublish);
+    this.channel.fail(new AmqpError(REPLY.preconditionFailed, why, 'limits.messageBytes'), METHOD.basicPublish);
   }
 
   /** A mandatory message that reaches nobody goes back. */

@@ -3,6 +3,7 @@
 // them before the commit, which the core carries out as one (src/core/transaction.ts). What is acknowledged stays with the
 // channel, and on its prefetch, until then.
 
+import type { CountedLimit } from '../../src/core/limit-hits.ts';
 import type { Message } from '../../src/core/message.ts';
 import type { Session } from '../../src/core/session.ts';
 import {
@@ -78,7 +79,9 @@ export class ChannelTransaction {
       const bytes = message.bodyLength + message.nativeLength + PUBLISH_OVERHEAD_BYTES;
       this.publishedBytes += bytes;
       channel.transacted.bytes += bytes;
-      if (channel.transacted.bytes > channel.transactionBytes) throw tooLarge(`${channel.transactionBytes} bytes`);
+      if (channel.transacted.bytes > channel.transactionBytes) {
+        throw tooLarge(`${channel.transactionBytes} bytes`, 'amqp.transactionBytes');
+      }
       this.requireRoom();
       channel.turn.retain(message);
       this.publishes.push({ message, targets, mandatory });
@@ -151,7 +154,7 @@ export class ChannelTransaction {
   private requireRoom(): void {
     const { transactionOperations } = this.channel;
     if (this.publishes.length + this.settlings.length < transactionOperations) return;
-    throw tooLarge(`${transactionOperations} operations`);
+    throw tooLarge(`${transactionOperations} operations`, 'amqp.transactionOperations');
   }
 }
 
@@ -160,6 +163,6 @@ function failed(why: string): AmqpError {
   return new AmqpError(REPLY.preconditionFailed, `partial tx completion: ${why}`);
 }
 
-function tooLarge(bound: string): AmqpError {
-  return new AmqpError(REPLY.preconditionFailed, `transaction holds more than ${bound}`);
+function tooLarge(bound: string, limit: CountedLimit): AmqpError {
+  return new AmqpError(REPLY.preconditionFailed, `transaction holds more than ${bound}`, limit);
 }

@@ -8,6 +8,7 @@
 import type { ClientConnection, ConnectionInfo } from '../../src/core/client-connection.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/field-table.ts';
+import { countLimit } from '../../src/core/limit-hits.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import type { Ticked } from '../../src/net/ticker.ts';
@@ -129,7 +130,10 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     this.shared.turn.begin();
     const told = this.v5 && this.state === STATE.open;
     if (this.state === STATE.open) this.leave('keep-alive timeout', REASON.keepAliveTimeout);
-    else this.leave('not logged in in time', null);
+    else {
+      this.shared.meters.limitHits['limits.unauthenticatedMs']++;
+      this.leave('not logged in in time', null);
+    }
     if (told) this.transport.end();
     else this.transport.destroy();
   }
@@ -295,6 +299,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     this.state = STATE.open;
     this.conversation = new Conversation(this, this.session!, this.shared);
     this.framer.maxPacketBytes = limits.packetBytes;
+    this.framer.limit = 'mqtt.packetBytes';
     const { keepAliveSeconds: longest } = limits;
     const asked = request.keepAliveSeconds;
     const shortened = this.v5 && longest > 0 && (asked === 0 || asked > longest);
@@ -357,6 +362,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   /** The client broke the protocol or was refused, or we are wrong; its connection ends in any case. */
   private broke(error: unknown): void {
     if (this.state === STATE.closed) return;
+    countLimit(this.shared.meters.limitHits, error);
     let reason: Reason = REASON.unspecified;
     if (error instanceof MalformedPacket || error instanceof ConnectRefused) reason = error.reason;
     else if (error instanceof BrokerError) reason = refusalReasonOf(error.kind);

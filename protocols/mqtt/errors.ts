@@ -3,27 +3,32 @@
 // MQTT 5 client is sent a DISCONNECT (or CONNACK) with the reason code first.
 
 import type { ErrorKind } from '../../src/core/errors.ts';
+import type { CountedLimit, Limited } from '../../src/core/limit-hits.ts';
 import { REASON, type Reason } from './reason-codes.ts';
 
 /** The peer sent something that the specification forbids. The connection is closed; `message` goes to the log. */
-export class MalformedPacket extends Error {
+export class MalformedPacket extends Error implements Limited {
   readonly reason: Reason;
+  readonly limit: CountedLimit | null;
 
-  constructor(message: string, reason: Reason = REASON.malformed) {
+  constructor(message: string, reason: Reason = REASON.malformed, limit: CountedLimit | null = null) {
     super(message);
     this.name = 'MalformedPacket';
     this.reason = reason;
+    this.limit = limit;
   }
 }
 
 /** A CONNECT that was understood and is answered with a code before the close. */
-export class ConnectRefused extends Error {
+export class ConnectRefused extends Error implements Limited {
   readonly reason: Reason;
+  readonly limit: CountedLimit | null;
 
-  constructor(reason: Reason, message: string) {
+  constructor(reason: Reason, message: string, limit: CountedLimit | null = null) {
     super(message);
     this.name = 'ConnectRefused';
     this.reason = reason;
+    this.limit = limit;
   }
 }
 

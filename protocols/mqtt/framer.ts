@@ -35,6 +35,8 @@ const FIRST_RESERVE_BYTES = 16 * 1024;
 export class PacketFramer {
   /** Largest remaining length that is accepted. The connection raises it once it knows who speaks. */
   maxPacketBytes: number;
+  /** How the configuration calls it. */
+  limit: 'mqtt.connectBytes' | 'mqtt.packetBytes';
   private readonly handler: PacketHandler;
   /** The beginning of a packet whose end has not come. */
   private partial: Buffer;
@@ -50,6 +52,7 @@ export class PacketFramer {
 
   constructor(handler: PacketHandler, maxPacketBytes: number) {
     this.maxPacketBytes = maxPacketBytes;
+    this.limit = 'mqtt.connectBytes';
     this.handler = handler;
     this.partial = NO_BYTES;
     this.partialBytes = 0;
@@ -121,7 +124,7 @@ export class PacketFramer {
         } while (byte > 127);
         if (byte === 0) throw new MalformedPacket('the remaining length is not in its shortest form');
       }
-      if (length > this.maxPacketBytes) throw tooLarge(length);
+      if (length > this.maxPacketBytes) throw this.tooLarge(length);
       const end = body + length;
       if (end > chunkEnd) {
         this.keepPartial(chunk, at, end - at, body - at);
@@ -196,7 +199,7 @@ export class PacketFramer {
     if (byte === 0 && last > 1) throw new MalformedPacket('the remaining length is not in its shortest form');
     let length = 0;
     for (let i = last; i > 0; i--) length = (length << 7) | (this.partial[i]! & 127);
-    if (length > this.maxPacketBytes) throw tooLarge(length);
+    if (length > this.maxPacketBytes) throw this.tooLarge(length);
     this.partialBody = this.partialBytes;
     this.partialTotal = this.partialBytes + length;
   }
@@ -206,8 +209,8 @@ export class PacketFramer {
     this.partial.copy(grown, 0, 0, this.partialBytes);
     this.partial = grown;
   }
-}
 
-function tooLarge(length: number): MalformedPacket {
-  return new MalformedPacket(`a packet of ${length} bytes is over the limit`, REASON.packetTooLarge);
+  private tooLarge(length: number): MalformedPacket {
+    return new MalformedPacket(`a packet of ${length} bytes is over the limit`, REASON.packetTooLarge, this.limit);
+  }
 }

@@ -3,6 +3,7 @@
 // the version has one for it.
 
 import { BrokerError } from '../../src/core/errors.ts';
+import { countLimit } from '../../src/core/limit-hits.ts';
 import type { Identity } from '../../src/core/ports.ts';
 import { auth, type ConnackProperties } from './answers.ts';
 import { Authentication } from './authentication.ts';
@@ -56,6 +57,7 @@ export class Handshake {
     } catch (error) {
       const answered = error instanceof MalformedPacket && this.connection.level === LEVEL.v5;
       if (!answered && !(error instanceof ConnectRefused)) throw error;
+      countLimit(this.shared.meters.limitHits, error);
       this.connection.refuse(error.reason, error.message);
       return NEXT.stop;
     }
@@ -149,6 +151,7 @@ export class Handshake {
       this.request = null;
       if (opened !== null && !connection.isClosed()) connection.open(request, opened, proof);
     } catch (error) {
+      countLimit(this.shared.meters.limitHits, error);
       if (error instanceof ConnectRefused) connection.refuse(error.reason, error.message);
       else if (error instanceof BrokerError) connection.refuse(loginReasonOf(error.kind), error.message);
       else throw error;

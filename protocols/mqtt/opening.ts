@@ -48,7 +48,7 @@ export async function openSession(
 ): Promise<Opened | null> {
   const { limits, sessions } = shared;
   if (Buffer.byteLength(request.clientId) > limits.clientIdBytes) {
-    throw new ConnectRefused(REASON.clientIdNotValid, 'the client id is over the length limit');
+    throw new ConnectRefused(REASON.clientIdNotValid, 'the client id is over the length limit', 'mqtt.clientIdBytes');
   }
   if (request.level === LEVEL.v3_1) {
     const { length } = request.clientId;

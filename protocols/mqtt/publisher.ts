@@ -83,7 +83,9 @@ export class Publisher implements ConfirmSink {
     reader.read(buffer, buffer[start]!, body, end);
     const { qos, packetId, payloadStart, retain } = reader;
     this.rest.published++;
-    if (end - payloadStart > this.shared.context.messageBytes) throw new MalformedPacket('a message over the limit');
+    if (end - payloadStart > this.shared.context.messageBytes) {
+      throw new MalformedPacket('a message over the limit', REASON.malformed, 'limits.messageBytes');
+    }
     const routingKey = topicKeys.keyOf(buffer, reader.topicStart, reader.topicLength);
     if (qos === 2 && this.openSlot === -1 && !this.firstTime(packetId)) return NEXT.goOn;
     const message = new Message(
@@ -113,13 +115,17 @@ export class Publisher implements ConfirmSink {
     const { qos, packetId, payloadStart, retain } = reader;
     this.rest.published++;
     if (end - payloadStart > this.shared.context.messageBytes) {
-      throw new MalformedPacket('a message over the limit', REASON.packetTooLarge);
+      throw new MalformedPacket('a message over the limit', REASON.packetTooLarge, 'limits.messageBytes');
     }
     const routingKey = this.keyOf(buffer);
     checkResponseTopic(buffer, scanner, limits);
     if (qos === 2 && this.openSlot === -1 && !this.firstTime(packetId)) return NEXT.goOn;
     if (qos > 0 && this.openSlot === -1 && ++this.outstanding > limits.publishMaximum) {
-      throw new MalformedPacket('more publishes than the receive maximum allows', REASON.receiveMaximumExceeded);
+      throw new MalformedPacket(
+        'more publishes than the receive maximum allows',
+        REASON.receiveMaximumExceeded,
+        'mqtt.publishMaximum',
+      );
     }
     const kept = isKeepable(buffer, scanner);
     const block = kept ? buffer : keptBlock(buffer, scanner);
@@ -278,7 +284,11 @@ export class Publisher implements ConfirmSink {
   /** Whether a QoS 2 PUBLISH is not one that was sent again. */
   private firstTime(packetId: number): boolean {
     if (this.session.unreleased >= this.shared.limits.unreleased) {
-      throw new MalformedPacket('too many QoS 2 publishes without PUBREL', REASON.receiveMaximumExceeded);
+      throw new MalformedPacket(
+        'too many QoS 2 publishes without PUBREL',
+        REASON.receiveMaximumExceeded,
+        'mqtt.unreleased',
+      );
     }
     return this.session.receiveOnce(packetId);
   }

@@ -18,7 +18,7 @@ import { sharedArguments, sharedQueueNameOf } from './session-queue.ts';
 import type { MqttShared } from './shared.ts';
 import { sharedFilter } from './shared-filter.ts';
 import type { SharedGroup } from './shared-groups.ts';
-import { filterWithin, swapSeparators } from './topics.ts';
+import { filterLimit, swapSeparators } from './topics.ts';
 
 const DIALECT: Dialect = 'mqtt';
 
@@ -124,13 +124,20 @@ export class Subscriptions {
   }
 
   private async addOne(request: Subscription, core: Session): Promise<Granted> {
-    const { limits, log } = this.shared;
+    const { limits, log, meters } = this.shared;
     const { filter, qos } = request;
     const shared = sharedFilter(filter) !== null;
     const known = shared ? null : this.find(filter, core);
     const isNew = shared ? this.subscriber.shares?.has(filter) !== true : known === null;
-    if (!filterWithin(filter, limits)) return { code: REASON.topicFilterInvalid, isNew };
-    if (isNew && this.count >= limits.subscriptionsPerSession) return { code: REASON.quotaExceeded, isNew };
+    const reached = filterLimit(filter, limits);
+    if (reached !== null) {
+      meters.limitHits[reached]++;
+      return { code: REASON.topicFilterInvalid, isNew };
+    }
+    if (isNew && this.count >= limits.subscriptionsPerSession) {
+      meters.limitHits['mqtt.subscriptionsPerSession']++;
+      return { code: REASON.quotaExceeded, isNew };
+    }
     if (isNew) this.count++;
     try {
       if (shared) await this.join(request, core);

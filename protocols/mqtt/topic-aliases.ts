@@ -20,6 +20,7 @@ export class ClientAliases {
       throw new MalformedPacket(
         `topic alias ${alias} is over the maximum of ${this.maximum}`,
         REASON.topicAliasInvalid,
+        'mqtt.topicAliases',
       );
     }
     this.keys.set(alias, routingKey);

@@ -47,7 +47,9 @@ export class TopicKeys {
   private convert(buffer: Buffer, start: number, length: number): string {
     const { scratch, limits } = this;
     if (length === 0) throw new MalformedPacket('an empty topic [MQTT-4.7.3-1]', REASON.topicNameInvalid);
-    if (length > limits.topicBytes) throw new MalformedPacket('a topic over the length limit', REASON.topicNameInvalid);
+    if (length > limits.topicBytes) {
+      throw new MalformedPacket('a topic over the length limit', REASON.topicNameInvalid, 'mqtt.topicBytes');
+    }
     let high = 0;
     let levels = 1;
     for (let i = 0; i < length; i++) {
@@ -70,7 +72,11 @@ export class TopicKeys {
       }
     }
     if (levels > limits.topicLevels) {
-      throw new MalformedPacket(`a topic of ${levels} levels is over the limit`, REASON.topicNameInvalid);
+      throw new MalformedPacket(
+        `a topic of ${levels} levels is over the limit`,
+        REASON.topicNameInvalid,
+        'mqtt.topicLevels',
+      );
     }
     if (high < 128) return scratch.toString('latin1', 0, length);
     if (!isUtf8(buffer.subarray(start, start + length))) {

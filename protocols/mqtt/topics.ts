@@ -59,7 +59,7 @@ export function topicProblem(topic: string, limits: TopicLimits): string | null 
   return null;
 }
 
-/** Why text that is valid UTF-8 breaks the syntax of filters, or null. The limits are judged by `filterWithin`. */
+/** Why text that is valid UTF-8 breaks the syntax of filters, or null. The limits are judged by `filterLimit`. */
 export function filterProblem(filter: string): string | null {
   if (filter.length === 0) return 'an empty topic filter [MQTT-4.7.3-1]';
   for (let i = 0; i < filter.length; i++) {
@@ -77,11 +77,12 @@ export function filterProblem(filter: string): string | null {
   return shared === null ? null : sharedFilterProblem(shared);
 }
 
-/** Whether a legal filter is within the bounds; if not, its subscription is refused and nothing else happens. */
-export function filterWithin(filter: string, limits: TopicLimits): boolean {
+/** The bound that a legal filter breaks, or null; if it does, its subscription is refused and nothing else happens. */
+export function filterLimit(filter: string, limits: TopicLimits): 'mqtt.topicLevels' | 'mqtt.topicBytes' | null {
   let levels = 1;
   for (let i = 0; i < filter.length; i++) if (filter.charCodeAt(i) === SLASH) levels++;
-  return levels <= limits.topicLevels && Buffer.byteLength(filter) <= limits.topicBytes;
+  if (levels > limits.topicLevels) return 'mqtt.topicLevels';
+  return Buffer.byteLength(filter) > limits.topicBytes ? 'mqtt.topicBytes' : null;
 }
 
 export function hasWildcard(filter: string): boolean {

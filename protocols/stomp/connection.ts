@@ -5,6 +5,7 @@
 import type { ClientConnection, ConnectionInfo } from '../../src/core/client-connection.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/field-table.ts';
+import { countLimit } from '../../src/core/limit-hits.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import type { StompClient } from './client.ts';
@@ -116,8 +117,10 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
 
   silent(what: 'heart-beat' | 'login'): void {
     this.context.turn.begin();
-    if (what === 'login') this.fail(new StompError('Login timeout', 'no CONNECT frame came in time'), null);
-    else this.fail(new StompError('Heart-beat timeout', 'nothing came for longer than the heart-beat interval'), null);
+    if (what === 'login') {
+      this.fail(new StompError('Login timeout', 'no CONNECT frame came in time', 'limits.unauthenticatedMs'), null);
+    } else
+      this.fail(new StompError('Heart-beat timeout', 'nothing came for longer than the heart-beat interval'), null);
   }
 
   // What the registry of connections calls.
@@ -303,7 +306,8 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
   fail(error: unknown, receiptId: string | null = this.parser.receiptId()): void {
     if (this.state === 'closed' || this.failed) return;
     this.failed = true;
-    const { log } = this.context;
+    const { log, meters } = this.context;
+    countLimit(meters.limitHits, error);
     const details = { connection: this.id, peer: this.transport.peer, user: this.session?.identity.user ?? null };
     const { summary, detail } = shownToPeer(error);
     if (!(error instanceof StompError || error instanceof BrokerError)) {

@@ -2,18 +2,21 @@
 // the core's error kinds to the `message` header of that frame is here and nowhere else.
 
 import { BrokerError, type ErrorKind } from '../../src/core/errors.ts';
+import type { CountedLimit, Limited } from '../../src/core/limit-hits.ts';
 import type { StompLimits } from './limits.ts';
 
 /** `summary` becomes the ERROR frame's `message` header, `detail` its body. Both are safe to send to the peer. */
-export class StompError extends Error {
+export class StompError extends Error implements Limited {
   readonly summary: string;
   readonly detail: string;
+  readonly limit: CountedLimit | null;
 
-  constructor(summary: string, detail: string) {
+  constructor(summary: string, detail: string, limit: CountedLimit | null = null) {
     super(`${summary}: ${detail}`);
     this.name = 'StompError';
     this.summary = summary;
     this.detail = detail;
+    this.limit = limit;
   }
 }
 
@@ -23,9 +26,9 @@ export function malformed(detail: string): StompError {
 }
 
 /** A bound was reached; the peer's owner learns under which key the configuration has it. */
-export function limitExceeded(limit: keyof StompLimits, bound: number): StompError {
-  const key = limit === 'maxBodyBytes' ? 'limits.messageBytes' : `stomp.${limit}`;
-  return new StompError('Limit exceeded', `${key} is ${bound}`);
+export function limitExceeded(limit: Exclude<keyof StompLimits, `${string}Ms`>, bound: number): StompError {
+  const key = limit === 'maxBodyBytes' ? 'limits.messageBytes' : (`stomp.${limit}` as const);
+  return new StompError('Limit exceeded', `${key} is ${bound}`, key);
 }
 
 const SUMMARIES: { readonly [kind in ErrorKind]: string } = {

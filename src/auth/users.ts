@@ -6,6 +6,7 @@
 
 import { createHmac, createSecretKey, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 import { BrokerError } from '../core/errors.ts';
+import { type LimitHits, newLimitHits } from '../core/limit-hits.ts';
 import type { DefinitionStore } from '../core/ports.ts';
 import { Gate } from './gate.ts';
 import { hashOfNobody, hashPassword, PASSWORD_BYTES, verifyPassword } from './password-hash.ts';
@@ -45,6 +46,7 @@ export class Users {
   private readonly accounts: Map<string, Account>;
   private readonly gate: Gate;
   private readonly cost: number;
+  private readonly limitHits: LimitHits;
   /** As a key object: from a buffer each digest would make one, which is four fifths of its 25 µs. */
   private readonly key: KeyObject;
   /** The HMAC of the last password that was verified, by user. */
@@ -52,11 +54,12 @@ export class Users {
   /** Checks that are under way, by user and HMAC: a storm with one password is one hash. */
   private readonly checking: Map<string, Promise<Verdict>>;
 
-  constructor(definitions: DefinitionStore, limits: UserLimits) {
+  constructor(definitions: DefinitionStore, limits: UserLimits, limitHits: LimitHits = newLimitHits()) {
     this.definitions = definitions;
     this.accounts = new Map();
     this.gate = new Gate(limits.passwordHashes, limits.passwordQueue);
     this.cost = limits.passwordCost;
+    this.limitHits = limitHits;
     this.key = createSecretKey(randomBytes(32));
     this.verified = new Map();
     this.checking = new Map();
@@ -131,7 +134,10 @@ export class Users {
 
   private async check(account: Account | null, password: string, digest: Buffer): Promise<Verdict> {
     const matches = await this.gate.pass(() => verifyPassword(password, account?.hash ?? hashOfNobody(this.cost)));
-    if (matches === null) return VERDICT.busy;
+    if (matches === null) {
+      this.limitHits['limits.passwordQueue']++;
+      return VERDICT.busy;
+    }
     if (!matches || account === null) return VERDICT.wrong;
     // The user may have been changed or removed while its old password was being checked.
     if (this.accounts.get(account.name) !== account) return VERDICT.wrong;

@@ -2,6 +2,7 @@
 // tests bring their own. Nothing here knows LMDB, sockets or protocols.
 
 import type { ConfirmRing } from './confirms.ts';
+import { type LimitHits, newLimitHits } from './limit-hits.ts';
 import type { Message } from './message.ts';
 import type { Properties, PropertyCodec } from './properties.ts';
 import type { QueueEntry } from './queue-entry.ts';
@@ -327,6 +328,8 @@ export interface Meters {
   publishersBlocked: number;
   /** Messages that were not retained because of a bound. */
   retainedRefused: number;
+  /** Times that each named bound was reached at which something is dropped, refused or closed. */
+  readonly limitHits: LimitHits;
 }
 
 export function newMeters(): Meters {
@@ -356,5 +359,6 @@ export function newMeters(): Meters {
     committedEntries: 0,
     publishersBlocked: 0,
     retainedRefused: 0,
+    limitHits: newLimitHits(),
   };
 }

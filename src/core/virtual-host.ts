@@ -133,7 +133,7 @@ export class VirtualHost implements QueueEvents {
       const what = `for arg 'alternate-exchange' in exchange '${name}' in vhost '${this.name}'`;
       throw new BrokerError('precondition-failed', `invalid type '${type}' ${what}`);
     }
-    this.requireRoom(this.exchanges.size, this.around.limits.exchangesPerVhost, 'exchanges');
+    this.requireRoom(this.exchanges.size, 'exchanges');
     const exchange = this.makeExchange(kind, declaration);
     this.exchanges.set(name, exchange);
     this.linkAlternates(exchange);
@@ -178,7 +178,7 @@ export class VirtualHost implements QueueEvents {
     }
     const { durable, autoDelete, args } = declaration;
     checkQueueDeclaration(args, { durable, exclusive: owner !== null, autoDelete }, name, this.name);
-    this.requireRoom(this.queues.size, this.around.limits.queuesPerVhost, 'queues');
+    this.requireRoom(this.queues.size, 'queues');
     // One for each lane, whether it is ever used or not: where lanes are is never a question.
     const id = this.around.store.nextQueueId(1 + readQueueArguments(args, name, this.name).maxPriority);
     const queue = new Queue({ ...declaration, id }, this.around, this);
@@ -204,7 +204,7 @@ export class VirtualHost implements QueueEvents {
     if (source.name === '') throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
     const binding = new Binding(source, destination, routingKey, args, dialect);
     if (source.findBinding(binding.identity, args, dialect) !== null) return false;
-    this.requireRoom(this.bindingCount, this.around.limits.bindingsPerVhost, 'bindings');
+    this.requireRoom(this.bindingCount, 'bindings');
     source.add(binding);
     this.bindingCount++;
     if (!binding.durable) return false;
@@ -399,8 +399,11 @@ export class VirtualHost implements QueueEvents {
     return [this.name, binding.source.name, type, destination, binding.routingKey, variant];
   }
 
-  private requireRoom(count: number, limit: number, what: string): void {
+  private requireRoom(count: number, what: 'exchanges' | 'queues' | 'bindings'): void {
+    const { limits, meters } = this.around;
+    const limit = limits[`${what}PerVhost`];
     if (count >= limit) {
+      meters.limitHits[`limits.${what}PerVhost`]++;
       throw new BrokerError('limit-exceeded', `vhost '${this.name}' has reached its limit of ${limit} ${what}`);
     }
   }

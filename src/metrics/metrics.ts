@@ -3,6 +3,7 @@
 
 import type { Gauge, Registry } from 'prom-client';
 import type { ClientConnections } from '../core/client-connection.ts';
+import { COUNTED_LIMITS } from '../core/limit-hits.ts';
 import type { MemoryBudget } from '../core/memory-budget.ts';
 import type { Meters } from '../core/ports.ts';
 import type { VirtualHost } from '../core/virtual-host.ts';
@@ -22,8 +23,11 @@ export interface Exposition {
   readonly body: string;
 }
 
+/** Meters that are one number. */
+type SimpleMeter = Exclude<keyof Meters, 'limitHits'>;
+
 /** Name and meaning of each counter. A new meter breaks the build here until it has both. */
-const COUNTERS: Readonly<Record<keyof Meters, readonly [name: string, help: string]>> = {
+const COUNTERS: Readonly<Record<SimpleMeter, readonly [name: string, help: string]>> = {
   published: ['messages_published', 'Messages that publishers sent.'],
   publishedBytes: ['published_bytes', 'Bytes of their bodies.'],
   delivered: ['messages_delivered', 'Messages that were sent to consumers.'],
@@ -96,7 +100,7 @@ export class Metrics {
       });
     };
     for (const [field, [name, help]] of Object.entries(COUNTERS)) {
-      counter(`trivium_${name}_total`, help, () => meters[field as keyof Meters]);
+      counter(`trivium_${name}_total`, help, () => meters[field as SimpleMeter]);
     }
     counter('process_cpu_seconds_total', 'Processor time.', cpuSeconds);
 
@@ -121,6 +125,16 @@ export class Metrics {
     const info = new Gauge({ name: 'trivium_build_info', help: 'Version.', labelNames: ['version'], registers });
     info.set({ version }, 1);
 
+    new Counter({
+      name: 'trivium_limits_reached_total',
+      help: 'Times that something was dropped, refused or closed because of a limit, by its key in the configuration.',
+      labelNames: ['limit'],
+      registers,
+      collect() {
+        this.reset();
+        for (const limit of COUNTED_LIMITS) this.inc({ limit }, meters.limitHits[limit]);
+      },
+    });
     this.registerQueues(Gauge, registers);
     this.registerConnections(Gauge, registers);
     return registry;

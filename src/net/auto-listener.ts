@@ -96,7 +96,10 @@ export class AutoListener implements SnifferOwner {
     });
     server.on('request', (request, response) => this.request(request, response));
     server.on('upgrade', (request, socket, head) => this.upgrades.upgrade(request, socket as Socket, head));
-    server.on('drop', (data) => this.note(`more than ${maxConnections} connections`, data?.remoteAddress));
+    server.on('drop', (data) => {
+      this.note(`more than ${maxConnections} connections`, data?.remoteAddress);
+      this.events.full();
+    });
     server.maxConnections = maxConnections;
     if (tls !== null) this.secure = await this.openTls(tls);
     this.port = await bind(server, name, host, port);

@@ -28,6 +28,8 @@ export interface ListenerOptions {
 export interface ListenerEvents {
   /** A TLS handshake failed, or a connection could not be accepted. */
   refused(listener: string, reason: string, peer: string): void;
+  /** Of these, one because there are as many connections as may be. */
+  full(): void;
 }
 
 export class Listener {
@@ -84,7 +86,10 @@ export class Listener {
       server = secure;
     }
     server.on('connection', (socket: Socket) => this.sockets.add(socket));
-    server.on('drop', (data) => this.refuse(`more than ${maxConnections} connections`, data?.remoteAddress));
+    server.on('drop', (data) => {
+      this.refuse(`more than ${maxConnections} connections`, data?.remoteAddress);
+      this.events.full();
+    });
     server.maxConnections = maxConnections;
     this.port = await bind(server, this.options.name, host, port);
     server.on('error', (error) => this.refuse(error.message, ''));

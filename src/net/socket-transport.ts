@@ -33,6 +33,8 @@ export interface TransportContext extends OutboxContext {
   readonly transport: TransportLimits;
   /** A handler threw. Its connection is destroyed already. */
   readonly onHandlerError: (error: unknown, transport: Transport) => void;
+  /** A connection was closed because it took too long. */
+  readonly onExpired: (code: TransportError['code']) => void;
 }
 
 /** Why we closed a connection that did nothing wrong by its protocol; `closed` gets it. */
@@ -238,6 +240,7 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   }
 
   private expire(code: TransportError['code'], why: string): void {
+    this.context.onExpired(code);
     this.error ??= new TransportError(code, `${this.peer} was closed: ${why}`);
     this.destroy();
   }

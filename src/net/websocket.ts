@@ -73,7 +73,10 @@ export class WebSocketListener {
     server.on('request', (request, response) => this.upgrades.advise(request, response));
     server.on('upgrade', (request, socket, head) => this.upgrades.upgrade(request, socket as Socket, head));
     server.on('connection', (socket: Socket) => this.sockets.add(socket));
-    server.on('drop', (data) => this.note(`more than ${maxConnections} connections`, data?.remoteAddress));
+    server.on('drop', (data) => {
+      this.note(`more than ${maxConnections} connections`, data?.remoteAddress);
+      this.events.full();
+    });
     server.on('tlsClientError', (error, socket) => this.note(error.message, socket.remoteAddress));
     server.maxConnections = maxConnections;
     this.port = await bind(server, name, host, port);

@@ -190,10 +190,12 @@ export class KvRetainedStore implements RetainedStore, Participant {
       const expiresAt =
         message.expirationMs === NEVER ? Number.POSITIVE_INFINITY : message.receivedAt + message.expirationMs;
       record = encodeRetained(message, isCut(key, host.prefix), stamp, expiresAt);
-      kept = this.hasRoom(host, key, before.record, record);
-      if (!kept) {
+      const reached = this.limitReached(host, key, before.record, record);
+      kept = reached === null;
+      if (reached !== null) {
         record = null;
         this.meters.retainedRefused++;
+        this.meters.limitHits[`mqtt.${reached}`]++;
       }
     }
     if (record === null && before.record === null && before.change === null) return kept;
@@ -345,11 +347,13 @@ export class KvRetainedStore implements RetainedStore, Participant {
     this.pendingBytes += weightOf(change);
   }
 
-  private hasRoom(host: Host, key: Buffer, before: Buffer | null, record: Buffer): boolean {
+  /** The bound that keeping the record would break, or null. */
+  private limitReached(host: Host, key: Buffer, before: Buffer | null, record: Buffer): keyof RetainedLimits | null {
     const { retainedMessages, retainedBytes } = this.limits;
     const messages = host.messages + (before === null ? 1 : 0);
     const freed = before === null ? 0 : costOf(key, host.prefix, before);
-    return messages <= retainedMessages && host.bytes - freed + costOf(key, host.prefix, record) <= retainedBytes;
+    if (messages > retainedMessages) return 'retainedMessages';
+    return host.bytes - freed + costOf(key, host.prefix, record) > retainedBytes ? 'retainedBytes' : null;
   }
 
   /** What is kept under a key, with the change that is not on disk yet. */

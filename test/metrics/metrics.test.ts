@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ConfigSchema } from '../../src/config/schema.ts';
+import { COUNTED_LIMITS } from '../../src/core/limit-hits.ts';
 import { newMeters } from '../../src/core/ports.ts';
 import { Metrics } from '../../src/metrics/metrics.ts';
 import { connection, declare, registry } from '../support/registry.ts';
@@ -33,10 +35,23 @@ test('counters follow the meters, also between two scrapes', async () => {
 test('every meter is exposed', async () => {
   const core = registry();
   const metrics = new Metrics({ ...core, store: { uncommittedBytes: 0 }, version: '1' });
-  const names = Object.keys(newMeters()) as (keyof typeof core.meters)[];
-  for (const [index, name] of names.entries()) core.meters[name] = 1_000_000 + index;
+  const names = Object.keys(newMeters()).filter((name) => name !== 'limitHits') as (keyof typeof core.meters)[];
+  for (const [index, name] of names.entries()) Object.assign(core.meters, { [name]: 1_000_000 + index });
   const values = new Set((await scrape(metrics)).values());
   for (const [index, name] of names.entries()) assert.ok(values.has(1_000_000 + index), name);
+});
+
+test('every bound that was reached is exposed under its key in the configuration', async () => {
+  const core = registry();
+  const metrics = new Metrics({ ...core, store: { uncommittedBytes: 0 }, version: '1' });
+  for (const [index, limit] of COUNTED_LIMITS.entries()) core.meters.limitHits[limit] = index + 1;
+  const samples = await scrape(metrics);
+  const { properties } = ConfigSchema;
+  for (const [index, limit] of COUNTED_LIMITS.entries()) {
+    assert.equal(samples.get(`trivium_limits_reached_total{limit="${limit}"}`), index + 1);
+    const [section, key] = limit.split('.') as ['limits', string];
+    assert.ok(key in properties[section].properties, limit);
+  }
 });
 
 test('queues are summed for each virtual host, and what is gone is gone', async () => {

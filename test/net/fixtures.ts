@@ -126,10 +126,12 @@ export function put(outbox: Outbox, text: string): void {
 
 export interface TestContext extends TransportContext {
   readonly handlerErrors: unknown[];
+  readonly expired: string[];
 }
 
 export function newContext(overrides: Partial<TransportContext> = {}): TestContext {
   const handlerErrors: unknown[] = [];
+  const expired: string[] = [];
   return {
     scheduler: new TestTurn(true),
     pool: new SlabPool(),
@@ -140,7 +142,9 @@ export function newContext(overrides: Partial<TransportContext> = {}): TestConte
     garbage: new ChunkGarbage(null),
     transport: TRANSPORT_DEFAULTS,
     onHandlerError: (error) => handlerErrors.push(error),
+    onExpired: (code) => expired.push(code),
     handlerErrors,
+    expired,
     ...overrides,
   };
 }

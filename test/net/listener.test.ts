@@ -15,12 +15,14 @@ const PLAIN: ListenerOptions = { name: 'mqtt', host: '127.0.0.1', port: 0, tls: 
 let context: TestContext;
 let arrivals: Arrivals;
 let refused: [string, string, string][];
+let fullCount: number;
 let open: Listener[];
 
 beforeEach(() => {
   context = newContext();
   arrivals = new Arrivals();
   refused = [];
+  fullCount = 0;
   open = [];
 });
 
@@ -34,6 +36,7 @@ afterEach(async () => {
 function newListener(options: Partial<ListenerOptions> = {}): Listener {
   const listener = new Listener({ ...PLAIN, ...options }, arrivals.accept, context, {
     refused: (...what) => refused.push(what),
+    full: () => fullCount++,
   });
   open.push(listener);
   return listener;
@@ -73,6 +76,7 @@ describe('a listener', () => {
     assert.equal((await readAll(third)).length, 0);
     assert.equal(listener.refusedCount, 1);
     assert.equal(refused[0]?.[1], 'more than 2 connections');
+    assert.equal(fullCount, 1);
     for (const socket of first) socket.destroy();
   });
 

@@ -59,7 +59,7 @@ async function start(overrides: Partial<WebSocketOptions> = {}): Promise<void> {
     ]),
     ...overrides,
   };
-  listener = new WebSocketListener(options, context, { refused: (...what) => refused.push(what) });
+  listener = new WebSocketListener(options, context, { refused: (...what) => refused.push(what), full() {} });
   port = await listener.listen();
 }
 
