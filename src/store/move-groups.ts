@@ -1,29 +1,41 @@
 // Appends and removes that belong together: a message that moves from one queue to another (a dead letter). While there
 // is space they share a transaction like everything of a turn. On a full disk they must neither be split into removes
-// that are done and appends that are refused, nor be refused, because the message was promised: they wait whole.
+// that are done and appends that are refused, nor be refused, because the message was promised: they wait.
+//
+// All that waits goes into the next whole batch together. So it need not be known which belongs to which, only which
+// appends are promised, because something was settled for them, and which removes wait with them.
 
 import type { QueueEntry } from '../core/queue-entry.ts';
 
-interface Group {
-  adds: QueueEntry[];
+/** What was done between the beginning and the end of a group. */
+class Group {
+  readonly adds: QueueEntry[] = [];
+  readonly removes: QueueEntry[] = [];
+  /** Whether a message that was promised moves on: what it was promised for counts for these appends now. */
+  movesOn = false;
+}
+
+/** What goes into one whole batch. */
+class Moves {
+  readonly adds: Set<QueueEntry> = new Set();
   /** Written entries that are settled. */
-  removes: QueueEntry[];
-  /** Groups whose appends this one takes back while they are pending: they become one. */
-  joined: Group[];
+  readonly removes: Set<QueueEntry> = new Set();
+
+  take({ adds, removes }: Moves | Group): void {
+    for (const entry of adds) this.adds.add(entry);
+    for (const entry of removes) this.removes.add(entry);
+  }
 }
 
 export class MoveGroups {
   private open: Group | null;
-  private pending: Group[];
-  private committing: Group[];
-  /** The group in which an entry that is not committed was appended. */
-  private readonly groupOf: Map<QueueEntry, Group>;
+  private pending: Moves;
+  private committing: Moves;
 
   constructor() {
     this.open = null;
-    this.pending = [];
-    this.committing = [];
-    this.groupOf = new Map();
+    this.pending = new Moves();
+    this.committing = new Moves();
   }
 
   /** What `run` appends and removes is one group. Inside of another it belongs to that one. */
@@ -32,13 +44,14 @@ export class MoveGroups {
       run();
       return;
     }
-    const group: Group = { adds: [], removes: [], joined: [] };
+    const group = new Group();
     this.open = group;
     try {
       run();
     } finally {
       this.open = null;
-      if (group.adds.length > 0) this.end(group);
+      // Appends alone may be refused: nobody was told anything of them yet. Removes alone need nothing to be there.
+      if (group.adds.length > 0 && (group.removes.length > 0 || group.movesOn)) this.pending.take(group);
     }
   }
 
@@ -51,68 +64,38 @@ export class MoveGroups {
     if (this.open !== null) this.open.removes.push(entry);
   }
 
-  /** A pending entry will not be written: where it had moved and moves on, both moves are one. */
+  /** A pending entry will not be written. */
   withdrawn(entry: QueueEntry): void {
-    if (this.open === null) return;
-    const group = this.groupOf.get(entry);
-    if (group !== undefined) this.open.joined.push(group);
+    if (this.pending.adds.delete(entry) && this.open !== null) this.open.movesOn = true;
   }
 
-  /** The pending groups go into a whole batch. */
+  /** All that is pending goes into a whole batch. */
   gather(): void {
     this.committing = this.pending;
-    this.pending = [];
+    this.pending = new Moves();
   }
 
   committed(): void {
-    for (const { adds } of this.committing) for (const entry of adds) this.groupOf.delete(entry);
-    this.committing = [];
+    this.committing = new Moves();
   }
 
-  /** The batch was not written: its groups wait for the next whole one, in front. Returns the entries they append. */
+  /** The batch was not written: its moves wait for the next whole one. Returns the entries that are to be appended. */
   withdraw(): ReadonlySet<QueueEntry> {
-    const adds = new Set(this.committing.flatMap((group) => group.adds));
-    this.pending = [...this.committing, ...this.pending];
-    this.committing = [];
-    return adds;
+    const waiting = this.committing;
+    waiting.take(this.pending);
+    this.pending = waiting;
+    this.committing = new Moves();
+    return waiting.adds;
   }
 
-  /**
-   * An entry was settled while its batch failed: a group that waits must not settle it again. Where it had moved there and
-   * moves on, both moves are one: what the first settles must not be gone before what the second appends is there.
-   */
+  /** An entry was settled while its batch failed: what waits must not settle it again. */
   neverWritten(entry: QueueEntry): void {
-    const before = this.groupOf.get(entry);
-    for (const group of this.pending) {
-      if (!group.removes.includes(entry)) continue;
-      group.removes = group.removes.filter((removed) => removed !== entry);
-      if (before === undefined || before === group) continue;
-      this.merge(group, before);
-      for (const added of group.adds) this.groupOf.set(added, group);
-    }
+    this.pending.adds.delete(entry);
+    this.pending.removes.delete(entry);
   }
 
-  /** What the pending groups settle. */
-  removes(): QueueEntry[] {
-    return this.pending.flatMap((group) => group.removes);
-  }
-
-  private end(group: Group): void {
-    for (const other of new Set(group.joined)) this.merge(group, other);
-    group.joined = [];
-    // Appends alone may be refused: nobody was told anything of them yet.
-    if (group.removes.length === 0) {
-      for (const entry of group.adds) this.groupOf.delete(entry);
-      return;
-    }
-    for (const entry of group.adds) this.groupOf.set(entry, group);
-    this.pending.push(group);
-  }
-
-  /** One group takes the other's part. */
-  private merge(group: Group, other: Group): void {
-    group.adds.push(...other.adds);
-    group.removes.push(...other.removes);
-    this.pending = this.pending.filter((each) => each !== other);
+  /** What the pending moves settle. */
+  removes(): ReadonlySet<QueueEntry> {
+    return this.pending.removes;
   }
 }

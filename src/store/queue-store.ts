@@ -211,7 +211,8 @@ export class KvQueueStore implements QueueStore, Participant {
     if (!whole) this.suspendGroups();
     // Before the entries: it looks at what is on disk.
     // A queue from which a waiting group moves stays on disk until the message is where it goes.
-    const held = new Set(whole ? [] : this.groups.removes().map((entry) => storeIdOf(entry)));
+    const held = new Set<number>();
+    if (!whole) for (const entry of this.groups.removes()) held.add(storeIdOf(entry));
     this.committingDropped = this.dropped.filter((queueId) => !held.has(queueId));
     this.dropped = this.dropped.filter((queueId) => held.has(queueId));
     for (const queueId of this.committingDropped) {
