@@ -97,7 +97,8 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     // Before anything else: what ends the turn may end this connection.
     this.shared.turn.input(chunk.length);
     if (this.state === STATE.closed) return;
-    this.keepAlive.heard = true;
+    // A stranger's time runs from its first byte to the last of its login, however slowly they come.
+    if (this.state === STATE.open) this.keepAlive.heard = true;
     try {
       if (this.transport.lastMessageKind === MESSAGE_KIND.text) {
         throw new MalformedPacket('a WebSocket message of text [MQTT-6.0.0-1]', REASON.protocolError);

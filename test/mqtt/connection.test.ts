@@ -91,6 +91,17 @@ describe('CONNECT', () => {
     assert.ok(client.closed);
   });
 
+  it('that comes a byte at a time has no more time for it', async () => {
+    const broker = new Harness();
+    const client = broker.open();
+    for (const byte of connect({ user: 'guest', password: 'guest', clientId: 'x'.repeat(100) }).subarray(0, 21)) {
+      assert.ok(!client.closed);
+      client.send(Buffer.from([byte]));
+      broker.tick(1);
+    }
+    assert.ok(client.closed);
+  });
+
   it('whose login hangs closes the socket in time, and the login that comes then leaves nothing', async () => {
     let answer: (identity: { user: string; tags: string[] }) => void = () => {};
     const broker = new Harness({ login: () => new Promise((resolve) => (answer = resolve)) });
