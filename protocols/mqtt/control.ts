@@ -5,6 +5,7 @@
 
 import type { ISubscribePacket, IUnsubscribePacket } from 'mqtt-packet';
 import { MalformedPacket } from './errors.ts';
+import type { MqttLimits } from './limits.ts';
 import { PacketParser, skipText } from './packet-parser.ts';
 import { LEVEL } from './packet-types.ts';
 import { ALLOWED, PROPERTY, type PropertyScanner } from './properties.ts';
@@ -65,13 +66,19 @@ const DISCONNECT_REASONS: ReadonlySet<number> = new Set([
   REASON.payloadFormatInvalid,
 ]);
 
+/** Filters that one SUBSCRIBE or UNSUBSCRIBE may name, where a session may not have more subscriptions than these anyway. */
+const FILTERS = 1024;
+
 export class ControlPackets {
   private readonly scanner: PropertyScanner;
+  /** 16 MiB of SUBSCRIBE hold four million filters: seconds of work, and gigabytes. */
+  private readonly mostFilters: number;
   private readonly parser: PacketParser;
   private readonly parser5: PacketParser;
 
-  constructor(scanner: PropertyScanner) {
+  constructor(scanner: PropertyScanner, limits: Pick<MqttLimits, 'subscriptionsPerSession'>) {
     this.scanner = scanner;
+    this.mostFilters = Math.max(FILTERS, limits.subscriptionsPerSession);
     this.parser = new PacketParser(LEVEL.v3_1_1);
     this.parser5 = new PacketParser(LEVEL.v5);
   }
@@ -83,7 +90,7 @@ export class ControlPackets {
     const filters = this.behindPacketId(buffer, body, end, v5, ALLOWED.subscribe);
     const identifier = v5 ? this.scanner.number(PROPERTY.subscriptionId, -1) : -1;
     if (identifier === 0) throw new MalformedPacket('subscription identifier 0', REASON.protocolError);
-    checkFilters(buffer, filters, end, v5 ? OPTION.reserved : 0xfc, true);
+    checkFilters(buffer, filters, end, v5 ? OPTION.reserved : 0xfc, true, this.mostFilters);
     const packet = (v5 ? this.parser5 : this.parser).parse(buffer, start, end) as ISubscribePacket;
     const subscriptions = packet.subscriptions.map(
       ({ topic, qos, nl, rap, rh }): Subscription => ({
@@ -110,7 +117,7 @@ export class ControlPackets {
     if ((buffer[start]! & 15) !== 2) throw new MalformedPacket('reserved flags of UNSUBSCRIBE [MQTT-3.10.1-1]');
     const v5 = level === LEVEL.v5;
     const filters = this.behindPacketId(buffer, body, end, v5, ALLOWED.unsubscribe);
-    checkFilters(buffer, filters, end, 0, false);
+    checkFilters(buffer, filters, end, 0, false, this.mostFilters);
     const packet = (v5 ? this.parser5 : this.parser).parse(buffer, start, end) as IUnsubscribePacket;
     for (const filter of packet.unsubscriptions) {
       const problem = filterProblem(filter);
@@ -162,13 +169,22 @@ export class ControlPackets {
 }
 
 /** Walks the filters of SUBSCRIBE (one option byte after each, without the bits of `reserved`) or UNSUBSCRIBE. */
-function checkFilters(buffer: Buffer, from: number, end: number, reserved: number, options: boolean): void {
+function checkFilters(
+  buffer: Buffer,
+  from: number,
+  end: number,
+  reserved: number,
+  options: boolean,
+  most: number,
+): void {
   let at = from;
+  let filters = 0;
   if (at === end) {
     throw new MalformedPacket('no topic filter at all [MQTT-3.8.3-3] [MQTT-3.10.3-2]', REASON.protocolError);
   }
   while (at < end) {
     at = skipText(buffer, at, end, 'topic filter');
+    if (++filters > most) throw new MalformedPacket(`more than ${most} topic filters`, REASON.quotaExceeded);
     if (!options) continue;
     if (at === end) throw new MalformedPacket('a topic filter without its options');
     const byte = buffer[at++]!;

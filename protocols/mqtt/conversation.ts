@@ -121,10 +121,9 @@ export class Conversation implements PacketHandler {
   private async unsubscribe(buffer: Buffer, start: number, body: number, end: number): Promise<void> {
     const { connection, shared } = this;
     const { packetId, filters } = shared.control.unsubscribe(buffer, start, body, end, connection.level);
-    const removed = await this.session.unsubscribe(filters);
+    const codes = await this.session.unsubscribe(filters);
     if (connection.isClosed()) return;
     shared.turn.begin();
-    const codes = removed.map((was) => (was ? REASON.success : REASON.noSubscriptionExisted));
     this.answer(FIRST_BYTE.unsuback, packetId, this.v5 ? codes : []);
   }
 

@@ -45,7 +45,7 @@ export class MqttFrontEnd {
       exchange: allOptions.exchange,
       scanner,
       connects: new ConnectReader(allLimits, scanner),
-      control: new ControlPackets(scanner),
+      control: new ControlPackets(scanner, allLimits),
       reader: new PublishReader(),
       acks: new AckReader(scanner),
       encoder,

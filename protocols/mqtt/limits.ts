@@ -11,7 +11,7 @@ export interface MqttLimits {
   readonly clientIdBytes: number;
   readonly topicBytes: number;
   readonly topicLevels: number;
-  /** One more is answered with SUBACK 0x80 or 0x97. */
+  /** One more is answered with SUBACK 0x80 or 0x97; a packet that names more (and more than 1,024) ends its connection. */
   readonly subscriptionsPerSession: number;
   /** QoS 1 and 2 deliveries that may be out unacknowledged with one client, whatever it allows itself. */
   readonly receiveMaximum: number;

@@ -229,9 +229,9 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     return granted;
   }
 
-  /** For each filter whether there was such a subscription. */
-  async unsubscribe(filters: readonly string[]): Promise<boolean[]> {
-    if (this.link === null || this.subscriptions === null) return filters.map(() => false);
+  /** Unsubscribes; the UNSUBACK code of each filter. */
+  async unsubscribe(filters: readonly string[]): Promise<Reason[]> {
+    if (this.link === null || this.subscriptions === null) return filters.map(() => REASON.noSubscriptionExisted);
     const removed = await this.subscriptions.remove(filters, this.link.core);
     if (filters.some((filter) => sharedFilter(filter) !== null)) await this.saveShares();
     return removed;

@@ -13,7 +13,7 @@ import { ANY_TERMS, TERM_ARGUMENT, Terms } from '../../src/core/terms.ts';
 import type { Subscription } from './control.ts';
 import type { Deliveries } from './delivery.ts';
 import { refusalReasonOf } from './errors.ts';
-import { FIRST_FAILURE, REASON } from './reason-codes.ts';
+import { FIRST_FAILURE, REASON, type Reason } from './reason-codes.ts';
 import { sharedArguments, sharedQueueNameOf } from './session-queue.ts';
 import type { MqttShared } from './shared.ts';
 import { sharedFilter } from './shared-filter.ts';
@@ -84,21 +84,16 @@ export class Subscriptions {
     return Promise.all(all);
   }
 
-  /** Unsubscribes; for each filter whether there was such a subscription. */
-  async remove(filters: readonly string[], core: Session): Promise<boolean[]> {
-    const removed: boolean[] = [];
-    for (const filter of filters) {
-      if (sharedFilter(filter) !== null) {
-        removed.push(this.part(filter, core));
-        continue;
-      }
-      const binding = this.find(filter, core);
-      removed.push(binding !== null);
-      if (binding === null) continue;
-      this.count--;
-      await core.unbindQueue(this.bindingOf(filter, binding.args));
-    }
-    return removed;
+  /** Unsubscribes and says what became of each: UNSUBACK codes, in the order of the request (MQTT 5 §3.11.3). */
+  async remove(filters: readonly string[], core: Session): Promise<Reason[]> {
+    // Side by side, as in `add`; a filter that is there twice is removed once.
+    const seen = new Set<string>();
+    const all = filters.map((filter) => {
+      const again = seen.has(filter);
+      seen.add(filter);
+      return again ? REASON.noSubscriptionExisted : this.removeOne(filter, core);
+    });
+    return Promise.all(all);
   }
 
   /** The session comes back: its memberships are taken up again. One that is refused by now is over. */
@@ -156,6 +151,24 @@ export class Subscriptions {
       return { code: code >= FIRST_FAILURE ? code : REASON.unspecified, isNew };
     }
     return { code: qos, isNew };
+  }
+
+  private async removeOne(filter: string, core: Session): Promise<Reason> {
+    if (sharedFilter(filter) !== null) {
+      return this.part(filter, core) ? REASON.success : REASON.noSubscriptionExisted;
+    }
+    const binding = this.find(filter, core);
+    if (binding === null) return REASON.noSubscriptionExisted;
+    try {
+      await core.unbindQueue(this.bindingOf(filter, binding.args));
+    } catch (error) {
+      if (!(error instanceof BrokerError)) throw error;
+      this.shared.log.info({ queue: this.queue.name, filter, error: error.message }, 'MQTT unsubscription refused');
+      return refusalReasonOf(error.kind);
+    } finally {
+      if (this.find(filter, core) === null) this.count--;
+    }
+    return REASON.success;
   }
 
   /** Becomes a member of a group, or changes its terms. */

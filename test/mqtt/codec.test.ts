@@ -5,6 +5,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { ConnectReader, type ConnectRequest, NEVER_ENDS } from '../../protocols/mqtt/connect-packet.ts';
 import { ControlPackets } from '../../protocols/mqtt/control.ts';
+import { DEFAULT_MQTT_LIMITS } from '../../protocols/mqtt/limits.ts';
 import { connack, LEVEL } from '../../protocols/mqtt/packet-types.ts';
 import { PropertyScanner } from '../../protocols/mqtt/properties.ts';
 import {
@@ -19,7 +20,7 @@ import { CONNECT_CODE, REASON } from '../../protocols/mqtt/reason-codes.ts';
 import { ack, type ConnectFields, connect, packet, publish, subscribe, text, u16, unsubscribe } from './bytes.ts';
 
 const scanner = new PropertyScanner();
-const control = new ControlPackets(scanner);
+const control = new ControlPackets(scanner, DEFAULT_MQTT_LIMITS);
 const connects = new ConnectReader({ topicBytes: 4096, topicLevels: 128 }, scanner);
 
 /** Where the content of a packet starts. */

@@ -342,6 +342,8 @@ describe('subscription options of MQTT 5', () => {
       [subscribe5(1, [], ['$share/g/a', 4]), '82'],
       [subscribe5(1, []), '82'],
       [packet(0xa2, u16(1), block([])), '82'],
+      [subscribe5(1, [], ...Array.from({ length: 1025 }, (): [string, number] => ['a', 0])), '97'],
+      [unsubscribe5(1, ...Array.from({ length: 1025 }, () => 'a')), '97'],
     ];
     for (const [bytes, reason] of rows) {
       const wrong = await broker.connect5('wrong');
@@ -349,6 +351,30 @@ describe('subscription options of MQTT 5', () => {
       await broker.settle();
       assert.equal(reasonOf(wrong.take()[0]), `disconnect ${reason}`, bytes.toString('hex'));
     }
+  });
+});
+
+describe('UNSUBSCRIBE of MQTT 5', () => {
+  it('is answered filter by filter, as many as a packet may name', async () => {
+    let revoked = false;
+    const broker = new Harness({ allows: (permission) => !revoked || permission !== 'read' });
+    const filters = Array.from({ length: 1022 }, (_, i) => `a/${i}`);
+    const client = await subscribed(
+      broker,
+      'c',
+      [...filters, '$share/g/a'].map((filter) => [filter, 1]),
+    );
+    client.send(unsubscribe5(2, ...filters, 'a/0', 'nothing'));
+    await broker.settle();
+    assert.deepEqual(client.take(), hex(unsuback5(2, ...filters.map(() => 0), 0x11, 0x11)));
+    client.send(subscribe5(3, [], ['b', 0]));
+    await broker.settle();
+    revoked = true;
+    broker.generation++;
+    client.take();
+    client.send(unsubscribe5(4, 'b', 'nothing', '$share/g/a'), PINGREQ);
+    await broker.settle();
+    assert.deepEqual(client.take(), [...hex(unsuback5(4, 0x87, 0x11, 0)), 'd000']);
   });
 });
 

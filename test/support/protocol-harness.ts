@@ -40,7 +40,8 @@ export interface CoreOptions {
 }
 
 export class ProtocolHarness implements Authorizer, TransportSurroundings {
-  readonly generation: number;
+  /** Of permissions: a test that changes them moves it. */
+  generation: number;
   /** Milliseconds since the epoch; the test moves it. */
   clock: number;
   readonly turn: Turn;
