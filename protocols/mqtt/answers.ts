@@ -42,7 +42,8 @@ export function disconnect(reason: Reason, why: string | null, server: string | 
   const packet = (properties: Record<string, string>): Packet => {
     return { cmd: 'disconnect', reasonCode: reason, properties: { ...properties, ...reference } };
   };
-  return fitting(packet(why === null ? {} : { reasonString: why }), packet({}), maximumBytes);
+  const whole = fitting(packet(why === null ? {} : { reasonString: why }), packet({}), maximumBytes);
+  return whole.length <= maximumBytes ? whole : Buffer.from([FIRST_BYTE.disconnect, 1, reason]);
 }
 
 export function auth(reason: Reason, method: string, data: Buffer): Buffer {
@@ -50,6 +51,7 @@ export function auth(reason: Reason, method: string, data: Buffer): Buffer {
   return generate({ cmd: 'auth', reasonCode: reason, properties }, V5);
 }
 
+/** The short one may be too large as well: that is the caller's to judge. */
 function fitting(whole: Packet, short: Packet, maximumBytes: number): Buffer {
   const packet = generate(whole, V5);
   return packet.length <= maximumBytes ? packet : generate(short, V5);

@@ -296,26 +296,24 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
 
   open(request: ConnectRequest, opened: Opened, proof: Buffer | null): void {
     const { ticker, limits, log, turn } = this.shared;
+    const { keepAliveSeconds: longest } = limits;
+    const asked = request.keepAliveSeconds;
+    const shortened = this.v5 && longest > 0 && (asked === 0 || asked > longest);
+    const answer = this.accepted(request, opened, shortened ? longest : null, proof);
+    if (answer.length > this.maximumPacketBytes) {
+      this.refuse(REASON.packetTooLarge, `a CONNACK of ${answer.length} bytes is more than the client takes`);
+      return;
+    }
     turn.begin();
     this.state = STATE.open;
     this.conversation = new Conversation(this, this.session!, this.shared);
     this.framer.maxPacketBytes = limits.packetBytes;
     this.framer.limit = 'mqtt.packetBytes';
-    const { keepAliveSeconds: longest } = limits;
-    const asked = request.keepAliveSeconds;
-    const shortened = this.v5 && longest > 0 && (asked === 0 || asked > longest);
     const keepAliveSeconds = shortened ? longest : asked;
     // [MQTT-3.1.2-24]: one and a half times the keep-alive; 0 switches it off.
     if (keepAliveSeconds === 0) ticker.remove(this);
     else this.keepAlive.restart(ticker.now, keepAliveSeconds * 1500);
-    if (this.v5) {
-      const { clientId, handshake } = this;
-      const properties = handshake.connackProperties(request, opened, clientId, shortened ? longest : null, proof);
-      this.send(acceptedConnack(opened.present, properties));
-    } else {
-      // 3.1 has no session present flag: those bits are reserved.
-      this.send(connack(CONNECT_CODE.accepted, opened.present && this.level !== LEVEL.v3_1));
-    }
+    this.write(answer);
     log.info(this.about(), 'MQTT connection opened');
     this.session!.start();
   }
@@ -325,12 +323,33 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     this.shared.turn.begin();
     // Why a login was refused is for the log: the code says what a stranger may know.
     const why = reason === REASON.badCredentials || reason === REASON.notAuthorized ? 'login refused' : message;
-    this.send(refusedConnack(this.v5, reason, why, this.maximumPacketBytes));
+    this.write(refusedConnack(this.v5, reason, why, this.maximumPacketBytes));
     this.leave(message, null);
     this.transport.end();
   }
 
+  /** Writes an answer. Throws MalformedPacket where it is larger than the client takes [MQTT-3.1.2-24]. */
   send(packet: Buffer): void {
+    if (packet.length > this.maximumPacketBytes) {
+      const why = `an answer of ${packet.length} bytes is more than the client takes`;
+      throw new MalformedPacket(why, REASON.packetTooLarge);
+    }
+    this.write(packet);
+  }
+
+  /** The CONNACK that lets the client in; where it takes no large ones, without what it can do without. */
+  private accepted(request: ConnectRequest, opened: Opened, keepAlive: number | null, proof: Buffer | null): Buffer {
+    // 3.1 has no session present flag: those bits are reserved.
+    if (!this.v5) return connack(CONNECT_CODE.accepted, opened.present && this.level !== LEVEL.v3_1);
+    const properties = this.handshake.connackProperties(request, opened, this.clientId, keepAlive, proof);
+    const whole = acceptedConnack(opened.present, properties);
+    if (whole.length <= this.maximumPacketBytes || properties.responseInformation === undefined) return whole;
+    const { responseInformation: _, ...rest } = properties;
+    return acceptedConnack(opened.present, rest);
+  }
+
+  private write(packet: Buffer): void {
+    if (packet.length > this.maximumPacketBytes) return;
     this.shared.traffic.packetsSent++;
     this.outbox.append(packet, 0, packet.length);
   }
@@ -388,7 +407,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
       const server = reason === REASON.useAnotherServer ? shared.options.serverReference : null;
       // Our own faults are nobody else's business.
       const said = reason === REASON.unspecified ? null : why;
-      this.send(disconnect(reason, said, server, this.maximumPacketBytes));
+      this.write(disconnect(reason, said, server, this.maximumPacketBytes));
     }
     // A client that never heard of its CONNACK has no will.
     if (!wasOpen) session?.goodbye(null, false);

@@ -18,7 +18,7 @@ export interface Conversing extends PublishingConnection {
   readonly level: number;
   /** Publishing is held (backpressure). */
   readonly held: boolean;
-  /** Writes a whole packet. */
+  /** Writes a whole packet. Throws MalformedPacket where it is larger than the client takes. */
   send(packet: Buffer): void;
   /** A PUBLISH waits until publishing is held no more. */
   waitForRelease(): Next;

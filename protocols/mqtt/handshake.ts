@@ -27,6 +27,7 @@ export interface Arriving extends Opening {
   refuse(reason: Reason, why: string): void;
   /** Input waits until `work` is done. */
   suspend(work: Promise<void>): Next;
+  /** Writes a whole packet. Throws MalformedPacket where it is larger than the client takes. */
   send(packet: Buffer): void;
 }
 
@@ -139,7 +140,7 @@ export class Handshake {
       this.shared.turn.begin();
       connection.send(auth(REASON.continueAuthentication, this.method!, step.data));
     } catch (error) {
-      if (!(error instanceof ConnectRefused)) throw error;
+      if (!(error instanceof ConnectRefused || error instanceof MalformedPacket)) throw error;
       connection.refuse(error.reason, error.message);
     }
   }

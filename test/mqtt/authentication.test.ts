@@ -103,6 +103,17 @@ describe('enhanced authentication', () => {
     assert.equal(broker.connections.size, 0);
   });
 
+  it('ends where the client takes no packet as large as the answer', async () => {
+    const broker = harness();
+    const client = broker.open();
+    const first = new ScramClient('anna', 'secret').first();
+    const method = [p.authenticationMethod(SCRAM_METHOD), p.authenticationData(first)];
+    client.send(connect5({ properties: [...method, p.maximumPacket(60)] }));
+    await broker.settle();
+    assert.equal(reasonOf(client.take()[0]), 'connack 0 95');
+    assert.ok(client.closed);
+  });
+
   it('does not wait for ever between two packets', async () => {
     const broker = harness();
     const client = broker.open();

@@ -427,6 +427,38 @@ describe('limits of an MQTT 5 connection', () => {
     assert.equal(broker.meters.undeliverable, 3);
   });
 
+  it('no answer is larger than a client takes: it is shortened, or the connection ends with 0x95', async () => {
+    const broker = new Harness();
+    const asking = [p.requestResponse(1)];
+    const told = await broker.connect5('c', { properties: asking });
+    const untold = await broker.connect5('c', { properties: [...asking, p.maximumPacket(20)] });
+    assert.ok(told.connack.includes(Buffer.from('responses/c').toString('hex')));
+    assert.equal(untold.connack.length / 2, 16);
+    untold.send(subscribe5(1, [], ...Array.from({ length: 15 }, (_, i): [string, number] => [`a/${i}`, 0])));
+    await broker.settle();
+    assert.deepEqual(untold.take(), hex(suback5(1, ...Array.from({ length: 15 }, () => 0))));
+    untold.send(unsubscribe5(2, ...Array.from({ length: 16 }, (_, i) => `a/${i}`)));
+    await broker.settle();
+    assert.deepEqual(untold.take(), ['e0029500']);
+    assert.ok(untold.closed);
+    for (const [maximum, answer] of [
+      [15, ['2003009500']],
+      [4, []],
+    ] as const) {
+      const refused = broker.open();
+      refused.send(connect5({ properties: [p.maximumPacket(maximum)] }));
+      await broker.settle();
+      assert.deepEqual(refused.take(), answer);
+      assert.ok(refused.closed);
+    }
+    const speechless = broker.open();
+    speechless.send(connect5({ properties: [p.maximumPacket(3), p.authenticationMethod('none')] }));
+    await broker.settle();
+    assert.deepEqual(speechless.take(), []);
+    assert.ok(speechless.closed);
+    assert.equal(broker.connections.size, 0);
+  });
+
   it('a packet over the maximum ends the connection with 0x95', async () => {
     const broker = new Harness({ limits: { packetBytes: 100 } });
     const client = await broker.connect5('c');
