@@ -24,16 +24,19 @@ const ALIAS_BYTES = 3;
 export const WRITTEN = { written: 0, noTopic: 1, tooLarge: 2 } as const;
 export type Written = (typeof WRITTEN)[keyof typeof WRITTEN];
 
-/** Seconds that a message has left, or -1 where it does not expire. At least 1: what has none is not delivered. */
+/**
+ * Seconds that a message has left, or -1 where it does not expire. At least 1: what has none is not delivered, but for
+ * a message that was not to wait at all and did not.
+ */
 export function secondsLeft(message: Message, now: number): number {
-  if (message.expirationMs < 0) return -1;
+  if (message.expirationMs <= 0) return message.expirationMs === 0 ? 0 : -1;
   return Math.max(1, Math.ceil((message.expirationMs - (now - message.receivedAt)) / 1000));
 }
 
+/** As in AMQP, an expiry of 0 lets a message go to who takes it at once, and to nobody else. */
 export function isExpired(message: Message, now: number): boolean {
-  return (
-    message.expirationMs !== NEVER && message.expirationMs >= 0 && now - message.receivedAt >= message.expirationMs
-  );
+  if (message.expirationMs === NEVER || message.expirationMs < 0) return false;
+  return now - message.receivedAt >= Math.max(1, message.expirationMs);
 }
 
 export class PublishEncoder5 {

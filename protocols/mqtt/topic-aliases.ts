@@ -16,21 +16,25 @@ export class ClientAliases {
 
   /** The client gives an alias a (new) topic. Throws MalformedPacket [MQTT-3.3.2-9]. */
   set(alias: number, routingKey: string): void {
-    if (alias > this.maximum) {
-      throw new MalformedPacket(
-        `topic alias ${alias} is over the maximum of ${this.maximum}`,
-        REASON.topicAliasInvalid,
-        'mqtt.topicAliases',
-      );
-    }
+    this.require(alias);
     this.keys.set(alias, routingKey);
   }
 
   /** What the alias stands for. Throws MalformedPacket where it stands for nothing. */
   get(alias: number): string {
+    this.require(alias);
     const key = this.keys.get(alias);
     if (key === undefined) throw new MalformedPacket(`topic alias ${alias} is not set`, REASON.protocolError);
     return key;
+  }
+
+  private require(alias: number): void {
+    if (alias <= this.maximum) return;
+    throw new MalformedPacket(
+      `topic alias ${alias} is over the maximum of ${this.maximum}`,
+      REASON.topicAliasInvalid,
+      'mqtt.topicAliases',
+    );
   }
 }
 

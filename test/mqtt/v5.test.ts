@@ -222,6 +222,30 @@ describe('properties of a PUBLISH', () => {
     );
   });
 
+  it('an expiry of 0 is for those who are there, as in AMQP', async () => {
+    const broker = new Harness();
+    const lasting = { properties: [p.sessionExpiry(1000)] };
+    const away = await subscribed(broker, 'away', [['a', 2]], lasting);
+    away.drop();
+    const there = await subscribed(broker, 'there', [['a', 2]]);
+    const publisher = await broker.connect5('pub');
+    const now = { properties: [p.messageExpiry(0)] };
+    for (const qos of [0, 1, 2]) publisher.send(publish5('a', 'now', { qos, id: qos, ...now }));
+    await broker.settle();
+    assert.deepEqual(
+      there.take(),
+      hex(
+        publish5('a', 'now', now),
+        publish5('a', 'now', { qos: 1, id: 1, ...now }),
+        publish5('a', 'now', { qos: 2, id: 2, ...now }),
+      ),
+    );
+    broker.clock += 1;
+    const back = await broker.connect5('away', { clean: false, ...lasting });
+    await broker.settle();
+    assert.deepEqual(back.take(), []);
+  });
+
   it('that are wrong end the connection with a reason', async () => {
     const broker = new Harness();
     const rows: [Buffer, string][] = [
@@ -234,6 +258,7 @@ describe('properties of a PUBLISH', () => {
       [publish5('a', '', { properties: [p.topicAlias(0)] }), '94'],
       [publish5('a', '', { properties: [p.topicAlias(65)] }), '94'],
       [publish5('', '', { properties: [p.topicAlias(1)] }), '82'],
+      [publish5('', '', { properties: [p.topicAlias(65)] }), '94'],
       [publish5('', ''), '82'],
       [publish5('a/+', ''), '90'],
       [publish5('a', '', { qos: 3, id: 1 }), '81'],
