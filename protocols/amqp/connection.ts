@@ -149,7 +149,7 @@ export class AmqpConnection
       default:
         this.state satisfies never;
     }
-    if (this.heartbeat.isDead(this.transport.bytesRead, !this.intake.paused)) {
+    if (this.heartbeat.isDead(this.transport.bytesRead, this.transport.reading)) {
       this.context.log.warn({ connection: this.id, peer: this.transport.peer }, 'AMQP client missed its heartbeats');
       this.end();
       return;

@@ -126,7 +126,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   /** [MQTT-3.1.2-24], and the time that a stranger has for its CONNECT. */
   tick(nowTick: number): void {
     // Input that we do not read is no silence of the client.
-    const reading = !this.waits && (this.work === null || this.state !== STATE.open);
+    const reading = this.transport.reading || this.state !== STATE.open;
     if (!this.keepAlive.isOver(nowTick, reading)) return;
     this.shared.turn.begin();
     const told = this.v5 && this.state === STATE.open;

@@ -72,7 +72,7 @@ export class HeartBeat {
     }
     if (this.expectWithin > 0) {
       const { bytesRead } = transport;
-      if (bytesRead !== this.lastRead || !this.beating.hearing()) {
+      if (bytesRead !== this.lastRead || !this.transport.reading || !this.beating.hearing()) {
         this.lastRead = bytesRead;
         this.lastReadTick = now;
       } else if (now - this.lastReadTick > this.expectWithin) {

@@ -215,7 +215,12 @@ export const ConfigSchema = Type.Object(
           10_000_000,
           'Deliveries without prefetch that may be out on one channel before delivery pauses.',
         ),
-        outboxHighBytes: bytes(1 * MIB, 64 * KIB, 256 * MIB, 'Unsent bytes of a connection at which delivery pauses.'),
+        outboxHighBytes: bytes(
+          1 * MIB,
+          64 * KIB,
+          256 * MIB,
+          'Unsent bytes of a connection at which delivery pauses; at twice as many it is not read either.',
+        ),
         outboxLowBytes: bytes(256 * KIB, 1 * KIB, 256 * MIB, 'Unsent bytes at which it goes on.'),
         queueWindowEntries: count(32_768, 64, 10_000_000, 'Messages that one queue keeps in memory at its head.'),
         queueWindowBytes: bytes(4 * MIB, 64 * KIB, 1024 * MIB, 'Their bytes; the rest of a backlog is on disk.'),

@@ -51,6 +51,9 @@ export class TransportError extends Error {
 const TRANSPORT = Symbol('transport');
 type OwnedSocket = Socket & { [TRANSPORT]: SocketTransport };
 
+/** A peer that leaves this many outboxes' high watermark unread is read no further: it would pile up answers. */
+const CLOGGED_WATERMARKS = 2;
+
 /** In order; a connection only moves forward. */
 const STATE = { open: 0, ending: 1, closed: 2 } as const;
 
@@ -64,6 +67,9 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   private handler: TransportHandler | null;
   private state: (typeof STATE)[keyof typeof STATE];
   private error: Error | null;
+  /** Whether the front-end wants no input, and whether the peer first has to take what it was sent. */
+  private paused: boolean;
+  private clogged: boolean;
   /** Whether the ticker watches us, since when nothing has moved, and how much was left then. */
   private watched: boolean;
   private quietSince: number;
@@ -83,6 +89,8 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     this.handler = null;
     this.state = STATE.open;
     this.error = null;
+    this.paused = false;
+    this.clogged = false;
     this.watched = false;
     this.quietSince = 0;
     this.lastUnsent = 0;
@@ -137,12 +145,18 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     return this.socket.bytesWritten ?? 0;
   }
 
+  get reading(): boolean {
+    return !this.paused && !this.clogged;
+  }
+
   pause(): void {
+    this.paused = true;
     if (this.state === STATE.open) this.socket.pause();
   }
 
   resume(): void {
-    if (this.state === STATE.open) this.socket.resume();
+    this.paused = false;
+    if (this.state === STATE.open && !this.clogged) this.socket.resume();
   }
 
   end(): void {
@@ -167,6 +181,10 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   /** The outbox is writable again. */
   drained(): void {
     if (this.state !== STATE.open || this.handler === null) return;
+    if (this.clogged) {
+      this.clogged = false;
+      if (!this.paused) this.socket.resume();
+    }
     try {
       this.handler.drained();
     } catch (error) {
@@ -209,6 +227,7 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     } catch (error) {
       this.fail(error);
     }
+    if (!this.outbox.writable) this.beware();
   }
 
   /** Called by the socket's listeners. */
@@ -230,6 +249,15 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     } catch (error) {
       this.context.onHandlerError(error, this);
     }
+  }
+
+  /** The peer keeps up badly. Deliveries stop at the watermark; what grows beyond it are answers to what the peer sends. */
+  private beware(): void {
+    const { outbox, context } = this;
+    if (this.clogged || this.state !== STATE.open) return;
+    if (outbox.unsentBytes <= CLOGGED_WATERMARKS * context.outbox.highWatermarkBytes) return;
+    this.clogged = true;
+    this.socket.pause();
   }
 
   /** The handler broke: this connection ends, nothing else does. */

@@ -37,6 +37,8 @@ export interface Transport {
   messageKind: MessageKind;
   /** Kind of the WebSocket message that the last `data` came from. */
   readonly lastMessageKind: MessageKind;
+  /** Whether input is awaited: not paused, and the peer takes what it is sent. Where not, its silence says nothing. */
+  readonly reading: boolean;
   readonly bytesRead: number;
   readonly bytesWritten: number;
   /** No `data` is called until `resume`. Effective at once, also within `data`. */

@@ -101,6 +101,10 @@ export class WebSocketTransport implements Transport, TransportHandler, FrameSin
     return this.carrier.clientCertificate;
   }
 
+  get reading(): boolean {
+    return this.carrier.reading;
+  }
+
   get bytesRead(): number {
     return this.carrier.bytesRead;
   }

@@ -470,4 +470,20 @@ describe('keep-alive', () => {
     assert.ok(!pinging.closed);
     assert.ok(!patient.closed);
   });
+
+  it('does not take a client for silent that is not read', async () => {
+    const broker = new Harness();
+    const publisher = await broker.connect('pub', { keepAlive: 10 });
+    publisher.send(publish('a', '1'));
+    await broker.settle();
+    broker.connections.hold({ reason: 'test', alarm: true });
+    publisher.send(PINGREQ);
+    broker.tick(500);
+    assert.ok(!publisher.closed);
+    broker.connections.hold(null);
+    await broker.settle();
+    assert.deepEqual(publisher.take(), ['d000']);
+    broker.tick(32);
+    assert.ok(publisher.closed);
+  });
 });

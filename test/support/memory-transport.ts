@@ -90,6 +90,10 @@ export class MemoryTransport implements Transport {
     this.kind = kind;
   }
 
+  get reading(): boolean {
+    return !this.paused;
+  }
+
   receive(chunk: Buffer): void {
     if (this.ended) return;
     this.bytesRead += chunk.length;
