@@ -54,6 +54,7 @@ function newContext(): TransportContext {
     ticker: new Ticker(fail),
     garbage: new ChunkGarbage(null),
     transport: TRANSPORT_DEFAULTS,
+    stopping: false,
     onHandlerError: fail,
     onExpired: fail,
   };

@@ -63,6 +63,7 @@ export class Listeners implements ListenerEvents {
   private readonly open: Map<PortName, AnyListener>;
   private readonly connections: ClientConnections;
   private readonly meters: Meters;
+  private readonly context: TransportContext;
   private readonly log: Logger;
 
   constructor(
@@ -91,11 +92,13 @@ export class Listeners implements ListenerEvents {
         flushBytes: FLUSH_BYTES,
       },
       transport: { lingerMs: config.limits.lingerMs, slowReaderTimeoutMs: config.limits.slowReaderTimeoutMs },
+      stopping: false,
       onHandlerError: (error, transport) => this.handlerFailed(error, transport),
       onExpired: (code) => {
         meters.limitHits[EXPIRED[code]]++;
       },
     };
+    this.context = context;
     const tls = tlsFiles(config);
     for (const name of ['amqp', 'mqtt', 'stomp'] as const) {
       this.add(config, name, config[name].port, null, accepts[name], context);
@@ -123,6 +126,7 @@ export class Listeners implements ListenerEvents {
    */
   async stop(reason: string, goodbyeMs: number): Promise<void> {
     const stopped = Promise.all([...this.open.values()].map((listener) => listener.stopAccepting()));
+    this.context.stopping = true;
     for (const connection of [...this.connections]) connection.shutdown(reason);
     await atMost(goodbyeMs, stopped);
     await this.close();

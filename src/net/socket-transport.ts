@@ -31,6 +31,8 @@ export interface TransportContext extends OutboxContext {
   readonly ticker: Ticker;
   readonly garbage: ChunkGarbage;
   readonly transport: TransportLimits;
+  /** The broker is stopping: what ends from now on ends because of that. */
+  stopping: boolean;
   /** A handler threw. Its connection is destroyed already. */
   readonly onHandlerError: (error: unknown, transport: Transport) => void;
   /** A connection was closed because it took too long. */

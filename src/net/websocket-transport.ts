@@ -141,8 +141,9 @@ export class WebSocketTransport implements Transport, TransportHandler, FrameSin
     else process.nextTick(goOn, this);
   }
 
+  /** [§7.4.1] A client that hears of a server that goes away knows to come back. */
   end(): void {
-    this.close(CLOSE_CODE.normal, '');
+    this.close(this.context.stopping ? CLOSE_CODE.goingAway : CLOSE_CODE.normal, '');
   }
 
   destroy(): void {

@@ -2,11 +2,13 @@
 // the process ends soon and well, and a program that embeds a broker has nothing left open.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import WebSocket from 'ws';
 import { createBroker } from '../../src/broker.ts';
 import { Command, record } from '../support/command.ts';
 import * as amqp from '../support/wire/amqp.ts';
@@ -45,6 +47,7 @@ interface ChildPorts {
   readonly amqp: number;
   readonly mqtt: number;
   readonly stomp: number;
+  readonly ws: number;
 }
 
 async function startChild(t: TestContext, data: string): Promise<{ command: Command; ports: ChildPorts }> {
@@ -85,6 +88,11 @@ test('on SIGTERM clients are told, and the process ends soon with code 0', PATIE
   const backend = await openAmqp(await tcp(ports.amqp));
   const device = await openMqtt(await tcp(ports.mqtt), 'device');
   const browser = await openStomp(await tcp(ports.stomp));
+  const page = new WebSocket(`ws://127.0.0.1:${ports.ws}/mqtt`, 'mqtt');
+  await once(page, 'open');
+  page.send(mqtt.connect('page'));
+  await once(page, 'message');
+  const left = once(page, 'close');
   // Nobody is waited for who has not said who it is.
   const strangers = await Promise.all([tcp(ports.amqp), tcp(ports.mqtt), tcp(ports.stomp)]);
   for (const stranger of strangers) stranger.resume();
@@ -92,6 +100,7 @@ test('on SIGTERM clients are told, and the process ends soon with code 0', PATIE
   command.child.kill('SIGTERM');
   await Promise.all([expectForced(backend), expectFarewell(browser)]);
   assert.deepEqual(await device.rest(), []);
+  assert.equal((await left)[0], 1001);
   assert.equal((await command.finished()).code, 0);
   assert.ok(performance.now() - signalled < STOP_MS);
   for (const stranger of strangers) stranger.destroy();

@@ -141,6 +141,7 @@ export function newContext(overrides: Partial<TransportContext> = {}): TestConte
     }),
     garbage: new ChunkGarbage(null),
     transport: TRANSPORT_DEFAULTS,
+    stopping: false,
     onHandlerError: (error) => handlerErrors.push(error),
     onExpired: (code) => expired.push(code),
     handlerErrors,

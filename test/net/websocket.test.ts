@@ -306,6 +306,15 @@ describe('a WebSocket', () => {
     assert.equal(await handler.isClosed, null);
   });
 
+  it('closes with 1001 where the broker goes away', async () => {
+    const [client, handler] = await open();
+    context.stopping = true;
+    handler.transport.end();
+    const [code] = await once(client, 'close');
+    assert.equal(code, 1001);
+    assert.equal(await handler.isClosed, null);
+  });
+
   it('is gone after the linger time where the peer does not answer its Close', async () => {
     const arrival = arrivals.next();
     const [socket] = await raw();
