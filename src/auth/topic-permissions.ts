@@ -2,9 +2,9 @@
 // over routing keys for each user, virtual host and exchange, kept as definitions of kind `topic-permission`. Where there
 // is no record for an exchange, its topics are free to whoever may use the exchange.
 //
-// In a pattern `{username}`, `{vhost}` and `{client_id}` stand for what they name, as literal text. A client chooses its
-// own id, so a value that would be more than one word of a key, or a wildcard, matches nothing; so does `{client_id}`
-// where there is none (clients other than MQTT's).
+// In a pattern `{username}`, `{vhost}` and `{client_id}` stand for what they name, as literal text: to an MQTT client as
+// it stands in a topic, whose key has '/' and '.' swapped. A client chooses its own id, so a value that would be more than
+// one word of a key, or a wildcard, matches nothing; so does `{client_id}` where there is none (clients other than MQTT's).
 
 import type { DefinitionStore, Identity } from '../core/ports.ts';
 import { compilePattern } from './pattern.ts';
@@ -50,9 +50,10 @@ class Rule {
   private expand(user: string, vhost: string, clientId: string | null): RegExp {
     const known = this.expanded.get(clientId ?? '');
     if (known !== undefined) return known;
+    const inKey = clientId === null ? escaped : escapedInTopic;
     const values: Record<string, string> = {
-      username: /[+#*]/.test(user) ? NEVER : escaped(user),
-      vhost: escaped(vhost),
+      username: /[+#*]/.test(user) ? NEVER : inKey(user),
+      vhost: inKey(vhost),
       client_id: clientId === null || /[.+#*]/.test(clientId) || clientId === '' ? NEVER : escaped(clientId),
     };
     const expanded = new RegExp(this.pattern.replace(PLACEHOLDER, (_all, name: string) => values[name]!));
@@ -152,4 +153,9 @@ function keyOf(vhost: string, user: string, exchange: string): string {
 
 function escaped(text: string): string {
   return text.replace(SPECIAL, '\\$&');
+}
+
+/** As the key of an MQTT topic has it. */
+function escapedInTopic(text: string): string {
+  return escaped(text.replace(/[./]/g, (separator) => (separator === '.' ? '/' : '.')));
 }

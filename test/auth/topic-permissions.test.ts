@@ -51,11 +51,24 @@ test('where nothing is set everything is allowed, and nothing need be asked', ()
 });
 
 test('placeholders stand for user, virtual host and client id', () => {
-  const permissions = setting('^{vhost}\\.{username}\\.{client_id}(\\..*)?$');
-  assert.equal(may(permissions, '/.anna.c1.x', 'c1'), true);
-  assert.equal(may(permissions, '/.anna.c2.x', 'c1'), false);
-  assert.equal(may(permissions, '/.anna.c2.x', 'c2'), true);
-  assert.equal(may(permissions, '/.bert.c1.x', 'c1'), false);
+  const permissions = setting('^{username}\\.{client_id}(\\..*)?$');
+  assert.equal(may(permissions, 'anna.c1.x', 'c1'), true);
+  assert.equal(may(permissions, 'anna.c2.x', 'c1'), false);
+  assert.equal(may(permissions, 'anna.c2.x', 'c2'), true);
+  assert.equal(may(permissions, 'bert.c1.x', 'c1'), false);
+  assert.equal(may(setting('^in\\.{vhost}\\.x$'), 'in./.x'), true);
+});
+
+test('to an MQTT client they stand for what they name as a topic has it', () => {
+  const permissions = new Permissions(new RecordedDefinitions());
+  const anna = { user: 'anna@plant.example', tags: [] };
+  permissions.topics.put('prod.eu', anna.user, 'amq.topic', { write: '^{vhost}\\.{username}\\.', read: '^$' });
+  const allowed = (key: string, clientId: string | null) =>
+    permissions.allowsTopic(anna, 'prod.eu', 'amq.topic', 'write', key, clientId);
+  // Topic prod.eu/anna@plant.example/x, and prod/eu/anna@plant/example/x.
+  assert.equal(allowed('prod/eu.anna@plant/example.x', 'c'), true);
+  assert.equal(allowed('prod.eu.anna@plant.example.x', 'c'), false);
+  assert.equal(allowed('prod.eu.anna@plant.example.x', null), true);
 });
 
 test('a client id is literal text, and none is more than one word', () => {
