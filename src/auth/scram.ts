@@ -5,7 +5,7 @@
 //   client first   n,,n=USER,r=NONCE                 server first   r=NONCE+OURS,s=SALT,i=ITERATIONS
 //   client final   c=biws,r=NONCE+OURS,p=PROOF       server final   v=SIGNATURE
 //
-// Channel binding is not offered. Who asks for an unknown user is led to the end of the exchange, as for a known one.
+// Channel binding is not offered, and nobody acts as somebody else (`n,a=OTHER,`). Who asks for an unknown user is led to the end of the exchange, as for a known one.
 
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
@@ -52,6 +52,8 @@ export class ScramExchange implements AuthenticationExchange {
   private readonly lookup: Lookup;
   private readonly admit: Admission;
   private user: string;
+  /** The client's GS2 header, which its final message repeats. */
+  private header: string;
   private verifier: ScramVerifier | null;
   private clientFirst: string;
   private serverFirst: string;
@@ -63,6 +65,7 @@ export class ScramExchange implements AuthenticationExchange {
     this.lookup = lookup;
     this.admit = admit;
     this.user = '';
+    this.header = '';
     this.verifier = null;
     this.clientFirst = '';
     this.serverFirst = '';
@@ -86,15 +89,19 @@ export class ScramExchange implements AuthenticationExchange {
   }
 
   private first(message: string): ExchangeStep {
-    const found = /^([ny]),(?:a=[^,]*)?,(n=([^,]+),r=([\x21-\x2b\x2d-\x7e]+)(?:,.*)?)$/s.exec(message);
+    const found = /^([ny],(?:a=([^,]*))?,)(n=([^,]+),r=([\x21-\x2b\x2d-\x7e]+)(?:,.*)?)$/s.exec(message);
     if (found === null) return this.refuse('not a client-first message');
-    this.user = found[3]!.replace(/=2C/g, ',').replace(/=3D/g, '=');
-    this.clientFirst = found[2]!;
+    this.header = found[1]!;
+    this.user = nameOf(found[4]!);
+    if (found[2] !== undefined && nameOf(found[2]) !== this.user) {
+      return this.refuse(`user '${this.user}' wants to act as '${nameOf(found[2])}'`);
+    }
+    this.clientFirst = found[3]!;
     const known = this.lookup(this.user);
     if (known === null) return this.refuse(`user '${this.user}' has a password without a verifier: set it again`);
     this.verifier = known === 'unknown' ? null : known;
     const salt = this.verifier?.salt ?? hmac(NOBODY_KEY, this.user).subarray(0, SALT_BYTES).toString('base64');
-    this.nonce = found[4]! + randomBytes(NONCE_BYTES).toString('base64');
+    this.nonce = found[5]! + randomBytes(NONCE_BYTES).toString('base64');
     this.serverFirst = `r=${this.nonce},s=${salt},i=${this.verifier?.iterations ?? ITERATIONS}`;
     this.stage = 'final';
     return { data: Buffer.from(this.serverFirst), identity: null };
@@ -103,8 +110,10 @@ export class ScramExchange implements AuthenticationExchange {
   private final(message: string): ExchangeStep {
     const found = /^(c=([A-Za-z0-9+/=]+),r=([^,]+)(?:,[^p].*)?),p=([A-Za-z0-9+/=]+)$/s.exec(message);
     if (found === null) return this.refuse('not a client-final message');
-    const header = Buffer.from(found[2]!, 'base64').toString('latin1');
-    if (header[0] !== 'n' && header[0] !== 'y') return this.refuse('a channel binding that was not offered');
+    // RFC 5802 §7: the server checks it, so that nobody in between can have changed it.
+    if (found[2] !== Buffer.from(this.header).toString('base64')) {
+      return this.refuse('a channel binding that is not that of the first message');
+    }
     if (found[3] !== this.nonce) return this.refuse('another nonce');
     const { verifier } = this;
     if (verifier === null) return this.refuse(`unknown user '${this.user}' or wrong password`);
@@ -128,6 +137,11 @@ export class ScramExchange implements AuthenticationExchange {
     this.stage = 'over';
     return { refused: why };
   }
+}
+
+/** A name as it was before its commas and equals signs were escaped. */
+function nameOf(escaped: string): string {
+  return escaped.replace(/=2C/g, ',').replace(/=3D/g, '=');
 }
 
 function hmac(key: Buffer, text: string): Buffer {

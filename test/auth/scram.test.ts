@@ -115,6 +115,27 @@ describe('SCRAM-SHA-256', () => {
     }
   });
 
+  it('lets nobody act as somebody else, nor change the header of the first message', async () => {
+    const all = await users();
+    const rows: [first: string, final: string, refused: RegExp | null][] = [
+      ['n,,', 'n,,', null],
+      ['y,,', 'y,,', null],
+      ['n,a=anna,', 'n,a=anna,', null],
+      ['n,a=guest,', 'n,a=guest,', /'anna' wants to act as 'guest'/],
+      ['n,,', 'n,a=guest,', /channel binding/],
+      ['y,,', 'n,,', /channel binding/],
+      ['n,,', 'nonsense', /channel binding/],
+    ];
+    for (const [first, final, refused] of rows) {
+      const server = exchange(all);
+      const client = new ScramClient('anna', 'größe', first);
+      const challenge = await server.step(client.first());
+      const last = 'data' in challenge ? await server.step(client.final(challenge.data, final)) : challenge;
+      if (refused === null) assert.ok(client.verifies(dataOf(last)));
+      else assert.match(refusal(last), refused);
+    }
+  });
+
   it('leaves the last word to the admission', async () => {
     const all = await users();
     const server = new ScramExchange(

@@ -6,9 +6,12 @@ export class ScramClient {
   private readonly user: string;
   private readonly password: string;
   private readonly nonce: string;
+  private readonly header: string;
   private signature: string;
 
-  constructor(user: string, password: string) {
+  /** `header` is the GS2 header of the first message. */
+  constructor(user: string, password: string, header = 'n,,') {
+    this.header = header;
     this.user = user;
     this.password = password;
     this.nonce = randomBytes(12).toString('base64');
@@ -20,17 +23,18 @@ export class ScramClient {
   }
 
   first(): Buffer {
-    return Buffer.from(`n,,${this.bare}`);
+    return Buffer.from(`${this.header}${this.bare}`);
   }
 
-  final(serverFirst: Buffer): Buffer {
+  /** `repeated`: the header as the final message says that it was. */
+  final(serverFirst: Buffer, repeated = this.header): Buffer {
     const message = serverFirst.toString();
     const [, nonce, salt, iterations] = /^r=([^,]+),s=([^,]+),i=(\d+)$/.exec(message)!;
     const salted = pbkdf2Sync(this.password, Buffer.from(salt!, 'base64'), Number(iterations), 32, 'sha256');
     const hmac = (key: Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest();
     const clientKey = hmac(salted, 'Client Key');
     const storedKey = createHash('sha256').update(clientKey).digest();
-    const withoutProof = `c=biws,r=${nonce}`;
+    const withoutProof = `c=${Buffer.from(repeated).toString('base64')},r=${nonce}`;
     const authMessage = `${this.bare},${message},${withoutProof}`;
     const signature = hmac(storedKey, authMessage);
     this.signature = hmac(hmac(salted, 'Server Key'), authMessage).toString('base64');
