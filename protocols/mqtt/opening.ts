@@ -13,10 +13,10 @@ import { MqttSession, type SessionLink } from './session.ts';
 import type { Holder } from './sessions.ts';
 import type { MqttOptions, MqttShared } from './shared.ts';
 
+import { swapSeparators } from './topics.ts';
+
 /** Characters of a client id of MQTT 3.1. */
 const CLIENT_ID_3_1 = 23;
-
-import { swapSeparators } from './topics.ts';
 
 /** The connection that is being opened. It may be closed at any time in between. */
 export interface Opening extends SessionLink, Holder {
@@ -73,9 +73,11 @@ export async function openSession(
   connection.loggedIn(core, clientId);
   await sessions.claim(vhost.name, clientId, connection);
   if (connection.isClosed()) return null;
+  const foreign = await sessions.get(vhost.name, clientId)?.isForeign(core);
+  if (connection.isClosed()) return null;
   let session = sessions.get(vhost.name, clientId);
   // Where its queue was deleted by other hands, nothing is left of a session.
-  if (session !== null && (request.cleanStart || !vhost.queues.has(session.queueName))) {
+  if (session !== null && (request.cleanStart || foreign === true || !vhost.queues.has(session.queueName))) {
     // [MQTT-3.1.2-4]
     await session.end();
     await core.committed();

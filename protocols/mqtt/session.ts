@@ -26,7 +26,7 @@ import { queueNameOf, sessionArguments, sharedQueueNameOf } from './session-queu
 import { recordToJson, type SessionRecord } from './session-record.ts';
 import type { MqttShared } from './shared.ts';
 import { sharedFilter } from './shared-filter.ts';
-import { type Granted, type SharedSubscription, Subscriptions, termsOf } from './subscriptions.ts';
+import { type Granted, refusedBindings, type SharedSubscription, Subscriptions, termsOf } from './subscriptions.ts';
 import type { Will } from './will.ts';
 
 /** The session's end of a connection. */
@@ -135,6 +135,16 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     return { expirySeconds, endsAt, user, shares: shares === null ? [] : [...shares.values()], will, willAt };
   }
 
+  /**
+   * Whether it was somebody else's, and selects what the user of `core` may not: what waits in it is then none of this
+   * user's business.
+   */
+  async isForeign(core: Session): Promise<boolean> {
+    const queue = this.host.queues.get(this.queueName);
+    if (queue === undefined || this.user === core.identity.user) return false;
+    return (await refusedBindings(queue, this.shared.exchange, core)).length > 0;
+  }
+
   // The life of a connection.
 
   /**
@@ -161,6 +171,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
       }
       throw error;
     }
+    if (this.link === link) await this.subscriptions?.review(link.core);
     if (this.link === link) await this.subscriptions?.rejoin(link.core);
   }
 

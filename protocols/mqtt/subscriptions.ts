@@ -111,6 +111,18 @@ export class Subscriptions {
     }
   }
 
+  /** The session comes back: what its user may not subscribe to any more is over. */
+  async review(core: Session): Promise<void> {
+    const refused = await refusedBindings(this.queue, this.shared.exchange, core);
+    if (refused.length === 0) return;
+    for (const { source, routingKey, args } of refused) {
+      core.vhost.unbind(source, { queue: this.queue }, routingKey, args, DIALECT);
+      this.count--;
+    }
+    this.shared.log.info({ queue: this.queue.name, ended: refused.length }, 'MQTT subscriptions are not permitted now');
+    if (this.queue.persisted) await core.committed();
+  }
+
   /** The connection is gone: consumers of groups ended with it, memberships stay. */
   detach(core: Session): void {
     if (this.memberships === null) return;
@@ -225,6 +237,14 @@ export class Subscriptions {
     const routingKey = swapSeparators(filter);
     return { queue: this.queue.name, exchange: this.shared.exchange, routingKey, args, dialect: DIALECT };
   }
+}
+
+/** The subscriptions of a session's queue that the user of `core` may not have. */
+export async function refusedBindings(queue: Queue, exchange: string, core: Session): Promise<readonly Binding[]> {
+  const bindings = [...queue.bindings].filter(({ dialect }) => dialect === DIALECT);
+  const keys = bindings.map(({ routingKey }) => routingKey);
+  const refused = new Set(await core.unbindable(queue.name, exchange, keys));
+  return refused.size === 0 ? [] : bindings.filter(({ routingKey }) => refused.has(routingKey));
 }
 
 /** A shared subscription as it is kept with its session. */

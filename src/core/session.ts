@@ -344,6 +344,19 @@ export class Session implements ConsumerOwner, QueueOwner {
     if (this.vhost.unbind(exchange, { queue }, routingKey, args, dialect)) await this.durably();
   }
 
+  /** Those of these routing keys under which a queue may not be bound: of bindings that others made, or under other permissions. */
+  async unbindable(queue: string, exchangeName: string, routingKeys: readonly string[]): Promise<readonly string[]> {
+    const exchange = this.vhost.exchanges.get(exchangeName);
+    if (exchange === undefined || routingKeys.length === 0) return [];
+    if (!(await granted(this.bindingPermits({ queue, exchange: exchangeName })))) return routingKeys;
+    if (!this.restrictsTopics(exchange)) return [];
+    const refused: string[] = [];
+    for (const routingKey of routingKeys) {
+      if (!(await granted(this.permitTopic(exchangeName, routingKey)))) refused.push(routingKey);
+    }
+    return refused;
+  }
+
   /** A consumer that delivers once `start` is called on it. Throws not-found, access-refused, resource-locked. */
   async consume(queueName: string, options: ConsumeOptions, sink: DeliverySink): Promise<Consumer> {
     await this.permit('read', 'queue', queueName);
@@ -534,7 +547,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     return [this.vhost.exchange(binding.exchange), queue];
   }
 
-  private async bindingPermits(binding: QueueBinding): Promise<void> {
+  private async bindingPermits(binding: Pick<QueueBinding, 'queue' | 'exchange'>): Promise<void> {
     await this.permit('write', 'queue', binding.queue);
     await this.permit('read', 'exchange', binding.exchange);
   }
@@ -601,6 +614,17 @@ export class Session implements ConsumerOwner, QueueOwner {
       });
       this.around.turn.begin();
     });
+  }
+}
+
+/** Whether a permission is given; other errors are thrown on. */
+async function granted(permission: Promise<void>): Promise<boolean> {
+  try {
+    await permission;
+    return true;
+  } catch (error) {
+    if (error instanceof BrokerError && error.kind === 'access-refused') return false;
+    throw error;
   }
 }
 

@@ -110,6 +110,63 @@ describe('a persistent session', () => {
     assert.equal([...restarted.hosts.get('/')!.queues.get(queueNameOf('c'))!.bindings].length, 1);
   });
 
+  it('loses the subscriptions that its user may not have any more when it comes back', async () => {
+    let secret = true;
+    const broker = new Harness({ topics: (_permission, key) => secret || !key.startsWith('secret') });
+    const first = await broker.connect('c', {}, false);
+    first.send(subscribe(1, ['a', 1], ['secret/#', 1]));
+    await broker.settle();
+    first.send(DISCONNECT);
+    await broker.settle();
+    const publisher = await broker.session();
+    send(publisher, 'secret.1', 'allowed then', true);
+    await broker.settle();
+    secret = false;
+    broker.generation++;
+    const second = await broker.connect('c', {}, false);
+    assert.ok(second.present);
+    send(publisher, 'a', '1', true);
+    secret = true;
+    broker.generation++;
+    send(publisher, 'secret.2', 'not selected', true);
+    await broker.settle();
+    const queue = broker.hosts.get('/')!.queues.get(queueNameOf('c'))!;
+    assert.deepEqual(
+      [...queue.bindings].map(({ routingKey }) => routingKey).filter((key) => key !== queue.name),
+      ['a'],
+    );
+  });
+
+  it('of somebody else is none to a user who may not subscribe to what it selects', async () => {
+    let secret = true;
+    const broker = new Harness({ topics: (permission, key) => permission === 'write' || secret || key === 'a' });
+    const [anna, bert] = ['anna', 'bert'].map((user) => ({ user, password: 'guest' }));
+    const lasting = async (filter: string) => {
+      const client = await broker.connect('c', anna, false);
+      client.send(subscribe(1, [filter, 1]));
+      await broker.settle();
+      client.send(DISCONNECT);
+      await broker.settle();
+    };
+    const publisher = await broker.session();
+    await lasting('secret');
+    send(publisher, 'secret', 'x', true);
+    secret = false;
+    broker.generation++;
+    const stranger = await broker.connect('c', bert, false);
+    assert.ok(!stranger.present);
+    await broker.settle();
+    assert.deepEqual(stranger.take(), []);
+    stranger.send(DISCONNECT);
+    await broker.settle();
+    await lasting('a');
+    send(publisher, 'a', 'x', true);
+    const heir = broker.open();
+    heir.send(connect({ clientId: 'c', ...bert }, false));
+    await broker.settle();
+    assert.deepEqual(heir.take(), ['20020100', ...hex(publish('a', 'x', 1, 1))]);
+  });
+
   it('that nobody has taken up since a restart does not queue QoS 0', async () => {
     const broker = new Harness();
     const first = await broker.connect('c', {}, false);
