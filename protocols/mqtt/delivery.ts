@@ -297,7 +297,9 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     if (link.v5) {
       const retain = terms.retainAsPublished && retainOf(message);
       if (!this.shared.writer.publish(link, message, publishByte(0, retain, false), 0, terms.subscriptionIds)) return;
-    } else if (!encoder.writeQos0(link.outbox, message)) {
+    } else if (encoder.writeQos0(link.outbox, message)) {
+      this.shared.traffic.packetsSent++;
+    } else {
       meters.undeliverable++;
       return;
     }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Load } from '../../protocols/mqtt/sys-topics.ts';
 import { textField } from '../../src/core/field-table.ts';
+import { subscribe5 } from '../support/wire/mqtt5.ts';
 import { publish, subscribe } from './bytes.ts';
 import { type Client, Harness } from './harness.ts';
 
@@ -55,6 +56,31 @@ describe('$SYS', () => {
     broker.tick(20);
     await broker.settle();
     assert.equal(heard(client).has('$SYS/broker/publish/messages/received'), false);
+  });
+
+  it('counts what is sent at each QoS to either version', async () => {
+    const broker = new Harness({
+      options: { sysIntervalSeconds: 10 },
+      limits: { sessionMessages: 2 },
+    }).restartFrontEnd();
+    const away = await broker.connect('away', {}, false);
+    away.send(subscribe(1, ['a', 1]));
+    await broker.settle();
+    away.drop();
+    const old = await broker.connect('old');
+    old.send(subscribe(1, ['a', 0]));
+    const young = await broker.connect5('young');
+    young.send(subscribe5(1, [], ['a', 0]));
+    const publisher = await broker.connect('pub');
+    publisher.send(...[1, 2, 3].map((id) => publish('a', 'x', 1, id)));
+    await broker.settle();
+    const client = await broker.connect('c');
+    client.send(subscribe(1, ['$SYS/broker/messages/sent', 0], ['$SYS/broker/publish/messages/#', 0]));
+    await broker.settle();
+    const values = heard(client);
+    assert.equal(values.get('$SYS/broker/publish/messages/sent'), 'retained 6');
+    // Five CONNACKs, three SUBACKs, three PUBACKs, and those.
+    assert.equal(values.get('$SYS/broker/messages/sent'), 'retained 17');
   });
 
   it('is not selected by wildcards in front, in MQTT or in AMQP', async () => {
