@@ -290,7 +290,8 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   receiveUnder(message: Message, terms: Terms): void {
     const { link } = this;
     const { meters, encoder } = this.shared;
-    if (link === null || !link.outbox.writable) {
+    // Nothing comes before CONNACK [MQTT-3.2.0-1].
+    if (link === null || !this.started || !link.outbox.writable) {
       meters.droppedDirect++;
       return;
     }
@@ -309,7 +310,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
 
   /** Whether a QoS 0 message would be taken now. */
   get takesDirect(): boolean {
-    return this.link?.outbox.writable === true;
+    return this.started && this.link?.outbox.writable === true;
   }
 
   // Acknowledgements of the client.

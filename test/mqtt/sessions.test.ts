@@ -8,9 +8,9 @@ import type { Sessions } from '../../protocols/mqtt/sessions.ts';
 import { Message, NEVER } from '../../src/core/message.ts';
 import { NO_CODEC } from '../../src/core/properties.ts';
 import type { Session } from '../../src/core/session.ts';
-import { p } from '../support/wire/mqtt5.ts';
+import { connect5, p, publish5, subscribe5 } from '../support/wire/mqtt5.ts';
 import { ack, connect, DISCONNECT, packet, publish, subscribe } from './bytes.ts';
-import { Harness } from './harness.ts';
+import { Harness, reasonOf } from './harness.ts';
 
 const hex = (...packets: Buffer[]): string[] => packets.map((bytes) => bytes.toString('hex'));
 const suback = (id: number, ...codes: number[]): string =>
@@ -178,6 +178,32 @@ describe('a persistent session', () => {
     await restarted.settle();
     assert.equal(restarted.hosts.get('/')!.queues.get(queueNameOf('c'))!.readyCount, 1);
     assert.equal(restarted.meters.droppedDirect, 1);
+  });
+
+  it('is told nothing before CONNACK, whatever is published at QoS 0 meanwhile [MQTT-3.2.0-1]', async () => {
+    const broker = new Harness();
+    const never = [p.sessionExpiry(0xffff_ffff)];
+    const first = await broker.connect5('c', { clean: false, properties: never });
+    first.send(subscribe5(1, [], ['a', 0], ['$share/g/b', 0]));
+    await broker.settle();
+    first.drop();
+    const publisher = await broker.connect('pub');
+    await broker.settle();
+    broker.store.hold();
+    const second = broker.open();
+    second.send(connect5({ clientId: 'c', clean: false, properties: [p.sessionExpiry(5)] }));
+    await broker.settle();
+    publisher.send(publish('a', 'early'), publish('b', 'early'));
+    await broker.settle();
+    assert.deepEqual(second.take(), []);
+    assert.equal(broker.meters.droppedDirect, 2);
+    broker.store.release();
+    await broker.settle();
+    publisher.send(publish('a', 'late'), publish('b', 'late'));
+    await broker.settle();
+    const [connack, ...rest] = second.take();
+    assert.equal(reasonOf(connack), 'connack 1 0');
+    assert.deepEqual(rest, hex(publish5('a', 'late'), publish5('b', 'late')));
   });
 
   it('that is refused its queue leaves nothing behind, and publishes no will', async () => {
