@@ -10,9 +10,6 @@ export interface Due {
   due(): void;
 }
 
-/** Ticks further away than this are looked at again then: about half a year. */
-const FURTHEST_TICKS = 2 ** 25;
-
 export class Deadlines implements Ticked {
   private readonly ticker: Ticker;
   private readonly byTick: Map<number, Set<Due>>;
@@ -32,7 +29,7 @@ export class Deadlines implements Ticked {
   set(due: Due, ms: number): void {
     this.clear(due);
     if (this.byTick.size === 0) this.ticker.add(this);
-    due.dueTick = this.ticker.now + Math.min(ticksFor(Math.max(ms, 0)), FURTHEST_TICKS);
+    due.dueTick = this.ticker.now + ticksFor(Math.max(ms, 0));
     const others = this.byTick.get(due.dueTick);
     if (others === undefined) this.byTick.set(due.dueTick, new Set([due]));
     else others.add(due);
