@@ -120,13 +120,8 @@ export class Publisher implements ConfirmSink {
     const routingKey = this.keyOf(buffer);
     checkResponseTopic(buffer, scanner, limits);
     if (qos === 2 && this.openSlot === -1 && !this.firstTime(packetId)) return NEXT.goOn;
-    if (qos > 0 && this.openSlot === -1 && ++this.outstanding > limits.publishMaximum) {
-      throw new MalformedPacket(
-        'more publishes than the receive maximum allows',
-        REASON.receiveMaximumExceeded,
-        'mqtt.publishMaximum',
-      );
-    }
+    if (qos === 1 && this.openSlot === -1) this.requireWindow();
+    if (qos > 0 && this.openSlot === -1) this.outstanding++;
     const kept = isKeepable(buffer, scanner);
     const block = kept ? buffer : keptBlock(buffer, scanner);
     const blockStart = kept ? scanner.start : 0;
@@ -281,16 +276,32 @@ export class Publisher implements ConfirmSink {
     this.shared.turn.begin();
   }
 
-  /** Whether a QoS 2 PUBLISH is not one that was sent again. */
+  /**
+   * Whether a QoS 2 PUBLISH is not one that was sent again. Throws where it is one too many: before its id is kept, which
+   * nobody would settle, and not where it is known already.
+   */
   private firstTime(packetId: number): boolean {
-    if (this.session.unreleased >= this.shared.limits.unreleased) {
-      throw new MalformedPacket(
-        'too many QoS 2 publishes without PUBREL',
-        REASON.receiveMaximumExceeded,
-        'mqtt.unreleased',
-      );
+    if (!this.session.hasReceived(packetId)) {
+      if (this.session.unreleased >= this.shared.limits.unreleased) {
+        throw new MalformedPacket(
+          'too many QoS 2 publishes without PUBREL',
+          REASON.receiveMaximumExceeded,
+          'mqtt.unreleased',
+        );
+      }
+      if (this.connection.v5) this.requireWindow();
     }
     return this.session.receiveOnce(packetId);
+  }
+
+  /** [MQTT-3.3.4-7] */
+  private requireWindow(): void {
+    if (this.outstanding < this.shared.limits.publishMaximum) return;
+    throw new MalformedPacket(
+      'more publishes than the receive maximum allows',
+      REASON.receiveMaximumExceeded,
+      'mqtt.publishMaximum',
+    );
   }
 
   private acknowledge(packetId: number, reason: Reason): void {

@@ -34,6 +34,11 @@ export class Received {
     return this.stages.size;
   }
 
+  /** Whether that id was sent and is not released. */
+  knows(id: number): boolean {
+    return this.stages.has(id);
+  }
+
   /** An earlier start took it in. */
   recover(id: number): void {
     this.stages.set(id, STAGE.settled);

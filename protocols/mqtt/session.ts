@@ -38,6 +38,8 @@ export interface SessionLink extends Destination {
   queueGone(): void;
   /** A PUBCOMP was written: the client may publish one more. */
   released(): void;
+  /** A publish could not be stored, and the version has no other way to say so: the connection ends. */
+  notStored(): void;
 }
 
 /** What the store was asked to keep, in the tokens of completions: kind × 65,536 + packet id, and the epoch above. */
@@ -257,6 +259,11 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     return arrival === ARRIVAL.first;
   }
 
+  /** Whether a QoS 2 PUBLISH with that id would be one that was sent again. */
+  hasReceived(id: number): boolean {
+    return this.received?.knows(id) === true;
+  }
+
   /** QoS 2 publishes without PUBREL. */
   get unreleased(): number {
     return this.received === null ? 0 : this.received.size;
@@ -264,10 +271,12 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
 
   /**
    * A QoS 2 publish was settled by the core, over the connection that is `connected` or over one before. With a reason
-   * that is a failure it never happened.
+   * that is a failure it never happened: a client up to 3.1.1 is told so by the close, for its PUBREC has no reason.
    */
   settled(id: number, ok: boolean, connected: boolean, reason: Reason): void {
-    if (this.received?.settled(id, ok, connected)) this.writeReceived(id, reason);
+    if (!this.received?.settled(id, ok, connected)) return;
+    if (ok || this.link?.v5 !== false) this.writeReceived(id, reason);
+    else this.link.notStored();
   }
 
   /** PUBREL: the id may be used again. It is answered whether it was known or not (§4.3.3). */

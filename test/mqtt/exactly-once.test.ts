@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { p, publish5, reason5, subscribe5 } from '../support/wire/mqtt5.ts';
-import { ack, publish, subscribe } from './bytes.ts';
-import { type Client, Harness } from './harness.ts';
+import { ack, connect, publish, subscribe } from './bytes.ts';
+import { type Client, Harness, reasonOf } from './harness.ts';
 
 function hex(...packets: Buffer[]): string[] {
   return packets.map((bytes) => bytes.toString('hex'));
@@ -49,6 +49,56 @@ describe('a QoS 2 publish into a persistent session', () => {
     await broker.settle();
     assert.deepEqual(publisher.take(), hex(ack(0x70, 5)));
     assert.deepEqual(records(broker), []);
+  });
+
+  it('that is one too many for the receive maximum is not remembered: it may be sent again', async () => {
+    const broker = new Harness({ limits: { publishMaximum: 2 } });
+    const publisher = await broker.connect5('pub', KEPT);
+    broker.store.hold();
+    for (const id of [1, 2, 3]) publisher.send(publish5('a/1', `${id}`, { qos: 2, id }));
+    await broker.settle();
+    broker.store.release();
+    await broker.settle();
+    assert.equal(reasonOf(publisher.take().at(-1)), 'disconnect 93');
+    const back = await broker.connect5('pub', KEPT);
+    back.send(publish5('a/1', '3', { qos: 2, id: 3, dup: true }));
+    await broker.settle();
+    assert.deepEqual(back.take(), hex(reason5(0x50, 3, 0x10)));
+  });
+
+  it('that was received before is answered again where there may be no more of them', async () => {
+    const broker = new Harness({ limits: { unreleased: 2, publishMaximum: 2 } });
+    const publisher = await broker.connect5('pub', KEPT);
+    const publishes = [1, 2].map((id) => publish5('a/1', `${id}`, { qos: 2, id }));
+    publisher.send(...publishes);
+    await broker.settle();
+    publisher.drop();
+    const back = await broker.connect5('pub', KEPT);
+    back.send(...publishes);
+    await broker.settle();
+    assert.deepEqual(back.take(), hex(ack(0x50, 1), ack(0x50, 2)));
+    back.send(publish5('a/1', '3', { qos: 2, id: 3 }));
+    await broker.settle();
+    assert.equal(reasonOf(back.take()[0]), 'disconnect 93');
+  });
+
+  it('that was sent again over a new connection and is refused closes one that cannot be told', async () => {
+    const broker = new Harness();
+    (await persistent(broker, 'sub')).drop();
+    const first = await broker.connect('pub', {}, false);
+    broker.store.hold();
+    first.send(publish('a/1', 'x', 2, 5));
+    await broker.settle();
+    const second = broker.open();
+    second.send(connect({ clientId: 'pub', user: 'guest', password: 'guest' }, false));
+    await broker.settle();
+    assert.deepEqual(second.take(), ['20020100']);
+    second.send(publish('a/1', 'x', 2, 5, 8));
+    await broker.settle();
+    broker.store.fail();
+    await broker.settle();
+    assert.deepEqual(second.take(), [], 'a PUBREC would say that it is safe');
+    assert.ok(second.closed);
   });
 
   it('is known after a restart: it is answered, and not routed again', async () => {
