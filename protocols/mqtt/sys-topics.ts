@@ -6,7 +6,7 @@
 
 import { findField } from '../../src/core/field-table.ts';
 import { Message, NEVER } from '../../src/core/message.ts';
-import type { RetainedCursor } from '../../src/core/ports.ts';
+import type { Meters, RetainedCursor } from '../../src/core/ports.ts';
 import { NO_CODEC } from '../../src/core/properties.ts';
 import type { VirtualHost } from '../../src/core/virtual-host.ts';
 import { TICK_MS, type Ticked } from '../../src/net/ticker.ts';
@@ -141,7 +141,7 @@ export class SysTopics implements Ticked {
       'messages/sent': traffic.packetsSent,
       'publish/received': meters.published,
       'publish/sent': meters.delivered,
-      'publish/dropped': meters.droppedDirect,
+      'publish/dropped': droppedBy(meters),
       'bytes/received': traffic.bytesReceived,
       'bytes/sent': traffic.bytesSent,
       sockets: traffic.sockets,
@@ -193,7 +193,7 @@ export class SysTopics implements Ticked {
       'bytes/sent': traffic.bytesSent,
       'publish/messages/received': meters.published,
       'publish/messages/sent': meters.delivered,
-      'publish/messages/dropped': meters.droppedDirect,
+      'publish/messages/dropped': droppedBy(meters),
       'publish/bytes/received': meters.publishedBytes,
       'publish/bytes/sent': meters.deliveredBytes,
       'messages/stored': sums.messages + sums.retained,
@@ -253,4 +253,9 @@ export class SysTopics implements Ticked {
     message.owned = true;
     return message;
   }
+}
+
+/** For want of room: at QoS 0 at the receiver, else in its queue. */
+function droppedBy({ droppedDirect, overflowed }: Meters): number {
+  return droppedDirect + overflowed;
 }

@@ -58,7 +58,7 @@ describe('$SYS', () => {
     assert.equal(heard(client).has('$SYS/broker/publish/messages/received'), false);
   });
 
-  it('counts what is sent at each QoS to either version', async () => {
+  it('counts what is sent at each QoS to either version, and what was dropped for want of room', async () => {
     const broker = new Harness({
       options: { sysIntervalSeconds: 10 },
       limits: { sessionMessages: 2 },
@@ -81,6 +81,7 @@ describe('$SYS', () => {
     assert.equal(values.get('$SYS/broker/publish/messages/sent'), 'retained 6');
     // Five CONNACKs, three SUBACKs, three PUBACKs, and those.
     assert.equal(values.get('$SYS/broker/messages/sent'), 'retained 17');
+    assert.equal(values.get('$SYS/broker/publish/messages/dropped'), 'retained 1');
   });
 
   it('is not selected by wildcards in front, in MQTT or in AMQP', async () => {
