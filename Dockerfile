@@ -12,6 +12,8 @@ RUN mkdir /data && chown node:node /data
 
 USER node
 ENV NODE_ENV=production TRIVIUM_DATA_DIR=/data
+# Each container is a first start; compiled ahead it takes half the time.
+RUN node --max-semi-space-size=8 --expose-gc src/entry.js precompile
 VOLUME /data
 
 # AMQP, MQTT, STOMP and their TLS ports; WebSocket; HTTP.

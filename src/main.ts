@@ -13,6 +13,11 @@ try {
       await start(flags);
       break;
     }
+    case 'precompile': {
+      const { precompile } = await import('./cli/precompile.ts');
+      await precompile();
+      break;
+    }
     case 'version': {
       const { VERSION } = await import('./version.ts');
       process.stdout.write(`trivium ${VERSION} (Node.js ${process.versions.node})\n`);

@@ -6,7 +6,7 @@ import { KEYS } from '../config/keys.ts';
 import { CONFIG_FLAG } from '../config/load.ts';
 import { nearest } from '../config/nearest.ts';
 
-export const COMMANDS = ['start', 'version', 'help'] as const;
+export const COMMANDS = ['start', 'precompile', 'version', 'help'] as const;
 export type Command = (typeof COMMANDS)[number];
 
 export interface Arguments {

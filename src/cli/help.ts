@@ -7,9 +7,10 @@ export function helpText(): string {
   const lines = [
     'trivium <command> [flags]',
     '',
-    '  start      serve AMQP, MQTT, STOMP, WebSocket and HTTP until SIGTERM or SIGINT',
-    '  version    say which version this is',
-    '  help       say this',
+    '  start        serve AMQP, MQTT, STOMP, WebSocket and HTTP until SIGTERM or SIGINT',
+    '  precompile   compile ahead what the first start would compile',
+    '  version      say which version this is',
+    '  help         say this',
     '',
     'Each flag is also a variable (--amqp-port: TRIVIUM_AMQP_PORT) and a key in YAML (amqp.port).',
     'Flags beat variables, variables beat the file.',

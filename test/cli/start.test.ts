@@ -2,7 +2,7 @@
 // it cannot start.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -112,6 +112,20 @@ test('a command line that is not understood, exit code 2', async (t) => {
   const { code, stderr } = await trivium(t, ['strat']).finished();
   assert.equal(code, 2);
   assert.match(stderr, /did you mean start\?/);
+});
+
+test('precompile leaves nothing for the first start to compile', async (t) => {
+  const cache = directory(t);
+  const environment = { XDG_CACHE_HOME: cache };
+  const { code, stderr } = await trivium(t, ['precompile'], environment).finished();
+  assert.equal(code, 0, stderr);
+  const compiled = readdirSync(cache, { recursive: true }).sort();
+  assert.ok(compiled.length > 200, `${compiled.length}`);
+  const broker = trivium(t, ['start', '--host', '127.0.0.1', '--data-dir', directory(t), ...FREE_PORTS], environment);
+  await broker.line(record('ready'));
+  broker.child.kill('SIGTERM');
+  assert.equal((await broker.finished()).code, 0);
+  assert.deepEqual(readdirSync(cache, { recursive: true }).sort(), compiled);
 });
 
 test('version and help', async (t) => {
