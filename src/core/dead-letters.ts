@@ -3,18 +3,24 @@
 // Until then the entry counts as out.
 //
 // A message leaves its queue and enters others in one transaction of the store, and a publisher that still waits for its
-// confirm waits for the copies in place of the original: no crash loses a dead letter that was promised.
+// confirm waits for the copies in place of the original: no crash loses a dead letter that was promised. One that reaches
+// thousands of queues goes to them in slices, and leaves its own with the last of them: a crash between two repeats it.
 
-import { type Death, furtherKeys, isAutomaticCycle, propertiesOfDead } from './death.ts';
+import { Burial } from './burial.ts';
+import { type Death, furtherKeys, propertiesOfDead } from './death.ts';
 import type { Exchange } from './exchange.ts';
 import type { LoadedRange, Meters, PropertyRewriter, QueueStore } from './ports.ts';
 import { type QueueEntry, storeIdOf } from './queue-entry.ts';
 import { Ring } from './ring.ts';
+import { NO_TARGETS } from './target.ts';
 import type { Task, Turn } from './turn.ts';
 
-/** Dead letters in one slice of the work list, and copies of them after which it ends: one letter may reach thousands. */
+/**
+ * Dead letters in one slice of the work list, and queues that they are offered to after which it ends. A letter that
+ * reaches no more than that is done in one transaction.
+ */
 const SLICE = 64;
-const SLICE_COPIES = 256;
+const SLICE_OFFERS = 256;
 
 export interface DeadLetterSurroundings {
   readonly store: QueueStore;
@@ -41,15 +47,18 @@ export class DeadLetters implements Task {
   private readonly letters: Ring<DeadLetter>;
   /** Whether it is on the work list, or will be when what is being read back is in. */
   private busy: boolean;
-  /** What was published in this slice. */
-  private copies: number;
+  /** The first letter, where it is on its way to its queues. */
+  private burial: Burial | null;
+  /** Queues that were offered something in this slice. */
+  private offers: number;
 
   constructor(exchanges: ReadonlyMap<string, Exchange>, around: DeadLetterSurroundings) {
     this.exchanges = exchanges;
     this.around = around;
     this.letters = new Ring();
     this.busy = false;
-    this.copies = 0;
+    this.burial = null;
+    this.offers = 0;
   }
 
   /** An entry died. Its queue has a dead letter exchange, and counts the entry as out. */
@@ -62,54 +71,56 @@ export class DeadLetters implements Task {
 
   /** One slice, in the order of deaths: an entry whose bytes have to be read back first holds up those behind it. */
   run(): boolean {
-    this.copies = 0;
-    for (let done = 0; done < SLICE && this.copies < SLICE_COPIES; done++) {
+    this.offers = 0;
+    for (let done = 0; done < SLICE && this.offers < SLICE_OFFERS; done++) {
       const letter = this.letters.peek();
       if (letter === undefined) {
         this.busy = false;
         return false;
       }
-      if (letter.entry.unloaded && !letter.entry.queue.deleted && !this.readBack(letter.entry)) return false;
-      this.letters.shift();
-      this.around.store.group(() => this.bury(letter));
+      if (this.burial === null) {
+        const { entry } = letter;
+        if (entry.unloaded && !entry.queue.deleted && !this.readBack(entry)) return false;
+        if (entry.unloaded) {
+          this.letters.shift();
+          giveUp(entry);
+          continue;
+        }
+        this.burial = this.begin(letter);
+      }
+      this.goOnBurying(this.burial);
     }
     return true;
   }
 
-  private bury({ entry, death }: DeadLetter): void {
-    if (entry.unloaded) {
-      giveUp(entry);
-      return;
-    }
-    this.publish(entry, death);
-    entry.queue.buried(entry);
-    // Where the store had not committed it, it has settled this already.
-    const { ring } = entry;
-    entry.ring = null;
-    ring?.settle(entry.slot);
-  }
-
-  private publish(entry: QueueEntry, death: Death): void {
-    const { queue, message, ring, slot } = entry;
+  /** The letter as its receivers get it, and who they are. */
+  private begin({ entry, death }: DeadLetter): Burial {
+    const { queue, message } = entry;
     const address = queue.deadLetters!;
     const exchange = this.exchanges.get(address.exchange);
     const { rewriter, turn, meters } = this.around;
-    if (exchange === undefined) {
-      meters.deadLettersLost++;
-      return;
-    }
+    if (exchange === undefined) return new Burial(entry, death, message, NO_TARGETS);
     meters[COUNTED[death]]++;
-    const copiesBefore = this.copies;
     const properties = propertiesOfDead(message, queue.name, death, turn.now, address.routingKey !== null);
     const native = rewriter.rewrite(message, properties);
     const dead = message.rewritten(exchange.name, address.routingKey ?? message.routingKey, native, rewriter.codec);
-    for (const target of exchange.routeCopies(dead, furtherKeys(properties.headers))) {
-      if (isAutomaticCycle(properties.headers, target.queue.name, death)) continue;
-      this.copies++;
-      // A full queue drops a dead letter; to the publisher of the original nothing was refused.
-      target.queue.accept(dead, target, target.queue.refuses(0, 0) ? null : ring, slot);
-    }
-    if (this.copies === copiesBefore) meters.deadLettersLost++;
+    const targets = exchange.routeCopies(dead, furtherKeys(properties.headers));
+    // It is needed beyond this turn.
+    if (targets.length > SLICE_OFFERS) turn.retain(dead);
+    return new Burial(entry, death, dead, targets);
+  }
+
+  private goOnBurying(burial: Burial): void {
+    const isLast = burial.left <= SLICE_OFFERS;
+    this.offers += Math.min(burial.left, SLICE_OFFERS);
+    this.around.store.group(() => {
+      burial.offer(SLICE_OFFERS);
+      if (isLast) burial.end();
+    }, !isLast && burial.promised);
+    if (!isLast) return;
+    if (burial.copies === 0) this.around.meters.deadLettersLost++;
+    this.burial = null;
+    this.letters.shift();
   }
 
   /** True where the bytes are there now, or never will be; false where they come later. */

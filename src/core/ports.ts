@@ -77,9 +77,10 @@ export interface QueueStore {
   /**
    * Appends and removes that `run` makes belong together (a message that moves from one queue to another): where the
    * disk is full they wait whole, rather than that the removes are done and the appends refused. Whoever removes an entry
-   * in order to append its message elsewhere moves `ring` and `slot` over first: removing settles.
+   * in order to append its message elsewhere moves `ring` and `slot` over first: removing settles. A move that is too long
+   * for one transaction is several groups, all but the last `unfinished`: their appends wait though nothing is removed yet.
    */
-  group(run: () => void): void;
+  group(run: () => void, unfinished?: boolean): void;
   /** Runs `done` once everything handed over so far is committed (null) or has failed (the error). */
   whenCommitted(done: (error: Error | null) => void): void;
   /** Submits the pending batch if no commit is in flight. Called by the turn, once. */

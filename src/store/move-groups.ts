@@ -38,8 +38,11 @@ export class MoveGroups {
     this.committing = new Moves();
   }
 
-  /** What `run` appends and removes is one group. Inside of another it belongs to that one. */
-  run(run: () => void): void {
+  /**
+   * What `run` appends and removes is one group. Inside of another it belongs to that one. `unfinished`: its appends are
+   * promised though nothing is removed yet.
+   */
+  run(run: () => void, unfinished: boolean): void {
     if (this.open !== null) {
       run();
       return;
@@ -51,7 +54,8 @@ export class MoveGroups {
     } finally {
       this.open = null;
       // Appends alone may be refused: nobody was told anything of them yet. Removes alone need nothing to be there.
-      if (group.adds.length > 0 && (group.removes.length > 0 || group.movesOn)) this.pending.take(group);
+      const isPromised = group.removes.length > 0 || group.movesOn || unfinished;
+      if (group.adds.length > 0 && isPromised) this.pending.take(group);
     }
   }
 

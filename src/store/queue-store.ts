@@ -119,8 +119,8 @@ export class KvQueueStore implements QueueStore, Participant {
     this.forget(state, entry);
   }
 
-  group(run: () => void): void {
-    this.groups.run(run);
+  group(run: () => void, unfinished = false): void {
+    this.groups.run(run, unfinished);
   }
 
   load(

@@ -275,6 +275,46 @@ describe('dead letters hold up nobody', () => {
     assert.equal(queue.unackedCount, 0);
   });
 
+  it('where one of them reaches thousands of queues: it goes to them in slices, and leaves its own last', async () => {
+    const queue = reachingMany();
+    core.publish({ key: 'q', body: 'a', persistent: true });
+    await turns();
+    queue.reject(taken(queue));
+    const seen: [copies: number, out: number][] = [];
+    const watch = {
+      run: () => {
+        seen.push([copies(), queue.unackedCount]);
+        return seen.length < 4;
+      },
+    };
+    core.turn.work(watch);
+    await turns();
+    assert.deepEqual(seen, [
+      [256, 1],
+      [512, 1],
+      [600, 0],
+      [600, 0],
+    ]);
+    assert.equal(core.store.committed.get(queue.id)!.size, 0);
+  });
+
+  it('also where a queue that it was to reach, or its own, goes in the middle of it', async () => {
+    const queue = reachingMany();
+    core.publish({ key: 'q', body: 'a', persistent: true });
+    await turns();
+    queue.reject(taken(queue));
+    core.turn.work({
+      run: () => {
+        for (const gone of [queue, core.host.queues.get('many599')!]) core.host.deleteQueue(gone);
+        return false;
+      },
+    });
+    await turns();
+    assert.equal(copies(), 599);
+    for (const reached of [...core.host.queues.values()]) core.host.deleteQueue(reached);
+    assert.equal(core.memory.held, 0);
+  });
+
   it('and count as memory also where their queue refused them', async () => {
     const args = [...TO_DEAD, integer('x-max-length', 0), textField('x-overflow', 'reject-publish-dlx')];
     const queue = core.queue('q', { args });
@@ -285,6 +325,21 @@ describe('dead letters hold up nobody', () => {
     assert.deepEqual([core.memory.held, queue.unackedCount], [0, 0]);
   });
 });
+
+/** A queue whose dead letters reach 600 others. */
+function reachingMany(args: FieldTable = []): Queue {
+  core.exchange('many', 'fanout');
+  for (let i = 0; i < 600; i++) {
+    core.host.bind(core.host.exchange('many'), { queue: core.queue(`many${i}`) }, '', [], 'amqp');
+  }
+  return core.queue('q', { args: [textField('x-dead-letter-exchange', 'many'), ...args] });
+}
+
+/** How many of them have one. */
+function copies(): number {
+  return [...core.host.queues.values()].filter(({ name, readyCount }) => name.startsWith('many') && readyCount === 1)
+    .length;
+}
 
 describe('on disk', () => {
   it('it leaves one queue and enters the other in one commit', async () => {
@@ -412,7 +467,7 @@ async function confirms(messages: readonly MessageFields[]): Promise<boolean[]> 
   return outcomes;
 }
 
-function publishing(messages: readonly MessageFields[]): { readonly outcomes: boolean[] } {
+function publishing(messages: readonly MessageFields[]): { readonly outcomes: boolean[]; readonly ring: ConfirmRing } {
   const outcomes: boolean[] = [];
   const confirmed = (_ring: ConfirmRing, from: number, to: number, ok: boolean): void => {
     for (let slot = from; slot <= to; slot++) outcomes.push(ok);
@@ -423,7 +478,7 @@ function publishing(messages: readonly MessageFields[]): { readonly outcomes: bo
     core.publish(fields, ring, slot);
     ring.settle(slot);
   }
-  return { outcomes };
+  return { outcomes, ring };
 }
 
 describe('the confirm of a message that dies before it is written', () => {
@@ -470,6 +525,30 @@ describe('the confirm of a message that dies before it is written', () => {
     const args = [textField('x-dead-letter-exchange', ''), textField('x-dead-letter-routing-key', 'full')];
     core.queue('q', { args });
     assert.deepEqual(await confirms([expiring]), [true]);
+  });
+
+  it('waits for all of the thousands of queues that one reaches, though its own entry was committed before', async () => {
+    reachingMany([integer('x-max-length', 0)]);
+    await turns();
+    core.store.hold();
+    const { outcomes, ring } = publishing([{ key: 'q', body: 'a', persistent: true }]);
+    // It takes three slices: commits end between them.
+    let commits = 0;
+    core.turn.work({
+      run: () => {
+        core.store.seal();
+        core.store.commit();
+        ring.drain();
+        assert.deepEqual(outcomes, []);
+        return ++commits < 2;
+      },
+    });
+    await turns();
+    assert.equal(commits, 2);
+    assert.equal(copies(), 600);
+    core.store.commit();
+    await turns();
+    assert.deepEqual(outcomes, [true]);
   });
 
   it('waits for the last of many queues through which it dies', async () => {

@@ -132,6 +132,35 @@ test('a message that moves while the disk is full stays where it was until it ca
   assert.deepEqual(other.withdrawnSeqs, []);
 });
 
+test('a move that takes several groups waits whole, though the first of them remove nothing', async () => {
+  const { kv, open, queue } = opened();
+  const others = [1, 2, 3].map(() => new FakeQueue(open.queues.nextQueueId()));
+  const entry = queue.entry(message('moves'));
+  open.queues.append(entry);
+  await open.store.flush();
+  kv.full = true;
+  const moved = others.map((other) => other.entry(message('moves')));
+  open.queues.group(() => open.queues.append(moved[0]!), true);
+  await settle(open);
+  open.queues.group(() => open.queues.append(moved[1]!), true);
+  await settle(open);
+  open.queues.group(() => {
+    open.queues.append(moved[2]!);
+    open.queues.remove(entry);
+  });
+  await settle(open);
+  assert.deepEqual(await new Opened(new FaultyKv(kv.disk.clone())).bodies(queue.id), ['moves']);
+  kv.full = false;
+  open.elapse();
+  await settle(open);
+  const later = new Opened(new FaultyKv(kv.disk.clone()));
+  assert.deepEqual(await later.bodies(queue.id), []);
+  for (const other of others) {
+    assert.deepEqual(await later.bodies(other.id), ['moves']);
+    assert.deepEqual(other.withdrawnSeqs, []);
+  }
+});
+
 test('moves that follow one another while commits fail are one: the message stays until it is at its end', async () => {
   const { kv, open, queue } = opened();
   const [second, third, fourth] = [1, 2, 3].map(() => new FakeQueue(open.queues.nextQueueId()));
