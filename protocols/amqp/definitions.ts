@@ -2,9 +2,9 @@
 // control operation: the connection parses nothing more until its promise is settled.
 
 import { REPLY_ADDRESS_PREFIX, REPLY_QUEUE } from '../../src/core/direct-replies.ts';
+import { isExchangeKind } from '../../src/core/exchange-kinds.ts';
 import { EMPTY_TABLE } from '../../src/core/field-table.ts';
 import type { QueueState, Session } from '../../src/core/session.ts';
-import { isExchangeKind } from '../../src/core/virtual-host.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { bareMethod, messageCountOk, queueDeclareOk } from './method-frames.ts';
 import { METHOD, type MethodId } from './method-ids.ts';

@@ -1,6 +1,7 @@
 // A virtual host: the registry of its exchanges, queues and bindings. It declares, checks equivalence, binds and deletes,
-// and writes what is durable to the definitions. It does not check permissions: session.ts, the one door, does.
+// and has what is durable written down (host-definitions.ts). It does not check permissions: session.ts, the one door, does.
 
+import { AlternateExchanges } from './alternate-exchanges.ts';
 import { Binding, type Destination, type Dialect } from './binding.ts';
 import { DeadLetters } from './dead-letters.ts';
 import type { Death } from './death.ts';
@@ -9,12 +10,9 @@ import { requireSameExchange, requireSameQueue } from './equivalence.ts';
 import { BrokerError } from './errors.ts';
 import type { Exchange, ExchangeOptions } from './exchange.ts';
 import { DefaultExchange } from './exchange-default.ts';
-import { DirectExchange } from './exchange-direct.ts';
-import { FanoutExchange } from './exchange-fanout.ts';
-import { HeadersExchange } from './exchange-headers.ts';
-import { TopicExchange } from './exchange-topic.ts';
+import { EXCHANGE_KINDS, type ExchangeKind, isExchangeKind, newExchange, PREDECLARED } from './exchange-kinds.ts';
 import { EMPTY_TABLE, FIELD_TYPE_NAMES, type FieldTable, findField, textOf } from './field-table.ts';
-import { tableFromJson, tableToJson } from './field-table-json.ts';
+import { HostDefinitions, type StoredBinding } from './host-definitions.ts';
 import type { CoreLimits } from './limits.ts';
 import type { Logger } from './logger.ts';
 import type { DefinitionStore, RetainedStore } from './ports.ts';
@@ -23,18 +21,6 @@ import { checkQueueDeclaration, readQueueArguments } from './queue-arguments.ts'
 import type { QueueEntry } from './queue-entry.ts';
 import { Retainer } from './retainer.ts';
 import { recoveredReturns } from './return-counts.ts';
-
-export const EXCHANGE_KINDS = ['direct', 'fanout', 'topic', 'headers'] as const;
-export type ExchangeKind = (typeof EXCHANGE_KINDS)[number];
-
-/** Exchanges that every virtual host has from the start (AMQP 0-9-1 §3.1.3 and RabbitMQ). */
-const PREDECLARED: readonly (readonly [string, ExchangeKind])[] = [
-  ['amq.direct', 'direct'],
-  ['amq.fanout', 'fanout'],
-  ['amq.topic', 'topic'],
-  ['amq.headers', 'headers'],
-  ['amq.match', 'headers'],
-];
 
 export interface ExchangeDeclaration extends ExchangeOptions {
   readonly kind: string;
@@ -68,8 +54,8 @@ export class VirtualHost implements QueueEvents {
   settling: number;
   private readonly around: HostSurroundings;
   private readonly deadLetters: DeadLetters;
-  /** Exchanges by the name of their alternate, which may be declared after them. */
-  private readonly byAlternate: Map<string, Set<Exchange>>;
+  private readonly alternates: AlternateExchanges;
+  private readonly definitions: HostDefinitions;
   private bindingCount: number;
 
   constructor(name: string, around: HostSurroundings) {
@@ -81,7 +67,8 @@ export class VirtualHost implements QueueEvents {
     this.replies = new DirectReplies();
     this.retainer = new Retainer(around.retained, name);
     this.settling = 0;
-    this.byAlternate = new Map();
+    this.alternates = new AlternateExchanges();
+    this.definitions = new HostDefinitions(name, around.definitions);
     this.bindingCount = 0;
     this.exchanges.set('', new DefaultExchange(this.queues));
     for (const [exchange, kind] of PREDECLARED) {
@@ -136,14 +123,9 @@ export class VirtualHost implements QueueEvents {
     this.requireRoom(this.exchanges.size, 'exchanges');
     const exchange = this.makeExchange(kind, declaration);
     this.exchanges.set(name, exchange);
-    this.linkAlternates(exchange);
+    this.alternates.link(exchange);
     if (!exchange.durable) return false;
-    this.around.definitions.put('exchange', [this.name, name], {
-      kind,
-      autoDelete: exchange.autoDelete,
-      internal: exchange.internal,
-      args: tableToJson(exchange.args),
-    });
+    this.definitions.putExchange(exchange, kind);
     return true;
   }
 
@@ -184,7 +166,7 @@ export class VirtualHost implements QueueEvents {
     const queue = new Queue({ ...declaration, id }, this.around, this);
     this.queues.set(name, queue);
     this.exchange('').invalidate();
-    if (queue.persisted) this.define(queue, false);
+    if (queue.persisted) this.definitions.putQueue(queue, false);
     return { queue, created: true };
   }
 
@@ -194,7 +176,7 @@ export class VirtualHost implements QueueEvents {
     for (const binding of [...queue.bindings]) this.removeBinding(binding);
     this.queues.delete(queue.name);
     this.exchange('').invalidate();
-    if (queue.persisted) this.around.definitions.remove('queue', [this.name, queue.name]);
+    if (queue.persisted) this.definitions.removeQueue(queue);
     queue.owner?.disowned(queue);
     return queue.delete();
   }
@@ -208,10 +190,7 @@ export class VirtualHost implements QueueEvents {
     source.add(binding);
     this.bindingCount++;
     if (!binding.durable) return false;
-    this.around.definitions.put('binding', this.bindingName(binding), {
-      args: tableToJson(args),
-      dialect,
-    });
+    this.definitions.putBinding(binding);
     return true;
   }
 
@@ -228,48 +207,28 @@ export class VirtualHost implements QueueEvents {
 
   /** Takes up the durable definitions. Exchanges first, then queues, then bindings. */
   recover(): void {
-    const { definitions, turn } = this.around;
+    const { definitions } = this;
     // What waits for its time waits from now on.
-    turn.begin();
-    for (const { name, value } of definitions.all('exchange')) {
-      if (name[0] !== this.name) continue;
-      const exchange = this.makeExchange(value.kind as ExchangeKind, {
-        name: name[1]!,
-        durable: true,
-        autoDelete: value.autoDelete === true,
-        internal: value.internal === true,
-        args: tableFromJson(value.args),
-      });
+    this.around.turn.begin();
+    for (const stored of definitions.exchanges()) {
+      const exchange = this.makeExchange(stored.kind, stored);
       this.exchanges.set(exchange.name, exchange);
-      this.linkAlternates(exchange);
+      this.alternates.link(exchange);
     }
-    for (const { name, value } of definitions.all('queue')) {
-      if (name[0] !== this.name) continue;
-      const queue = new Queue(
-        {
-          id: value.id as number,
-          name: name[1]!,
-          durable: true,
-          autoDelete: value.autoDelete === true,
-          args: tableFromJson(value.args),
-          owner: null,
-        },
-        this.around,
-        this,
-      );
-      queue.recover(value.expiring === true);
+    for (const stored of definitions.queues()) {
+      const queue = new Queue(stored, this.around, this);
+      queue.recover(stored.expiring);
       queue.touch();
       this.queues.set(queue.name, queue);
     }
-    for (const { queue, seq, count } of recoveredReturns(definitions, this.name)) {
+    for (const { queue, seq, count } of recoveredReturns(this.around.definitions, this.name)) {
       this.queues.get(queue)?.returns?.recovered(seq, count);
     }
-    for (const { name, value } of definitions.all('binding')) {
-      if (name[0] !== this.name) continue;
-      const source = this.exchanges.get(name[1]!);
-      const destination = this.destinationOf(name[2]!, name[3]!);
+    for (const stored of definitions.bindings()) {
+      const source = this.exchanges.get(stored.source);
+      const destination = this.destinationOf(stored);
       if (source === undefined || destination === null) continue;
-      source.add(new Binding(source, destination, name[4]!, tableFromJson(value.args), value.dialect as Dialect));
+      source.add(new Binding(source, destination, stored.routingKey, stored.args, stored.dialect));
       this.bindingCount++;
     }
   }
@@ -292,17 +251,11 @@ export class VirtualHost implements QueueEvents {
    * written that waits for somebody who looks; an expired message is delivered to nobody all the same.
    */
   expiring(queue: Queue): void {
-    if (!queue.deleted) this.define(queue, true);
+    if (!queue.deleted) this.definitions.putQueue(queue, true);
   }
 
   damaged(queue: Queue, error: Error): void {
     this.around.log.error({ vhost: this.name, queue: queue.name, error }, 'a stored message cannot be read');
-  }
-
-  private define(queue: Queue, expiring: boolean): void {
-    const { id, autoDelete, args } = queue;
-    const definition = { id, autoDelete, args: tableToJson(args) };
-    this.around.definitions.put('queue', [this.name, queue.name], expiring ? { ...definition, expiring } : definition);
   }
 
   /** Removes a binding, and a source that lived only for its bindings. */
@@ -327,76 +280,33 @@ export class VirtualHost implements QueueEvents {
       for (const source of [...exchange.dependents]) {
         for (const binding of [...source.bindingsTo(exchange)]) if (this.unlink(binding)) ending.add(source);
       }
-      this.unlinkAlternate(exchange);
-      if (exchange.durable) this.around.definitions.remove('exchange', [this.name, exchange.name]);
+      this.alternates.unlink(exchange);
+      if (exchange.durable) this.definitions.removeExchange(exchange);
     }
   }
 
   /** Removes a binding and its definition. True where its source lived only for its bindings and has none left. */
   private unlink(binding: Binding): boolean {
     const { source } = binding;
-    if (binding.durable) this.around.definitions.remove('binding', this.bindingName(binding));
+    if (binding.durable) this.definitions.removeBinding(binding);
     source.detach(binding);
     this.bindingCount--;
     return source.autoDelete && source.bindingCount === 0 && !source.deleted;
   }
 
   private makeExchange(kind: ExchangeKind, options: ExchangeOptions): Exchange {
-    const find = (name: string): Exchange | null => this.exchanges.get(name) ?? null;
-    switch (kind) {
-      case 'direct':
-        return new DirectExchange(options, find);
-      case 'fanout':
-        return new FanoutExchange(options, find);
-      case 'topic': {
-        const exchange = new TopicExchange(options, find);
-        if (options.name === this.around.retainedExchange) exchange.retainer = this.retainer;
-        return exchange;
-      }
-      case 'headers':
-        return new HeadersExchange(options, find);
-      default:
-        throw new TypeError(`unknown exchange kind ${kind satisfies never}`);
-    }
+    const exchange = newExchange(kind, options, (name) => this.exchanges.get(name) ?? null);
+    if (kind === 'topic' && options.name === this.around.retainedExchange) exchange.retainer = this.retainer;
+    return exchange;
   }
 
-  /** Routes through an exchange depend on its alternate, and those of others on it where they name it. */
-  private linkAlternates(exchange: Exchange): void {
-    if (exchange.alternate !== null) {
-      const users = this.byAlternate.get(exchange.alternate);
-      if (users === undefined) this.byAlternate.set(exchange.alternate, new Set([exchange]));
-      else users.add(exchange);
-      exchange.alternateExchange()?.dependents.add(exchange);
-    }
-    for (const user of this.byAlternate.get(exchange.name) ?? []) {
-      exchange.dependents.add(user);
-      user.invalidate();
-    }
-  }
-
-  private unlinkAlternate(exchange: Exchange): void {
-    if (exchange.alternate === null) return;
-    const users = this.byAlternate.get(exchange.alternate);
-    users?.delete(exchange);
-    if (users?.size === 0) this.byAlternate.delete(exchange.alternate);
-    exchange.alternateExchange()?.dependents.delete(exchange);
-  }
-
-  private destinationOf(type: string, name: string): Destination | null {
-    if (type === 'queue') {
-      const queue = this.queues.get(name);
+  private destinationOf({ destinationType, destination }: StoredBinding): Destination | null {
+    if (destinationType === 'queue') {
+      const queue = this.queues.get(destination);
       return queue === undefined ? null : { queue };
     }
-    const exchange = this.exchanges.get(name);
+    const exchange = this.exchanges.get(destination);
     return exchange === undefined ? null : { exchange };
-  }
-
-  /** The dialect and arguments are part of what a binding is, so they are part of its name. */
-  private bindingName(binding: Binding): string[] {
-    const type = binding.queue !== null ? 'queue' : 'exchange';
-    const destination = binding.queue?.name ?? binding.exchange!.name;
-    const variant = JSON.stringify([binding.dialect, tableToJson(binding.args)]);
-    return [this.name, binding.source.name, type, destination, binding.routingKey, variant];
   }
 
   private requireRoom(count: number, what: 'exchanges' | 'queues' | 'bindings'): void {
@@ -407,8 +317,4 @@ export class VirtualHost implements QueueEvents {
       throw new BrokerError('limit-exceeded', `vhost '${this.name}' has reached its limit of ${limit} ${what}`);
     }
   }
-}
-
-export function isExchangeKind(kind: string): kind is ExchangeKind {
-  return (EXCHANGE_KINDS as readonly string[]).includes(kind);
 }

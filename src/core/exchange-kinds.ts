@@ -1,0 +1,43 @@
+// The kinds of exchanges there are, and those exchanges that are there from the start.
+
+import type { Exchange, ExchangeOptions } from './exchange.ts';
+import { DirectExchange } from './exchange-direct.ts';
+import { FanoutExchange } from './exchange-fanout.ts';
+import { HeadersExchange } from './exchange-headers.ts';
+import { TopicExchange } from './exchange-topic.ts';
+
+export const EXCHANGE_KINDS = ['direct', 'fanout', 'topic', 'headers'] as const;
+export type ExchangeKind = (typeof EXCHANGE_KINDS)[number];
+
+/** Exchanges that every virtual host has from the start (AMQP 0-9-1 §3.1.3 and RabbitMQ). */
+export const PREDECLARED: readonly (readonly [name: string, kind: ExchangeKind])[] = [
+  ['amq.direct', 'direct'],
+  ['amq.fanout', 'fanout'],
+  ['amq.topic', 'topic'],
+  ['amq.headers', 'headers'],
+  ['amq.match', 'headers'],
+];
+
+export function isExchangeKind(kind: string): kind is ExchangeKind {
+  return (EXCHANGE_KINDS as readonly string[]).includes(kind);
+}
+
+/** `find` looks up other exchanges of its virtual host: its alternate, which may be declared later. */
+export function newExchange(
+  kind: ExchangeKind,
+  options: ExchangeOptions,
+  find: (name: string) => Exchange | null,
+): Exchange {
+  switch (kind) {
+    case 'direct':
+      return new DirectExchange(options, find);
+    case 'fanout':
+      return new FanoutExchange(options, find);
+    case 'topic':
+      return new TopicExchange(options, find);
+    case 'headers':
+      return new HeadersExchange(options, find);
+    default:
+      throw new TypeError(`unknown exchange kind ${kind satisfies never}`);
+  }
+}
