@@ -164,6 +164,10 @@ export class Publisher implements ConfirmSink {
   confirmed(ring: ConfirmRing, from: number, to: number, ok: boolean): void {
     const live = !this.connection.isClosed();
     const { v5 } = this.connection;
+    if (!ok && !v5 && this.shared.options.overflowedPublish === 'drop' && ring.onlyDeclined(from)) {
+      this.confirmed(ring, from, to, true);
+      return;
+    }
     for (let slot = from; slot <= to; slot++) {
       const tag = ring.tagAt(slot) as number;
       const reason = (ok ? Math.floor(tag / REASON_FACTOR) : REASON.quotaExceeded) as Reason;

@@ -39,6 +39,8 @@ export interface MqttOptions {
   readonly sysIntervalSeconds: number;
   /** What a publish that is refused does to its connection up to 3.1.1, which has no way to say so [MQTT-3.3.5-2]. */
   readonly refusedPublish: 'close' | 'drop';
+  /** The same of a publish that a full queue does not take. One that could not be stored always closes it. */
+  readonly overflowedPublish: 'close' | 'drop';
   /** Where MQTT 5 clients are told to go when the broker stops; null: nowhere. */
   readonly serverReference: string | null;
 }
@@ -50,6 +52,7 @@ export const DEFAULT_MQTT_OPTIONS: MqttOptions = Object.freeze({
   certificateLogin: 'off',
   sysIntervalSeconds: 0,
   refusedPublish: 'close',
+  overflowedPublish: 'close',
   serverReference: null,
 });
 

@@ -125,6 +125,11 @@ export const ConfigSchema = Type.Object(
           ['close', 'drop'],
           'What a publish without permission does up to 3.1.1: it ends the connection, or is acknowledged and dropped.',
         ),
+        overflowedPublish: oneOf(
+          'close',
+          ['close', 'drop'],
+          'What a publish that a full queue refuses does up to 3.1.1: it ends the connection, or is acknowledged and dropped.',
+        ),
         sysIntervalSeconds: count(
           10,
           0,

@@ -19,6 +19,8 @@ export interface RingScheduler {
 }
 
 const FIRST_CAPACITY = 64;
+/** Why a slot is refused: a full queue did not take the message, or it could not be stored. Bits. */
+const CAUSE = { declined: 1, failed: 2 } as const;
 const NO_NUMBERS = new Int32Array(0);
 
 export class ConfirmRing {
@@ -26,6 +28,7 @@ export class ConfirmRing {
   private readonly scheduler: RingScheduler;
   /** Outstanding targets by slot. */
   private outstanding: Int32Array;
+  /** By slot, bits of CAUSE. */
   private refused: Uint8Array;
   private tags: unknown[] | null;
   private mask: number;
@@ -82,10 +85,21 @@ export class ConfirmRing {
     if (--this.outstanding[at]! === 0 && slot === this.head) this.schedule();
   }
 
-  /** One target refused the message or failed to commit it. */
+  /** One target failed to commit the message, or its publisher withdrew it. */
   refuse(slot: number): void {
-    this.refused[slot & this.mask] = 1;
+    this.refused[slot & this.mask]! |= CAUSE.failed;
     this.settle(slot);
+  }
+
+  /** One target is full and does not take the message. */
+  decline(slot: number): void {
+    this.refused[slot & this.mask]! |= CAUSE.declined;
+    this.settle(slot);
+  }
+
+  /** Whether a slot that was refused was so by full queues alone. Read during `confirmed`, as tags are. */
+  onlyDeclined(slot: number): boolean {
+    return this.refused[slot & this.mask] === CAUSE.declined;
   }
 
   tagAt(slot: number): unknown {

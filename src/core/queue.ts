@@ -596,7 +596,7 @@ export class Queue implements Task, Mortal {
       this.die(entry, 'maxlen');
     }
     ring?.hold(slot);
-    ring?.refuse(slot);
+    ring?.decline(slot);
   }
 
   /** Those that did not come back too often. The others die. */

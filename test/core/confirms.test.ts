@@ -62,6 +62,23 @@ describe('a confirm ring', () => {
     assert.deepEqual(sink.runs, ['0-0 refused']);
   });
 
+  it('tells what full queues declined from what could not be stored', () => {
+    const scheduler = new Scheduler();
+    const told: boolean[] = [];
+    const confirmed: ConfirmSink['confirmed'] = (ring, from, to) => {
+      for (let slot = from; slot <= to; slot++) told.push(ring.onlyDeclined(slot));
+    };
+    const ring = new ConfirmRing({ confirmed }, scheduler);
+    const [declined, failed, both] = [ring.open(), ring.open(), ring.open()];
+    ring.decline(declined);
+    ring.refuse(failed);
+    ring.hold(both);
+    ring.decline(both);
+    ring.refuse(both);
+    scheduler.drain();
+    assert.deepEqual(told, [true, false, false]);
+  });
+
   it('is scheduled once until it is drained', () => {
     const { ring, scheduler } = make();
     for (let i = 0; i < 3; i++) ring.settle(ring.open());

@@ -372,6 +372,35 @@ describe('publishing', () => {
     assert.deepEqual(dropped.take().sort(), ['40020001', 'd000', suback(2, 0)].sort());
   });
 
+  it('that a full queue refuses closes the connection, or is dropped where so configured', async () => {
+    const args = [
+      { name: 'x-max-length', value: { type: 'l', value: 1n } },
+      { name: 'x-overflow', value: { type: 'S', value: 'reject-publish' } },
+    ] as const;
+    for (const overflowedPublish of ['close', 'drop'] as const) {
+      const broker = new Harness({ options: { overflowedPublish } });
+      const session = await broker.session();
+      await session.declareQueue({ name: 'q', durable: true, exclusive: false, autoDelete: false, args });
+      await session.bindQueue({ queue: 'q', exchange: 'amq.topic', routingKey: '#', args: [] });
+      const client = await broker.connect('pub', {}, false);
+      client.send(publish('a', '1', 1, 1), publish('a', '2', 1, 2), publish('a', '3', 2, 3), publish('a', '3', 2, 3));
+      await broker.settle();
+      const drops = overflowedPublish === 'drop';
+      assert.equal(client.closed, !drops);
+      assert.deepEqual(client.take(), drops ? ['40020001', '40020002', '50020003'] : ['40020001']);
+      assert.equal((await session.checkQueue('q')).messageCount, 1);
+      if (!drops) continue;
+      await session.purgeQueue('q');
+      broker.store.hold();
+      client.send(publish('a', '4', 1, 4));
+      await broker.settle();
+      broker.store.fail();
+      await broker.settle();
+      assert.deepEqual(client.take(), []);
+      assert.ok(client.closed, 'a message that was not stored is not acknowledged');
+    }
+  });
+
   it('waits for a permission that comes late, in order', async () => {
     const broker = new Harness({ allows: async (_permission, resource) => resource !== 'never' });
     const client = await broker.connect('pub');
