@@ -327,6 +327,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
   queueGone(consumer: Consumer): void {
     if (consumer !== this.consumer) return;
     this.consumer = null;
+    if (this.link !== null) this.subscriptions?.detach(this.link.core);
     this.subscriptions = null;
     this.link?.queueGone();
   }

@@ -14,6 +14,8 @@ export class SharedGroup implements DirectReceiver {
   readonly queue: Queue;
   /** Members by session, with the terms of each one's subscription. */
   readonly members: Map<Deliveries, Terms>;
+  /** Subscriptions that are being made: they may become members yet. */
+  joining: number;
   /** Entries that are one member's to complete, by sequence number; null: none. */
   claims: Map<number, Deliveries> | null;
   private readonly meters: Meters;
@@ -21,6 +23,7 @@ export class SharedGroup implements DirectReceiver {
   constructor(queue: Queue, meters: Meters) {
     this.queue = queue;
     this.members = new Map();
+    this.joining = 0;
     this.claims = null;
     this.meters = meters;
     queue.direct = this;
@@ -74,7 +77,13 @@ export class SharedGroups {
   /** A member leaves for good; the last one takes the queue along. */
   leave(host: VirtualHost, group: SharedGroup, member: Deliveries): void {
     group.members.delete(member);
-    if (group.members.size === 0) this.end(host, group.queue);
+    this.endUnused(host, group);
+  }
+
+  /** A queue without members ends. */
+  endUnused(host: VirtualHost, group: SharedGroup): void {
+    const { queue, members, joining } = group;
+    if (members.size === 0 && joining === 0 && host.queues.get(queue.name) === queue) this.end(host, queue);
   }
 
   end(host: VirtualHost, queue: Queue): void {

@@ -53,6 +53,8 @@ export class Subscriptions {
   private count: number;
   /** By filter; made with the first. */
   private memberships: Map<string, Membership> | null;
+  /** The connection is gone: who is still joining a group does not get in. */
+  private detached: boolean;
 
   /** `queue` is the session's; what it is bound to already was subscribed before. */
   constructor(queue: Queue, subscriber: Subscriber, shared: MqttShared) {
@@ -61,6 +63,7 @@ export class Subscriptions {
     this.shared = shared;
     this.count = subscriber.shares?.size ?? 0;
     this.memberships = null;
+    this.detached = false;
     for (const binding of queue.bindings) if (binding.dialect === DIALECT) this.count++;
   }
 
@@ -125,6 +128,7 @@ export class Subscriptions {
 
   /** The connection is gone: consumers of groups ended with it, memberships stay. */
   detach(core: Session): void {
+    this.detached = true;
     if (this.memberships === null) return;
     for (const { consumer } of this.memberships.values()) core.cancel(consumer);
     this.memberships = null;
@@ -193,15 +197,30 @@ export class Subscriptions {
     if (!core.vhost.queues.has(name)) {
       await core.declareQueue({ name, durable: true, exclusive: false, autoDelete: false, args });
     }
-    const routingKey = swapSeparators(parts.filter);
-    await core.bindQueue({ queue: name, exchange, routingKey, args: QOS_ARGUMENTS[2]!, dialect: DIALECT });
     const group = groups.of(core.vhost.queue(name, core));
-    const terms = termsOf(request);
-    let consumer = this.memberships?.get(request.filter)?.consumer ?? null;
-    if (consumer === null) {
-      const options = { tag: name, noAck: false, exclusive: false, prefetch: 0, priority: 0, args: EMPTY_TABLE };
-      consumer = await core.consume(name, options, subscriber.deliveries);
+    group.joining++;
+    try {
+      const routingKey = swapSeparators(parts.filter);
+      await core.bindQueue({ queue: name, exchange, routingKey, args: QOS_ARGUMENTS[2]!, dialect: DIALECT });
+      let consumer = this.memberships?.get(request.filter)?.consumer ?? null;
+      if (consumer === null) {
+        const options = { tag: name, noAck: false, exclusive: false, prefetch: 0, priority: 0, args: EMPTY_TABLE };
+        consumer = await core.consume(name, options, subscriber.deliveries);
+      }
+      if (this.detached) {
+        core.cancel(consumer);
+        throw new BrokerError('unavailable', 'the connection went meanwhile');
+      }
+      this.enter(request, group, consumer);
+    } finally {
+      group.joining--;
+      groups.endUnused(core.vhost, group);
     }
+  }
+
+  private enter(request: SharedSubscription, group: SharedGroup, consumer: Consumer): void {
+    const { subscriber } = this;
+    const terms = termsOf(request);
     group.members.set(subscriber.deliveries, terms);
     subscriber.deliveries.join(consumer, group, terms);
     this.memberships ??= new Map();

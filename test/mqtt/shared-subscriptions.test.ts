@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { p, publish5, subscribe5, unsubscribe5 } from '../support/wire/mqtt5.ts';
+import { p, publish5, suback5, subscribe5, unsubscribe5 } from '../support/wire/mqtt5.ts';
 import { ack, publish, subscribe, unsubscribe } from './bytes.ts';
 import { type Client, Harness } from './harness.ts';
 
@@ -238,6 +238,52 @@ describe('a shared subscription', () => {
     await broker.settle();
     assert.equal(groupQueues(broker).length, 0);
   });
+
+  it('that is refused leaves nothing behind', async () => {
+    const broker = new Harness({ topics: (permission, key) => permission === 'write' || key !== 'secret' });
+    const client = await broker.connect5('c');
+    client.send(subscribe5(1, [], ['$share/g/secret', 1], ['$share/g/open', 1]));
+    await broker.settle();
+    assert.deepEqual(client.take(), [suback5(1, 0x87, 1).toString('hex')]);
+    assert.deepEqual(groupQueues(broker), ['mqtt-subscription-g/openshared']);
+  });
+
+  for (const [lasting, fields] of [
+    ['without expiry', {}],
+    ['that lasts', KEPT],
+  ] as const) {
+    it(`of a session ${lasting} whose client goes before it is made leaves nothing behind, and the others`, async () => {
+      const broker = new Harness();
+      const other = '$share/g/other';
+      const staying = await broker.connect5('staying');
+      const going = await broker.connect5('going', fields);
+      staying.send(subscribe5(1, [], [other, 1]));
+      await broker.settle();
+      broker.store.hold();
+      going.send(subscribe5(1, [], [SHARED, 1], [other, 1]));
+      await broker.settle();
+      going.drop();
+      await broker.settle();
+      broker.store.release();
+      await broker.settle();
+      assert.deepEqual(groupQueues(broker), ['mqtt-subscription-g/othershared']);
+      const back = await broker.connect5('going', fields);
+      staying.take();
+      const publisher = await broker.connect('pub');
+      for (let i = 0; i < 4; i++) publisher.send(publish('other', `${i}`, 1, i + 1));
+      await broker.settle();
+      assert.deepEqual(bodies(staying), ['0', '1', '2', '3']);
+      assert.deepEqual(bodies(back), []);
+      back.send(subscribe5(1, [], [other, 1]));
+      await broker.settle();
+      staying.drop();
+      await broker.settle();
+      assert.deepEqual(groupQueues(broker), ['mqtt-subscription-g/othershared']);
+      back.send(unsubscribe5(2, other));
+      await broker.settle();
+      assert.deepEqual(groupQueues(broker), []);
+    });
+  }
 
   it('whose members were all gone with the broker is gone after a restart', async () => {
     const broker = new Harness();
