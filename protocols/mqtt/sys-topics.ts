@@ -6,7 +6,7 @@
 
 import { findField } from '../../src/core/field-table.ts';
 import { Message, NEVER } from '../../src/core/message.ts';
-import type { Meters, RetainedCursor } from '../../src/core/ports.ts';
+import type { Meters, RetainedCursor, RetainedMoment } from '../../src/core/ports.ts';
 import { NO_CODEC } from '../../src/core/properties.ts';
 import type { VirtualHost } from '../../src/core/virtual-host.ts';
 import { TICK_MS, type Ticked } from '../../src/net/ticker.ts';
@@ -16,6 +16,7 @@ import { filterMatches, swapSeparators } from './topics.ts';
 
 const ROOT = '$SYS';
 const NO_BYTES = Buffer.alloc(0);
+const NO_MOMENT: RetainedMoment = { epoch: 0, revision: 0 };
 const MINUTES = [1, 5, 15] as const;
 
 const LOADS = [
@@ -124,7 +125,8 @@ export class SysTopics implements Ticked {
     const found: Message[] = [];
     for (const [topic, value] of this.values())
       if (filterMatches(filter, topic)) found.push(this.messageOf(topic, value));
-    return { read: async () => found.splice(0), isCurrent: () => true };
+    // Nobody takes it up again: what the broker says of itself is no state of a session.
+    return { since: NO_MOMENT, read: async () => found.splice(0), isCurrent: () => true };
   }
 
   tick(nowTick: number): void {

@@ -1,11 +1,12 @@
-// Reads the retained messages that a filter selects, as they were when the cursor was made.
+// Reads the retained messages that a filter selects, as they were when the cursor was made, in the order of their keys: so
+// that a search can be left behind any of them and taken up again by another cursor.
 //
 // What was set and not committed by then is looked through at once and kept; the rest is found on disk, in slices. A
 // record that was set later carries a later revision and is left out: whoever made the cursor gets that one live. A key
 // that has a change waiting is left out, too: that change was kept at the start, or came later.
 
 import type { Message } from '../core/message.ts';
-import type { RetainedCursor } from '../core/ports.ts';
+import type { RetainedCursor, RetainedMoment } from '../core/ports.ts';
 import type { RetainedSearch } from './retained-search.ts';
 
 /** Keys that are looked at before others have their turn: about a millisecond. */
@@ -23,30 +24,40 @@ export interface RecordSource {
   isCurrent(message: Message): boolean;
 }
 
+/** Found among what was not committed. */
+export interface EarlyMessage {
+  readonly key: Buffer;
+  readonly message: Message;
+}
+
 export class KvRetainedCursor implements RetainedCursor {
+  readonly since: RetainedMoment;
   private readonly source: RecordSource;
   /** Null where all keys are known. */
   private readonly search: RetainedSearch | null;
-  /** Found among what was not committed. */
-  private early: Message[];
+  /** Sorted from the last key to the first, so that the next one is popped. */
+  private readonly early: EarlyMessage[];
   /** Keys whose records are to be read. */
   private readonly keys: Buffer[];
 
-  constructor(source: RecordSource, search: RetainedSearch | null, early: Message[], keys: Buffer[]) {
+  constructor(
+    since: RetainedMoment,
+    source: RecordSource,
+    search: RetainedSearch | null,
+    early: readonly EarlyMessage[],
+    keys: readonly Buffer[],
+  ) {
+    this.since = since;
     this.source = source;
     this.search = search;
-    this.early = early;
-    this.keys = keys;
+    this.early = [...early].sort((a, b) => b.key.compare(a.key));
+    this.keys = [...keys];
   }
 
   async read(): Promise<readonly Message[]> {
-    if (this.early.length > 0) {
-      const { early } = this;
-      this.early = [];
-      return early;
-    }
     for (;;) {
       const messages = await this.readRecords();
+      if (this.keys.length === 0) this.takeEarly(this.search?.position ?? null, messages);
       if (messages.length > 0) return messages;
       if (this.keys.length > 0) continue;
       if (this.search === null || this.search.done) return [];
@@ -66,12 +77,24 @@ export class KvRetainedCursor implements RetainedCursor {
     if (warming !== null) await warming;
     let bytes = 0;
     while (this.keys.length > 0 && bytes < BATCH_BYTES) {
-      const message = this.source.read(this.keys.shift()!);
+      const key = this.keys.shift()!;
+      this.takeEarly(key, messages);
+      const message = this.source.read(key);
       if (message === null) continue;
       messages.push(message);
       bytes += message.bodyLength + message.nativeLength;
     }
     return messages;
+  }
+
+  /** Those that come before a key; null: all that are left. */
+  private takeEarly(before: Buffer | null, messages: Message[]): void {
+    const { early } = this;
+    for (let next = early.at(-1); next !== undefined; next = early.at(-1)) {
+      if (before !== null && next.key.compare(before) >= 0) return;
+      messages.push(next.message);
+      early.pop();
+    }
   }
 }
 

@@ -8,6 +8,7 @@
 // say when the record was set, so that a reader tells what is older than itself.
 
 import { Message } from '../core/message.ts';
+import type { RetainedMoment } from '../core/ports.ts';
 import type { PropertyCodec } from '../core/properties.ts';
 import { isCut, routingKeyOf } from './keys.ts';
 import { DamagedDataError } from './kv.ts';
@@ -16,14 +17,8 @@ const FORMAT = 1;
 const FIXED_BYTES = 44;
 const FLAG = { persistent: 1, routingKey: 2 } as const;
 
-/** When a record was set. */
-export interface Stamp {
-  readonly epoch: number;
-  readonly revision: number;
-}
-
 /** A record of its own memory. `expiresAt` is infinite for a message that stays. */
-export function encodeRetained(message: Message, cut: boolean, stamp: Stamp, expiresAt: number): Buffer {
+export function encodeRetained(message: Message, cut: boolean, stamp: RetainedMoment, expiresAt: number): Buffer {
   const exchange = Buffer.from(message.exchange, 'utf8');
   const routingKey = cut ? Buffer.from(message.routingKey, 'utf8') : null;
   const { native, nativeOffset, nativeLength, body, bodyOffset, bodyLength } = message;
@@ -56,8 +51,12 @@ export function expiryOf(record: Buffer): number {
   return record.readDoubleBE(24);
 }
 
-export function stampOf(record: Buffer): Stamp {
+export function stampOf(record: Buffer): RetainedMoment {
   return { epoch: record.readUInt32BE(4), revision: record.readDoubleBE(8) };
+}
+
+export function isPersistent(record: Buffer): boolean {
+  return (record[1]! & FLAG.persistent) !== 0;
 }
 
 /** Throws DamagedDataError unless this is a record. Called once for each that comes from disk. */

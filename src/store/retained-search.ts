@@ -36,15 +36,18 @@ export class RetainedSearch {
   private at: number;
   private most: number;
 
-  constructor(kv: Kv, prefix: Buffer, filter: readonly PatternWord[]) {
+  /** `behind`: the key behind which it begins, or null. */
+  constructor(kv: Kv, prefix: Buffer, filter: readonly PatternWord[], behind: Buffer | null) {
     this.kv = kv;
     this.prefix = prefix;
     this.words = filter.map((word) => (typeof word === 'string' ? Buffer.from(word, 'utf8') : word));
     this.wild = startsWild(filter);
     const head = literalHead(this.words);
-    this.from = keptBound(prefix, head);
+    const bound = keptBound(prefix, head);
     // All that begins with the literal words, cut keys among them.
-    this.end = Buffer.concat([this.from, LAST]);
+    this.end = Buffer.concat([bound, LAST]);
+    this.from = behind === null || behind.compare(bound) < 0 ? bound : keyBehind(behind);
+    if (this.from.compare(this.end) >= 0) this.from = null;
     this.slice = [];
     this.at = 0;
     this.most = FEWEST;
@@ -52,6 +55,11 @@ export class RetainedSearch {
 
   get done(): boolean {
     return this.from === null;
+  }
+
+  /** Everything before this key was looked at; null: everything. */
+  get position(): Buffer | null {
+    return this.from;
   }
 
   /** Looks at `looks` keys at most and adds those that match to `found`, up to `limit`. */

@@ -13,7 +13,15 @@
 import type { ConfirmRing } from '../core/confirms.ts';
 import { patternWords } from '../core/exchange-topic.ts';
 import { type Message, NEVER } from '../core/message.ts';
-import type { Clock, Meters, RetainedCount, RetainedCursor, RetainedStore } from '../core/ports.ts';
+import type {
+  Clock,
+  Meters,
+  RetainedCount,
+  RetainedCursor,
+  RetainedMoment,
+  RetainedPlace,
+  RetainedStore,
+} from '../core/ports.ts';
 import type { PropertyCodec } from '../core/properties.ts';
 import { filterSelects, hasWildcard } from '../core/topic-filter.ts';
 import type { PatternWord } from '../core/topic-trie.ts';
@@ -33,15 +41,15 @@ import {
   writeU64,
 } from './keys.ts';
 import { DamagedDataError, type Kv, type KvBatch } from './kv.ts';
-import { KvRetainedCursor, type RecordSource } from './retained-cursor.ts';
+import { type EarlyMessage, KvRetainedCursor, type RecordSource } from './retained-cursor.ts';
 import {
   costOf,
   decodeRetained,
   encodeRetained,
   expiryOf,
+  isPersistent,
   requireRecord,
   routingKeyIn,
-  type Stamp,
   stampOf,
 } from './retained-record.ts';
 import { RetainedSearch } from './retained-search.ts';
@@ -85,6 +93,7 @@ class Host {
 }
 
 const NOTHING_FOUND: RetainedCursor = Object.freeze({
+  since: Object.freeze({ epoch: 0, revision: 0 }),
   read: () => Promise.resolve([]),
   isCurrent: () => false,
 });
@@ -183,7 +192,7 @@ export class KvRetainedStore implements RetainedStore, Participant {
     const host = this.hostOf(vhost);
     const key = keptKey(host.prefix, message.routingKey);
     const before = this.current(key);
-    const stamp: Stamp = { epoch: this.epoch, revision: ++this.revision };
+    const stamp: RetainedMoment = { epoch: this.epoch, revision: ++this.revision };
     let record: Buffer | null = null;
     let kept = true;
     if (message.bodyLength > 0) {
@@ -208,33 +217,37 @@ export class KvRetainedStore implements RetainedStore, Participant {
     return kept;
   }
 
-  find(vhost: string, filter: string): RetainedCursor {
+  find(vhost: string, filter: string, place: RetainedPlace | null = null): RetainedCursor {
     const host = this.hostOf(vhost);
     // Where nothing is retained, and no more is on disk, nobody waits for a look at the disk.
     if (host.messages === 0 && host.writtenMessages === 0) return NOTHING_FOUND;
     const pattern = patternWords(filter, 'mqtt');
-    const asOf = this.revision;
+    const now: RetainedMoment = { epoch: this.epoch, revision: this.revision };
+    const since = place?.since ?? now;
+    const behind = place === null || place.after === null ? null : keptKey(host.prefix, place.after);
     if (!hasWildcard(pattern)) {
       const key = keptKey(host.prefix, filter);
-      const source = this.sourceFor(host, pattern, asOf);
+      const source = this.sourceFor(host, pattern, since, now);
+      // It has one key: behind it there is nothing.
+      if (behind !== null) return new KvRetainedCursor(since, source, null, [], []);
       const change = this.changeOf(key.toString('latin1'));
-      if (change === null) return new KvRetainedCursor(source, null, [], [key]);
-      const message = change.record === null ? null : this.messageOf(host, key, change.record, pattern);
-      return new KvRetainedCursor(source, null, message === null ? [] : [message], []);
+      if (change === null) return new KvRetainedCursor(since, source, null, [], [key]);
+      const message = this.messageOf(host, key, change.record, pattern, since, now);
+      return new KvRetainedCursor(since, source, null, message === null ? [] : [{ key, message }], []);
     }
-    const early: Message[] = [];
+    const early: EarlyMessage[] = [];
     const given = new Set<string>();
     for (const changes of [this.pending, this.committing]) {
-      for (const [text, change] of changes) {
-        if (change.host !== host || given.has(text) || !filterSelects(pattern, change.routingKey)) continue;
+      for (const [text, { host: owner, key, routingKey, record }] of changes) {
+        if (owner !== host || given.has(text) || !filterSelects(pattern, routingKey)) continue;
         given.add(text);
-        if (change.record === null) continue;
-        const message = this.messageOf(host, change.key, change.record, pattern);
-        if (message !== null) early.push(message);
+        if (behind !== null && key.compare(behind) <= 0) continue;
+        const message = this.messageOf(host, key, record, pattern, since, now);
+        if (message !== null) early.push({ key, message });
       }
     }
-    const search = new RetainedSearch(this.kv, host.prefix, pattern);
-    return new KvRetainedCursor(this.sourceFor(host, pattern, asOf, given), search, early, []);
+    const search = new RetainedSearch(this.kv, host.prefix, pattern, behind);
+    return new KvRetainedCursor(since, this.sourceFor(host, pattern, since, now, given), search, early, []);
   }
 
   count(vhost: string): RetainedCount {
@@ -370,11 +383,14 @@ export class KvRetainedStore implements RetainedStore, Participant {
     return this.pending.get(text) ?? this.committing.get(text) ?? null;
   }
 
-  /** Reads for one cursor. `given`: keys whose changes it has had. */
+  /**
+   * Reads for one cursor, whose search began at `since` and which was made `now`. `given`: keys whose changes it has had.
+   */
   private sourceFor(
     host: Host,
     pattern: readonly PatternWord[],
-    asOf: number,
+    since: RetainedMoment,
+    now: RetainedMoment,
     given: ReadonlySet<string> = NO_KEYS,
   ): RecordSource {
     return {
@@ -385,22 +401,33 @@ export class KvRetainedStore implements RetainedStore, Participant {
         const record = this.kv.get(key);
         if (record === null) return null;
         requireRecord(record, key);
-        const { epoch, revision } = stampOf(record);
-        return epoch === this.epoch && revision > asOf ? null : this.messageOf(host, key, record, pattern);
+        return this.messageOf(host, key, record, pattern, since, now);
       },
       isCurrent: (message: Message): boolean => {
         // Nothing was set since the cursor was made.
-        if (this.revision === asOf) return true;
+        if (this.revision === now.revision) return true;
         const { record } = this.current(keptKey(host.prefix, message.routingKey));
         // A message that was read points into its record.
-        return record !== null && isSameStamp(stampOf(record), stampOf(message.body));
+        return record !== null && isSame(stampOf(record), stampOf(message.body));
       },
     };
   }
 
-  /** The message of a record, unless its time is over or, its key being cut, the filter does not select it. */
-  private messageOf(host: Host, key: Buffer, record: Buffer, pattern: readonly PatternWord[]): Message | null {
-    if (expiryOf(record) <= this.clock.now()) return null;
+  /**
+   * The message of a record, unless its time is over, it was set too late for the search or, its key being cut, the
+   * filter does not select it.
+   */
+  private messageOf(
+    host: Host,
+    key: Buffer,
+    record: Buffer | null,
+    pattern: readonly PatternWord[],
+    since: RetainedMoment,
+    now: RetainedMoment,
+  ): Message | null {
+    if (record === null || expiryOf(record) <= this.clock.now()) return null;
+    const stamp = stampOf(record);
+    if (isLater(stamp, since) && (isLater(stamp, now) || isPersistent(record))) return null;
     const message = decodeRetained(record, key, host.prefix, this.codecs);
     return isCut(key, host.prefix) && !filterSelects(pattern, message.routingKey) ? null : message;
   }
@@ -429,8 +456,12 @@ function dueOf(record: Buffer, key: Buffer): Buffer | null {
     : dueKey(Math.min(Math.ceil(expiresAt), Number.MAX_SAFE_INTEGER), key);
 }
 
-function isSameStamp(a: Stamp, b: Stamp): boolean {
+function isSame(a: RetainedMoment, b: RetainedMoment): boolean {
   return a.epoch === b.epoch && a.revision === b.revision;
+}
+
+function isLater(a: RetainedMoment, b: RetainedMoment): boolean {
+  return a.epoch === b.epoch ? a.revision > b.revision : a.epoch > b.epoch;
 }
 
 /** What a change takes while it waits. */

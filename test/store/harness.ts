@@ -3,7 +3,13 @@
 
 import { ConfirmRing } from '../../src/core/confirms.ts';
 import { Message, NEVER } from '../../src/core/message.ts';
-import { type Meters, newMeters, type StoredEntry, type StoreEvents } from '../../src/core/ports.ts';
+import {
+  type Meters,
+  newMeters,
+  type RetainedPlace,
+  type StoredEntry,
+  type StoreEvents,
+} from '../../src/core/ports.ts';
 import { NO_CODEC, NO_PROPERTIES, type PropertyCodec } from '../../src/core/properties.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { NEVER_EXPIRES, QueueEntry } from '../../src/core/queue-entry.ts';
@@ -165,10 +171,10 @@ export class Opened {
     return this.store.retained;
   }
 
-  /** What a filter selects, by routing key. */
-  async found(filter: string, vhost = '/'): Promise<Map<string, Message>> {
+  /** What a filter selects, by routing key, in the order in which it is found. */
+  async found(filter: string, vhost = '/', place?: RetainedPlace): Promise<Map<string, Message>> {
     const found = new Map<string, Message>();
-    const cursor = this.retained.find(vhost, filter);
+    const cursor = this.retained.find(vhost, filter, place);
     for (let messages = await cursor.read(); messages.length > 0; messages = await cursor.read()) {
       for (const each of messages) {
         if (found.has(each.routingKey)) throw new Error(`${each.routingKey} was found twice`);

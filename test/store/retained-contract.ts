@@ -252,6 +252,44 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
       assert.deepEqual(found.sort(), expected);
     });
 
+    check(
+      'a search that was left is taken up by a later start, without what came meanwhile in queues',
+      async (first, again) => {
+        for (let i = 10; i < 30; i++) set(first, `a.${i}`, 'old');
+        await first.store.flush();
+        // Not committed yet, and in its place all the same.
+        set(first, 'a.155', 'old');
+        const { since } = first.retained.find('/', 'a.#');
+        set(first, 'a.16', 'persistent');
+        set(first, 'a.17', '');
+        first.retained.set('/', message('transient', { routingKey: 'a.18', persistent: false }), null, 0);
+        const second = await again();
+        set(second, 'a.19', 'persistent');
+        second.retained.set('/', message('transient', { routingKey: 'a.20', persistent: false }), null, 0);
+        const cursor = second.retained.find('/', 'a.#', { since, after: 'a.15' });
+        set(second, 'a.21', 'later');
+        second.retained.set('/', message('later', { routingKey: 'a.22', persistent: false }), null, 0);
+        const left = Array.from({ length: 7 }, (_, i) => [`a.${i + 23}`, 'old']);
+        const expected = [['a.155', 'old'], ['a.18', 'transient'], ['a.20', 'transient'], ...left];
+        const found: string[][] = [];
+        for (let some = await cursor.read(); some.length > 0; some = await cursor.read()) {
+          for (const each of some) {
+            assert.ok(cursor.isCurrent(each));
+            found.push([each.routingKey, each.bodyBytes().toString()]);
+          }
+        }
+        assert.deepEqual(found, expected);
+        assert.deepEqual(cursor.since, since);
+      },
+    );
+
+    check('a search for one key that was taken finds nothing more', async (open) => {
+      set(open, 'a', 'x');
+      const { since } = open.retained.find('/', 'a');
+      assert.equal((await open.found('a', '/', { since, after: null })).size, 1);
+      assert.equal((await open.found('a', '/', { since, after: 'a' })).size, 0);
+    });
+
     check('large messages come in several reads', async (open) => {
       for (let i = 0; i < 8; i++) set(open, `k${i}`, 'x'.repeat(100_000));
       await open.store.flush();
@@ -297,7 +335,13 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
             for (const [text, committed] of legal) if (!committed) set(open, text, 'x');
             for (const filter of filters) {
               const expected = new Set(legal.map(([text]) => text).filter((text) => selects(filter, text)));
-              assert.deepEqual(new Set((await open.found(filter)).keys()), expected, `filter '${filter}'`);
+              const found = [...(await open.found(filter)).keys()];
+              assert.deepEqual(new Set(found), expected, `filter '${filter}'`);
+              const { since } = open.retained.find('/', filter);
+              for (const [at, after] of found.entries()) {
+                const left = [...(await open.found(filter, '/', { since, after })).keys()];
+                assert.deepEqual(left, found.slice(at + 1), `filter '${filter}' behind '${after}'`);
+              }
             }
           } finally {
             await open.store.close();

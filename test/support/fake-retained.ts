@@ -3,31 +3,48 @@
 
 import { patternWords } from '../../src/core/exchange-topic.ts';
 import type { Message } from '../../src/core/message.ts';
-import type { RetainedCount, RetainedCursor, RetainedStore } from '../../src/core/ports.ts';
+import type {
+  RetainedCount,
+  RetainedCursor,
+  RetainedMoment,
+  RetainedPlace,
+  RetainedStore,
+} from '../../src/core/ports.ts';
 import { filterSelects } from '../../src/core/topic-filter.ts';
 
 export class FakeRetained implements RetainedStore {
   readonly hosts: Map<string, Map<string, Message>> = new Map();
+  private readonly setAt: Map<Message, number> = new Map();
+  private revision = 0;
   /** Messages that one virtual host retains. */
   limit = Number.POSITIVE_INFINITY;
+  /** Messages that one read gives at most. */
+  mostAtOnce = 64;
 
   set(vhost: string, message: Message): boolean {
     const kept = this.hosts.get(vhost) ?? new Map<string, Message>();
     this.hosts.set(vhost, kept);
     kept.delete(message.routingKey);
+    this.revision++;
     if (message.bodyLength === 0) return true;
     if (kept.size >= this.limit) return false;
-    kept.set(message.routingKey, copyOf(message));
+    const copy = copyOf(message);
+    kept.set(message.routingKey, copy);
+    this.setAt.set(copy, this.revision);
     return true;
   }
 
-  find(vhost: string, filter: string): RetainedCursor {
+  find(vhost: string, filter: string, place: RetainedPlace | null = null): RetainedCursor {
     const pattern = patternWords(filter, 'mqtt');
-    const found = [...(this.hosts.get(vhost)?.values() ?? [])].filter((each) =>
-      filterSelects(pattern, each.routingKey),
-    );
+    const since: RetainedMoment = place?.since ?? { epoch: 1, revision: this.revision };
+    const after = place?.after ?? null;
+    const found = [...(this.hosts.get(vhost)?.values() ?? [])]
+      .filter((each) => filterSelects(pattern, each.routingKey))
+      .filter((each) => after === null || each.routingKey > after)
+      .filter((each) => this.setAt.get(each)! <= since.revision || !each.persistent)
+      .sort((a, b) => (a.routingKey < b.routingKey ? -1 : 1));
     const isCurrent = (message: Message) => this.hosts.get(vhost)?.get(message.routingKey) === message;
-    return { read: async () => found.splice(0), isCurrent };
+    return { since, read: async () => found.splice(0, this.mostAtOnce), isCurrent };
   }
 
   count(vhost: string): RetainedCount {
