@@ -6,6 +6,7 @@ import { type LimitHits, newLimitHits } from './limit-hits.ts';
 import type { Message } from './message.ts';
 import type { Properties, PropertyCodec } from './properties.ts';
 import type { QueueEntry } from './queue-entry.ts';
+import type { Terms } from './terms.ts';
 
 /** A queue as the store recovered it, in place of a scan: what a restart needs to know. */
 export interface QueueMeta {
@@ -26,6 +27,8 @@ export interface StoredEntry {
   readonly message: Message;
   readonly expiresAt: number;
   readonly redelivered: boolean;
+  /** Those of a message that was retained when it came into the queue, else null. */
+  readonly terms: Terms | null;
 }
 
 export interface LoadedRange {

@@ -36,7 +36,7 @@ export class QueueEntry {
   unloaded: boolean;
   /** Milliseconds since the epoch, or NEVER_EXPIRES. */
   expiresAt: number;
-  /** What the bindings said that brought it here; null where it was read back from disk. */
+  /** What the bindings said that brought it here; null where it was read back from disk, unless they are its own. */
   terms: Terms | null;
   /** Deliveries so far, as far as this process knows. */
   deliveryCount: number;

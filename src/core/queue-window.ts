@@ -484,6 +484,7 @@ export class QueueWindow implements ReadyEntries {
       this.lane,
     );
     entry.storeState = STORE_STATE.committed;
+    entry.terms = stored.terms;
     if (this.queue.returns !== null) entry.deliveryCount = this.queue.returns.of(stored.seq);
     if (entry.expiresAt !== NEVER_EXPIRES) this.queue.ages();
     return entry;

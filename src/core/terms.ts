@@ -26,17 +26,34 @@ export class Terms {
   readonly retainAsPublished: boolean;
   /** Subscription identifiers, in no order. */
   readonly subscriptionIds: readonly number[];
+  /**
+   * No binding selected the message: it was retained when one was made. Such terms are their entry's own, and are stored
+   * with it.
+   */
+  readonly retained: boolean;
 
-  constructor(qos: number, noLocal: boolean, retainAsPublished: boolean, subscriptionIds: readonly number[]) {
+  constructor(
+    qos: number,
+    noLocal: boolean,
+    retainAsPublished: boolean,
+    subscriptionIds: readonly number[],
+    retained = false,
+  ) {
     this.qos = qos;
     this.noLocal = noLocal;
     this.retainAsPublished = retainAsPublished;
     this.subscriptionIds = subscriptionIds.length === 0 ? NO_IDS : subscriptionIds;
+    this.retained = retained;
   }
 }
 
 /** Terms that say nothing but their QoS. */
 const PLAIN: readonly Terms[] = [0, 1, 2].map((qos) => new Terms(qos, false, false, NO_IDS));
+
+/** The terms of a message that was retained when a subscription of that QoS was made; `subscriptionId` 0: it has none. */
+export function retainedTerms(qos: number, subscriptionId: number): Terms {
+  return new Terms(qos, false, false, subscriptionId === 0 ? NO_IDS : [subscriptionId], true);
+}
 
 /** The terms of whatever is no MQTT subscription. */
 export const ANY_TERMS: Terms = PLAIN[ANY_QOS]!;

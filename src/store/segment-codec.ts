@@ -3,8 +3,9 @@
 //
 //   segment  format u8 = 1 | epoch u32 | count u32 | entry*
 //   entry    flags u8 | codec u8 | priority u8 | seq − first seq u32 | received at f64 | native length u32 |
-//            body length u32 | [expires at f64] | [expiration ms f64] | [exchange text, routing key text] |
-//            native bytes | body bytes, or nothing where the body is shared
+//            body length u32 | [expires at f64] | [expiration ms f64] | [terms] |
+//            [exchange text, routing key text] | native bytes | body bytes, or nothing where the body is shared
+//   terms    QoS u8 | subscription id u32 (0: none)          of a message that was retained when it came in
 //   text     length u16 | UTF-8
 //
 // Big-endian. Names are left out where they equal those of the entry before.
@@ -13,14 +14,24 @@ import { Message, NEVER } from '../core/message.ts';
 import type { StoredEntry } from '../core/ports.ts';
 import type { PropertyCodec } from '../core/properties.ts';
 import { NEVER_EXPIRES, type QueueEntry } from '../core/queue-entry.ts';
+import { retainedTerms } from '../core/terms.ts';
 import { DamagedDataError } from './kv.ts';
 
 const FORMAT = 1;
 const HEADER_BYTES = 9;
 const FIXED_BYTES = 23;
-const OPTIONAL_BYTES = 16 + 4;
+const TERMS_BYTES = 5;
+const OPTIONAL_BYTES = 16 + TERMS_BYTES + 4;
 
-const FLAG = { persistent: 1, redelivered: 2, expires: 4, expiration: 8, sameNames: 16, sharedBody: 32 } as const;
+const FLAG = {
+  persistent: 1,
+  redelivered: 2,
+  expires: 4,
+  expiration: 8,
+  sameNames: 16,
+  sharedBody: 32,
+  retained: 64,
+} as const;
 
 /** A segment ends at this size; a larger entry is a segment alone. */
 export const SEGMENT_BYTES = 64 * 1024;
@@ -118,11 +129,12 @@ export class SegmentWriter {
 
   /** Adds an entry to the segment that was begun. */
   add(entry: QueueEntry, shared: boolean): void {
-    const { message } = entry;
+    const { message, terms } = entry;
     const { bytes, view } = this.slab;
     const same = this.count > 0 && message.exchange === this.exchange && message.routingKey === this.routingKey;
     const expires = entry.expiresAt !== NEVER_EXPIRES;
     const expiration = message.expirationMs !== NEVER;
+    const retained = terms?.retained === true;
     let at = this.position;
     bytes[at] =
       (message.persistent ? FLAG.persistent : 0) |
@@ -130,7 +142,8 @@ export class SegmentWriter {
       (expires ? FLAG.expires : 0) |
       (expiration ? FLAG.expiration : 0) |
       (same ? FLAG.sameNames : 0) |
-      (shared ? FLAG.sharedBody : 0);
+      (shared ? FLAG.sharedBody : 0) |
+      (retained ? FLAG.retained : 0);
     bytes[at + 1] = message.codec.id;
     bytes[at + 2] = message.priority;
     view.setUint32(at + 3, entry.seq - this.firstSeq);
@@ -145,6 +158,11 @@ export class SegmentWriter {
     if (expiration) {
       view.setFloat64(at, message.expirationMs);
       at += 8;
+    }
+    if (retained) {
+      bytes[at] = terms.qos;
+      view.setUint32(at + 1, terms.subscriptionIds[0] ?? 0);
+      at += TERMS_BYTES;
     }
     if (!same) {
       at = writeText(bytes, at, message.exchange);
@@ -267,6 +285,7 @@ export class SegmentReader {
     let next = at + FIXED_BYTES;
     if ((flags & FLAG.expires) !== 0) next += 8;
     if ((flags & FLAG.expiration) !== 0) next += 8;
+    if ((flags & FLAG.retained) !== 0) next += TERMS_BYTES;
     if ((flags & FLAG.sameNames) === 0) {
       const exchange = next + 2;
       if (next + 2 > bytes.length) throw this.damaged('ends early');
@@ -295,7 +314,13 @@ export class SegmentReader {
       expiresAt = bytes.readDoubleBE(optional);
       optional += 8;
     }
-    const expirationMs = (flags & FLAG.expiration) !== 0 ? bytes.readDoubleBE(optional) : NEVER;
+    let expirationMs = NEVER;
+    if ((flags & FLAG.expiration) !== 0) {
+      expirationMs = bytes.readDoubleBE(optional);
+      optional += 8;
+    }
+    const retained = (flags & FLAG.retained) !== 0;
+    const terms = retained ? retainedTerms(bytes[optional]!, bytes.readUInt32BE(optional + 1)) : null;
     const { native } = this;
     const shared = (flags & FLAG.sharedBody) !== 0;
     const body = shared ? this.sharedBody : bytes;
@@ -316,7 +341,7 @@ export class SegmentReader {
       bytes.readDoubleBE(at + 7),
     );
     message.owned = true;
-    return { seq: this.seq, message, expiresAt, redelivered: redelivered || (flags & FLAG.redelivered) !== 0 };
+    return { seq: this.seq, message, expiresAt, redelivered: redelivered || (flags & FLAG.redelivered) !== 0, terms };
   }
 
   private sameText(known: string, from: number, to: number): string {

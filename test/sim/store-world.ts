@@ -21,6 +21,7 @@ import type { Message } from '../../src/core/message.ts';
 import type { StoredEntry } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
+import { retainedTerms, type Terms } from '../../src/core/terms.ts';
 import type { Kv } from '../../src/store/kv.ts';
 import { FakeQueue, message, Opened } from '../store/harness.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
@@ -86,7 +87,10 @@ class SimQueue extends FakeQueue {
   }
 
   override entryAt(seq: number, message: Message, expiresAt = NEVER_EXPIRES): QueueEntry {
-    return new QueueEntry(this.owner, seq, message, expiresAt, false, this.lane);
+    const entry = new QueueEntry(this.owner, seq, message, expiresAt, false, this.lane);
+    // Some came in as retained messages do.
+    if (seq % 5 === 0) entry.terms = retainedTerms(seq % 3, seq % 2 === 0 ? 0 : 0xffff_ffff - seq);
+    return entry;
   }
 
   override committed(entry: QueueEntry): void {
@@ -653,11 +657,17 @@ export class StoreWorld {
 }
 
 function describe(entry: StoredEntry): string {
-  return `${entry.seq} ${entry.expiresAt} ${entry.message.routingKey} ${brief(entry.message.bodyBytes().toString())}`;
+  const { seq, expiresAt, message, terms } = entry;
+  return `${seq} ${expiresAt} ${message.routingKey} ${brief(message.bodyBytes().toString())} ${sayTerms(terms)}`;
 }
 
 function describeCopy({ entry, expiresAt, published }: Copy): string {
-  return `${entry.seq} ${expiresAt} ${entry.message.routingKey} ${brief(published.text)}`;
+  const { seq, message, terms } = entry;
+  return `${seq} ${expiresAt} ${message.routingKey} ${brief(published.text)} ${sayTerms(terms)}`;
+}
+
+function sayTerms(terms: Terms | null): string {
+  return terms === null ? 'no terms' : `QoS ${terms.qos} of ${terms.subscriptionIds}, retained ${terms.retained}`;
 }
 
 function brief(text: string): string {

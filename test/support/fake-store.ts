@@ -106,7 +106,8 @@ export class FakeStore implements QueueStore {
         const full = entries.length >= Math.min(maxEntries, this.entriesPerLoad) || bytes > maxBytes;
         if (entries.length > 0 && full) return { entries, nextSeq: entry.seq };
         const { seq, expiresAt } = entry;
-        entries.push({ seq, message: this.written.get(`${queueId} ${seq}`)!, expiresAt, redelivered: false });
+        const terms = entry.terms?.retained === true ? entry.terms : null;
+        entries.push({ seq, message: this.written.get(`${queueId} ${seq}`)!, expiresAt, redelivered: false, terms });
       }
       return { entries, nextSeq: to };
     };
