@@ -164,6 +164,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
 
   unblock(): void {
     this.held = false;
+    this.session?.deliveries.released();
     if (this.work !== null || this.state === STATE.closed) return;
     // In a turn of its own: whoever releases the publishers is in the middle of one.
     if (this.waits) setImmediate(goOn, this);

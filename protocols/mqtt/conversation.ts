@@ -11,7 +11,6 @@ import { Publisher, type PublishingConnection } from './publisher.ts';
 import { FIRST_FAILURE, REASON } from './reason-codes.ts';
 import type { MqttSession } from './session.ts';
 import type { MqttShared } from './shared.ts';
-import { sharedFilter } from './shared-filter.ts';
 
 /** The connection that carries it. */
 export interface Conversing extends PublishingConnection {
@@ -103,17 +102,10 @@ export class Conversation implements PacketHandler {
     const { session, shared, connection, v5 } = this;
     const { packetId, subscriptions } = shared.control.subscribe(buffer, start, body, end, connection.level);
     const granted = await session.subscribe(subscriptions);
-    for (const [at, { code, isNew }] of granted.entries()) {
-      const { filter, retainHandling, identifier } = subscriptions[at]!;
-      const wanted = retainHandling === 0 || (retainHandling === 1 && isNew);
-      // [MQTT-4.8.2-*]: a shared subscription gets no retained messages when it begins.
-      if (code >= FIRST_FAILURE || !wanted || sharedFilter(filter) !== null) continue;
-      session.deliveries.findRetained(filter, code, identifier);
-    }
     await session.deliveries.retainedFound();
     if (connection.isClosed()) return;
     shared.turn.begin();
-    const codes = granted.map(({ code }) => (v5 || code < FIRST_FAILURE ? code : SUBSCRIBE_REFUSED));
+    const codes = granted.map((code) => (v5 || code < FIRST_FAILURE ? code : SUBSCRIBE_REFUSED));
     this.answer(FIRST_BYTE.suback, packetId, codes);
     session.deliveries.resume();
   }

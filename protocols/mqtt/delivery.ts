@@ -8,25 +8,25 @@
 
 import type { Consumer, DeliverySink } from '../../src/core/consumer.ts';
 import type { Message } from '../../src/core/message.ts';
+import type { DefinitionValue } from '../../src/core/ports.ts';
 import type { DirectReceiver } from '../../src/core/queue.ts';
-import { NEVER_EXPIRES, type QueueEntry } from '../../src/core/queue-entry.ts';
+import { NEVER_EXPIRES, type QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
 import type { Target } from '../../src/core/target.ts';
 import { ANY_TERMS, mergeTerms, type Terms } from '../../src/core/terms.ts';
+import type { Subscription } from './control.ts';
 import { isExpired, publishByte } from './encoder-v5.ts';
-import { MalformedPacket } from './errors.ts';
 import { Inflight, recalledId, recalledQos2, recalledStored, STAGE } from './inflight.ts';
 import { FIRST_BYTE } from './packet-types.ts';
 import { qosOf, retainOf } from './property-codec.ts';
 import { REASON } from './reason-codes.ts';
-import { RetainedBacklog } from './retained-backlog.ts';
+import { type FeedOwner, RetainedFeed } from './retained-feed.ts';
 import type { SessionLink } from './session.ts';
 import type { MqttShared } from './shared.ts';
 import type { SharedGroup } from './shared-groups.ts';
 import { filterMatches, swapSeparators } from './topics.ts';
 
 /** The session that the deliveries are for. */
-export interface DeliveryOwner {
-  readonly persistent: boolean;
+export interface DeliveryOwner extends FeedOwner {
   /** The id of its queue, under which the store knows its packet ids. */
   readonly sessionId: number;
   /** The queue went away beneath it. */
@@ -52,10 +52,15 @@ interface Held {
   readonly message: Message;
 }
 
-/** Subscriptions that may wait for their retained messages, where a session may not have more than these anyway. */
-const SELECTIONS = 1024;
+/** Whether a full disk refused the retained message before it was sent: it comes again (retained-feed.ts). */
+function willJoinAgain(entry: QueueEntry): boolean {
+  return entry.terms?.retained === true && entry.storeState === STORE_STATE.none;
+}
 
-const NO_IDS: readonly number[] = [];
+/** The retain flag of a delivery (MQTT 5 §3.3.1.3). */
+function isRetained(message: Message, terms: Terms): boolean {
+  return terms.retained || (terms.retainAsPublished && retainOf(message));
+}
 
 export class Deliveries implements DeliverySink, DirectReceiver {
   private readonly owner: DeliveryOwner;
@@ -69,7 +74,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   private groups: Map<Consumer, { readonly group: SharedGroup; readonly terms: Terms }> | null;
   /** This and all below are made when they are first used: most sessions are idle. */
   private inflight: Inflight | null;
-  private backlog: RetainedBacklog | null;
+  private feed: RetainedFeed | null;
   private waiting: Map<number, Waiting> | null;
   private held: Held[] | null;
   /** Whether a consumer was refused for want of packet ids or window. */
@@ -84,7 +89,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     this.own = null;
     this.groups = null;
     this.inflight = null;
-    this.backlog = null;
+    this.feed = null;
     this.waiting = null;
     this.held = null;
     this.starved = false;
@@ -97,6 +102,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   /** The consumer of the session's own queue; deliveries begin with `start`. */
   consume(consumer: Consumer): void {
     this.own = consumer;
+    this.feed?.attach(this.link!, consumer.queue);
   }
 
   /** A consumer of a group's queue; deliveries begin with `resume`. */
@@ -119,13 +125,6 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       for (const id of inflight.inStage(STAGE.released))
         this.shared.writer.answer(link, FIRST_BYTE.pubrel, id, REASON.success);
       for (const id of inflight.inStage(STAGE.releasing)) this.owner.storeReleased(id);
-      for (const stage of [STAGE.sent1, STAGE.sent2]) {
-        for (const id of inflight.inStage(stage)) {
-          const message = inflight.retainedOf(id);
-          if (message === null) continue;
-          this.shared.writer.publish(link, message, publishByte(stage === STAGE.sent1 ? 1 : 2, true, true), id, NO_IDS);
-        }
-      }
     }
     this.drainHeld();
     this.resume();
@@ -136,7 +135,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     const { link, inflight, owner } = this;
     this.link = null;
     this.started = false;
-    this.backlog = null;
+    this.feed?.detach();
     this.waiting = null;
     this.starved = false;
     this.own = null;
@@ -164,6 +163,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   /** The session ends: what is left of groups' messages at QoS 2 goes to nobody. */
   abandon(): void {
     this.abandoned = true;
+    this.feed?.dropAll();
     for (const { entry } of this.held ?? []) entry.queue.acknowledge(entry);
     this.held = null;
   }
@@ -187,38 +187,45 @@ export class Deliveries implements DeliverySink, DirectReceiver {
 
   /** The outbox takes more again, or deliveries may begin. */
   resume(): void {
-    this.drainBacklog();
+    if (this.feed?.idle === true) this.feed = null;
+    this.feed?.resume();
     this.own?.start();
     if (this.groups !== null) for (const consumer of this.groups.keys()) consumer.start();
   }
 
-  /**
-   * The retained messages that a new subscription selects (§3.8.4) are looked for; `resume` sends them. Throws
-   * MalformedPacket for a client that asks for them again and again and takes none.
-   */
-  findRetained(filter: string, qos: number, identifier: number): void {
-    const { link, shared } = this;
-    if (link === null) return;
-    if (this.backlog === null) {
-      const backlog: RetainedBacklog = new RetainedBacklog(
-        () => {
-          shared.turn.begin();
-          if (this.backlog === backlog) this.drainBacklog();
-        },
-        (error) => shared.log.error({ filter, error }, 'retained messages cannot be read'),
-      );
-      this.backlog = backlog;
+  /** What is kept of retained messages that the session has not been sent. */
+  recoverSelection(filter: string, value: DefinitionValue): void {
+    this.feed ??= new RetainedFeed(this.owner, this.shared);
+    this.feed.recover(filter, value);
+  }
+
+  /** A subscription was made: the retained messages that it selects (§3.8.4) are looked for; `resume` sends them. */
+  selectRetained({ filter, qos, identifier }: Subscription): void {
+    if (this.abandoned) return;
+    if (this.feed === null) {
+      this.feed = new RetainedFeed(this.owner, this.shared);
+      if (this.link !== null && this.own !== null) this.feed.attach(this.link, this.own.queue);
     }
-    if (this.backlog.selections >= Math.max(SELECTIONS, shared.limits.subscriptionsPerSession)) {
-      throw new MalformedPacket('too many subscriptions whose retained messages wait', REASON.quotaExceeded);
-    }
-    const cursor = shared.retained.find(link.core.vhost.name, filter);
-    this.backlog.add(cursor, qos, identifier === 0 ? NO_IDS : [identifier]);
+    this.feed.select(filter, qos, identifier);
+  }
+
+  /** A subscription is over; all are. */
+  dropRetained(filter: string): void {
+    this.feed?.drop(filter);
+  }
+
+  dropAllRetained(): void {
+    this.feed?.dropAll();
   }
 
   /** Resolves when the first of them are there: they leave with the SUBACK, before what is published behind it. */
   async retainedFound(): Promise<void> {
-    await this.backlog?.fill();
+    await this.feed?.fill();
+  }
+
+  /** Publishers are not held back any more, and neither is what would write to the disk. */
+  released(): void {
+    this.feed?.resume();
   }
 
   // What the core calls.
@@ -235,6 +242,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       }
     }
     const terms = member !== null ? member.terms : (entry.terms ?? this.termsOf(consumer, message));
+    if (own && this.feed !== null) this.feed.handedOut(entry.seq);
     const recalled = this.inflight === null ? 0 : this.recall(entry);
     const published = qosOf(message);
     const qos = Math.min(published, terms.qos);
@@ -242,7 +250,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       this.deliverOnce(entry, message, terms, recalled);
       return;
     }
-    const retain = terms.retainAsPublished && retainOf(message);
+    const retain = isRetained(message, terms);
     if (recalled === 0 && isExpired(message, this.shared.turn.now)) {
       link.core.acknowledge(entry);
       return;
@@ -296,7 +304,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       return;
     }
     if (link.v5) {
-      const retain = terms.retainAsPublished && retainOf(message);
+      const retain = isRetained(message, terms);
       if (!this.shared.writer.publish(link, message, publishByte(0, retain, false), 0, terms.subscriptionIds)) return;
     } else if (encoder.writeQos0(link.outbox, message)) {
       this.shared.traffic.packetsSent++;
@@ -322,7 +330,6 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     const entry = inflight.entryOf(id);
     inflight.free(id);
     if (entry !== null) link.core.acknowledge(entry);
-    else this.drainBacklog();
     if (this.starved) this.fed();
   }
 
@@ -360,7 +367,6 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     if (inflight === null || inflight.stageOf(id) !== STAGE.released) return;
     inflight.free(id);
     if (owner.persistent) owner.forgetSent(id);
-    this.drainBacklog();
     if (this.starved) this.fed();
   }
 
@@ -372,11 +378,17 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     const waiting = this.waiting?.get(id);
     if (link === null || inflight === null || waiting === undefined) return;
     this.waiting!.delete(id);
+    const entry = inflight.entryOf(id)!;
+    if (willJoinAgain(entry)) {
+      inflight.free(id);
+      this.owner.forgetSent(id);
+      link.core.acknowledge(entry);
+      return;
+    }
     inflight.setStage(id, STAGE.sent2);
     const { message, terms, duplicate } = waiting;
-    const retain = terms.retainAsPublished && retainOf(message);
+    const retain = isRetained(message, terms);
     if (this.shared.writer.publish(link, message, publishByte(2, retain, duplicate), id, terms.subscriptionIds)) return;
-    const entry = inflight.entryOf(id)!;
     inflight.free(id);
     this.owner.forgetSent(id);
     link.core.acknowledge(entry);
@@ -388,7 +400,8 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     if (link === null || inflight === null || !this.waiting?.delete(id)) return;
     const entry = inflight.entryOf(id)!;
     inflight.free(id);
-    link.core.requeueAll([entry]);
+    if (willJoinAgain(entry)) link.core.acknowledge(entry);
+    else link.core.requeueAll([entry]);
   }
 
   releaseStored(id: number): void {
@@ -417,7 +430,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       this.owner.storeSent(id, entry);
       return;
     }
-    const retain = terms.retainAsPublished && retainOf(message);
+    const retain = isRetained(message, terms);
     if (this.shared.writer.publish(link, message, publishByte(2, retain, duplicate), id, terms.subscriptionIds)) return;
     inflight.free(id);
     if (this.owner.persistent) this.owner.forgetSent(id);
@@ -455,42 +468,11 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     for (const { entry, message } of ready) this.deliverOnce(entry, message, ANY_TERMS, 0);
   }
 
-  private drainBacklog(): void {
-    const { backlog, link } = this;
-    const { meters, turn } = this.shared;
-    if (backlog === null || link === null) return;
-    while (link.outbox.writable) {
-      const message = backlog.peek();
-      if (message === null) {
-        if (backlog.empty) this.backlog = null;
-        return;
-      }
-      const qos = Math.min(qosOf(message), backlog.peekQos());
-      let id = 0;
-      if (qos > 0) {
-        const inflight = (this.inflight ??= new Inflight());
-        if (!inflight.hasRoom || inflight.out >= link.receiveMaximum) return;
-        id = inflight.addRetained(message, qos === 1 ? STAGE.sent1 : STAGE.sent2);
-      }
-      const identifiers = backlog.peekIdentifiers();
-      backlog.next();
-      if (
-        isExpired(message, turn.now) ||
-        !this.shared.writer.publish(link, message, publishByte(qos, true, false), id, identifiers)
-      ) {
-        if (id !== 0) this.inflight!.free(id);
-        continue;
-      }
-      meters.delivered++;
-      meters.deliveredBytes += message.bodyLength;
-    }
-  }
-
   /** There is room again. */
   private fed(): void {
     this.starved = false;
     this.drainHeld();
-    this.drainBacklog();
+    this.feed?.resume();
     this.own?.resume();
     if (this.groups !== null) for (const consumer of this.groups.keys()) consumer.resume();
   }

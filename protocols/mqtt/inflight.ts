@@ -5,7 +5,6 @@
 // When the connection goes, entries return to their queues and their ids wait for them (`away`): a message is sent again
 // under the id that it had [MQTT-4.4.0-1].
 
-import type { Message } from '../../src/core/message.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
 
 const LARGEST_ID = 65_535;
@@ -60,8 +59,6 @@ export class Inflight {
   /** Ids that are not free, and those of them that are away. */
   private count: number;
   private awayCount: number;
-  /** Retained messages that are out: they belong to no queue. Made with the first. */
-  private retained: Map<number, Message> | null;
   /** Ids that wait, by queue and the entry's seq, ascending unless `unsorted`. */
   private earlier: Map<number, Map<number, Recalled>> | null;
   private unsorted: boolean;
@@ -74,7 +71,6 @@ export class Inflight {
     this.nextId = 1;
     this.count = 0;
     this.awayCount = 0;
-    this.retained = null;
     this.earlier = null;
     this.unsorted = false;
   }
@@ -93,13 +89,6 @@ export class Inflight {
   add(entry: QueueEntry, stage: Stage): number {
     const id = this.occupy(stage);
     this.entries[id & this.mask] = entry;
-    return id;
-  }
-
-  addRetained(message: Message, stage: Stage): number {
-    const id = this.occupy(stage);
-    this.retained ??= new Map();
-    this.retained.set(id, message);
     return id;
   }
 
@@ -136,7 +125,7 @@ export class Inflight {
     this.stages[id & this.mask] = stage;
   }
 
-  /** The entry or null (a retained message, or the client has it already). The id is not free. */
+  /** The entry, or null where the client has it already. The id is not free. */
   entryOf(id: number): QueueEntry | null {
     return this.entries[id & this.mask]!;
   }
@@ -144,7 +133,6 @@ export class Inflight {
   /** The client has it: its id stands for nothing but itself. */
   settle(id: number): void {
     this.entries[id & this.mask] = null;
-    this.retained?.delete(id);
   }
 
   free(id: number): void {
@@ -152,12 +140,7 @@ export class Inflight {
     if (this.stages[at] === STAGE.away) this.awayCount--;
     this.entries[at] = null;
     this.stages[at] = STAGE.free;
-    this.retained?.delete(id);
     this.count--;
-  }
-
-  retainedOf(id: number): Message | null {
-    return this.retained?.get(id) ?? null;
   }
 
   /** All ids in one of two stages, in the order in which they were handed out as far as that is known. */
@@ -191,8 +174,8 @@ export class Inflight {
 
   /**
    * The connection is gone. Entries leave the table and are returned in the order of their queues; their ids wait for
-   * them, except at QoS 1 of queues other than `ownQueueId`, whose messages may go to somebody else. Retained messages
-   * and what is being released stay.
+   * them, except at QoS 1 of queues other than `ownQueueId`, whose messages may go to somebody else. What is being
+   * released stays.
    */
   drain(ownQueueId: number): QueueEntry[] {
     const drained: QueueEntry[] = [];

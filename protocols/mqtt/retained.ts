@@ -2,7 +2,7 @@
 // §3.3.1.3), and the removal of those whose time is over. They are kept by the core and its store.
 
 import type { Logger } from '../../src/core/logger.ts';
-import type { RetainedCursor, RetainedStore } from '../../src/core/ports.ts';
+import type { RetainedCursor, RetainedPlace, RetainedStore } from '../../src/core/ports.ts';
 import type { Task, Turn } from '../../src/core/turn.ts';
 import { type Ticked, type Ticker, ticksFor } from '../../src/net/ticker.ts';
 import { SysTopics } from './sys-topics.ts';
@@ -30,10 +30,10 @@ export class RetainedMessages implements Ticked, Task {
     ticker.add(this);
   }
 
-  /** The messages whose topics the filter selects, as they are now. */
-  find(vhost: string, filter: string): RetainedCursor {
+  /** The messages whose topics the filter selects, as they are now, or where a search for them was left. */
+  find(vhost: string, filter: string, place?: RetainedPlace): RetainedCursor {
     if (this.sys !== null && SysTopics.owns(filter)) return this.sys.find(filter);
-    return this.store.find(vhost, swapSeparators(filter));
+    return this.store.find(vhost, swapSeparators(filter), place);
   }
 
   tick(nowTick: number): void {

@@ -9,7 +9,7 @@
 import type { Consumer } from '../../src/core/consumer.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/field-table.ts';
-import type { PacketWaiter } from '../../src/core/ports.ts';
+import type { DefinitionValue, PacketWaiter } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
 import type { Session } from '../../src/core/session.ts';
@@ -26,7 +26,7 @@ import { queueNameOf, sessionArguments, sharedQueueNameOf } from './session-queu
 import { recordToJson, type SessionRecord } from './session-record.ts';
 import type { MqttShared } from './shared.ts';
 import { sharedFilter } from './shared-filter.ts';
-import { type Granted, refusedBindings, type SharedSubscription, Subscriptions, termsOf } from './subscriptions.ts';
+import { refusedBindings, type SharedSubscription, Subscriptions, termsOf } from './subscriptions.ts';
 import type { Will } from './will.ts';
 
 /** The session's end of a connection. */
@@ -113,6 +113,11 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     }
     this.saved = JSON.stringify(recordToJson(record));
     this.clock.recover(record);
+  }
+
+  /** Retained messages that it has not been sent. */
+  recoverSelection(filter: string, value: DefinitionValue): void {
+    this.deliveries.recoverSelection(filter, value);
   }
 
   recoverReceived(id: number): void {
@@ -230,12 +235,12 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     return publishing;
   }
 
-  /** Subscribes and says what became of each request. Rejects with nothing but our own bugs. */
-  async subscribe(requests: readonly Subscription[]): Promise<Granted[]> {
+  /** Subscribes and says what became of each request: a QoS or the code of a failure. Rejects with nothing but our own bugs. */
+  async subscribe(requests: readonly Subscription[]): Promise<number[]> {
     const { link } = this;
     if (link !== null && this.subscriptions === null) await this.openForSubscriptions(link);
     if (this.link === null || this.subscriptions === null) {
-      return requests.map(() => ({ code: REASON.notAuthorized, isNew: false }));
+      return requests.map(() => REASON.notAuthorized);
     }
     const granted = await this.subscriptions.add(requests, this.link.core);
     if (requests.some(({ filter }) => sharedFilter(filter) !== null)) await this.saveShares();
@@ -378,6 +383,8 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
       if (clean) await core.deleteQueue(name, { ifUnused: false, ifEmpty: false });
       return;
     }
+    // Another queue has none of its subscriptions.
+    if (this.sessionId !== 0 && this.sessionId !== consumer.queue.id) this.deliveries.dropAllRetained();
     this.consumer = consumer;
     this.sessionId = consumer.queue.id;
     this.deliveries.consume(consumer);

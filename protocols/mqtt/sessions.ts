@@ -102,6 +102,12 @@ export class Sessions {
       for (const { id } of host.queues.values()) queueIds.add(id);
     }
     for (const key of records.keys()) definitions.remove('session', key.split('\u0000'));
+    for (const { name, value } of [...definitions.all('retained-selection')]) {
+      const [vhost, clientId, filter] = name as [string, string, string];
+      const session = this.get(vhost, clientId);
+      if (session === null) definitions.remove('retained-selection', name);
+      else session.recoverSelection(filter, value);
+    }
     const strangers = new Set<number>();
     for (const { sessionId, packetId, state, queueId, seq } of packets.all()) {
       const session = byId.get(sessionId);

@@ -25,14 +25,6 @@ const DIALECT: Dialect = 'mqtt';
 /** Binding arguments by QoS, shared by all bindings of subscriptions without options. */
 const QOS_ARGUMENTS: readonly FieldTable[] = [0, 1, 2].map((value) => [qosField(value)]);
 
-/** What became of a subscription. */
-export interface Granted {
-  /** The SUBACK code: a QoS, or a failure. */
-  readonly code: number;
-  /** Whether there was none with that filter. */
-  readonly isNew: boolean;
-}
-
 /** Whose subscriptions they are. */
 export interface Subscriber {
   readonly deliveries: Deliveries;
@@ -73,11 +65,14 @@ export class Subscriptions {
     return false;
   }
 
-  /** Subscribes and says what became of each, in the order of the request (MQTT 3.1.1 §3.9.3). */
-  async add(requests: readonly Subscription[], core: Session): Promise<Granted[]> {
+  /**
+   * Subscribes and says what became of each, in the order of the request (MQTT 3.1.1 §3.9.3): a QoS, or the code of a
+   * failure.
+   */
+  async add(requests: readonly Subscription[], core: Session): Promise<number[]> {
     // Side by side, so that they share a commit; a filter that is there twice keeps its order.
-    const byFilter = new Map<string, Promise<Granted>>();
-    const all: Promise<Granted>[] = [];
+    const byFilter = new Map<string, Promise<number>>();
+    const all: Promise<number>[] = [];
     for (const request of requests) {
       const before = byFilter.get(request.filter);
       const adding = before === undefined ? this.addOne(request, core) : before.then(() => this.addOne(request, core));
@@ -120,6 +115,7 @@ export class Subscriptions {
     if (refused.length === 0) return;
     for (const { source, routingKey, args } of refused) {
       core.vhost.unbind(source, { queue: this.queue }, routingKey, args, DIALECT);
+      this.subscriber.deliveries.dropRetained(swapSeparators(routingKey));
       this.count--;
     }
     this.shared.log.info({ queue: this.queue.name, ended: refused.length }, 'MQTT subscriptions are not permitted now');
@@ -134,8 +130,9 @@ export class Subscriptions {
     this.memberships = null;
   }
 
-  private async addOne(request: Subscription, core: Session): Promise<Granted> {
+  private async addOne(request: Subscription, core: Session): Promise<number> {
     const { limits, log, meters } = this.shared;
+    const { deliveries } = this.subscriber;
     const { filter, qos } = request;
     const shared = sharedFilter(filter) !== null;
     const known = shared ? null : this.find(filter, core);
@@ -143,30 +140,34 @@ export class Subscriptions {
     const reached = filterLimit(filter, limits);
     if (reached !== null) {
       meters.limitHits[reached]++;
-      return { code: REASON.topicFilterInvalid, isNew };
+      return REASON.topicFilterInvalid;
     }
     if (isNew && this.count >= limits.subscriptionsPerSession) {
       meters.limitHits['mqtt.subscriptionsPerSession']++;
-      return { code: REASON.quotaExceeded, isNew };
+      return REASON.quotaExceeded;
     }
     if (isNew) this.count++;
     try {
       if (shared) await this.join(request, core);
       else {
         const args = argumentsOf(request);
-        await core.bindQueue(this.bindingOf(filter, args));
+        const bound = wantsRetained(request, isNew) ? () => deliveries.selectRetained(request) : null;
+        await core.bindQueue(this.bindingOf(filter, args), bound);
         // [MQTT-3.8.4-3]: the new subscription takes the place of the old one, without a gap.
         if (known !== null && !known.same(args, DIALECT)) await core.unbindQueue(this.bindingOf(filter, known.args));
         if (request.noLocal) core.own = this.queue;
       }
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
-      if (isNew) this.count--;
+      if (isNew) {
+        this.count--;
+        deliveries.dropRetained(filter);
+      }
       log.info({ queue: this.queue.name, filter, error: error.message }, 'MQTT subscription refused');
       const code = refusalReasonOf(error.kind);
-      return { code: code >= FIRST_FAILURE ? code : REASON.unspecified, isNew };
+      return code >= FIRST_FAILURE ? code : REASON.unspecified;
     }
-    return { code: qos, isNew };
+    return qos;
   }
 
   private async removeOne(filter: string, core: Session): Promise<Reason> {
@@ -182,7 +183,10 @@ export class Subscriptions {
       this.shared.log.info({ queue: this.queue.name, filter, error: error.message }, 'MQTT unsubscription refused');
       return refusalReasonOf(error.kind);
     } finally {
-      if (this.find(filter, core) === null) this.count--;
+      if (this.find(filter, core) === null) {
+        this.count--;
+        this.subscriber.deliveries.dropRetained(filter);
+      }
     }
     return REASON.success;
   }
@@ -277,6 +281,11 @@ export interface SharedSubscription {
 export function termsOf({ qos, retainAsPublished, identifier }: SharedSubscription): Terms {
   if (qos === ANY_TERMS.qos && !retainAsPublished && identifier === 0) return ANY_TERMS;
   return new Terms(qos, false, retainAsPublished, identifier === 0 ? [] : [identifier]);
+}
+
+/** Whether a subscription gets the retained messages that it selects, being new or not (MQTT 5 §3.8.3.1). */
+function wantsRetained({ retainHandling }: Subscription, isNew: boolean): boolean {
+  return retainHandling === 0 || (retainHandling === 1 && isNew);
 }
 
 function argumentsOf({ qos, noLocal, retainAsPublished, identifier }: Subscription): FieldTable {

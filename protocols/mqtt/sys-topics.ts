@@ -126,7 +126,7 @@ export class SysTopics implements Ticked {
     for (const [topic, value] of this.values())
       if (filterMatches(filter, topic)) found.push(this.messageOf(topic, value));
     // Nobody takes it up again: what the broker says of itself is no state of a session.
-    return { since: NO_MOMENT, read: async () => found.splice(0), isCurrent: () => true };
+    return { since: NO_MOMENT, empty: false, read: async () => found.splice(0), isCurrent: () => true };
   }
 
   tick(nowTick: number): void {

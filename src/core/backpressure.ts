@@ -8,9 +8,9 @@ import type { CoreLimits } from './limits.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { Meters } from './ports.ts';
 
-const FULL_DISK: Hold = Object.freeze({ reason: 'low on disk', alarm: true });
-const MEMORY: Hold = Object.freeze({ reason: 'low on memory', alarm: true });
-const DISK: Hold = Object.freeze({ reason: 'waiting for the disk', alarm: false });
+const FULL_DISK: Hold = Object.freeze({ reason: 'low on disk', alarm: true, disk: true });
+const MEMORY: Hold = Object.freeze({ reason: 'low on memory', alarm: true, disk: false });
+const DISK: Hold = Object.freeze({ reason: 'waiting for the disk', alarm: false, disk: true });
 
 /** What backpressure looks at: the store's bytes that are not committed yet. */
 export interface Uncommitted {

@@ -42,6 +42,8 @@ export interface ClientConnection {
 export interface Hold {
   readonly reason: string;
   readonly alarm: boolean;
+  /** Whether it is for the disk's sake: nothing is to be begun that would write more. */
+  readonly disk: boolean;
 }
 
 export class ClientConnections {

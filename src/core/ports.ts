@@ -102,6 +102,7 @@ export const DEFINITION_KINDS = [
   'queue',
   'binding',
   'session',
+  'retained-selection',
   'return',
 ] as const;
 export type DefinitionKind = (typeof DEFINITION_KINDS)[number];
@@ -140,6 +141,8 @@ export interface RetainedPlace {
 export interface RetainedCursor {
   /** When the search began, at first. */
   readonly since: RetainedMoment;
+  /** Whether it is known that there is nothing to find. */
+  readonly empty: boolean;
   /**
    * The next messages, some at least; none: that was all. The same order each time. One call at a time. Long searches
    * are cut into slices between which others have their turn. Rejects where a record is damaged.

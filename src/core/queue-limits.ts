@@ -14,6 +14,11 @@ export interface QueueLimits {
   readonly overflow: Overflow;
 }
 
+/** Whether one more message of `more` bytes fits a queue with so many ready messages of so many bytes. */
+export function hasRoom(limits: QueueLimits, count: number, bytes: number, more: number): boolean {
+  return count < limits.maxLength && bytes + more <= limits.maxBytes;
+}
+
 /** Whether a queue with so many ready messages of so many bytes refuses one more. */
 export function refusesMore(limits: QueueLimits, count: number, bytes: number): boolean {
   return limits.overflow !== 'drop-head' && (count >= limits.maxLength || bytes >= limits.maxBytes);

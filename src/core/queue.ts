@@ -20,7 +20,7 @@ import type { DefinitionStore, PropertyRewriter } from './ports.ts';
 import { PriorityLanes } from './priority-lanes.ts';
 import { type DeadLetterAddress, readQueueArguments } from './queue-arguments.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from './queue-entry.ts';
-import { dropsHead, type QueueLimits, refusesMore } from './queue-limits.ts';
+import { dropsHead, hasRoom, type QueueLimits, refusesMore } from './queue-limits.ts';
 import { heldBytes, messageBytes, QueueWindow, type WindowSurroundings } from './queue-window.ts';
 import type { ReadyEntries } from './ready-entries.ts';
 import { ReturnCounts } from './return-counts.ts';
@@ -153,6 +153,22 @@ export class Queue implements Task, Mortal {
 
   get pagedCount(): number {
     return this.window.pagedLength;
+  }
+
+  /** The number behind the last entry that came in (of priority 0). */
+  get nextSeq(): number {
+    return this.window.of(0).nextSeq;
+  }
+
+  /** The number behind the last entry that was ever out with somebody (of priority 0). */
+  get deliveredTo(): number {
+    return this.window.of(0).deliveredTo;
+  }
+
+  /** Whether it takes one more ready message in and drops none for it. */
+  hasRoomFor(message: Message): boolean {
+    const { limits, window } = this;
+    return limits === null || hasRoom(limits, window.length, window.bodyBytes, message.bodyLength);
   }
 
   get bindings(): Iterable<Binding> {

@@ -327,12 +327,14 @@ export class Session implements ConsumerOwner, QueueOwner {
     return dropped;
   }
 
-  async bindQueue(binding: QueueBinding): Promise<void> {
+  /** `bound` is called in the moment from which on messages come; what it stores is committed with the binding. */
+  async bindQueue(binding: QueueBinding, bound: (() => void) | null = null): Promise<void> {
     const [exchange, queue] = await this.bindingEnds(binding);
     const { routingKey, args, dialect = 'amqp' } = binding;
-    if (this.vhost.bind(exchange, { queue }, routingKey, args, dialect)) {
-      await this.durably(() => this.vhost.unbind(exchange, { queue }, routingKey, args, dialect));
-    } else if (exchange.durable && queue.persisted) await this.settled();
+    const isNew = this.vhost.bind(exchange, { queue }, routingKey, args, dialect);
+    bound?.();
+    if (isNew) await this.durably(() => this.vhost.unbind(exchange, { queue }, routingKey, args, dialect));
+    else if (exchange.durable && queue.persisted) await (bound === null ? this.settled() : this.durably());
   }
 
   /** Succeeds where there is nothing to unbind: no such binding, queue or exchange (as RabbitMQ since 3.2). */

@@ -53,6 +53,7 @@ const NAMED = {
   session: 8,
   return: 9,
   'topic-permission': 10,
+  'retained-selection': 11,
 } as const satisfies Record<DefinitionKind, number>;
 
 /** Which of the two kinds of segments: in publishing order, or written later than its neighbours. */

@@ -32,6 +32,7 @@ export interface EarlyMessage {
 
 export class KvRetainedCursor implements RetainedCursor {
   readonly since: RetainedMoment;
+  readonly empty: boolean;
   private readonly source: RecordSource;
   /** Null where all keys are known. */
   private readonly search: RetainedSearch | null;
@@ -48,6 +49,7 @@ export class KvRetainedCursor implements RetainedCursor {
     keys: readonly Buffer[],
   ) {
     this.since = since;
+    this.empty = false;
     this.source = source;
     this.search = search;
     this.early = [...early].sort((a, b) => b.key.compare(a.key));

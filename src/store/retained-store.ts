@@ -94,6 +94,7 @@ class Host {
 
 const NOTHING_FOUND: RetainedCursor = Object.freeze({
   since: Object.freeze({ epoch: 0, revision: 0 }),
+  empty: true,
   read: () => Promise.resolve([]),
   isCurrent: () => false,
 });

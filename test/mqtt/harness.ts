@@ -41,7 +41,9 @@ export class Harness extends ProtocolHarness {
     const client = this.open();
     client.send(bytes.connect({ clientId, user: 'guest', password: 'guest', ...fields }, clean));
     await this.settle();
-    client.present = client.take()[0] === '20020100';
+    const [connack, ...rest] = client.take();
+    client.present = connack === '20020100';
+    client.early = rest;
     return client;
   }
 

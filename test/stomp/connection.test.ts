@@ -343,7 +343,7 @@ describe('STOMP heart-beats', () => {
     const harness = new Harness();
     const client = await harness.connect(['heart-beat:1000,0']);
     await client.exchange(frame('SEND', ['destination:/topic/t'], 'x'));
-    harness.connections.hold({ reason: 'memory', alarm: true });
+    harness.connections.hold({ reason: 'memory', alarm: true, disk: false });
     harness.tick(100);
     assert.equal(client.closed, false);
     harness.connections.hold(null);
@@ -359,7 +359,7 @@ describe('STOMP publishers that are held', () => {
     const consumer = await harness.connect();
     await consumer.exchange(frame('SUBSCRIBE', ['id:0', 'destination:/topic/t']));
     await client.exchange(frame('SEND', ['destination:/topic/t'], '1'));
-    harness.connections.hold({ reason: 'memory', alarm: true });
+    harness.connections.hold({ reason: 'memory', alarm: true, disk: false });
     await client.exchange(frame('SEND', ['destination:/topic/t'], '2'), frame('SEND', ['destination:/topic/t'], '3'));
     assert.deepEqual(
       consumer.take().map(({ body }) => body.toString()),
@@ -375,7 +375,7 @@ describe('STOMP publishers that are held', () => {
 
   it("go on for a turn's share of what waits, when all were released and are held again", async () => {
     const harness = new Harness();
-    const again = { reason: 'flow', alarm: false };
+    const again = { reason: 'flow', alarm: false, disk: false };
     const share = 'x'.repeat(TURN_INPUT_BYTES / 2);
     const first = frame('SEND', ['destination:/topic/t'], '');
     harness.connections.hold(again);

@@ -44,7 +44,7 @@ export class FakeRetained implements RetainedStore {
       .filter((each) => this.setAt.get(each)! <= since.revision || !each.persistent)
       .sort((a, b) => (a.routingKey < b.routingKey ? -1 : 1));
     const isCurrent = (message: Message) => this.hosts.get(vhost)?.get(message.routingKey) === message;
-    return { since, read: async () => found.splice(0, this.mostAtOnce), isCurrent };
+    return { since, empty: found.length === 0, read: async () => found.splice(0, this.mostAtOnce), isCurrent };
   }
 
   count(vhost: string): RetainedCount {

@@ -1,0 +1,337 @@
+// The retained messages that one session still has to be sent after its subscriptions. They are searched for one
+// selection after the other, and join the session's queue a few at a time (QoS 1 and 2), where they are what all other
+// messages are: numbered, acknowledged, sent again, and durable where the session is. What is for QoS 0 goes to the client
+// as its outbox allows.
+//
+// However many a filter selects, a bounded number is in memory and in the queue at a time: the next ones join when those
+// before them were handed out. How far each selection of a persistent session has come is committed with the messages.
+//
+// What was replaced between reading and joining is left out: its successor has come live, and the older one must not come
+// behind it. In the queue the older one is in front.
+
+import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
+import type { Message } from '../../src/core/message.ts';
+import type { DefinitionValue, RetainedCursor } from '../../src/core/ports.ts';
+import type { Queue } from '../../src/core/queue.ts';
+import { retainedTerms } from '../../src/core/terms.ts';
+import type { Task } from '../../src/core/turn.ts';
+import { isExpired, publishByte } from './encoder-v5.ts';
+import { qosOf } from './property-codec.ts';
+import { RetainedSelection } from './retained-selection.ts';
+import type { SessionLink } from './session.ts';
+import type { MqttShared } from './shared.ts';
+import { SysTopics } from './sys-topics.ts';
+
+/** Reading stops when so many messages or bytes of bodies are there. */
+const ENOUGH_MESSAGES = 64;
+const ENOUGH_BYTES = 256 * 1024;
+/** Messages that join a queue ahead of its deliveries. */
+const AHEAD = 64;
+
+/** Whose messages they are. */
+export interface FeedOwner {
+  readonly vhost: string;
+  readonly clientId: string;
+  readonly persistent: boolean;
+}
+
+/** A message that was read. */
+interface Found {
+  readonly selection: RetainedSelection;
+  readonly message: Message;
+  readonly cursor: RetainedCursor;
+  /** Where the selection stood when it was handed on. */
+  before: string | null;
+}
+
+export class RetainedFeed implements Task, ConfirmSink {
+  private readonly owner: FeedOwner;
+  private readonly shared: MqttShared;
+  /** By filter: a session has as many as subscriptions at most. */
+  private readonly selections: Map<string, RetainedSelection>;
+  private link: SessionLink | null;
+  private queue: Queue | null;
+  private found: Found[];
+  private at: number;
+  /** What joined the queue and was refused by a full disk: it is to join again, before all else. */
+  private refused: Found[];
+  private filling: Promise<void> | null;
+  /** Grows with each connection: what was being read for the one before is void. */
+  private connection: number;
+  private scheduled: boolean;
+  /** The number behind the last entry that joined the queue, and how many did since all before them were handed out. */
+  private joinedTo: number;
+  private joined: number;
+  /** What a full disk refuses comes back through it. Made with the first message that is stored. */
+  private ring: ConfirmRing | null;
+
+  constructor(owner: FeedOwner, shared: MqttShared) {
+    this.owner = owner;
+    this.shared = shared;
+    this.selections = new Map();
+    this.link = null;
+    this.queue = null;
+    this.found = [];
+    this.at = 0;
+    this.refused = [];
+    this.filling = null;
+    this.connection = 0;
+    this.scheduled = false;
+    this.joinedTo = 0;
+    this.joined = 0;
+    this.ring = null;
+  }
+
+  /** Takes up what an earlier start left of a selection. */
+  recover(filter: string, value: DefinitionValue): void {
+    this.selections.set(filter, RetainedSelection.fromJson(filter, value));
+  }
+
+  /** Whether it may be forgotten: nothing waits, and nothing may come back. */
+  get idle(): boolean {
+    return this.selections.size === 0 && this.first() === undefined && (this.ring === null || this.ring.size === 0);
+  }
+
+  /** A client is there; `resume` begins. */
+  attach(link: SessionLink, queue: Queue): void {
+    this.link = link;
+    if (this.queue === queue) return;
+    this.queue = queue;
+    // Where something was recovered, some may have joined before.
+    this.joinedTo = this.selections.size === 0 ? 0 : queue.nextSeq;
+    this.joined = AHEAD;
+  }
+
+  /** It is gone. Selections of persistent sessions wait for it where they are. */
+  detach(): void {
+    this.link = null;
+    this.connection++;
+    this.filling = null;
+    this.found = [];
+    this.at = 0;
+    for (const selection of this.selections.values()) {
+      selection.cursor = null;
+      selection.exhausted = false;
+      selection.waiting = this.refused.filter((found) => found.selection === selection).length;
+      if (!selection.durable) this.drop(selection.filter);
+    }
+  }
+
+  /**
+   * A subscription selects retained messages, in the place of what the one with the same filter before it had left. Of a
+   * persistent session it is durable with what is committed next.
+   */
+  select(filter: string, qos: number, identifier: number): void {
+    const { owner, shared } = this;
+    this.drop(filter);
+    const cursor = shared.retained.find(owner.vhost, filter);
+    if (cursor.empty) return;
+    const durable = owner.persistent && qos > 0 && !SysTopics.owns(filter);
+    const selection = new RetainedSelection(filter, retainedTerms(qos, identifier), durable, cursor.since, null);
+    selection.cursor = cursor;
+    this.selections.set(filter, selection);
+    if (durable) this.save(selection);
+  }
+
+  /** The subscription is over: what waits for it is not sent any more. */
+  drop(filter: string): void {
+    const selection = this.selections.get(filter);
+    if (selection === undefined) return;
+    selection.dropped = true;
+    this.remove(selection);
+  }
+
+  /** The session has ended, or has lost its subscriptions. */
+  dropAll(): void {
+    for (const filter of [...this.selections.keys()]) this.drop(filter);
+  }
+
+  /** Resolves when the first messages are there, or none are left. */
+  fill(): Promise<void> {
+    if (this.filling !== null) return this.filling;
+    const { connection } = this;
+    // Reset behind it and not within: where there is nothing to wait for it ends before it is kept here.
+    const filling = this.read(connection).then(() => {
+      if (connection === this.connection) this.filling = null;
+    });
+    this.filling = filling;
+    return filling;
+  }
+
+  /** Messages may go on: the outbox takes more, or the client has acknowledged some. */
+  resume(): void {
+    if (this.scheduled || this.selections.size === 0) return;
+    this.scheduled = true;
+    this.shared.turn.work(this);
+  }
+
+  /** An entry of the queue was handed out. */
+  handedOut(seq: number): void {
+    if (seq + 1 >= this.joinedTo) this.resume();
+  }
+
+  /** As a task of the work list: hands on what was read, as far as that goes. */
+  run(): boolean {
+    this.scheduled = false;
+    const { link, queue } = this;
+    if (link === null || queue === null) return false;
+    const moved = new Set<RetainedSelection>();
+    for (let next = this.next(moved); next !== null; next = this.next(moved)) {
+      const { selection, message } = next;
+      const joins = Math.min(qosOf(message), selection.terms.qos) > 0;
+      if (joins ? !this.mayJoin(queue, message) : !link.outbox.writable) break;
+      this.handOn(next, moved);
+      if (joins) this.join(queue, next);
+      else this.send(link, selection, message);
+    }
+    for (const selection of moved) this.settle(selection);
+    return false;
+  }
+
+  /** What joined the queue is on disk, or a full disk refused it: then it is to join again. */
+  confirmed(ring: ConfirmRing, from: number, to: number, ok: boolean): void {
+    if (ok) return;
+    for (let slot = from; slot <= to; slot++) {
+      const found = ring.tagAt(slot) as Found;
+      const { selection } = found;
+      if (selection.dropped) continue;
+      this.refused.push(found);
+      selection.waiting++;
+      // It may have been done with.
+      this.selections.set(selection.filter, selection);
+      this.save(selection);
+    }
+    this.resume();
+  }
+
+  /** The next message that is to be handed on, or null where none is there yet or none is left. */
+  private next(moved: Set<RetainedSelection>): Found | null {
+    for (let found = this.first(); found !== undefined; found = this.first()) {
+      const { selection, message, cursor } = found;
+      if (!selection.dropped && cursor.isCurrent(message) && !isExpired(message, this.shared.turn.now)) return found;
+      this.handOn(found, moved);
+    }
+    if (this.link === null || this.selections.size === 0 || this.filling !== null) return null;
+    const { connection } = this;
+    this.fill().then(() => {
+      if (connection === this.connection) this.resume();
+    });
+    return null;
+  }
+
+  private first(): Found | undefined {
+    return this.refused[0] ?? this.found[this.at];
+  }
+
+  /** The first one leaves, whatever becomes of it. */
+  private handOn(found: Found, moved: Set<RetainedSelection>): void {
+    const { selection, message } = found;
+    selection.waiting--;
+    moved.add(selection);
+    if (this.refused.length > 0) {
+      this.refused.shift();
+      return;
+    }
+    this.at++;
+    found.before = selection.after;
+    selection.after = message.routingKey;
+  }
+
+  /**
+   * Whether one more may join the queue: as long as that is short, and so many at a time behind whatever waits there.
+   * Nothing is written while the disk keeps publishers waiting, and nothing is dropped for a retained message.
+   */
+  private mayJoin(queue: Queue, message: Message): boolean {
+    if (this.owner.persistent && this.shared.context.connections.held?.disk === true) return false;
+    if (queue.readyCount === 0) return true;
+    if (!queue.hasRoomFor(message)) return false;
+    if (queue.deliveredTo >= this.joinedTo) this.joined = 0;
+    return queue.readyCount < AHEAD || this.joined < AHEAD;
+  }
+
+  private join(queue: Queue, found: Found): void {
+    const { selection, message } = found;
+    let slot = 0;
+    let ring: ConfirmRing | null = null;
+    if (selection.durable) {
+      ring = this.ring ??= new ConfirmRing(this, this.shared.turn);
+      slot = ring.open(found);
+    }
+    // Before it is handed out: `handedOut` compares with it.
+    this.joinedTo = queue.nextSeq + 1;
+    this.joined++;
+    queue.accept(message, selection.targetOf(queue), ring, slot);
+    ring?.settle(slot);
+  }
+
+  private send(link: SessionLink, { terms }: RetainedSelection, message: Message): void {
+    const { writer, meters } = this.shared;
+    if (!writer.publish(link, message, publishByte(0, true, false), 0, terms.subscriptionIds)) return;
+    meters.delivered++;
+    meters.deliveredBytes += message.bodyLength;
+  }
+
+  /** Some of its messages were handed on: that is kept together with them. */
+  private settle(selection: RetainedSelection): void {
+    if (selection.dropped) return;
+    if (selection.exhausted && selection.waiting === 0) this.remove(selection);
+    else if (selection.durable) this.save(selection);
+  }
+
+  private async read(connection: number): Promise<void> {
+    this.found = this.found.slice(this.at);
+    this.at = 0;
+    let bytes = 0;
+    for (const { message } of this.found) bytes += message.bodyLength;
+    for (const selection of this.selections.values()) {
+      while (!selection.exhausted && this.found.length < ENOUGH_MESSAGES && bytes < ENOUGH_BYTES) {
+        const cursor = (selection.cursor ??= this.cursorOf(selection));
+        const messages = await this.readSome(selection, cursor);
+        // The client went meanwhile, or does not want them any more.
+        if (connection !== this.connection) return;
+        if (selection.dropped) break;
+        for (const message of messages) {
+          this.found.push({ selection, message, cursor, before: null });
+          bytes += message.bodyLength;
+        }
+        selection.waiting += messages.length;
+        if (messages.length > 0) continue;
+        selection.exhausted = true;
+        if (selection.waiting === 0) this.remove(selection);
+      }
+    }
+  }
+
+  /** Takes its search up. */
+  private cursorOf(selection: RetainedSelection): RetainedCursor {
+    return this.shared.retained.find(this.owner.vhost, selection.filter, selection);
+  }
+
+  private async readSome({ filter }: RetainedSelection, cursor: RetainedCursor): Promise<readonly Message[]> {
+    try {
+      return await cursor.read();
+    } catch (error) {
+      this.shared.log.error({ filter, error }, 'retained messages cannot be read');
+      return [];
+    }
+  }
+
+  /** A start goes on before the first message that was refused. */
+  private save(selection: RetainedSelection): void {
+    const refused = this.refused.find((found) => found.selection === selection);
+    const record = selection.toJson(refused === undefined ? selection.after : refused.before);
+    this.shared.context.definitions.put('retained-selection', this.nameOf(selection), record);
+    this.shared.turn.begin();
+  }
+
+  private remove(selection: RetainedSelection): void {
+    this.selections.delete(selection.filter);
+    if (!selection.durable) return;
+    this.shared.context.definitions.remove('retained-selection', this.nameOf(selection));
+    this.shared.turn.begin();
+  }
+
+  private nameOf({ filter }: RetainedSelection): readonly string[] {
+    return [this.owner.vhost, this.owner.clientId, filter];
+  }
+}
