@@ -23,6 +23,8 @@ export interface ExactOptions {
   /** Subscribed to at QoS 2 when the session begins; null: nothing. */
   readonly filter: string | null;
   readonly window: number;
+  /** Deliveries that it takes at a time; as many as the broker likes unless it says so. */
+  readonly receiveMaximum?: number;
 }
 
 const NEVER = 0xffff_ffff;
@@ -102,8 +104,9 @@ export class ExactClient {
   }
 
   private async converse(peer: RawPeer): Promise<void> {
-    const { clientId, filter } = this.options;
-    peer.send(connect5({ clientId, clean: !this.began && filter === null, properties: [p.sessionExpiry(NEVER)] }));
+    const { clientId, filter, receiveMaximum = 0xffff } = this.options;
+    const properties = [p.sessionExpiry(NEVER), p.receiveMaximum(receiveMaximum)];
+    peer.send(connect5({ clientId, clean: !this.began && filter === null, properties }));
     const connack = await peer.next();
     if (connack === null) return;
     assert.equal(connack[3], 0, `CONNACK ${connack.toString('hex')}`);
