@@ -1,12 +1,20 @@
 // The session state machine against a model: two persistent clients that publish and subscribe at QoS 1 and 2, whose
 // connections break, who come back, take themselves over, answer late, while commits are held and the front-end restarts.
-// Whatever happens: nothing is lost, nothing comes twice at QoS 2, and each topic keeps its order.
+// At some moment each subscribes to more retained messages than are sent at a time. Whatever happens: nothing is lost,
+// nothing comes twice at QoS 2, and each topic keeps its order.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { MqttForms } from '../../protocols/mqtt/property-codec.ts';
+import { Message, NEVER } from '../../src/core/message.ts';
 import { connect5, p, packet, publish5, subscribe5, u16 } from '../support/wire/mqtt5.ts';
 import { type Client, Harness, reasonOf } from './harness.ts';
+
+/** What is retained: every other one at QoS 2. */
+const RETAINED = Array.from({ length: 100 }, (_, i) => ({ qos: ((i % 2) + 1) as 1 | 2, body: `r${100 + i}` }));
+const FORMS = new MqttForms('amq.topic');
+const SELECT = subscribe5(2, [], ['r/#', 0x12]);
 
 interface Sending {
   readonly id: number;
@@ -26,6 +34,9 @@ class ModelClient {
   private began: boolean;
   /** CONNACK came, and what had to be sent again was. */
   private resumed: boolean;
+  /** Whether it has asked for the retained messages, and whether that was answered. */
+  private asked: boolean;
+  selected: boolean;
   private readonly sending: Sending[];
   private readonly held: Set<number>;
   /** Packets that it has not answered yet. */
@@ -41,6 +52,8 @@ class ModelClient {
     this.link = null;
     this.began = false;
     this.resumed = false;
+    this.asked = false;
+    this.selected = false;
     this.sending = [];
     this.held = new Set();
     this.unanswered = [];
@@ -59,6 +72,13 @@ class ModelClient {
     this.resumed = false;
     const properties = [p.sessionExpiry(0xffff_ffff), p.receiveMaximum(receiveMaximum)];
     this.link.send(connect5({ clientId: this.name, clean: false, properties }));
+  }
+
+  /** Subscribes to what is retained: those messages are for a new subscription only, of which there is one at most. */
+  select(): void {
+    if (this.asked || !this.resumed) return;
+    this.asked = true;
+    this.link?.send(SELECT);
   }
 
   drop(): void {
@@ -97,6 +117,7 @@ class ModelClient {
         else link.send(subscribe5(1, [], ['t/+', 2]));
         this.began = true;
         this.resumed = true;
+        if (this.asked && !this.selected) link.send(SELECT);
         for (const { qos, id, body, received } of this.sending) {
           if (received) link.send(packet(0x62, u16(id)));
           else link.send(publish5(`t/${qos}`, body, { qos, id, dup: true }));
@@ -124,6 +145,7 @@ class ModelClient {
         this.complete(id);
         break;
       case 9:
+        if (id === 2) this.selected = true;
         break;
       case 14:
         assert.equal(reasonOf(unit.toString('hex')), 'disconnect 8e');
@@ -138,7 +160,12 @@ class ModelClient {
     const qos = ((unit[0]! >> 1) & 3) as 1 | 2;
     const id = unit.readUInt16BE(4 + length);
     const body = unit.toString('utf8', 7 + length);
-    assert.equal(unit.toString('utf8', 4, 4 + length), `t/${qos}`, 'a message at another QoS');
+    const kept = (unit[0]! & 1) === 1;
+    assert.equal(
+      unit.toString('utf8', 4, 4 + length),
+      kept ? `r/${qos}/${body}` : `t/${qos}`,
+      'a message at another QoS',
+    );
     if (qos === 1) {
       this.taken[1].push(body);
       link.send(packet(0x40, u16(id)));
@@ -157,7 +184,7 @@ class ModelClient {
 
 type Step =
   | { readonly kind: 'connect'; readonly client: number; readonly receiveMaximum: number }
-  | { readonly kind: 'drop' | 'answer'; readonly client: number; readonly count: number }
+  | { readonly kind: 'drop' | 'answer' | 'select'; readonly client: number; readonly count: number }
   | { readonly kind: 'publish'; readonly client: number; readonly qos: 1 | 2 }
   | { readonly kind: 'hold' | 'release' | 'restart' | 'settle' };
 
@@ -168,6 +195,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('connect' as const), client, receiveMaximum: fc.constantFrom(1, 2, 100) }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('drop' as const), client, count: fc.constant(0) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('select' as const), client, count: fc.constant(0) }) },
   {
     weight: 8,
     arbitrary: fc.record({ kind: fc.constant('answer' as const), client, count: fc.integer({ min: 1, max: 4 }) }),
@@ -184,6 +212,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('release' as const) }) },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('settle' as const) }) },
 );
+
+/** A retained message, as a QoS 1 or 2 publish leaves it. */
+function retain(harness: Harness, routingKey: string, qos: 1 | 2, body: string): void {
+  const bytes = Buffer.from(body);
+  const codec = FORMS.of(qos, true, 0);
+  const none = Buffer.alloc(0);
+  const message = new Message('amq.topic', routingKey, bytes, 0, bytes.length, none, 0, 0, codec, true, 0, NEVER, 0);
+  harness.retained.set('/', message);
+}
 
 /** Without repetitions: the order in which each came first. */
 function firsts(bodies: readonly string[]): string[] {
@@ -205,6 +242,7 @@ async function follow(steps: readonly Step[]): Promise<void> {
   };
   for (const each of clients) each.connect(100);
   await quiet();
+  for (const { qos, body } of RETAINED) retain(harness, `r.${qos}.${body}`, qos, body);
   for (const each of steps) {
     switch (each.kind) {
       case 'connect':
@@ -218,6 +256,9 @@ async function follow(steps: readonly Step[]): Promise<void> {
         break;
       case 'publish':
         clients[each.client]!.publish(each.qos);
+        break;
+      case 'select':
+        clients[each.client]!.select();
         break;
       case 'hold':
         harness.store.hold();
@@ -243,7 +284,17 @@ async function follow(steps: readonly Step[]): Promise<void> {
   await harness.settle();
   for (const each of clients) each.connect(100);
   await quiet();
+  for (const each of clients) each.select();
+  await quiet();
   for (const { name, open } of clients) assert.equal(open, 0, `${name} has publishes that are not acknowledged`);
+  for (const { name, taken, selected } of clients) {
+    assert.ok(selected);
+    for (const qos of [1, 2] as const) {
+      const kept = taken[qos].filter((body) => body.startsWith('r'));
+      const expected = RETAINED.filter((each) => each.qos === qos).map(({ body }) => body);
+      assert.deepEqual(qos === 2 ? kept : firsts(kept), expected, `${name}, what is retained at QoS ${qos}`);
+    }
+  }
   for (const { name, taken } of clients) {
     for (const from of clients) {
       const of = (bodies: readonly string[]): string[] => bodies.filter((body) => body.startsWith(from.name));
