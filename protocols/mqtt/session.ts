@@ -26,7 +26,7 @@ import { queueNameOf, sessionArguments, sharedQueueNameOf } from './session-queu
 import { recordToJson, type SessionRecord } from './session-record.ts';
 import type { MqttShared } from './shared.ts';
 import { sharedFilter } from './shared-filter.ts';
-import { refusedBindings, type SharedSubscription, Subscriptions, termsOf } from './subscriptions.ts';
+import { findSubscription, refusedBindings, type SharedSubscription, Subscriptions, termsOf } from './subscriptions.ts';
 import type { Will } from './will.ts';
 
 /** The session's end of a connection. */
@@ -115,9 +115,13 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     this.clock.recover(record);
   }
 
-  /** Retained messages that it has not been sent. */
-  recoverSelection(filter: string, value: DefinitionValue): void {
+  /** Retained messages that it has not been sent. False where there is no such subscription. */
+  recoverSelection(filter: string, value: DefinitionValue): boolean {
+    const { host, queueName, shared } = this;
+    const queue = host.queues.get(queueName);
+    if (queue === undefined || findSubscription(host, shared.exchange, queue, filter) === null) return false;
     this.deliveries.recoverSelection(filter, value);
+    return true;
   }
 
   recoverReceived(id: number): void {

@@ -104,9 +104,8 @@ export class Sessions {
     for (const key of records.keys()) definitions.remove('session', key.split('\u0000'));
     for (const { name, value } of [...definitions.all('retained-selection')]) {
       const [vhost, clientId, filter] = name as [string, string, string];
-      const session = this.get(vhost, clientId);
-      if (session === null) definitions.remove('retained-selection', name);
-      else session.recoverSelection(filter, value);
+      const known = this.get(vhost, clientId)?.recoverSelection(filter, value) === true;
+      if (!known) definitions.remove('retained-selection', name);
     }
     const strangers = new Set<number>();
     for (const { sessionId, packetId, state, queueId, seq } of packets.all()) {

@@ -10,6 +10,7 @@ import { EMPTY_TABLE, type Field, type FieldTable } from '../../src/core/field-t
 import type { Queue } from '../../src/core/queue.ts';
 import type { QueueBinding, Session } from '../../src/core/session.ts';
 import { ANY_TERMS, TERM_ARGUMENT, Terms } from '../../src/core/terms.ts';
+import type { VirtualHost } from '../../src/core/virtual-host.ts';
 import type { Subscription } from './control.ts';
 import type { Deliveries } from './delivery.ts';
 import { refusalReasonOf } from './errors.ts';
@@ -250,10 +251,7 @@ export class Subscriptions {
   }
 
   private find(filter: string, core: Session): Binding | null {
-    const exchange = core.vhost.exchanges.get(this.shared.exchange);
-    if (exchange === undefined) return null;
-    const probe = new Binding(exchange, { queue: this.queue }, swapSeparators(filter), EMPTY_TABLE, DIALECT);
-    return exchange.findInDialect(probe.identity, DIALECT);
+    return findSubscription(core.vhost, this.shared.exchange, this.queue, filter);
   }
 
   private bindingOf(filter: string, args: FieldTable): QueueBinding {
@@ -268,6 +266,19 @@ export async function refusedBindings(queue: Queue, exchange: string, core: Sess
   const keys = bindings.map(({ routingKey }) => routingKey);
   const refused = new Set(await core.unbindable(queue.name, exchange, keys));
   return refused.size === 0 ? [] : bindings.filter(({ routingKey }) => refused.has(routingKey));
+}
+
+/** The subscription of a session, whose queue that is, with a filter that is not shared; null: there is none. */
+export function findSubscription(
+  host: VirtualHost,
+  exchangeName: string,
+  queue: Queue,
+  filter: string,
+): Binding | null {
+  const exchange = host.exchanges.get(exchangeName);
+  if (exchange === undefined) return null;
+  const probe = new Binding(exchange, { queue }, swapSeparators(filter), EMPTY_TABLE, DIALECT);
+  return exchange.findInDialect(probe.identity, DIALECT);
 }
 
 /** A shared subscription as it is kept with its session. */

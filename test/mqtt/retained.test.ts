@@ -278,6 +278,9 @@ describe('retained messages of a persistent session', () => {
     assert.deepEqual(selections(broker), []);
     // And where a session is gone of which something was left.
     broker.store.definitions.put('retained-selection', ['/', 'nobody', 'a/#'], {});
+    // Or the subscription.
+    await connect(broker);
+    broker.store.definitions.put('retained-selection', ['/', 'c', 'a/#'], {});
     broker.restartFrontEnd();
     assert.deepEqual(selections(broker), []);
   });
