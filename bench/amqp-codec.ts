@@ -12,7 +12,8 @@ import { ShortStringCache, ShortStringEncoder } from '../protocols/amqp/short-st
 import type { Consumer } from '../src/core/consumer.ts';
 import { Message, NEVER } from '../src/core/message.ts';
 import { newMeters } from '../src/core/ports.ts';
-import { PUBLISH, type Session } from '../src/core/session.ts';
+import { PUBLISH } from '../src/core/publish-path.ts';
+import type { Session } from '../src/core/session.ts';
 import { Turn } from '../src/core/turn.ts';
 import { Unacked } from '../src/core/unacked.ts';
 import * as wire from '../test/support/wire/amqp.ts';

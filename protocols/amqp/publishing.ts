@@ -5,7 +5,8 @@
 import { ConfirmRing, type ConfirmSink, type RingScheduler } from '../../src/core/confirms.ts';
 import type { Message } from '../../src/core/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
-import { PUBLISH, type PublishOutcome, type Session } from '../../src/core/session.ts';
+import { PUBLISH, type PublishOutcome } from '../../src/core/publish-path.ts';
+import type { Session } from '../../src/core/session.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { writeContent } from './content.ts';

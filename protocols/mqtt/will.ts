@@ -3,7 +3,8 @@
 
 import { BrokerError } from '../../src/core/errors.ts';
 import { Message } from '../../src/core/message.ts';
-import { PUBLISH, type Session } from '../../src/core/session.ts';
+import { PUBLISH } from '../../src/core/publish-path.ts';
+import type { Session } from '../../src/core/session.ts';
 import type { MqttShared } from './shared.ts';
 import { swapSeparators } from './topics.ts';
 

@@ -1,12 +1,22 @@
-// A session's permissions as far as they were asked for: answers of the authoriser, kept until its generation changes,
-// so that a publish costs no regular expression. An authoriser may answer late; then the check says "not known yet".
+// What a session may do. Answers of the authoriser are kept until its generation changes, so that a publish costs no
+// regular expression. An authoriser may answer late: `knows` says that it is not known yet, `require` waits.
 
+import { BrokerError } from './errors.ts';
+import type { Exchange } from './exchange.ts';
 import type { Authorizer, Identity, Permission, TopicPermission } from './ports.ts';
 
 /** Answers kept for one session; beyond it they are asked anew. */
 const CAPACITY = 4096;
 
+/** The name under which permissions on the default exchange are given, as in RabbitMQ. */
+const DEFAULT_EXCHANGE_RESOURCE = 'amq.default';
+
+/** What permissions are given on. */
+export type ResourceType = 'exchange' | 'queue';
+
 export class Permits {
+  /** Of an MQTT client, as it stands in a routing key (topic permissions may name it); else null. */
+  clientId: string | null;
   private readonly authorizer: Authorizer;
   private readonly identity: Identity;
   private readonly vhost: string;
@@ -16,6 +26,7 @@ export class Permits {
   private asking: Map<string, Promise<void>> | null;
 
   constructor(authorizer: Authorizer, identity: Identity, vhost: string) {
+    this.clientId = null;
     this.authorizer = authorizer;
     this.identity = identity;
     this.vhost = vhost;
@@ -24,8 +35,46 @@ export class Permits {
     this.asking = null;
   }
 
-  /** Whether it is allowed; null where the answer is on its way: await `settled()` and ask again. */
-  check(permission: Permission, resource: string): boolean | null {
+  /** Throws access-refused where the permission is not given. */
+  async require(permission: Permission, type: ResourceType, name: string): Promise<void> {
+    while (!this.knows(permission, type, name)) await this.settled();
+  }
+
+  /** As `require`; false where the answer is on its way: await `settled()` and ask again. */
+  knows(permission: Permission, type: ResourceType, name: string): boolean {
+    const isDefault = type === 'exchange' && name === '';
+    const allowed = this.check(permission, isDefault ? DEFAULT_EXCHANGE_RESOURCE : name);
+    if (allowed !== false) return allowed !== null;
+    const what = isDefault ? 'default exchange' : `${type} '${name}'`;
+    throw this.refusal(`${permission} access to ${what} in vhost '${this.vhost}'`);
+  }
+
+  /** Whether not all routing keys of an exchange may be allowed. */
+  restrictsTopics(exchange: Exchange): boolean {
+    return exchange.kind === 'topic' && this.authorizer.restrictsTopics(this.identity, this.vhost, exchange.name);
+  }
+
+  /** Throws access-refused where a topic exchange is not to be used with that routing or binding key. */
+  async requireTopic(permission: TopicPermission, exchange: Exchange, routingKey: string): Promise<void> {
+    if (!this.restrictsTopics(exchange)) return;
+    while (!this.knowsTopic(permission, exchange, routingKey)) await this.settled();
+  }
+
+  /** As `requireTopic` where topics are restricted; false where the answer is on its way. */
+  knowsTopic(permission: TopicPermission, exchange: Exchange, routingKey: string): boolean {
+    const allowed = this.checkTopic(permission, exchange.name, routingKey);
+    if (allowed !== false) return allowed !== null;
+    const where = `exchange '${exchange.name}' in vhost '${this.vhost}'`;
+    throw this.refusal(`${permission} access to topic '${routingKey}' in ${where}`);
+  }
+
+  /** Resolves when the answers that were on their way are known. Rejects where the authoriser failed. */
+  async settled(): Promise<void> {
+    if (this.asking !== null) await Promise.all(this.asking.values());
+  }
+
+  /** Null where the answer is on its way. */
+  private check(permission: Permission, resource: string): boolean | null {
     this.renew();
     const key = `name ${permission} ${resource}`;
     const known = this.answers?.get(key);
@@ -34,19 +83,13 @@ export class Permits {
     return this.take(key, this.authorizer.allows(this.identity, this.vhost, permission, resource));
   }
 
-  /** As `check`, for a key within a topic exchange where topics are restricted. */
-  checkTopic(
-    permission: TopicPermission,
-    exchange: string,
-    routingKey: string,
-    clientId: string | null,
-  ): boolean | null {
+  private checkTopic(permission: TopicPermission, exchange: string, routingKey: string): boolean | null {
     this.renew();
     const key = `topic ${permission} ${exchange.length} ${exchange} ${routingKey}`;
     const known = this.answers?.get(key);
     if (known !== undefined) return known;
     if (this.asking?.has(key)) return null;
-    const { identity, vhost } = this;
+    const { identity, vhost, clientId } = this;
     return this.take(key, this.authorizer.allowsTopic(identity, vhost, exchange, permission, routingKey, clientId));
   }
 
@@ -63,11 +106,6 @@ export class Permits {
     }
     this.ask(key, answer);
     return null;
-  }
-
-  /** Resolves when the answers that were on their way are known. Rejects where the authoriser failed. */
-  async settled(): Promise<void> {
-    if (this.asking !== null) await Promise.all(this.asking.values());
   }
 
   private ask(key: string, answer: Promise<boolean>): void {
@@ -96,5 +134,9 @@ export class Permits {
   private keep(key: string, allowed: boolean): void {
     if (this.answers === null || this.answers.size >= CAPACITY) this.answers = new Map();
     this.answers.set(key, allowed);
+  }
+
+  private refusal(what: string): BrokerError {
+    return new BrokerError('access-refused', `${what} refused for user '${this.identity.user}'`);
   }
 }

@@ -1,8 +1,9 @@
 // THE ONE DOOR. Every front-end and the HTTP API act on the broker through a session, one for each connection, and
 // permissions are checked here, once (RabbitMQ's rules: configure, write and read over names).
 //
-// Publishing and settling are synchronous and free of allocation. Control operations are promises: they resolve when
-// what they changed is durable, and a connection handles nothing else until they do.
+// Publishing and settling are synchronous and free of allocation (publish-path.ts has the way of a publish). Control
+// operations are promises: they resolve when what they changed is durable, and a connection handles nothing else until
+// they do.
 
 import { randomBytes } from 'node:crypto';
 import type { Dialect } from './binding.ts';
@@ -11,22 +12,16 @@ import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } 
 import type { DoorSurroundings } from './door.ts';
 import { BrokerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
-import { FAN_OUT_SLICE, FanOut } from './fan-out.ts';
 import { type FieldTable, findField, textOf } from './field-table.ts';
 import type { Message } from './message.ts';
 import { Permits } from './permits.ts';
 import type { Identity } from './ports.ts';
+import { type PublishOutcome, PublishPath } from './publish-path.ts';
 import type { Queue, QueueOwner } from './queue.ts';
 import type { QueueEntry } from './queue-entry.ts';
-import { parseReplyAddress } from './reply-address.ts';
-import { isBrokerTopic } from './retainer.ts';
-import { NO_TARGETS, Target } from './target.ts';
+import type { Target } from './target.ts';
 import { type Settlement, type TransactedPublish, Transaction } from './transaction.ts';
 import type { ExchangeDeclaration, VirtualHost } from './virtual-host.ts';
-
-/** What became of a publish. */
-export const PUBLISH = { unroutable: 0, routed: 1, pending: 2 } as const;
-export type PublishOutcome = (typeof PUBLISH)[keyof typeof PUBLISH];
 
 export interface QueueRequest {
   /** Empty: the broker names it `amq.gen-…`. */
@@ -72,53 +67,36 @@ export interface Got {
 /** An AMQP short string (0-9-1 §4.2.5.3) holds no more, so no name may be longer. */
 const MAX_NAME_BYTES = 255;
 
-/** Targets that `crowded` looks at: a fan-out to thousands is not searched. */
-const CROWDED_LOOKED_AT = 16;
-
-/** The name under which permissions on the default exchange are given, as in RabbitMQ. */
-const DEFAULT_EXCHANGE_RESOURCE = 'amq.default';
-
 export class Session implements ConsumerOwner, QueueOwner {
   readonly vhost: VirtualHost;
   readonly identity: Identity;
-  /** Of an MQTT client, as it stands in a routing key (topic permissions may name it); else null. */
-  clientId: string | null;
   private readonly around: DoorSurroundings;
-  /** The client's own queue, where one of its bindings is no-local (MQTT 5 §3.8.3.1); else null. */
-  own: Queue | null;
   private readonly permits: Permits;
+  private readonly publishing: PublishPath;
   private readonly consumers: Set<Consumer>;
   /** Exclusive queues that it declared; made with the first. */
   private owned: Set<Queue> | null;
-  /** The exchange of the last publish, with the permit's generation; and its last route. */
-  private exchange: Exchange | null;
-  private permitGeneration: number;
-  /** Whether not all of its routing keys may be allowed. */
-  private restricted: boolean;
-  private routingKey: string | null;
-  private routeGeneration: number;
-  private targets: readonly Target[];
-  /** The publish that is being carried out in slices, or null. */
-  private fanOut: FanOut | null;
   private closed: boolean;
 
   constructor(vhost: VirtualHost, identity: Identity, around: DoorSurroundings) {
     this.vhost = vhost;
     this.identity = identity;
-    this.clientId = null;
     this.around = around;
-    this.own = null;
     this.permits = new Permits(around.authorizer, identity, vhost.name);
+    this.publishing = new PublishPath(vhost, this.permits, around);
     this.consumers = new Set();
     this.owned = null;
-    this.exchange = null;
-    this.permitGeneration = -1;
-    this.restricted = false;
-    this.routingKey = null;
-    this.routeGeneration = -1;
-    this.targets = NO_TARGETS;
-    this.fanOut = null;
     this.closed = false;
+  }
+
+  /** Of an MQTT client, as it stands in a routing key: topic permissions may name it. */
+  set clientId(clientId: string) {
+    this.permits.clientId = clientId;
+  }
+
+  /** The client's own queue, where one of its bindings is no-local (MQTT 5 §3.8.3.1). */
+  set own(queue: Queue) {
+    this.publishing.own = queue;
   }
 
   /**
@@ -127,45 +105,7 @@ export class Session implements ConsumerOwner, QueueOwner {
    * (exchange), access-refused.
    */
   publish(message: Message, ring: ConfirmRing | null, slot: number): PublishOutcome {
-    const { meters } = this.around;
-    let { exchange } = this;
-    if (this.fanOut !== null) return PUBLISH.pending;
-    if (
-      exchange === null ||
-      exchange.name !== message.exchange ||
-      exchange.deleted ||
-      this.permitGeneration !== this.around.authorizer.generation
-    ) {
-      exchange = this.enterExchange(message.exchange);
-      if (exchange === null) return PUBLISH.pending;
-    }
-    if (message.routingKey !== this.routingKey || exchange.generation !== this.routeGeneration) {
-      this.requirePublic(exchange, message.routingKey);
-      if (this.restricted && !this.knowsTopic(exchange, message.routingKey)) return PUBLISH.pending;
-      this.targets = exchange.route(message);
-      this.routingKey = exchange.cacheable ? message.routingKey : null;
-      this.routeGeneration = exchange.generation;
-    }
-    const targets = this.own === null ? this.targets : withoutEcho(this.targets, this.own);
-    if (targets.length === 0 && message.exchange === '') {
-      const address = parseReplyAddress(message.routingKey);
-      if (address !== null && this.vhost.exchanges.has(address.exchange)) {
-        return this.publish(message.addressedTo(address.exchange, address.routingKey), ring, slot);
-      }
-    }
-    if (exchange.retainer !== null) exchange.retainer.offered(message, ring, slot);
-    meters.published++;
-    meters.publishedBytes += message.bodyLength;
-    if (targets.length === 0) {
-      if (!this.takeReply(message)) meters.unroutable++;
-      return PUBLISH.unroutable;
-    }
-    if (targets.length > FAN_OUT_SLICE) {
-      this.spread(message, targets, ring, slot);
-      return PUBLISH.routed;
-    }
-    for (let i = 0; i < targets.length; i++) targets[i]!.queue.accept(message, targets[i]!, ring, slot);
-    return PUBLISH.routed;
+    return this.publishing.publish(message, ring, slot);
   }
 
   /** As `publish`, to further routing keys too (sender-selected distribution). A queue gets it once. */
@@ -175,19 +115,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     ring: ConfirmRing | null,
     slot: number,
   ): PublishOutcome {
-    const { meters } = this.around;
-    if (this.fanOut !== null) return PUBLISH.pending;
-    const targets = this.route(message, routingKeys);
-    if (targets === null) return PUBLISH.pending;
-    this.vhost.exchange(message.exchange).retainer?.offered(message, ring, slot);
-    meters.published++;
-    meters.publishedBytes += message.bodyLength;
-    if (targets.length === 0) {
-      if (!this.takeReply(message)) meters.unroutable++;
-      return PUBLISH.unroutable;
-    }
-    this.spread(message, targets, ring, slot);
-    return PUBLISH.routed;
+    return this.publishing.publishCopies(message, routingKeys, ring, slot);
   }
 
   /**
@@ -195,18 +123,22 @@ export class Session implements ConsumerOwner, QueueOwner {
    * and call again. Throws as `publish`.
    */
   route(message: Message, routingKeys: readonly string[]): readonly Target[] | null {
-    const exchange = this.enterExchange(message.exchange);
-    if (exchange === null) return null;
-    for (const routingKey of [message.routingKey, ...routingKeys]) {
-      this.requirePublic(exchange, routingKey);
-      if (this.restricted && !this.knowsTopic(exchange, routingKey)) return null;
-    }
-    return exchange.routeCopies(message, routingKeys);
+    return this.publishing.route(message, routingKeys);
   }
 
   /** Takes a message that no queue took straight to the requester whose direct reply it is. False where it is none. */
   takeReply(message: Message): boolean {
-    return message.exchange === '' && this.vhost.replies.take(message);
+    return this.publishing.takeReply(message);
+  }
+
+  /** A queue of the last publish whose consumers are behind, or null. */
+  crowded(): Queue | null {
+    return this.publishing.crowded();
+  }
+
+  /** Resolves when what `publish` waited for is there: a permission, or the end of a large fan-out. */
+  ready(): Promise<void> {
+    return this.publishing.ready();
   }
 
   /** Carries a transaction out as one. Resolves when all of it is durable; rejects with TransactionFailed. */
@@ -214,18 +146,9 @@ export class Session implements ConsumerOwner, QueueOwner {
     return new Transaction(this.around, this.vhost).commit(publishes, settlements);
   }
 
-  /** A queue of the last publish whose consumers are behind, or null. */
-  crowded(): Queue | null {
-    const { targets } = this;
-    for (let i = 0; i < targets.length && i < CROWDED_LOOKED_AT; i++) {
-      if (targets[i]!.queue.crowded) return targets[i]!.queue;
-    }
-    return null;
-  }
-
-  /** Resolves when what `publish` waited for is there: a permission, or the end of a large fan-out. */
-  ready(): Promise<void> {
-    return this.fanOut?.done ?? this.permits.settled();
+  /** Resolves when everything that was handed to the store so far is on disk. Rejects with `unavailable`. */
+  committed(): Promise<void> {
+    return this.vhost.changes.committed();
   }
 
   async declareExchange(declaration: ExchangeDeclaration): Promise<void> {
@@ -233,15 +156,15 @@ export class Session implements ConsumerOwner, QueueOwner {
     if (declaration.name === '') {
       throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
     }
-    await this.permit('configure', 'exchange', declaration.name);
+    await this.permits.require('configure', 'exchange', declaration.name);
     const alternate = textOf(findField(declaration.args, 'alternate-exchange'));
     if (alternate !== null) {
-      await this.permit('read', 'exchange', declaration.name);
-      await this.permit('write', 'exchange', alternate);
+      await this.permits.require('read', 'exchange', declaration.name);
+      await this.permits.require('write', 'exchange', alternate);
     }
     if (this.vhost.declareExchange(declaration)) {
-      await this.durably(() => this.vhost.deleteExchange(declaration.name, false));
-    } else if (declaration.durable) await this.settled();
+      await this.vhost.changes.committed(() => this.vhost.deleteExchange(declaration.name, false));
+    } else if (declaration.durable) await this.vhost.changes.settled();
   }
 
   /** A passive declaration: throws not-found where there is none. */
@@ -251,22 +174,23 @@ export class Session implements ConsumerOwner, QueueOwner {
   }
 
   async deleteExchange(name: string, ifUnused: boolean): Promise<void> {
-    await this.permit('configure', 'exchange', name);
-    if (this.vhost.deleteExchange(name, ifUnused)) await this.durably();
+    await this.permits.require('configure', 'exchange', name);
+    if (this.vhost.deleteExchange(name, ifUnused)) await this.vhost.changes.committed();
   }
 
   async bindExchange(binding: ExchangeBinding): Promise<void> {
     const { routingKey, args } = binding;
-    await this.permitTopic(binding.source, binding.routingKey);
+    await this.permitTopic(binding.source, routingKey);
     const [from, to] = await this.exchangePair(binding);
     if (this.vhost.bind(from, { exchange: to }, routingKey, args, 'amqp')) {
-      await this.durably(() => this.vhost.unbind(from, { exchange: to }, routingKey, args, 'amqp'));
-    } else if (from.durable && to.durable) await this.settled();
+      await this.vhost.changes.committed(() => this.vhost.unbind(from, { exchange: to }, routingKey, args, 'amqp'));
+    } else if (from.durable && to.durable) await this.vhost.changes.settled();
   }
 
   async unbindExchange(binding: ExchangeBinding): Promise<void> {
     const [from, to] = await this.exchangePair(binding);
-    if (this.vhost.unbind(from, { exchange: to }, binding.routingKey, binding.args, 'amqp')) await this.durably();
+    if (this.vhost.unbind(from, { exchange: to }, binding.routingKey, binding.args, 'amqp'))
+      await this.vhost.changes.committed();
   }
 
   async declareQueue(request: QueueRequest): Promise<QueueState> {
@@ -275,7 +199,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     const durable = request.durable && !exclusive;
     const name = request.name === '' ? generatedName() : request.name;
     requireName(name, 'queue');
-    await this.permit('configure', 'queue', name);
+    await this.permits.require('configure', 'queue', name);
     this.requireOpen();
     if (request.name.startsWith('amq.') && !this.vhost.queues.has(name)) {
       throw new BrokerError('access-refused', `queue name '${name}' contains reserved prefix 'amq.*'`);
@@ -289,7 +213,10 @@ export class Session implements ConsumerOwner, QueueOwner {
       this.owned.add(queue);
     }
     queue.touch();
-    if (queue.persisted) await (created ? this.durably(() => this.vhost.deleteQueue(queue)) : this.settled());
+    if (queue.persisted)
+      await (created
+        ? this.vhost.changes.committed(() => this.vhost.deleteQueue(queue))
+        : this.vhost.changes.settled());
     return stateOf(queue);
   }
 
@@ -305,7 +232,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     name: string,
     conditions: { readonly ifUnused: boolean; readonly ifEmpty: boolean },
   ): Promise<number> {
-    await this.permit('configure', 'queue', name);
+    await this.permits.require('configure', 'queue', name);
     if (!this.vhost.queues.has(name)) return 0;
     const queue = this.vhost.queue(name, this);
     const what = `queue '${name}' in vhost '${this.vhost.name}'`;
@@ -314,16 +241,16 @@ export class Session implements ConsumerOwner, QueueOwner {
     }
     if (conditions.ifEmpty && queue.readyCount > 0) throw new BrokerError('precondition-failed', `${what} not empty`);
     const dropped = this.vhost.deleteQueue(queue);
-    if (queue.persisted) await this.durably();
+    if (queue.persisted) await this.vhost.changes.committed();
     return dropped;
   }
 
   /** Drops what is ready; resolves to how many. */
   async purgeQueue(name: string): Promise<number> {
-    await this.permit('read', 'queue', name);
+    await this.permits.require('read', 'queue', name);
     const queue = this.vhost.queue(name, this);
     const dropped = queue.purge();
-    if (queue.persisted) await this.durably();
+    if (queue.persisted) await this.vhost.changes.committed();
     return dropped;
   }
 
@@ -331,10 +258,11 @@ export class Session implements ConsumerOwner, QueueOwner {
   async bindQueue(binding: QueueBinding, bound: (() => void) | null = null): Promise<void> {
     const [exchange, queue] = await this.bindingEnds(binding);
     const { routingKey, args, dialect = 'amqp' } = binding;
+    const { changes } = this.vhost;
     const isNew = this.vhost.bind(exchange, { queue }, routingKey, args, dialect);
     bound?.();
-    if (isNew) await this.durably(() => this.vhost.unbind(exchange, { queue }, routingKey, args, dialect));
-    else if (exchange.durable && queue.persisted) await (bound === null ? this.settled() : this.durably());
+    if (isNew) await changes.committed(() => this.vhost.unbind(exchange, { queue }, routingKey, args, dialect));
+    else if (exchange.durable && queue.persisted) await (bound === null ? changes.settled() : changes.committed());
   }
 
   /** Succeeds where there is nothing to unbind: no such binding, queue or exchange (as RabbitMQ since 3.2). */
@@ -343,7 +271,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     if (!this.vhost.queues.has(binding.queue) || !this.vhost.exchanges.has(binding.exchange)) return;
     const [exchange, queue] = [this.vhost.exchange(binding.exchange), this.vhost.queue(binding.queue, this)];
     const { routingKey, args, dialect = 'amqp' } = binding;
-    if (this.vhost.unbind(exchange, { queue }, routingKey, args, dialect)) await this.durably();
+    if (this.vhost.unbind(exchange, { queue }, routingKey, args, dialect)) await this.vhost.changes.committed();
   }
 
   /** Those of these routing keys under which a queue may not be bound: of bindings that others made, or under other permissions. */
@@ -351,7 +279,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     const exchange = this.vhost.exchanges.get(exchangeName);
     if (exchange === undefined || routingKeys.length === 0) return [];
     if (!(await granted(this.bindingPermits({ queue, exchange: exchangeName })))) return routingKeys;
-    if (!this.restrictsTopics(exchange)) return [];
+    if (!this.permits.restrictsTopics(exchange)) return [];
     const refused: string[] = [];
     for (const routingKey of routingKeys) {
       if (!(await granted(this.permitTopic(exchangeName, routingKey)))) refused.push(routingKey);
@@ -361,7 +289,7 @@ export class Session implements ConsumerOwner, QueueOwner {
 
   /** A consumer that delivers once `start` is called on it. Throws not-found, access-refused, resource-locked. */
   async consume(queueName: string, options: ConsumeOptions, sink: DeliverySink): Promise<Consumer> {
-    await this.permit('read', 'queue', queueName);
+    await this.permits.require('read', 'queue', queueName);
     this.requireOpen();
     const queue = this.vhost.queue(queueName, this);
     const { consumers } = queue;
@@ -388,7 +316,7 @@ export class Session implements ConsumerOwner, QueueOwner {
 
   /** Takes one message, or null where the queue is empty. */
   async get(queueName: string, noAck: boolean): Promise<Got | null> {
-    await this.permit('read', 'queue', queueName);
+    await this.permits.require('read', 'queue', queueName);
     const queue = this.vhost.queue(queueName, this);
     queue.touch();
     for (;;) {
@@ -457,85 +385,16 @@ export class Session implements ConsumerOwner, QueueOwner {
    */
   private async deliverable(queue: Queue): Promise<void> {
     if (!queue.markDelivering()) return;
-    await this.durably().then(
+    await this.vhost.changes.committed().then(
       () => queue.deliveryMarked(),
       () => {},
     );
     this.requireOpen();
   }
 
-  /** Hands a message to its queues, where they are many in slices. */
-  private spread(message: Message, targets: readonly Target[], ring: ConfirmRing | null, slot: number): void {
-    if (targets.length <= FAN_OUT_SLICE) {
-      for (const target of targets) target.queue.accept(message, target, ring, slot);
-      return;
-    }
-    this.fanOut = new FanOut(message, targets, ring, slot, this.around.turn, () => {
-      this.fanOut = null;
-    });
-  }
-
-  private enterExchange(name: string): Exchange | null {
-    this.routingKey = null;
-    this.exchange = null;
-    const allowed = this.permits.check('write', resourceOf(name));
-    if (allowed === null) return null;
-    if (!allowed) throw this.refusal('write', 'exchange', name);
-    const exchange = this.vhost.exchange(name);
-    if (exchange.internal) {
-      throw new BrokerError(
-        'access-refused',
-        `cannot publish to internal exchange '${name}' in vhost '${this.vhost.name}'`,
-      );
-    }
-    this.exchange = exchange;
-    this.restricted = this.restrictsTopics(exchange);
-    this.permitGeneration = this.around.authorizer.generation;
-    return exchange;
-  }
-
-  private restrictsTopics(exchange: Exchange): boolean {
-    return (
-      exchange.kind === 'topic' && this.around.authorizer.restrictsTopics(this.identity, this.vhost.name, exchange.name)
-    );
-  }
-
-  /** Whether it is known that the key may be published; false where the answer is on its way. Throws access-refused. */
-  private knowsTopic(exchange: Exchange, routingKey: string): boolean {
-    const allowed = this.permits.checkTopic('write', exchange.name, routingKey, this.clientId);
-    if (allowed === false) throw this.topicRefusal('write', exchange.name, routingKey);
-    return allowed !== null;
-  }
-
-  /** Throws access-refused where a key may not be bound to a topic exchange. */
-  private async permitTopic(exchangeName: string, routingKey: string): Promise<void> {
-    const exchange = this.vhost.exchanges.get(exchangeName);
-    if (exchange === undefined || !this.restrictsTopics(exchange)) return;
-    let allowed = this.permits.checkTopic('read', exchangeName, routingKey, this.clientId);
-    while (allowed === null) {
-      await this.permits.settled();
-      allowed = this.permits.checkTopic('read', exchangeName, routingKey, this.clientId);
-    }
-    if (!allowed) throw this.topicRefusal('read', exchangeName, routingKey);
-  }
-
-  private topicRefusal(permission: string, exchange: string, routingKey: string): BrokerError {
-    const where = `exchange '${exchange}' in vhost '${this.vhost.name}'`;
-    return new BrokerError(
-      'access-refused',
-      `${permission} access to topic '${routingKey}' in ${where} refused for user '${this.identity.user}'`,
-    );
-  }
-
-  /** The broker alone publishes what it says of itself. */
-  private requirePublic(exchange: Exchange, routingKey: string): void {
-    if (exchange.retainer === null || !isBrokerTopic(routingKey)) return;
-    throw new BrokerError('access-refused', `topic '${routingKey}' is the broker's own`);
-  }
-
   private async exchangePair(binding: ExchangeBinding): Promise<[Exchange, Exchange]> {
-    await this.permit('write', 'exchange', binding.destination);
-    await this.permit('read', 'exchange', binding.source);
+    await this.permits.require('write', 'exchange', binding.destination);
+    await this.permits.require('read', 'exchange', binding.source);
     if (binding.destination === '' || binding.source === '') {
       throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
     }
@@ -550,8 +409,14 @@ export class Session implements ConsumerOwner, QueueOwner {
   }
 
   private async bindingPermits(binding: Pick<QueueBinding, 'queue' | 'exchange'>): Promise<void> {
-    await this.permit('write', 'queue', binding.queue);
-    await this.permit('read', 'exchange', binding.exchange);
+    await this.permits.require('write', 'queue', binding.queue);
+    await this.permits.require('read', 'exchange', binding.exchange);
+  }
+
+  /** Throws access-refused where a key may not be bound to a topic exchange. */
+  private async permitTopic(exchangeName: string, routingKey: string): Promise<void> {
+    const exchange = this.vhost.exchanges.get(exchangeName);
+    if (exchange !== undefined) await this.permits.requireTopic('read', exchange, routingKey);
   }
 
   /**
@@ -561,61 +426,8 @@ export class Session implements ConsumerOwner, QueueOwner {
   private async permitDeadLetters(queue: string, args: FieldTable): Promise<void> {
     const exchange = textOf(findField(args, 'x-dead-letter-exchange'));
     if (exchange === null) return;
-    await this.permit('read', 'queue', queue);
-    await this.permit('write', 'exchange', exchange);
-  }
-
-  /** Throws access-refused where the permission is not given. */
-  private async permit(
-    permission: 'configure' | 'write' | 'read',
-    type: 'exchange' | 'queue',
-    name: string,
-  ): Promise<void> {
-    const resource = type === 'exchange' ? resourceOf(name) : name;
-    let allowed = this.permits.check(permission, resource);
-    while (allowed === null) {
-      await this.permits.settled();
-      allowed = this.permits.check(permission, resource);
-    }
-    if (!allowed) throw this.refusal(permission, type, name);
-  }
-
-  private refusal(permission: string, type: string, name: string): BrokerError {
-    const what = name === '' ? 'default exchange' : `${type} '${name}'`;
-    return new BrokerError(
-      'access-refused',
-      `${permission} access to ${what} in vhost '${this.vhost.name}' refused for user '${this.identity.user}'`,
-    );
-  }
-
-  /**
-   * What is the same as asked for already may be so only since a moment ago, by somebody else: then it is no more durable
-   * than that one's change.
-   */
-  private async settled(): Promise<void> {
-    if (this.vhost.settling > 0) await this.durably();
-  }
-
-  /** Resolves when everything that was handed to the store so far is on disk. Rejects with `unavailable`. */
-  committed(): Promise<void> {
-    return this.durably();
-  }
-
-  /** Waits until what was just changed is on disk. Where that fails, `undo` takes the change back. */
-  private durably(undo?: () => unknown): Promise<void> {
-    this.vhost.settling++;
-    return new Promise((resolve, reject) => {
-      this.around.store.whenCommitted((error) => {
-        this.vhost.settling--;
-        if (error === null) {
-          resolve();
-          return;
-        }
-        undo?.();
-        reject(new BrokerError('unavailable', `the change could not be stored: ${error.message}`));
-      });
-      this.around.turn.begin();
-    });
+    await this.permits.require('read', 'queue', queue);
+    await this.permits.require('write', 'exchange', exchange);
   }
 }
 
@@ -628,18 +440,6 @@ async function granted(permission: Promise<void>): Promise<boolean> {
     if (error instanceof BrokerError && error.kind === 'access-refused') return false;
     throw error;
   }
-}
-
-/** The targets of what the owner of a queue publishes: no-local bindings do not lead back to it. */
-function withoutEcho(targets: readonly Target[], own: Queue): readonly Target[] {
-  const at = targets.findIndex((target) => target.queue === own);
-  const target = targets[at];
-  if (target === undefined || target.echo === target.terms) return targets;
-  return target.echo === null ? targets.toSpliced(at, 1) : targets.with(at, new Target(own, target.echo));
-}
-
-function resourceOf(exchange: string): string {
-  return exchange === '' ? DEFAULT_EXCHANGE_RESOURCE : exchange;
 }
 
 function stateOf(queue: Queue): QueueState {

@@ -5,6 +5,7 @@ import { AlternateExchanges } from './alternate-exchanges.ts';
 import { Binding, type Destination, type Dialect } from './binding.ts';
 import { DeadLetters } from './dead-letters.ts';
 import type { Death } from './death.ts';
+import { DefinitionChanges } from './definition-changes.ts';
 import { DirectReplies } from './direct-replies.ts';
 import { requireSameExchange, requireSameQueue } from './equivalence.ts';
 import { BrokerError } from './errors.ts';
@@ -50,8 +51,7 @@ export class VirtualHost implements QueueEvents {
   readonly exchanges: Map<string, Exchange>;
   readonly replies: DirectReplies;
   readonly retainer: Retainer;
-  /** Changes of durable definitions whose commit is awaited; the sessions count them. */
-  settling: number;
+  readonly changes: DefinitionChanges;
   private readonly around: HostSurroundings;
   private readonly deadLetters: DeadLetters;
   private readonly alternates: AlternateExchanges;
@@ -66,7 +66,7 @@ export class VirtualHost implements QueueEvents {
     this.deadLetters = new DeadLetters(this.exchanges, around);
     this.replies = new DirectReplies();
     this.retainer = new Retainer(around.retained, name);
-    this.settling = 0;
+    this.changes = new DefinitionChanges(around.store, around.turn);
     this.alternates = new AlternateExchanges();
     this.definitions = new HostDefinitions(name, around.definitions);
     this.bindingCount = 0;

@@ -10,7 +10,8 @@ import { EMPTY_TABLE, type FieldTable, textField } from '../../src/core/field-ta
 import { Message, NEVER } from '../../src/core/message.ts';
 import type { Authenticator, Authorizer } from '../../src/core/ports.ts';
 import { CODEC_IDS, NO_PROPERTIES } from '../../src/core/properties.ts';
-import { PUBLISH, type QueueRequest, Session } from '../../src/core/session.ts';
+import { PUBLISH } from '../../src/core/publish-path.ts';
+import { type QueueRequest, Session } from '../../src/core/session.ts';
 import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
 import { FakeStore } from '../support/fake-store.ts';
 import { Core, consumeOptions, message, RecordingSink, turns } from './core.ts';

@@ -1,0 +1,199 @@
+// The way of a session's publishes: permission and route, which are known from the last publish as a rule, then to the
+// queues. Synchronous and free of allocation; what takes longer (a permission from elsewhere, a fan-out in slices) is
+// waited for by whoever publishes.
+
+import type { ConfirmRing } from './confirms.ts';
+import type { DoorSurroundings } from './door.ts';
+import { BrokerError } from './errors.ts';
+import type { Exchange } from './exchange.ts';
+import { FAN_OUT_SLICE, FanOut } from './fan-out.ts';
+import type { Message } from './message.ts';
+import type { Permits } from './permits.ts';
+import type { Queue } from './queue.ts';
+import { parseReplyAddress } from './reply-address.ts';
+import { isBrokerTopic } from './retainer.ts';
+import { NO_TARGETS, Target } from './target.ts';
+import type { VirtualHost } from './virtual-host.ts';
+
+/** What became of a publish. */
+export const PUBLISH = { unroutable: 0, routed: 1, pending: 2 } as const;
+export type PublishOutcome = (typeof PUBLISH)[keyof typeof PUBLISH];
+
+/** Targets that `crowded` looks at: a fan-out to thousands is not searched. */
+const CROWDED_LOOKED_AT = 16;
+
+export class PublishPath {
+  /** The publisher's own queue, where one of its bindings is no-local (MQTT 5 §3.8.3.1); else null. */
+  own: Queue | null;
+  private readonly vhost: VirtualHost;
+  private readonly permits: Permits;
+  private readonly around: DoorSurroundings;
+  /** The exchange of the last publish, with the permit's generation; and its last route. */
+  private exchange: Exchange | null;
+  private permitGeneration: number;
+  /** Whether not all of its routing keys may be allowed. */
+  private restricted: boolean;
+  private routingKey: string | null;
+  private routeGeneration: number;
+  private targets: readonly Target[];
+  /** The publish that is being carried out in slices, or null. */
+  private fanOut: FanOut | null;
+
+  constructor(vhost: VirtualHost, permits: Permits, around: DoorSurroundings) {
+    this.own = null;
+    this.vhost = vhost;
+    this.permits = permits;
+    this.around = around;
+    this.exchange = null;
+    this.permitGeneration = -1;
+    this.restricted = false;
+    this.routingKey = null;
+    this.routeGeneration = -1;
+    this.targets = NO_TARGETS;
+    this.fanOut = null;
+  }
+
+  /**
+   * Publishes to `message.exchange`. Durable targets add their holds to `slot`; the caller opened the slot and releases
+   * its own hold afterwards. `pending`: nothing happened; await `ready()` and call again. Throws BrokerError: not-found
+   * (exchange), access-refused.
+   */
+  publish(message: Message, ring: ConfirmRing | null, slot: number): PublishOutcome {
+    const { meters } = this.around;
+    let { exchange } = this;
+    if (this.fanOut !== null) return PUBLISH.pending;
+    if (
+      exchange === null ||
+      exchange.name !== message.exchange ||
+      exchange.deleted ||
+      this.permitGeneration !== this.around.authorizer.generation
+    ) {
+      exchange = this.enterExchange(message.exchange);
+      if (exchange === null) return PUBLISH.pending;
+    }
+    if (message.routingKey !== this.routingKey || exchange.generation !== this.routeGeneration) {
+      requirePublic(exchange, message.routingKey);
+      if (this.restricted && !this.permits.knowsTopic('write', exchange, message.routingKey)) return PUBLISH.pending;
+      this.targets = exchange.route(message);
+      this.routingKey = exchange.cacheable ? message.routingKey : null;
+      this.routeGeneration = exchange.generation;
+    }
+    const targets = this.own === null ? this.targets : withoutEcho(this.targets, this.own);
+    if (targets.length === 0 && message.exchange === '') {
+      const address = parseReplyAddress(message.routingKey);
+      if (address !== null && this.vhost.exchanges.has(address.exchange)) {
+        return this.publish(message.addressedTo(address.exchange, address.routingKey), ring, slot);
+      }
+    }
+    if (exchange.retainer !== null) exchange.retainer.offered(message, ring, slot);
+    meters.published++;
+    meters.publishedBytes += message.bodyLength;
+    if (targets.length === 0) {
+      if (!this.takeReply(message)) meters.unroutable++;
+      return PUBLISH.unroutable;
+    }
+    if (targets.length > FAN_OUT_SLICE) {
+      this.spread(message, targets, ring, slot);
+      return PUBLISH.routed;
+    }
+    for (let i = 0; i < targets.length; i++) targets[i]!.queue.accept(message, targets[i]!, ring, slot);
+    return PUBLISH.routed;
+  }
+
+  /** As `publish`, to further routing keys too (sender-selected distribution). A queue gets it once. */
+  publishCopies(
+    message: Message,
+    routingKeys: readonly string[],
+    ring: ConfirmRing | null,
+    slot: number,
+  ): PublishOutcome {
+    const { meters } = this.around;
+    if (this.fanOut !== null) return PUBLISH.pending;
+    const targets = this.route(message, routingKeys);
+    if (targets === null) return PUBLISH.pending;
+    this.vhost.exchange(message.exchange).retainer?.offered(message, ring, slot);
+    meters.published++;
+    meters.publishedBytes += message.bodyLength;
+    if (targets.length === 0) {
+      if (!this.takeReply(message)) meters.unroutable++;
+      return PUBLISH.unroutable;
+    }
+    this.spread(message, targets, ring, slot);
+    return PUBLISH.routed;
+  }
+
+  /**
+   * The queues that a message reaches by its own and further routing keys. Null: nothing is known yet; await `ready()`
+   * and call again. Throws as `publish`.
+   */
+  route(message: Message, routingKeys: readonly string[]): readonly Target[] | null {
+    const exchange = this.enterExchange(message.exchange);
+    if (exchange === null) return null;
+    for (const routingKey of [message.routingKey, ...routingKeys]) {
+      requirePublic(exchange, routingKey);
+      if (this.restricted && !this.permits.knowsTopic('write', exchange, routingKey)) return null;
+    }
+    return exchange.routeCopies(message, routingKeys);
+  }
+
+  /** Takes a message that no queue took straight to the requester whose direct reply it is. False where it is none. */
+  takeReply(message: Message): boolean {
+    return message.exchange === '' && this.vhost.replies.take(message);
+  }
+
+  /** A queue of the last publish whose consumers are behind, or null. */
+  crowded(): Queue | null {
+    const { targets } = this;
+    for (let i = 0; i < targets.length && i < CROWDED_LOOKED_AT; i++) {
+      if (targets[i]!.queue.crowded) return targets[i]!.queue;
+    }
+    return null;
+  }
+
+  /** Resolves when what `publish` waited for is there: a permission, or the end of a large fan-out. */
+  ready(): Promise<void> {
+    return this.fanOut?.done ?? this.permits.settled();
+  }
+
+  /** Hands a message to its queues, where they are many in slices. */
+  private spread(message: Message, targets: readonly Target[], ring: ConfirmRing | null, slot: number): void {
+    if (targets.length <= FAN_OUT_SLICE) {
+      for (const target of targets) target.queue.accept(message, target, ring, slot);
+      return;
+    }
+    this.fanOut = new FanOut(message, targets, ring, slot, this.around.turn, () => {
+      this.fanOut = null;
+    });
+  }
+
+  private enterExchange(name: string): Exchange | null {
+    this.routingKey = null;
+    this.exchange = null;
+    if (!this.permits.knows('write', 'exchange', name)) return null;
+    const exchange = this.vhost.exchange(name);
+    if (exchange.internal) {
+      throw new BrokerError(
+        'access-refused',
+        `cannot publish to internal exchange '${name}' in vhost '${this.vhost.name}'`,
+      );
+    }
+    this.exchange = exchange;
+    this.restricted = this.permits.restrictsTopics(exchange);
+    this.permitGeneration = this.around.authorizer.generation;
+    return exchange;
+  }
+}
+
+/** The targets of what the owner of a queue publishes: no-local bindings do not lead back to it. */
+function withoutEcho(targets: readonly Target[], own: Queue): readonly Target[] {
+  const at = targets.findIndex((target) => target.queue === own);
+  const target = targets[at];
+  if (target === undefined || target.echo === target.terms) return targets;
+  return target.echo === null ? targets.toSpliced(at, 1) : targets.with(at, new Target(own, target.echo));
+}
+
+/** The broker alone publishes what it says of itself. */
+function requirePublic(exchange: Exchange, routingKey: string): void {
+  if (exchange.retainer === null || !isBrokerTopic(routingKey)) return;
+  throw new BrokerError('access-refused', `topic '${routingKey}' is the broker's own`);
+}
