@@ -3,6 +3,7 @@
 
 import type { ConfirmRing } from './confirms.ts';
 import type { Consumer } from './consumer.ts';
+import { ENTRY_OVERHEAD_BYTES } from './memory-budget.ts';
 import type { Message } from './message.ts';
 import type { Queue } from './queue.ts';
 import type { Terms } from './terms.ts';
@@ -77,4 +78,13 @@ export class QueueEntry {
 /** The id under which the store keeps the entry's lane: those of one queue follow one another. */
 export function storeIdOf(entry: QueueEntry): number {
   return entry.queue.id + entry.lane;
+}
+
+/** Bytes that an entry holds in memory. */
+export function heldBytes(entry: QueueEntry): number {
+  return entry.unloaded ? ENTRY_OVERHEAD_BYTES : ENTRY_OVERHEAD_BYTES + messageBytes(entry.message);
+}
+
+export function messageBytes(message: Message): number {
+  return message.bodyLength + message.nativeLength;
 }

@@ -1,33 +1,27 @@
 // The ready entries of one queue, in order, of which only a window is in memory:
 //
-//   returned     entries that came back (requeued), few, sorted; they are ahead of everything else
+//   returned     entries that came back (returned-entries.ts); they are ahead of everything else
 //   head         the window: the next entries to deliver
 //   paged        a range of sequence numbers that is on disk only
 //   tail         the newest entries, in memory until they are committed; then they join `paged`
 //
 // While everything fits the window, `paged` and `tail` are empty and an append goes to `head`. Reading back starts when
-// the window is half empty, so that a consumer seldom waits. Memory is bounded by the window and by what waits for its
+// the window is half empty (page-reader.ts), so that a consumer seldom waits. Memory is bounded by the window and by what waits for its
 // commit, which backpressure bounds.
 //
 // An entry that was withdrawn (its commit failed) stays where it is, marked deleted and accounted for no more, until its
 // turn comes.
 
-import { BrokerError } from './errors.ts';
 import type { CoreLimits } from './limits.ts';
-import { ENTRY_OVERHEAD_BYTES, type MemoryBudget } from './memory-budget.ts';
-import type { Message } from './message.ts';
+import type { MemoryBudget } from './memory-budget.ts';
+import { PageReader } from './page-reader.ts';
 import type { LoadedRange, Meters, QueueStore, StoredEntry } from './ports.ts';
 import type { Queue } from './queue.ts';
-import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from './queue-entry.ts';
+import { heldBytes, messageBytes, NEVER_EXPIRES, QueueEntry, STORE_STATE } from './queue-entry.ts';
 import type { ReadyEntries } from './ready-entries.ts';
+import { ReturnedEntries } from './returned-entries.ts';
 import { Ring } from './ring.ts';
 import type { Turn } from './turn.ts';
-
-/** Entries that one load reads at most, so that a turn stays short. */
-const LOAD_ENTRIES = 4096;
-const LOAD_BYTES = 4 * 1024 * 1024;
-/** However short memory is, an empty head is given so much of it: consumers are what makes room. */
-const LEAST_SHARE = 1 / 16;
 
 /** What a window needs from its surroundings; shared by all queues. */
 export interface WindowSurroundings {
@@ -36,15 +30,6 @@ export interface WindowSurroundings {
   readonly limits: CoreLimits;
   readonly meters: Meters;
   readonly turn: Turn;
-}
-
-/** Bytes that an entry holds in memory. */
-export function heldBytes(entry: QueueEntry): number {
-  return entry.unloaded ? ENTRY_OVERHEAD_BYTES : ENTRY_OVERHEAD_BYTES + messageBytes(entry.message);
-}
-
-export function messageBytes(message: Message): number {
-  return message.bodyLength + message.nativeLength;
 }
 
 export class QueueWindow implements ReadyEntries {
@@ -59,24 +44,18 @@ export class QueueWindow implements ReadyEntries {
   private readonly around: WindowSurroundings;
   private readonly head: Ring<QueueEntry>;
   private readonly tail: Ring<QueueEntry>;
-  /** Sorted from the highest sequence number to the lowest, so that the next one is popped. */
-  private returned: QueueEntry[];
-  /** Those that came back since somebody last looked: clients return one by one, in any order. */
-  private returning: QueueEntry[];
+  /** Made with the first that comes back. */
+  private returned: ReturnedEntries | null;
   private headBytes: number;
   private pagedFrom: number;
   private pagedTo: number;
   private pagedCount: number;
-  /** The load that is under way, or null. */
-  private loading: Promise<void> | null;
-  /** Set where the head cannot be read back: the queue stands until it is purged. */
-  private damage: Error | null;
+  /** Made with the first load. */
+  private reader: PageReader | null;
   /** Numbers of entries that were given out and are not among the ready ones yet; made with the first. */
   private held: Set<number> | null;
   /** Whose the first of them was; null where there are none. */
   private holder: object | null;
-  /** Grows when the contents were dropped: a load that was under way then is void. */
-  private version: number;
   private count: number;
   private bytes: number;
 
@@ -89,17 +68,14 @@ export class QueueWindow implements ReadyEntries {
     this.around = around;
     this.head = new Ring();
     this.tail = new Ring();
-    this.returned = [];
-    this.returning = [];
+    this.returned = null;
     this.headBytes = 0;
     this.pagedFrom = 0;
     this.pagedTo = 0;
     this.pagedCount = 0;
-    this.loading = null;
-    this.damage = null;
+    this.reader = null;
     this.held = null;
     this.holder = null;
-    this.version = 0;
     this.count = 0;
     this.bytes = 0;
   }
@@ -195,16 +171,12 @@ export class QueueWindow implements ReadyEntries {
   }
 
   peek(): QueueEntry | null {
-    if (this.returning.length > 0) this.sortReturned();
-    const { returned, head } = this;
-    for (let last = returned[returned.length - 1]; last !== undefined; last = returned[returned.length - 1]) {
-      if (last.storeState === STORE_STATE.deleted) {
-        returned.pop();
-        continue;
-      }
-      if (last.unloaded) this.reload(last);
-      return last.unloaded ? null : last;
+    const first = this.returned === null ? null : this.returned.peek();
+    if (first !== null) {
+      if (first.unloaded) this.reload(first);
+      return first.unloaded ? null : first;
     }
+    const { head } = this;
     while (head.peek()?.storeState === STORE_STATE.deleted) this.shiftHead();
     if (this.head.length * 2 < this.around.limits.queueWindowEntries && (this.pagedCount > 0 || this.tail.length > 0)) {
       this.refill();
@@ -223,16 +195,14 @@ export class QueueWindow implements ReadyEntries {
   }
 
   take(): QueueEntry {
-    const entry = this.returned.pop() ?? this.shiftHead();
+    const entry = this.returned?.take() ?? this.shiftHead();
     if (entry.seq >= this.takenTo) this.takenTo = entry.seq + 1;
     this.bytes = --this.count === 0 ? 0 : this.bytes - entry.message.bodyLength;
     return entry;
   }
 
   whenReadBack(): Promise<void> | null {
-    if (this.damage === null) return this.loading;
-    const { name } = this.queue;
-    return Promise.reject(new BrokerError('internal', `the next message of queue '${name}' cannot be read`));
+    return this.reader?.whenRead() ?? null;
   }
 
   release(entry: QueueEntry): void {
@@ -249,10 +219,9 @@ export class QueueWindow implements ReadyEntries {
 
   putBack(entries: readonly QueueEntry[]): void {
     this.count += entries.length;
-    for (let i = 0; i < entries.length; i++) {
-      this.bytes += entries[i]!.message.bodyLength;
-      this.returning.push(entries[i]!);
-    }
+    for (let i = 0; i < entries.length; i++) this.bytes += entries[i]!.message.bodyLength;
+    this.returned ??= new ReturnedEntries();
+    this.returned.add(entries);
   }
 
   /** Newest entries that are safe on disk leave memory. */
@@ -287,23 +256,18 @@ export class QueueWindow implements ReadyEntries {
 
   clear(): number {
     const dropped = this.count;
-    for (const entry of [...this.returned, ...this.returning]) {
-      if (entry.storeState !== STORE_STATE.deleted) this.release(entry);
-    }
+    if (this.returned !== null) for (const entry of this.returned) this.release(entry);
     for (const ring of [this.head, this.tail]) {
       for (let entry = ring.shift(); entry !== undefined; entry = ring.shift()) {
         if (entry.storeState !== STORE_STATE.deleted) this.release(entry);
       }
     }
-    this.returned = [];
-    this.returning = [];
+    this.returned = null;
     this.headBytes = 0;
     this.pagedCount = 0;
     this.count = 0;
     this.bytes = 0;
-    this.version++;
-    this.loading = null;
-    this.damage = null;
+    this.reader?.clear();
     return dropped;
   }
 
@@ -350,19 +314,6 @@ export class QueueWindow implements ReadyEntries {
     return head.length > 0 && seq < head.at(head.length - 1)!.seq;
   }
 
-  private sortReturned(): void {
-    const { returned } = this;
-    const back = this.returning.sort((a, b) => b.seq - a.seq);
-    this.returning = [];
-    // Only those that come before the last of them move, and there are few: what comes back is what went out last.
-    const before = returned.splice(placeOf(returned, back[0]!.seq));
-    for (let i = 0, j = 0; i < back.length || j < before.length; ) {
-      const next =
-        j === before.length || (i < back.length && back[i]!.seq > before[j]!.seq) ? back[i++]! : before[j++]!;
-      returned.push(next);
-    }
-  }
-
   private shiftHead(): QueueEntry {
     const entry = this.head.shift()!;
     this.headBytes -= heldBytes(entry);
@@ -371,16 +322,13 @@ export class QueueWindow implements ReadyEntries {
 
   /** Brings entries towards the head: from disk as long as some are there, then those that never left memory. */
   private refill(): void {
-    while (this.pagedCount > 0 && this.loading === null && this.damage === null && this.mayLoad()) {
-      const loaded = this.load(this.pagedFrom, this.pagedTo);
-      if (loaded === null) return;
-      if (loaded instanceof Promise) {
-        this.loadLater(loaded, (range) => this.takeIn(range));
-        return;
+    if (this.pagedCount > 0) {
+      this.reader ??= new PageReader(this.queue, this.storeId, this.around);
+      while (this.pagedCount > 0 && this.reader.idle && this.mayLoad()) {
+        if (!this.reader.read(this.pagedFrom, this.pagedTo, (range) => this.takeIn(range))) return;
       }
-      this.takeIn(loaded);
     }
-    if (this.pagedCount > 0 || this.loading !== null) return;
+    if (this.pagedCount > 0 || this.reader?.busy) return;
     for (let entry = this.tail.shift(); entry !== undefined; entry = this.tail.shift()) {
       if (entry.storeState === STORE_STATE.deleted) continue;
       this.around.turn.retain(entry.message);
@@ -393,62 +341,15 @@ export class QueueWindow implements ReadyEntries {
     return this.head.length * 2 < this.around.limits.queueWindowEntries && this.hasRoom(0);
   }
 
-  /** Null where what is there cannot be read. */
-  private load(from: number, to: number): LoadedRange | Promise<LoadedRange> | null {
-    const { store, memory } = this.around;
-    const share = Math.max(memory.share, LEAST_SHARE);
-    try {
-      return store.load(this.storeId, from, to, Math.ceil(LOAD_ENTRIES * share), LOAD_BYTES * share);
-    } catch (error) {
-      this.damaged(error as Error);
-      return null;
-    }
-  }
-
-  private damaged(error: Error): void {
-    this.damage = error;
-    this.queue.damaged(error);
-  }
-
-  private loadLater(loaded: Promise<LoadedRange>, use: (range: LoadedRange) => void): void {
-    const { version } = this;
-    const done = (range: LoadedRange): void => {
-      if (version !== this.version) return;
-      this.loading = null;
-      use(range);
-      this.queue.wake();
-    };
-    this.loading = loaded.then(done, (error: unknown) => {
-      if (version !== this.version) return;
-      this.loading = null;
-      this.damaged(error as Error);
-    });
-  }
-
   /** Reads the bytes of returned entries back, from the first one on. */
   private reload(first: QueueEntry): void {
-    if (this.loading !== null || this.damage !== null) return;
-    const loaded = this.load(first.seq, this.returned[0]!.seq + 1);
-    if (loaded === null) return;
-    if (loaded instanceof Promise) this.loadLater(loaded, (range) => this.refresh(first, range));
-    else this.refresh(first, loaded);
-  }
-
-  /** Gives returned entries the messages that were read back. The range also holds entries that are still out. */
-  private refresh(first: QueueEntry, range: LoadedRange): void {
-    const { returned } = this;
-    let at = returned.length - 1;
-    for (const { seq, message } of range.entries) {
-      while (at >= 0 && returned[at]!.seq < seq) at--;
-      const entry = returned[at];
-      if (entry === undefined || entry.seq !== seq || !entry.unloaded) continue;
-      entry.message = message;
-      entry.unloaded = false;
-      this.around.memory.held += messageBytes(message);
-    }
-    if (first.unloaded && first.storeState === STORE_STATE.committed && returned.includes(first)) {
-      this.damaged(new Error(`entry ${first.seq} of queue '${this.queue.name}' is not on disk`));
-    }
+    this.reader ??= new PageReader(this.queue, this.storeId, this.around);
+    if (!this.reader.idle) return;
+    this.reader.read(first.seq, this.returned!.lastSeq + 1, ({ entries }) => {
+      if (this.returned !== null) this.around.memory.held += this.returned.refresh(entries);
+      const isMissing = first.unloaded && first.storeState === STORE_STATE.committed && !first.out;
+      if (isMissing) this.reader!.damaged(new Error(`entry ${first.seq} of queue '${this.queue.name}' is not on disk`));
+    });
   }
 
   private takeIn(range: LoadedRange): void {
@@ -492,15 +393,3 @@ export class QueueWindow implements ReadyEntries {
 }
 
 const seqOf = (entry: QueueEntry): number => entry.seq;
-
-/** How many of the entries, sorted descending, have a higher sequence number. */
-function placeOf(entries: readonly QueueEntry[], seq: number): number {
-  let low = 0;
-  let high = entries.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (entries[middle]!.seq > seq) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
