@@ -184,7 +184,13 @@ function checkFilters(
   }
   while (at < end) {
     at = skipText(buffer, at, end, 'topic filter');
-    if (++filters > most) throw new MalformedPacket(`more than ${most} topic filters`, REASON.quotaExceeded);
+    if (++filters > most) {
+      throw new MalformedPacket(
+        `more than ${most} topic filters`,
+        REASON.quotaExceeded,
+        'mqtt.subscriptionsPerSession',
+      );
+    }
     if (!options) continue;
     if (at === end) throw new MalformedPacket('a topic filter without its options');
     const byte = buffer[at++]!;

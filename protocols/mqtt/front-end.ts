@@ -29,7 +29,7 @@ export class MqttFrontEnd {
   constructor(context: FrontEnd, ticker: Ticker, options: Partial<MqttOptions> = {}, limits: Partial<MqttLimits> = {}) {
     const allLimits: MqttLimits = { ...DEFAULT_MQTT_LIMITS, ...limits };
     const allOptions: MqttOptions = { ...DEFAULT_MQTT_OPTIONS, ...options };
-    const scanner = new PropertyScanner();
+    const scanner = new PropertyScanner(allLimits.propertyBytes);
     const keyTopics = new KeyTopics();
     const encoder = new PublishEncoder(keyTopics);
     const encoder5 = new PublishEncoder5(keyTopics, allOptions.exchange);

@@ -8,6 +8,8 @@ export interface MqttLimits {
   readonly packetBytes: number;
   /** Largest CONNECT: a stranger makes us hold no more than this. */
   readonly connectBytes: number;
+  /** Properties of one packet: a consumer of another protocol makes us turn each of them into a header. */
+  readonly propertyBytes: number;
   readonly clientIdBytes: number;
   readonly topicBytes: number;
   readonly topicLevels: number;
@@ -37,6 +39,7 @@ export interface MqttLimits {
 export const DEFAULT_MQTT_LIMITS: MqttLimits = Object.freeze({
   packetBytes: 16 * 1024 * 1024,
   connectBytes: 256 * 1024,
+  propertyBytes: 128 * 1024,
   clientIdBytes: 1024,
   topicBytes: 4096,
   topicLevels: 128,

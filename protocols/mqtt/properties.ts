@@ -130,8 +130,11 @@ export class PropertyScanner {
   private readonly numbers: Float64Array;
   private readonly lengths: Uint16Array;
   private found: number[];
+  private readonly mostBytes: number;
 
-  constructor() {
+  /** `mostBytes`: a longer block is refused before it is looked at. */
+  constructor(mostBytes: number) {
+    this.mostBytes = mostBytes;
     this.start = 0;
     this.end = 0;
     this.seen = new Uint8Array(COUNT);
@@ -147,6 +150,10 @@ export class PropertyScanner {
     const start = behindVariable(buffer, at, limit);
     const end = start + variableAt(buffer, at, start);
     if (end > limit) throw new MalformedPacket('a property block that is longer than its packet');
+    if (end - start > this.mostBytes) {
+      const why = `properties of ${end - start} bytes are over the limit`;
+      throw new MalformedPacket(why, REASON.quotaExceeded, 'mqtt.propertyBytes');
+    }
     this.start = start;
     this.end = end;
     for (let position = start; position < end; ) position = this.property(buffer, position, end, allowed);

@@ -94,6 +94,7 @@ export const ConfigSchema = Type.Object(
         exchange: text('amq.topic', 'Topic exchange that MQTT publishes to and subscribes on.'),
         packetBytes: bytes(16 * MIB, 1 * KIB, 268_435_455, 'Largest packet of a connected client.'),
         connectBytes: bytes(256 * KIB, 1 * KIB, 16 * MIB, 'Largest CONNECT packet: what a stranger can make us hold.'),
+        propertyBytes: bytes(128 * KIB, 1 * KIB, 268_435_455, 'MQTT 5 properties of one packet.'),
         clientIdBytes: bytes(1024, 23, 65_535, 'Longest client id.'),
         topicBytes: bytes(4096, 64, 65_535, 'Longest topic name or filter.'),
         topicLevels: count(128, 1, 65_535, 'Levels of a topic name or filter.'),

@@ -10,6 +10,7 @@ export const COUNTED_LIMITS = [
   'amqp.transactionBytes',
   'mqtt.packetBytes',
   'mqtt.connectBytes',
+  'mqtt.propertyBytes',
   'mqtt.clientIdBytes',
   'mqtt.topicBytes',
   'mqtt.topicLevels',

@@ -10,10 +10,18 @@ import type { CountedLimit } from '../../src/core/limit-hits.ts';
 import { RawClient } from '../amqp/raw-client.ts';
 import * as amqp from '../support/wire/amqp.ts';
 import * as mqtt from '../support/wire/mqtt.ts';
+import * as mqtt5 from '../support/wire/mqtt5.ts';
 
 const LIMITS = {
   amqp: { frameMaxBytes: 4096, consumersPerChannel: 1, transactionOperations: 1 },
-  mqtt: { connectBytes: 1024, clientIdBytes: 30, topicLevels: 3, topicBytes: 64, subscriptionsPerSession: 1 },
+  mqtt: {
+    connectBytes: 1024,
+    clientIdBytes: 30,
+    topicLevels: 3,
+    topicBytes: 64,
+    subscriptionsPerSession: 1,
+    propertyBytes: 1024,
+  },
   stomp: { maxHeaders: 8, maxSubscriptions: 1, maxTransactions: 1, anonymous: true },
   limits: { messageBytes: 2048, queuesPerVhost: 2, unauthenticatedMs: 100 },
 } as const;
@@ -103,7 +111,10 @@ describe('a bound that was reached is counted', () => {
     await closedAfter(port, mqtt.connect('c'), mqtt.publish('a/b/c/d', Buffer.alloc(1), 0, 0));
     const subscribe = [mqtt.subscribe(1, 'a', 0), mqtt.subscribe(2, 'b', 0), mqtt.subscribe(3, 'a/b/c/d', 0)];
     await closedAfter(port, mqtt.connect('c'), ...subscribe, mqtt.publish('t'.repeat(65), Buffer.alloc(1), 0, 0));
+    const properties = [mqtt5.p.user('n', 'v'.repeat(1024))];
+    await closedAfter(port, mqtt5.connect5(), mqtt5.publish5('a', '', { properties }));
     assert.deepEqual(await reached(), {
+      'mqtt.propertyBytes': 1,
       'mqtt.connectBytes': 1,
       'mqtt.clientIdBytes': 1,
       'mqtt.topicLevels': 2,

@@ -19,7 +19,7 @@ import {
 import { CONNECT_CODE, REASON } from '../../protocols/mqtt/reason-codes.ts';
 import { ack, type ConnectFields, connect, packet, publish, subscribe, text, u16, unsubscribe } from './bytes.ts';
 
-const scanner = new PropertyScanner();
+const scanner = new PropertyScanner(DEFAULT_MQTT_LIMITS.propertyBytes);
 const control = new ControlPackets(scanner, DEFAULT_MQTT_LIMITS);
 const connects = new ConnectReader({ topicBytes: 4096, topicLevels: 128 }, scanner);
 

@@ -263,6 +263,7 @@ describe('properties of a PUBLISH', () => {
       [publish5('a/+', ''), '90'],
       [publish5('a', '', { qos: 3, id: 1 }), '81'],
       [publish5('a', '', { qos: 1, id: 0 }), '81'],
+      [publish5('a', '', { properties: Array.from({ length: 20_000 }, () => p.user('a', 'b')) }), '97'],
       [packet(0x30, text('a')), '81'],
       [packet(0x30, text('a'), Buffer.from([0x80, 0]), Buffer.from('x')), '81'],
       [packet(0x30, text('a'), Buffer.from([5]), Buffer.from([1, 1])), '81'],
