@@ -62,6 +62,8 @@ export class Publisher implements ConfirmSink {
   private outstanding: number;
   /** Why the last publish was dropped. */
   private refusal: Reason;
+  /** Whether the log was told that there is no room for what it retains: once is enough, a counter has the rest. */
+  private toldFull: boolean;
 
   constructor(connection: PublishingConnection, session: MqttSession, shared: MqttShared) {
     this.rest = new PublisherRest(shared.turn, () => {
@@ -76,6 +78,7 @@ export class Publisher implements ConfirmSink {
     this.aliases = null;
     this.outstanding = 0;
     this.refusal = REASON.success;
+    this.toldFull = false;
   }
 
   /** One PUBLISH up to 3.1.1. Throws MalformedPacket, and BrokerError where a refusal closes the connection. */
@@ -275,7 +278,8 @@ export class Publisher implements ConfirmSink {
   /** A publish at QoS > 0 is acknowledged once this is durable, too. */
   private retain(message: Message, ring: ConfirmRing | null, slot: number): void {
     const { vhost } = this.connection.core;
-    if (!vhost.retainer.keep(message, ring, slot)) {
+    if (!vhost.retainer.keep(message, ring, slot) && !this.toldFull) {
+      this.toldFull = true;
       this.shared.log.warn({ vhost: vhost.name }, 'retained message not kept: a limit was reached');
     }
     this.shared.turn.begin();

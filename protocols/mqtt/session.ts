@@ -66,6 +66,8 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
   private ended: boolean;
   /** The record as it was handed to the store last; empty: never. */
   private saved: string;
+  /** Whether the log has heard that it may have no queue. */
+  private toldRefused: boolean;
 
   constructor(host: VirtualHost, clientId: string, persistent: boolean, shared: MqttShared) {
     this.host = host;
@@ -85,6 +87,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     this.epoch = 0;
     this.ended = false;
     this.saved = '';
+    this.toldRefused = false;
   }
 
   get vhost(): string {
@@ -360,6 +363,8 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
       await this.openQueue(link, false);
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
+      if (this.toldRefused) return;
+      this.toldRefused = true;
       this.shared.log.info({ queue: this.queueName, error: error.message }, 'MQTT subscriptions refused');
     }
   }

@@ -26,6 +26,9 @@ const DIALECT: Dialect = 'mqtt';
 /** Binding arguments by QoS, shared by all bindings of subscriptions without options. */
 const QOS_ARGUMENTS: readonly FieldTable[] = [0, 1, 2].map((value) => [qosField(value)]);
 
+/** Refused subscriptions of one connection that are logged: a packet can ask for ten thousand. */
+const LOGGED_REFUSALS = 16;
+
 /** Whose subscriptions they are. */
 export interface Subscriber {
   readonly deliveries: Deliveries;
@@ -48,6 +51,8 @@ export class Subscriptions {
   private memberships: Map<string, Membership> | null;
   /** The connection is gone: who is still joining a group does not get in. */
   private detached: boolean;
+  /** Subscriptions that were refused. */
+  private refusals: number;
 
   /** `queue` is the session's; what it is bound to already was subscribed before. */
   constructor(queue: Queue, subscriber: Subscriber, shared: MqttShared) {
@@ -57,6 +62,7 @@ export class Subscriptions {
     this.count = subscriber.shares?.size ?? 0;
     this.memberships = null;
     this.detached = false;
+    this.refusals = 0;
     for (const binding of queue.bindings) if (binding.dialect === DIALECT) this.count++;
   }
 
@@ -132,7 +138,7 @@ export class Subscriptions {
   }
 
   private async addOne(request: Subscription, core: Session): Promise<number> {
-    const { limits, log, meters } = this.shared;
+    const { limits, meters } = this.shared;
     const { deliveries } = this.subscriber;
     const { filter, qos } = request;
     const shared = sharedFilter(filter) !== null;
@@ -164,7 +170,7 @@ export class Subscriptions {
         this.count--;
         deliveries.dropRetained(filter);
       }
-      log.info({ queue: this.queue.name, filter, error: error.message }, 'MQTT subscription refused');
+      this.tell(filter, error, 'MQTT subscription refused');
       const code = refusalReasonOf(error.kind);
       return code >= FIRST_FAILURE ? code : REASON.unspecified;
     }
@@ -181,7 +187,7 @@ export class Subscriptions {
       await core.unbindQueue(this.bindingOf(filter, binding.args));
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
-      this.shared.log.info({ queue: this.queue.name, filter, error: error.message }, 'MQTT unsubscription refused');
+      this.tell(filter, error, 'MQTT unsubscription refused');
       return refusalReasonOf(error.kind);
     } finally {
       if (this.find(filter, core) === null) {
@@ -190,6 +196,11 @@ export class Subscriptions {
       }
     }
     return REASON.success;
+  }
+
+  private tell(filter: string, error: BrokerError, what: string): void {
+    if (++this.refusals > LOGGED_REFUSALS) return;
+    this.shared.log.info({ queue: this.queue.name, filter, error: error.message }, what);
   }
 
   /** Becomes a member of a group, or changes its terms. */

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { SILENT } from '../../src/core/logger.ts';
 import { TURN_INPUT_BYTES } from '../../src/core/turn.ts';
 import { ack, connect, DISCONNECT, PINGREQ, packet, publish, subscribe, unsubscribe } from './bytes.ts';
 import { Harness } from './harness.ts';
@@ -215,6 +216,32 @@ describe('subscriptions', () => {
     refused.send(subscribe(1, ['a', 0]), PINGREQ);
     await strict.settle();
     assert.deepEqual(refused.take(), [suback(1, 0x80), 'd000']);
+  });
+
+  it('that are refused by the thousand fill no log, nor do retained messages for which there is no room', async () => {
+    const said: string[] = [];
+    const say = (_details: object, message: string): void => void said.push(message);
+    const log = { ...SILENT, info: say, warn: say };
+    const lines = (about: string): number => said.splice(0).filter((line) => line.includes(about)).length;
+    const filters = Array.from({ length: 1000 }, (_, i): [string, number] => [`a/${i}`, 0]);
+    const noQueue = new Harness({ log, allows: (permission) => permission !== 'read' });
+    const noTopics = new Harness({ log, topics: (permission) => permission === 'write' });
+    for (const broker of [noQueue, noTopics]) {
+      const client = await broker.connect('c');
+      client.send(subscribe(1, ...filters), subscribe(2, ...filters));
+      await broker.settle();
+      assert.deepEqual(
+        client.take(),
+        [1, 2].map((id) => suback(id, ...filters.map(() => 0x80))),
+      );
+      const refused = lines('refused');
+      assert.ok(refused > 0 && refused <= 16, `${refused} lines`);
+    }
+    noTopics.retained.limit = 0;
+    const publisher = await noTopics.connect('pub');
+    for (let i = 0; i < 100; i++) publisher.send(publish(`a/${i}`, 'x', 0, 0, 1));
+    await noTopics.settle();
+    assert.equal(lines('not kept'), 1);
   });
 
   it('get all retained messages, though others are selected while many wait', async () => {

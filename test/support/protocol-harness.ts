@@ -7,7 +7,7 @@ import { ClientConnections } from '../../src/core/client-connection.ts';
 import { Door } from '../../src/core/door.ts';
 import type { FrontEnd } from '../../src/core/front-end.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
-import { SILENT } from '../../src/core/logger.ts';
+import { type Logger, SILENT } from '../../src/core/logger.ts';
 import { MemoryBudget } from '../../src/core/memory-budget.ts';
 import {
   type AuthenticationExchange,
@@ -36,6 +36,7 @@ export interface CoreOptions {
   /** Topic permissions, in every topic exchange. */
   readonly topics?: (permission: string, routingKey: string, clientId: string | null) => boolean;
   readonly login?: Authenticator['authenticate'];
+  readonly log?: Logger;
   readonly exchange?: (method: string) => AuthenticationExchange | null;
 }
 
@@ -101,7 +102,7 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
       turn,
       connections: this.connections,
       meters,
-      log: SILENT,
+      log: given.log ?? SILENT,
       retained,
       definitions: store.definitions,
       packets: store.packets,
