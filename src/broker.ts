@@ -29,6 +29,7 @@ import type { CollectYoung } from './net/chunk-garbage.ts';
 import { Ticker } from './net/ticker.ts';
 import type { Kv } from './store/kv.ts';
 import { Store } from './store/store.ts';
+import { upgrade } from './store/upgrade.ts';
 import { VERSION } from './version.ts';
 
 /** A stop waits so long for the disk, so that what was published is confirmed before its publisher is sent away. */
@@ -57,7 +58,7 @@ export function createBroker(config: PartialConfig = {}, options: BrokerOptions 
 /** A broker by its whole configuration: for the command line. Resolves when every port is open. */
 export async function startBroker(config: Config, options: BrokerOptions = {}): Promise<Broker> {
   const kv = options.kv ?? (await openKv(config));
-  const broker = new Broker(config, kv, options);
+  const broker = await brokerOver(kv, config, options);
   try {
     await broker.start();
   } catch (error) {
@@ -65,6 +66,16 @@ export async function startBroker(config: Config, options: BrokerOptions = {}): 
     throw error;
   }
   return broker;
+}
+
+async function brokerOver(kv: Kv, config: Config, options: BrokerOptions): Promise<Broker> {
+  try {
+    await upgrade(kv);
+    return new Broker(config, kv, options);
+  } catch (error) {
+    await kv.close();
+    throw error;
+  }
 }
 
 /** What stored messages may carry: each front-end's own form of properties. */

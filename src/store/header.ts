@@ -5,7 +5,8 @@ import type { Participant } from './committer.ts';
 import { END_KEY, FIRST_KEY, HEADER, headerKey, readU64, u64 } from './keys.ts';
 import type { Kv, KvBatch } from './kv.ts';
 
-export const SCHEMA_VERSION = 1;
+/** Version 1 kept packet ids one by one: upgrade.ts. */
+export const SCHEMA_VERSION = 2;
 
 export class Header implements Participant {
   /** Unlike that of every earlier start whose data may be here. */

@@ -1,4 +1,4 @@
-// The keys of schema version 1: binary, big-endian, so that a range of them is a range of what they name.
+// The keys of schema version 2: binary, big-endian, so that a range of them is a range of what they name.
 //
 //   header  01 | field u8                                            value: u64, see HEADER
 //   meta    02 | queue u64                                           queue-meta.ts
@@ -11,8 +11,9 @@
 //   named   09 | kind u8 | parts, or ff and their SHA-256            definitions.ts
 //   kept    0a | vhost length u8 | vhost | words with 00 between     retained-store.ts
 //   due     0b | expires at u64 | the whole kept key                 empty
-//   packet  0c | session u64 | direction u8 | packet id u16          packet-ids.ts
+//   packet  0c | session u64 | direction u8 | packet id u16          version 1 only: upgrade.ts
 //   tally   0d | vhost                                               retained-store.ts
+//   page    0e | session u64 | direction u8 | high byte of ids u8    packet-page.ts
 //
 // A kept key orders topics level by level, because 00 sorts before everything that a word may hold. One of more than
 // 1,000 bytes is cut there and goes on with ff and the SHA-256 of the words.
@@ -37,6 +38,7 @@ const KIND = {
   due: 11,
   packet: 12,
   tally: 13,
+  page: 14,
 } as const;
 
 /** Header fields. */
@@ -252,19 +254,24 @@ export function tallyVhost(key: Buffer): string {
   return key.toString('utf8', 1);
 }
 
-/** `direction` tells a client's ids from ours. */
-export function packetKey(sessionId: number, direction: number, packetId: number): Buffer {
-  const key = Buffer.allocUnsafe(12);
-  key[0] = KIND.packet;
+/** Packet ids that have their high byte in common. `direction` tells a client's ids from ours. */
+export function packetPageKey(sessionId: number, direction: number, high: number): Buffer {
+  const key = Buffer.allocUnsafe(11);
+  key[0] = KIND.page;
   writeU64(key, 1, sessionId);
   key[9] = direction;
-  key.writeUInt16BE(packetId, 10);
+  key[10] = high;
   return key;
 }
 
 /** Bounds of the packet ids of the sessions in [from, to). */
-export function packetBounds(from: number, to: number): readonly [Buffer, Buffer] {
-  return [idKey(KIND.packet, from), idKey(KIND.packet, to)];
+export function packetPageBounds(from: number, to: number): readonly [Buffer, Buffer] {
+  return [idKey(KIND.page, from), idKey(KIND.page, to)];
+}
+
+/** Bounds of the packet ids that schema version 1 kept one by one. */
+export function packetBounds(): readonly [Buffer, Buffer] {
+  return [Buffer.from([KIND.packet]), Buffer.from([KIND.packet + 1])];
 }
 
 export function queueIdOf(key: Buffer): number {

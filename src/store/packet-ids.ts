@@ -1,248 +1,275 @@
-// The packet ids of persistent MQTT sessions: the core's `PacketStore` over a `Kv`. A record of a dozen bytes each, for
-// there are four changes to each QoS 2 message; those that meet in one batch leave only the last of them.
+// The packet ids of persistent MQTT sessions: the core's `PacketStore` over a `Kv`. There are four changes to each QoS 2
+// message, so ids are not records of their own: a page (packet-page.ts) holds 256 neighbours, and a batch writes each page
+// that was changed once, as it is then. A window of 100 messages under way costs two small records a commit, not hundreds.
 //
-//   received  01
-//   sent      02 | queue u64 | seq u64
-//   released  03
+// The order of changes is kept beside the pages: whoever waits for one is told when the batch that took it is durable.
+// Where a batch could not be written its pages are read again from disk, and what must be made all the same (whatever
+// a session has answered for) is made again; no change carries what was before it.
 
 import type { ConfirmRing } from '../core/confirms.ts';
-import {
-  PACKET_STATE,
-  type PacketState,
-  type PacketStore,
-  type PacketWaiter,
-  type StoredPacket,
-} from '../core/ports.ts';
+import { PACKET_STATE, type PacketStore, type PacketWaiter, type StoredPacket } from '../core/ports.ts';
 import type { Participant } from './committer.ts';
-import { keyBehind, packetBounds, packetKey, readU64, writeU64 } from './keys.ts';
-import { DamagedDataError, type Kv, type KvBatch } from './kv.ts';
+import { keyBehind, packetPageBounds, readU64 } from './keys.ts';
+import type { Kv, KvBatch, KvRecord } from './kv.ts';
+import { DIRECTION, type Direction, FREE, type IdState, PAGE_IDS, PacketPage, pageNumber } from './packet-page.ts';
 
-/** Whose packet ids: each side numbers its own publishes. */
-const DIRECTION = { received: 1, sent: 2 } as const;
-type Direction = (typeof DIRECTION)[keyof typeof DIRECTION];
-
+/** Pages that stay in memory though nothing of them waits for the disk: 5 KB each at most, and read again when needed. */
+export const CACHED_PAGES = 1_024;
 /** Records that are read at once. */
-const SLICE = 1024;
-const SENT_BYTES = 17;
-const RECEIVED = Buffer.from([PACKET_STATE.received]);
-const RELEASED = Buffer.from([PACKET_STATE.released]);
+const SLICE = 256;
 
-/** One id as it is to be; the last change of a batch stands. */
+/** One change of one id, and who waits for it. */
 class Change {
-  readonly key: Buffer;
-  readonly value: Buffer | null;
-  /** Whether it is made however long the disk is full: its session has answered for it. */
-  readonly insists: boolean;
+  readonly page: PacketPage;
+  readonly at: number;
+  readonly state: IdState;
   readonly ring: ConfirmRing | null;
-  readonly slot: number;
   readonly waiter: PacketWaiter | null;
+  /** The slot of the ring, or the token of the waiter. */
   readonly token: number;
-  /** The change whose place it took before that was written: answered together with it. */
-  before: Change | null;
 
   constructor(
-    key: Buffer,
-    value: Buffer | null,
-    insists: boolean,
+    page: PacketPage,
+    at: number,
+    state: IdState,
     ring: ConfirmRing | null,
-    slot: number,
     waiter: PacketWaiter | null,
     token: number,
   ) {
-    this.key = key;
-    this.value = value;
-    this.insists = insists;
+    this.page = page;
+    this.at = at;
+    this.state = state;
     this.ring = ring;
-    this.slot = slot;
     this.waiter = waiter;
     this.token = token;
-    this.before = null;
+  }
+
+  /** Whether it is made however long the disk is full: its session has answered for it. Such changes free space. */
+  get insists(): boolean {
+    return this.state === FREE || this.state === PACKET_STATE.released;
+  }
+
+  /** The id that it changes: one number of all sessions. */
+  get id(): number {
+    return this.page.number * PAGE_IDS + this.at;
   }
 }
 
 export class PacketIds implements PacketStore, Participant {
   private readonly kv: Kv;
-  /** By session, direction and id in one number: session ids count from 1, so that it stays exact. */
-  private pending: Map<number, Change>;
-  private committing: Map<number, Change>;
+  private readonly cachedPages: number;
+  /** By number. All that are listed or in flight are here. */
+  private readonly pages: Map<number, PacketPage>;
+  /** Pages that were changed since the last batch, and those of the batch in flight. */
+  private listed: PacketPage[];
+  private written: PacketPage[];
+  /** Changes since the last batch, and those of the batch in flight. */
+  private pending: Change[];
+  private committing: Change[];
 
-  constructor(kv: Kv) {
+  constructor(kv: Kv, cachedPages: number) {
     this.kv = kv;
-    this.pending = new Map();
-    this.committing = new Map();
+    this.cachedPages = cachedPages;
+    this.pages = new Map();
+    this.listed = [];
+    this.written = [];
+    this.pending = [];
+    this.committing = [];
   }
 
   *all(): Iterable<StoredPacket> {
-    let [from, to] = packetBounds(0, Number.MAX_SAFE_INTEGER);
-    const changed = new Map([...this.committing, ...this.pending]);
-    for (;;) {
-      const slice = this.kv.range(from, to, SLICE);
-      for (const { key, value } of slice) {
-        const change = changed.get(numberOf(readU64(key, 1), key[9] as Direction, key.readUInt16BE(10)));
-        if (change === undefined) yield decode(key, value);
-      }
-      if (slice.length < SLICE) break;
-      from = keyBehind(slice[slice.length - 1]!.key);
+    // What is in memory is newer than its record.
+    const left = new Map(this.pages);
+    for (const { key, value } of this.records(0, Number.MAX_SAFE_INTEGER)) {
+      const number = numberOf(key);
+      const page = left.get(number) ?? new PacketPage(number, key, value);
+      left.delete(number);
+      yield* page.packets();
     }
-    for (const { key, value } of changed.values()) if (value !== null) yield decode(key, value);
+    for (const page of left.values()) yield* page.packets();
   }
 
   received(sessionId: number, packetId: number, ring: ConfirmRing, slot: number): void {
     ring.hold(slot);
-    this.change(sessionId, DIRECTION.received, packetId, RECEIVED, false, ring, slot, null, 0);
+    const page = this.pageOf(sessionId, DIRECTION.received, packetId);
+    this.change(page, packetId, PACKET_STATE.received, ring, null, slot);
   }
 
   sent(sessionId: number, packetId: number, queueId: number, seq: number, waiter: PacketWaiter, token: number): void {
-    const value = Buffer.allocUnsafe(SENT_BYTES);
-    value[0] = PACKET_STATE.sent;
-    writeU64(value, 1, queueId);
-    writeU64(value, 9, seq);
-    this.change(sessionId, DIRECTION.sent, packetId, value, false, null, 0, waiter, token);
+    const page = this.pageOf(sessionId, DIRECTION.sent, packetId);
+    page.set(packetId % PAGE_IDS, PACKET_STATE.sent, queueId, seq);
+    this.change(page, packetId, PACKET_STATE.sent, null, waiter, token);
   }
 
   released(sessionId: number, packetId: number, waiter: PacketWaiter, token: number): void {
-    this.change(sessionId, DIRECTION.sent, packetId, RELEASED, true, null, 0, waiter, token);
+    const page = this.pageOf(sessionId, DIRECTION.sent, packetId);
+    this.change(page, packetId, PACKET_STATE.released, null, waiter, token);
   }
 
   forgetReceived(sessionId: number, packetId: number, waiter: PacketWaiter | null, token: number): void {
-    this.change(sessionId, DIRECTION.received, packetId, null, true, null, 0, waiter, token);
+    this.change(this.pageOf(sessionId, DIRECTION.received, packetId), packetId, FREE, null, waiter, token);
   }
 
   forgetSent(sessionId: number, packetId: number): void {
-    this.change(sessionId, DIRECTION.sent, packetId, null, true, null, 0, null, 0);
+    this.change(this.pageOf(sessionId, DIRECTION.sent, packetId), packetId, FREE, null, null, 0);
   }
 
   drop(sessionId: number): void {
-    let [from, to] = packetBounds(sessionId, sessionId + 1);
-    const known = new Set<string>();
-    for (;;) {
-      const slice = this.kv.keys(from, to, SLICE);
-      for (const key of slice) known.add(key.toString('latin1'));
-      if (slice.length < SLICE) break;
-      from = keyBehind(slice[slice.length - 1]!);
-    }
-    for (const changes of [this.committing, this.pending]) {
-      for (const { key } of changes.values()) if (readU64(key, 1) === sessionId) known.add(key.toString('latin1'));
-    }
-    for (const text of known) {
-      const key = Buffer.from(text, 'latin1');
-      this.change(sessionId, key[9] as Direction, key.readUInt16BE(10), null, true, null, 0, null, 0);
+    const numbers = new Set<number>();
+    for (const { key } of this.records(sessionId, sessionId + 1)) numbers.add(numberOf(key));
+    for (const page of this.pages.values()) if (page.sessionId === sessionId) numbers.add(page.number);
+    for (const number of numbers) {
+      const page = this.page(number);
+      for (const { packetId } of [...page.packets()]) this.change(page, packetId, FREE, null, null, 0);
     }
   }
 
   // The part in commits.
 
   hasPending(): boolean {
-    return this.pending.size > 0;
+    return this.pending.length > 0;
   }
 
   gather(batch: KvBatch, whole: boolean): void {
-    if (this.pending.size === 0) return;
+    const pages = this.listed;
+    if (pages.length === 0) return;
     if (!whole) {
-      for (const [number, change] of this.pending) {
-        // One that took the place of another is answered together with it, with a whole batch.
-        if (change.value !== null || change.before !== null) continue;
-        batch.remove(change.key);
-        this.committing.set(number, change);
-        this.pending.delete(number);
-      }
+      this.gatherInsisting(batch);
       return;
     }
-    for (const { key, value } of this.pending.values()) {
-      if (value === null) batch.remove(key);
-      else batch.put(key, value);
+    for (let i = 0; i < pages.length; i++) {
+      const page = pages[i]!;
+      page.listed = false;
+      write(page, page, batch);
     }
+    this.written = pages;
+    this.listed = [];
     this.committing = this.pending;
-    this.pending = new Map();
+    this.pending = [];
   }
 
   committed(): void {
-    if (this.committing.size === 0) return;
-    const changes = this.committing;
-    this.committing = new Map();
-    for (const change of changes.values()) answer(change, true);
+    const { written, committing } = this;
+    if (written.length === 0) return;
+    this.written = [];
+    this.committing = [];
+    for (let i = 0; i < written.length; i++) {
+      const page = written[i]!;
+      page.stored = page.storing;
+      this.release(page);
+    }
+    for (let i = 0; i < committing.length; i++) answer(committing[i]!, true);
   }
 
   withdraw(): void {
-    const changes = this.committing;
-    const again = new Map<number, Change>();
-    this.committing = new Map();
-    for (const [number, change] of changes) {
-      // The newest that insists takes its place again; what came after it is refused, what came before is void.
-      let insisting: Change | null = change;
-      while (insisting !== null && !insisting.insists) insisting = insisting.before;
-      for (let each: Change | null = change; each !== null; each = each.before) {
-        if (each !== insisting) answerOne(each, false);
-      }
-      if (insisting === null) continue;
-      insisting.before = null;
-      const newer = this.pending.get(number);
-      if (newer === undefined) again.set(number, insisting);
-      else first(newer).before = insisting;
+    const { written, committing } = this;
+    if (written.length === 0) return;
+    this.written = [];
+    this.committing = [];
+    const changedAgain = new Set(this.pending.map(({ id }) => id));
+    const onDisk = new Map(written.map((page) => [page, PacketPage.read(this.kv, page.number)]));
+    // What the disk holds counts again, and of each id the last change that insists is made again.
+    const insisting = new Map<number, Change>();
+    for (const change of committing) {
+      const { page, at, id } = change;
+      if (!changedAgain.has(id)) page.copy(at, onDisk.get(page)!);
+      if (!change.insists) continue;
+      insisting.delete(id);
+      insisting.set(id, change);
     }
-    if (again.size > 0) this.pending = new Map([...again, ...this.pending]);
+    for (const { page, at, state, id } of insisting.values()) {
+      if (!changedAgain.has(id)) page.set(at, state, 0, 0);
+      this.list(page);
+    }
+    this.pending = [...insisting.values(), ...this.pending];
+    for (const page of written) this.release(page);
+    for (const change of committing) if (insisting.get(change.id) !== change) answer(change, false);
+  }
+
+  /** The changes that insist, written upon what the disk holds of their pages: the others wait. */
+  private gatherInsisting(batch: KvBatch): void {
+    const bases = new Map<PacketPage, PacketPage>();
+    for (const change of this.pending) {
+      if (!change.insists) continue;
+      const { page, at, state } = change;
+      let base = bases.get(page);
+      if (base === undefined) bases.set(page, (base = PacketPage.read(this.kv, page.number)));
+      base.set(at, state, 0, 0);
+    }
+    for (const [page, base] of bases) write(page, base, batch);
+    this.written = [...bases.keys()];
+    this.committing = this.pending.filter(({ insists }) => insists);
+    this.pending = this.pending.filter(({ insists }) => !insists);
+    for (const page of this.listed) page.listed = false;
+    this.listed = [];
+    for (const { page } of this.pending) this.list(page);
   }
 
   private change(
-    sessionId: number,
-    direction: Direction,
+    page: PacketPage,
     packetId: number,
-    value: Buffer | null,
-    insists: boolean,
+    state: IdState,
     ring: ConfirmRing | null,
-    slot: number,
     waiter: PacketWaiter | null,
     token: number,
   ): void {
-    const number = numberOf(sessionId, direction, packetId);
-    const before = this.pending.get(number);
-    const key = before?.key ?? packetKey(sessionId, direction, packetId);
-    const change = new Change(key, value, insists, ring, slot, waiter, token);
-    if (before !== undefined) {
-      change.before = before;
-      // Answers leave in the order of changes, and so do the messages that wait for them.
-      this.pending.delete(number);
+    const at = packetId % PAGE_IDS;
+    if (state !== PACKET_STATE.sent) page.set(at, state, 0, 0);
+    this.pending.push(new Change(page, at, state, ring, waiter, token));
+    if (!page.listed) this.list(page);
+  }
+
+  private list(page: PacketPage): void {
+    if (page.listed) return;
+    page.listed = true;
+    this.listed.push(page);
+  }
+
+  private pageOf(sessionId: number, direction: Direction, packetId: number): PacketPage {
+    return this.page(pageNumber(sessionId, direction, packetId));
+  }
+
+  private page(number: number): PacketPage {
+    const known = this.pages.get(number);
+    if (known !== undefined) return known;
+    const page = PacketPage.read(this.kv, number);
+    this.pages.set(number, page);
+    return page;
+  }
+
+  /** A page that was written, or could not be: it stays where there is room for it and something in it. */
+  private release(page: PacketPage): void {
+    if (page.listed) return;
+    if (page.empty || this.pages.size > this.cachedPages) this.pages.delete(page.number);
+  }
+
+  /** The records of the sessions in [from, to). */
+  private *records(from: number, to: number): Iterable<KvRecord> {
+    let [start, end] = packetPageBounds(from, to);
+    for (;;) {
+      const slice = this.kv.range(start, end, SLICE);
+      yield* slice;
+      if (slice.length < SLICE) return;
+      start = keyBehind(slice[slice.length - 1]!.key);
     }
-    this.pending.set(number, change);
   }
 }
 
-/**
- * Answers everybody who waits for this change or one that it took the place of, oldest first. A loop and no recursion: a
- * client can use one id any number of times before a batch is written.
- */
+function numberOf(key: Buffer): number {
+  return pageNumber(readU64(key, 1), key[9] as Direction, key[10]! * PAGE_IDS);
+}
+
+/** Writes a page as `content` says: itself, or another state of it. */
+function write(page: PacketPage, content: PacketPage, batch: KvBatch): void {
+  page.storing = !content.empty;
+  if (page.storing) batch.put(page.key, content.encode());
+  else if (page.stored) batch.remove(page.key);
+}
+
 function answer(change: Change, ok: boolean): void {
-  const changes: Change[] = [];
-  for (let at: Change | null = change; at !== null; at = at.before) changes.push(at);
-  for (let i = changes.length - 1; i >= 0; i--) answerOne(changes[i]!, ok);
-}
-
-function answerOne(change: Change, ok: boolean): void {
-  const { ring, slot, waiter, token } = change;
+  const { ring, waiter, token } = change;
   if (ring !== null) {
-    if (ok) ring.settle(slot);
-    else ring.refuse(slot);
-  }
-  waiter?.packetStored(token, ok);
-}
-
-function first(change: Change): Change {
-  let at = change;
-  while (at.before !== null) at = at.before;
-  return at;
-}
-
-function numberOf(sessionId: number, direction: Direction, packetId: number): number {
-  return (sessionId * 4 + direction) * 0x10000 + packetId;
-}
-
-function decode(key: Buffer, value: Buffer): StoredPacket {
-  const sessionId = readU64(key, 1);
-  const packetId = key.readUInt16BE(10);
-  const state = value[0] as PacketState;
-  const sent = state === PACKET_STATE.sent;
-  if (value.length !== (sent ? SENT_BYTES : 1) || state < PACKET_STATE.received || state > PACKET_STATE.released) {
-    throw new DamagedDataError(`packet id ${packetId} of session ${sessionId} has an unknown form`);
-  }
-  return { sessionId, packetId, state, queueId: sent ? readU64(value, 1) : 0, seq: sent ? readU64(value, 9) : 0 };
+    if (ok) ring.settle(token);
+    else ring.refuse(token);
+  } else if (waiter !== null) waiter.packetStored(token, ok);
 }

@@ -6,7 +6,7 @@ import { Committer, type Later } from './committer.ts';
 import { Definitions } from './definitions.ts';
 import { Header } from './header.ts';
 import type { Kv } from './kv.ts';
-import { PacketIds } from './packet-ids.ts';
+import { CACHED_PAGES, PacketIds } from './packet-ids.ts';
 import { KvQueueStore } from './queue-store.ts';
 import { RECLAIM_LIMITS, type ReclaimLimits } from './reclaimer.ts';
 import { KvRetainedStore, RETAINED_LIMITS, type RetainedLimits } from './retained-store.ts';
@@ -18,6 +18,8 @@ export interface StoreOptions {
   readonly meters?: Meters;
   readonly reclaim?: ReclaimLimits;
   readonly retained?: RetainedLimits;
+  /** Pages of packet ids that are kept in memory. */
+  readonly cachedPages?: number;
   /** By which retained messages expire. */
   readonly clock?: Clock;
   /** Timers, for the retry on a full disk; `setTimeout` unless told otherwise. */
@@ -36,6 +38,7 @@ export class Store {
   constructor(kv: Kv, options: StoreOptions) {
     const { events, codecs, meters = newMeters(), later = unreferencedTimer } = options;
     const { reclaim = RECLAIM_LIMITS, retained = RETAINED_LIMITS, clock = { now: Date.now } } = options;
+    const { cachedPages = CACHED_PAGES } = options;
     this.kv = kv;
     const header = new Header(kv);
     this.committer = new Committer(kv, events, later);
@@ -43,7 +46,7 @@ export class Store {
     this.retained = new KvRetainedStore(kv, codecs, header.epoch, retained, clock, meters);
     this.definitions = new Definitions(kv);
     this.committer.join(this.queues);
-    this.packets = new PacketIds(kv);
+    this.packets = new PacketIds(kv, cachedPages);
     this.committer.join(this.retained);
     this.committer.join(this.definitions);
     this.committer.join(this.packets);

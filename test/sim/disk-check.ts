@@ -1,6 +1,6 @@
 // Looks at everything on a disk and says what does not belong there: bodies nobody refers to, refs to bodies that are
 // not there, segments that overlap or belong to no queue, retained messages that are not counted or whose expiry is not
-// in the index.
+// in the index, pages of packet ids that say nothing.
 
 import assert from 'node:assert/strict';
 import {
@@ -21,6 +21,7 @@ import {
   vhostOf,
 } from '../../src/store/keys.ts';
 import type { Kv } from '../../src/store/kv.ts';
+import { PacketPage } from '../../src/store/packet-page.ts';
 import { costOf, expiryOf } from '../../src/store/retained-record.ts';
 
 /** `reclaimed`: whether the background work is done, so that nothing of deleted queues may be left. */
@@ -64,6 +65,10 @@ export function checkDisk(kv: Kv, reclaimed: boolean): void {
   }
   if (reclaimed) assert.equal(dropped.size, 0, 'a tombstone was left');
   checkRetained(kv, keys);
+  for (const key of keys) {
+    if (kindOf(key) !== 'page') continue;
+    assert.ok(!new PacketPage(0, key, kv.get(key)).empty, 'a page without packet ids');
+  }
 }
 
 /** Retained messages, their index of expiries and their tallies say the same. */

@@ -9,7 +9,8 @@ import type { Random } from './random.ts';
 import type { Copy, Published } from './store-world.ts';
 
 const SESSIONS = 3;
-const IDS = 3;
+/** Of two pages: of one there is more in memory than the simulated store keeps there. */
+const IDS = [1, 2, 3, 300];
 
 /** What an id was made, in order; null: nothing. */
 interface Version {
@@ -132,7 +133,7 @@ export class PacketModel implements PacketWaiter {
   }
 
   private pick(): [session: number, id: number] {
-    return [1 + this.random.below(SESSIONS), 1 + this.random.below(IDS)];
+    return [1 + this.random.below(SESSIONS), this.random.pick(IDS)!];
   }
 }
 

@@ -129,6 +129,8 @@ const BODIES = [0, 3, 40, 4_096, 5_000, 9_000, 70_000] as const;
 const KEEP_QUEUES = 3;
 /** Little at a time, so that crashes fall between slices. */
 const RECLAIM = { dueEntries: 3, dueBytes: 5_000, sliceKeys: 2 };
+/** Fewer than the packet ids have. */
+const CACHED_PAGES = 2;
 
 export class StoreWorld {
   private readonly random: Random;
@@ -189,7 +191,7 @@ export class StoreWorld {
     else if (roll < 59) this.deleteQueue();
     else if (roll < 61) this.define();
     else if (roll < 64) this.report();
-    else if (roll < 66) this.changePacket();
+    else if (roll < 66) this.changePackets();
     else if (roll < 80) this.opened.store.seal();
     else if (roll < 92) await this.endCommit();
     else if (roll < 94) await this.read();
@@ -262,13 +264,16 @@ export class StoreWorld {
     this.ring.settle(slot);
   }
 
-  /** A packet id of an MQTT session changes; one that was received comes with its message. */
-  private changePacket(): void {
-    const { packets } = this;
-    if (!this.random.chance(0.4)) {
-      packets.change(this.opened);
-      return;
+  /** Packet ids of MQTT sessions change, some of them several times within a batch. */
+  private changePackets(): void {
+    for (let changes = 1 + this.random.below(6); changes > 0; changes--) {
+      if (this.random.chance(0.4)) this.receive();
+      else this.packets.change(this.opened);
     }
+  }
+
+  /** A packet id is received together with its message. */
+  private receive(): void {
     const published = { text: `${++this.serial}:packet`, persistent: true, confirmed: false, refused: false };
     const slot = this.ring.open();
     this.bySlot.set(slot, published);
@@ -278,7 +283,7 @@ export class StoreWorld {
     entry.ring = this.ring;
     entry.slot = slot;
     this.append(queue, entry, published, null);
-    packets.receive(this.opened, published, queue.copies.get(entry.seq)!, this.ring, slot);
+    this.packets.receive(this.opened, published, queue.copies.get(entry.seq)!, this.ring, slot);
     this.ring.settle(slot);
   }
 
@@ -519,7 +524,10 @@ export class StoreWorld {
 
   private open(): Opened {
     this.kv.hold = true;
-    const opened = new Opened(this.sabotage.kv?.(this.kv) ?? this.kv, RECLAIM, this.retained.options);
+    const opened = new Opened(this.sabotage.kv?.(this.kv) ?? this.kv, RECLAIM, {
+      ...this.retained.options,
+      cachedPages: CACHED_PAGES,
+    });
     this.sabotage.opened?.(opened);
     return opened;
   }

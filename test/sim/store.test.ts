@@ -176,7 +176,7 @@ const CASES: readonly Case[] = [
   {
     title: 'packet ids are not written with their messages',
     noticed: /packet id/,
-    sabotage: changedBatches((batch) => without(batch, (kind, value) => kind === 'packet' && value !== null)),
+    sabotage: changedBatches((batch) => without(batch, (kind, value) => kind === 'page' && value !== null)),
   },
   {
     title: 'a packet id is reported stored before it is',
@@ -199,7 +199,7 @@ const CASES: readonly Case[] = [
         const withdraw = packets.withdraw.bind(packets);
         packets.withdraw = () => {
           withdraw();
-          (packets as unknown as { pending: Map<number, unknown> }).pending.clear();
+          (packets as unknown as { pending: unknown[] }).pending = [];
         };
       },
     },

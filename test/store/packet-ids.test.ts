@@ -10,6 +10,7 @@ import { PACKET_STATE, type PacketStore } from '../../src/core/ports.ts';
 import type { Kv } from '../../src/store/kv.ts';
 import { LmdbKv } from '../../src/store/kv-lmdb.ts';
 import { MemoryKv } from '../../src/store/kv-memory.ts';
+import { FaultyKv } from '../support/faulty-kv.ts';
 import { Confirms, FakeQueue, message, Opened } from './harness.ts';
 
 class Waiter {
@@ -131,3 +132,146 @@ for (const [name, place] of Object.entries(PLACES)) {
     });
   });
 }
+
+/** A store on a disk in the test's hand, with packet ids 1 and 2 of session 7 received. */
+async function received(): Promise<{ kv: FaultyKv; opened: Opened; queue: FakeQueue; receive(id: number): Confirms }> {
+  const kv = new FaultyKv();
+  const opened = new Opened(kv);
+  const queue = new FakeQueue(opened.queues.nextQueueId());
+  /** With its message, for which there is no room on a full disk. */
+  const receive = (id: number): Confirms => {
+    const confirms = new Confirms();
+    const entry = queue.entry(message(`${id}`));
+    const slot = confirms.attach(entry);
+    opened.queues.append(entry);
+    opened.store.packets.received(7, id, confirms.ring, slot);
+    return confirms;
+  };
+  receive(1);
+  receive(2);
+  await opened.settle();
+  return { kv, opened, queue, receive };
+}
+
+/** What the next start finds. */
+function found(kv: FaultyKv): string[] {
+  return ids(new Opened(kv.crash(false)).store.packets);
+}
+
+describe('packet ids', () => {
+  test('are written in one record, however many change', async () => {
+    const { kv, opened } = await received();
+    const written: number[] = [];
+    const commit = kv.commit.bind(kv);
+    kv.commit = (batch) => {
+      written.push(batch.size);
+      return commit(batch);
+    };
+    const waiter = new Waiter();
+    for (let id = 1; id <= 100; id++) opened.store.packets.sent(7, id, 5, id, waiter, id);
+    await opened.store.flush();
+    for (let id = 1; id <= 100; id++) opened.store.packets.released(7, id, waiter, 100 + id);
+    await opened.store.flush();
+    for (let id = 1; id <= 100; id++) opened.store.packets.forgetSent(7, id);
+    await opened.store.flush();
+    assert.deepEqual(written, [1, 1, 1]);
+    assert.deepEqual(
+      waiter.told,
+      Array.from({ length: 200 }, (_, i) => [i + 1, true]),
+    );
+    assert.deepEqual(found(kv), ['7 1 received', '7 2 received']);
+  });
+
+  test('that are forgotten before a batch takes them are not written', async () => {
+    const { kv, opened } = await received();
+    const { commits } = kv;
+    const waiter = new Waiter();
+    opened.store.packets.sent(7, 1_000, 5, 6, waiter, 11);
+    opened.store.packets.forgetSent(7, 1_000);
+    await opened.store.flush();
+    assert.equal(kv.commits, commits);
+    assert.deepEqual(waiter.told, [[11, true]]);
+  });
+
+  test('are told to nobody before their commit has ended', async () => {
+    const { kv, opened } = await received();
+    const waiter = new Waiter();
+    kv.hold = true;
+    opened.store.packets.sent(7, 3, 5, 6, waiter, 11);
+    const flushed = opened.store.flush();
+    opened.store.packets.released(7, 3, waiter, 12);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(waiter.told, []);
+    assert.deepEqual(found(new FaultyKv(kv.disk)), ['7 1 received', '7 2 received']);
+    kv.release();
+    await flushed;
+    assert.deepEqual(waiter.told, [[11, true]]);
+    assert.deepEqual(found(new FaultyKv(kv.disk)), ['7 1 received', '7 2 received', '7 3 sent 5 6']);
+  });
+
+  test('on a full disk are freed, and nothing else of their pages is written', async () => {
+    const { kv, opened, receive } = await received();
+    kv.full = true;
+    const refused = receive(3);
+    await assert.rejects(opened.store.flush());
+    assert.deepEqual(refused.drained(), [[0, false]]);
+    const waiter = new Waiter();
+    const waiting = receive(4);
+    opened.store.packets.sent(7, 1, 5, 6, waiter, 11);
+    opened.store.packets.sent(7, 2, 5, 7, waiter, 12);
+    opened.store.packets.released(7, 2, waiter, 13);
+    opened.store.packets.forgetReceived(7, 1, waiter, 14);
+    opened.store.seal();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(waiter.told, [
+      [13, true],
+      [14, true],
+    ]);
+    assert.deepEqual(waiting.drained(), []);
+    assert.deepEqual(found(kv), ['7 2 received', '7 2 released']);
+    assert.deepEqual(ids(opened.store.packets), ['7 1 sent 5 6', '7 2 received', '7 2 released', '7 4 received']);
+  });
+
+  test('that changed again while a batch failed are as they were changed last', async () => {
+    const { kv, opened, receive } = await received();
+    kv.hold = true;
+    const waiter = new Waiter();
+    receive(3);
+    opened.store.packets.forgetReceived(7, 1, waiter, 11);
+    opened.store.packets.forgetReceived(7, 2, waiter, 12);
+    opened.store.packets.sent(7, 1, 5, 6, waiter, 13);
+    opened.store.seal();
+    const confirms = receive(1);
+    kv.full = true;
+    kv.release();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(waiter.told, [[13, false]]);
+    assert.deepEqual(ids(opened.store.packets), ['7 1 received']);
+    kv.full = false;
+    kv.hold = false;
+    // What frees space goes first.
+    opened.store.seal();
+    await new Promise((resolve) => setImmediate(resolve));
+    await opened.settle();
+    assert.deepEqual(waiter.told.slice(1), [
+      [11, true],
+      [12, true],
+    ]);
+    assert.deepEqual(confirms.drained(), [[0, true]]);
+    assert.deepEqual(found(kv), ['7 1 received']);
+  });
+
+  test('of more sessions than stay in memory are read again', async () => {
+    const kv = new FaultyKv();
+    const opened = new Opened(kv, undefined, { cachedPages: 2 });
+    const { packets } = opened.store;
+    const waiter = new Waiter();
+    for (const id of [1, 2]) {
+      for (let session = 1; session <= 5; session++) packets.sent(session, id, 5, id, waiter, session);
+      await opened.store.flush();
+    }
+    const expected = [1, 2, 3, 4, 5].flatMap((session) => [`${session} 1 sent 5 1`, `${session} 2 sent 5 2`]);
+    assert.deepEqual(ids(packets), expected);
+    assert.deepEqual(found(kv), expected);
+  });
+});

@@ -9,7 +9,7 @@ import type { Queue } from '../../src/core/queue.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE, storeIdOf } from '../../src/core/queue-entry.ts';
 import { KvBatch } from '../../src/store/kv.ts';
 import { MemoryKv } from '../../src/store/kv-memory.ts';
-import { PacketIds } from '../../src/store/packet-ids.ts';
+import { CACHED_PAGES, PacketIds } from '../../src/store/packet-ids.ts';
 import { RecordedDefinitions } from './recorded-definitions.ts';
 
 export interface FakeStoreOptions {
@@ -50,7 +50,7 @@ export class FakeStore implements QueueStore {
   constructor(options: FakeStoreOptions = {}) {
     this.definitions = new RecordedDefinitions();
     this.packetKv = new MemoryKv();
-    this.packets = new PacketIds(this.packetKv);
+    this.packets = new PacketIds(this.packetKv, CACHED_PAGES);
     this.packetBatch = new KvBatch();
     this.automatic = options.automatic ?? false;
     this.late = options.late ?? false;
