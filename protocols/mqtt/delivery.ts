@@ -16,6 +16,7 @@ import { ANY_TERMS, mergeTerms, type Terms } from '../../src/core/terms.ts';
 import type { Subscription } from './control.ts';
 import { isExpired, publishByte } from './encoder-v5.ts';
 import { Inflight, recalledId, recalledQos2, recalledStored, STAGE } from './inflight.ts';
+import { PacketIdMap } from './packet-id-map.ts';
 import { FIRST_BYTE } from './packet-types.ts';
 import { qosOf, retainOf } from './property-codec.ts';
 import { REASON } from './reason-codes.ts';
@@ -75,7 +76,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   /** This and all below are made when they are first used: most sessions are idle. */
   private inflight: Inflight | null;
   private feed: RetainedFeed | null;
-  private waiting: Map<number, Waiting> | null;
+  private waiting: PacketIdMap<Waiting> | null;
   private held: Held[] | null;
   /** Whether a consumer was refused for want of packet ids or window. */
   private starved: boolean;
@@ -426,7 +427,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     if (id === 0) id = inflight.add(entry, stage);
     else inflight.restore(id, entry, stage);
     if (stage === STAGE.storing) {
-      (this.waiting ??= new Map()).set(id, { message, terms, duplicate });
+      (this.waiting ??= new PacketIdMap()).set(id, { message, terms, duplicate });
       this.owner.storeSent(id, entry);
       return;
     }

@@ -2,6 +2,8 @@
 // once (MQTT 3.1.1 §4.3.3). It belongs to the session, so that a publish that is sent again over a new connection is
 // known there; of persistent sessions the store keeps it too (publisher.ts, session.ts).
 
+import { PacketIdMap } from './packet-id-map.ts';
+
 /** Where such a publish stands between its PUBLISH and its PUBREL. */
 const STAGE = {
   /** Offered to the core, not settled: no PUBREC yet. */
@@ -24,10 +26,10 @@ export const ARRIVAL = {
 export type Arrival = (typeof ARRIVAL)[keyof typeof ARRIVAL];
 
 export class Received {
-  private readonly stages: Map<number, Stage>;
+  private readonly stages: PacketIdMap<Stage>;
 
   constructor() {
-    this.stages = new Map();
+    this.stages = new PacketIdMap();
   }
 
   get size(): number {
