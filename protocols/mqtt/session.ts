@@ -43,7 +43,7 @@ export interface SessionLink extends Destination {
 }
 
 /** What the store was asked to keep, in the tokens of completions: kind × 65,536 + packet id, and the epoch above. */
-const KIND = { sent: 0, released: 1, forgotten: 2 } as const;
+const KIND = { sent: 0, released: 1, forgotten: 2, unknown: 3 } as const;
 const KIND_FACTOR = 0x10000;
 const EPOCH_FACTOR = 4 * KIND_FACTOR;
 
@@ -296,8 +296,10 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     const { link } = this;
     if (link === null) return;
     const known = this.received?.released(id) === true;
-    if (known && this.persistent) {
-      this.shared.context.packets.forgetReceived(this.sessionId, id, this, this.token(KIND.forgotten, id));
+    if (this.persistent) {
+      // Also one that is not known: that it was released before may not be on disk yet.
+      const kind = known ? KIND.forgotten : KIND.unknown;
+      this.shared.context.packets.forgetReceived(this.sessionId, id, this, this.token(kind, id));
       this.shared.turn.begin();
     } else {
       this.writeCompleted(link, id, known ? REASON.success : REASON.packetIdNotFound);
@@ -331,8 +333,11 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
       case KIND.released:
         this.deliveries.releaseStored(id);
         break;
-      default:
+      case KIND.forgotten:
         this.writeCompleted(link, id, REASON.success);
+        break;
+      default:
+        this.writeCompleted(link, id, REASON.packetIdNotFound);
     }
   }
 

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { p, publish5, reason5, subscribe5 } from '../support/wire/mqtt5.ts';
+import { connect5, p, publish5, reason5, subscribe5 } from '../support/wire/mqtt5.ts';
 import { ack, connect, publish, subscribe } from './bytes.ts';
 import { type Client, Harness, reasonOf } from './harness.ts';
 
@@ -99,6 +99,28 @@ describe('a QoS 2 publish into a persistent session', () => {
     await broker.settle();
     assert.deepEqual(second.take(), [], 'a PUBREC would say that it is safe');
     assert.ok(second.closed);
+  });
+
+  it('is completed no earlier where it is released again, over the same connection or another one', async () => {
+    const broker = new Harness();
+    const publisher = await broker.connect5('pub', KEPT);
+    publisher.send(publish5('a/1', 'x', { qos: 2, id: 5 }));
+    await broker.settle();
+    publisher.take();
+    broker.store.hold();
+    publisher.send(ack(0x62, 5), ack(0x62, 5));
+    await broker.settle();
+    assert.deepEqual(publisher.take(), []);
+    publisher.drop();
+    const again = broker.open();
+    again.send(connect5({ clientId: 'pub', ...KEPT }), ack(0x62, 5));
+    await broker.settle();
+    const early = again.take().filter((packet) => packet.startsWith('70'));
+    assert.deepEqual(early, [], 'a crash would bring the id back, and its next publish would be taken for this one');
+    broker.store.release();
+    await broker.settle();
+    assert.deepEqual(again.take().at(-1), reason5(0x70, 5, 0x92).toString('hex'));
+    assert.deepEqual(records(broker), []);
   });
 
   it('is known after a restart: it is answered, and not routed again', async () => {
