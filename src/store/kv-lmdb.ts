@@ -18,6 +18,7 @@ const OUT_OF_SPACE: readonly unknown[] = [constants.errno.ENOSPC, constants.errn
 const FULL_BELOW_BYTES = 64 * 1024 * 1024;
 /** How long the reason of a failed commit is waited for; LMDB may never give it. */
 const REASON_MS = 1_000;
+const NOTHING = (): void => {};
 
 export class LmdbKv implements Kv {
   private readonly file: string;
@@ -38,16 +39,19 @@ export class LmdbKv implements Kv {
     const lock = new DataLock(directory);
     const file = join(directory, 'data.mdb');
     try {
-      const db = open<Buffer, Buffer>({
+      const options = {
         path: file,
-        encoding: 'binary',
-        keyEncoding: 'binary',
+        encoding: 'binary' as const,
+        keyEncoding: 'binary' as const,
         overlappingSync: false,
         // A transaction is a batch and nothing but it. Otherwise LMDB wraps one around the turn, whose promise nobody
         // holds and whose rejection would end the process.
         eventTurnBatching: false,
+        // See `commit`.
+        txnStartThreshold: 1,
         maxDbs: 1,
-      });
+      };
+      const db = open<Buffer, Buffer>(options);
       return new LmdbKv(file, lock, db);
     } catch (error) {
       lock.release();
@@ -95,13 +99,16 @@ export class LmdbKv implements Kv {
     const { db } = this;
     const { keys, values } = batch;
     try {
-      await db.batch(() => {
+      const written = db.batch(() => {
         for (let i = 0; i < keys.length; i++) {
           const value = values[i]!;
           if (value === null) db.remove(keys[i]!);
           else db.put(keys[i]!, value);
         }
       });
+      // LMDB would start the transaction in the next turn, behind all input that is there. Whatever comes after the first
+      // write begins it now, and joins it: nothing more, in a batch of its own.
+      await Promise.all([written, db.batch(NOTHING)]);
     } catch (error) {
       const reason = await reasonOf(error);
       throw this.isFull(reason) ? new OutOfSpaceError(reason) : reason;
