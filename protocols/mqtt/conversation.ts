@@ -116,6 +116,9 @@ export class Conversation implements PacketHandler {
     const codes = await this.session.unsubscribe(filters);
     if (connection.isClosed()) return;
     shared.turn.begin();
+    const refused = codes.find((code) => code >= FIRST_FAILURE);
+    // Up to 3.1.1 an UNSUBACK has no codes: it would say that nothing comes any more.
+    if (!this.v5 && refused !== undefined) throw new MalformedPacket('an UNSUBSCRIBE was refused', refused);
     this.answer(FIRST_BYTE.unsuback, packetId, this.v5 ? codes : []);
   }
 

@@ -1,14 +1,15 @@
 // The names and marks of the queues behind MQTT: a session's, as RabbitMQ names it, and that of a shared subscription.
 
 import { createHash } from 'node:crypto';
-import { type Field, type FieldTable, textField } from '../../src/core/field-table.ts';
+import { type Field, type FieldTable, findField, textField, textOf } from '../../src/core/field-table.ts';
+import type { Queue } from '../../src/core/queue.ts';
 import type { MqttLimits } from './limits.ts';
 import type { SharedFilter } from './shared-filter.ts';
 
 /** Queue argument that marks a session's queue; its value is the client id. */
-export const SESSION_ARGUMENT = 'x-mqtt-client-id';
+const SESSION_ARGUMENT = 'x-mqtt-client-id';
 /** Queue argument that marks the queue of a shared subscription; its value is `GROUP/FILTER`. */
-export const SHARED_ARGUMENT = 'x-mqtt-shared';
+const SHARED_ARGUMENT = 'x-mqtt-shared';
 
 const PREFIX = 'mqtt-subscription-';
 const LONGEST_NAME_BYTES = 255;
@@ -21,6 +22,18 @@ export function queueNameOf(clientId: string): string {
 /** `mqtt-subscription-<group>/<filter>shared`. No session's queue ends like this. */
 export function sharedQueueNameOf({ group, filter }: SharedFilter): string {
   return bounded(`${group}/${filter}`, 'shared');
+}
+
+/** The client whose session's queue it is, or null: only what bears name and mark and outlives connections is one. */
+export function sessionOf({ name, args, persisted }: Queue): string | null {
+  const clientId = textOf(findField(args, SESSION_ARGUMENT));
+  return clientId !== null && persisted && name === queueNameOf(clientId) ? clientId : null;
+}
+
+/** Whether it is the queue of a shared subscription. */
+export function isShared({ name, args, persisted }: Queue): boolean {
+  const shared = textOf(findField(args, SHARED_ARGUMENT));
+  return shared !== null && persisted && name === bounded(shared, 'shared');
 }
 
 export function sessionArguments(clientId: string, limits: MqttLimits): FieldTable {

@@ -22,7 +22,7 @@ import { FIRST_BYTE } from './packet-types.ts';
 import { REASON, type Reason } from './reason-codes.ts';
 import { ARRIVAL, Received } from './received.ts';
 import { SessionClock, type Timed } from './session-clock.ts';
-import { queueNameOf, sessionArguments, sharedQueueNameOf } from './session-queue.ts';
+import { queueNameOf, sessionArguments, sessionOf } from './session-queue.ts';
 import { recordToJson, type SessionRecord } from './session-record.ts';
 import type { MqttShared } from './shared.ts';
 import { sharedFilter } from './shared-filter.ts';
@@ -108,11 +108,11 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     if (record === null) return;
     this.user = record.user;
     for (const share of record.shares) {
-      const shared = this.host.queues.get(sharedQueueNameOf(sharedFilter(share.filter)!));
-      if (shared === undefined) continue;
+      // Without its queue, too: it is made again when the client is back.
       this.shares ??= new Map();
       this.shares.set(share.filter, share);
-      this.shared.groups.of(shared).members.set(this.deliveries, termsOf(share));
+      const group = this.shared.groups.find(this.host, sharedFilter(share.filter)!);
+      group?.members.set(this.deliveries, termsOf(share));
     }
     this.saved = JSON.stringify(recordToJson(record));
     this.clock.recover(record);
@@ -137,8 +137,8 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     this.deliveries.recover(id, released, queueId, seq);
     if (released || queueId === this.sessionId) return;
     for (const filter of this.shares?.keys() ?? []) {
-      const queue = this.host.queues.get(sharedQueueNameOf(sharedFilter(filter)!));
-      if (queue?.id === queueId) this.shared.groups.of(queue).claim(seq, this.deliveries);
+      const group = this.shared.groups.find(this.host, sharedFilter(filter)!);
+      if (group?.queue.id === queueId) group.claim(seq, this.deliveries);
     }
   }
 
@@ -172,21 +172,22 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     this.clock.connected(expirySeconds, will, link.core);
     this.deliveries.attach(link);
     if (!this.persistent) return;
+    const isNew = this.sessionId === 0;
     const changed = this.save();
     try {
       await this.openQueue(link, changed);
     } catch (error) {
       // What was not stored is to be stored again.
       this.saved = '';
-      // One that never had its queue is none, and its client, which hears of no connection, has no will.
-      if (this.sessionId === 0) {
+      // One whose queue was refused is none, and its client, which hears of no connection, has no will.
+      if (isNew) {
         this.clock.will = null;
         this.end();
       }
       throw error;
     }
     if (this.link === link) await this.subscriptions?.review(link.core);
-    if (this.link === link) await this.subscriptions?.rejoin(link.core);
+    if (this.link === link && (await this.subscriptions?.rejoin(link.core))) this.save();
   }
 
   /** The client knows that it is connected: what is waiting for it may come. */
@@ -230,8 +231,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     const { shared, host } = this;
     this.deliveries.abandon();
     for (const filter of this.shares?.keys() ?? []) {
-      const queue = host.queues.get(sharedQueueNameOf(sharedFilter(filter)!));
-      if (queue !== undefined) shared.groups.leave(host, shared.groups.of(queue), this.deliveries);
+      shared.groups.leave(host, sharedFilter(filter)!, this.deliveries);
     }
     if (!this.persistent) return publishing;
     const queue = host.queues.get(this.queueName);
@@ -341,11 +341,9 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     }
   }
 
+  /** Its own queue or a group's was deleted by other hands: the client learns that it is not subscribed any more. */
   queueGone(consumer: Consumer): void {
-    if (consumer !== this.consumer) return;
-    this.consumer = null;
-    if (this.link !== null) this.subscriptions?.detach(this.link.core);
-    this.subscriptions = null;
+    if (consumer === this.consumer) this.consumer = null;
     this.link?.queueGone();
   }
 
@@ -379,8 +377,9 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     const { core } = link;
     const name = this.queueName;
     const clean = !this.persistent;
+    const known = clean ? undefined : core.vhost.queues.get(name);
     // A queue that is there keeps the bounds that it was made with.
-    if (clean || !core.vhost.queues.has(name)) {
+    if (known === undefined) {
       await core.declareQueue({
         name,
         durable: this.persistent,
@@ -388,6 +387,10 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
         autoDelete: false,
         args: sessionArguments(this.clientId, this.shared.limits),
       });
+      // From here on it ends with the session, whatever becomes of the connection.
+      if (this.persistent && !this.own(core.vhost.queue(name, core))) return;
+    } else if (sessionOf(known) !== this.clientId) {
+      throw new BrokerError('precondition-failed', `queue '${name}' is not the session's: somebody else declared it`);
     } else if (changed) await core.committed();
     const options = { tag: this.clientId, noAck: false, exclusive: false, prefetch: 0, priority: 0, args: EMPTY_TABLE };
     const consumer = await core.consume(name, options, this.deliveries);
@@ -397,14 +400,24 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
       if (clean) await core.deleteQueue(name, { ifUnused: false, ifEmpty: false });
       return;
     }
-    // Another queue has none of its subscriptions.
-    if (this.sessionId !== 0 && this.sessionId !== consumer.queue.id) this.deliveries.dropAllRetained();
+    this.own(consumer.queue);
     this.consumer = consumer;
-    this.sessionId = consumer.queue.id;
     this.deliveries.consume(consumer);
     consumer.queue.direct = this.deliveries;
     this.subscriptions = new Subscriptions(consumer.queue, this, this.shared);
     if (this.subscriptions.hasNoLocal) core.own = consumer.queue;
+  }
+
+  /** The queue is the session's own. False where the session ended meanwhile, and the queue with it. */
+  private own(queue: Queue): boolean {
+    if (this.ended) {
+      this.host.deleteQueue(queue);
+      return false;
+    }
+    // Another queue has none of its subscriptions.
+    if (this.sessionId !== 0 && this.sessionId !== queue.id) this.deliveries.dropAllRetained();
+    this.sessionId = queue.id;
+    return true;
   }
 
   /** Its clock says that something of its record changed. */

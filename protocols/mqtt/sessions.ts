@@ -1,11 +1,10 @@
 // Which connection holds which client id, and the persistent sessions. One client id is one session, and one connection
 // at a time holds it: whoever comes later takes it over (MQTT 3.1.1 §3.1.4).
 
-import { findField, textOf } from '../../src/core/field-table.ts';
 import { PACKET_STATE } from '../../src/core/ports.ts';
 import type { VirtualHost } from '../../src/core/virtual-host.ts';
 import { MqttSession } from './session.ts';
-import { SESSION_ARGUMENT, SHARED_ARGUMENT } from './session-queue.ts';
+import { isShared, sessionOf } from './session-queue.ts';
 import { recordFromJson, type SessionRecord } from './session-record.ts';
 import type { MqttShared } from './shared.ts';
 
@@ -86,8 +85,8 @@ export class Sessions {
     const queueIds = new Set<number>();
     for (const host of hosts) {
       for (const queue of [...host.queues.values()]) {
-        const clientId = textOf(findField(queue.args, SESSION_ARGUMENT));
-        if (clientId === null || !queue.persisted) continue;
+        const clientId = sessionOf(queue);
+        if (clientId === null) continue;
         const session = new MqttSession(host, clientId, true, shared);
         this.keep(session);
         byId.set(queue.id, session);
@@ -96,7 +95,7 @@ export class Sessions {
       }
       // Groups without a member that outlived the broker.
       for (const queue of [...host.queues.values()]) {
-        if (findField(queue.args, SHARED_ARGUMENT) === null) continue;
+        if (!isShared(queue)) continue;
         if (shared.groups.of(queue).members.size === 0) shared.groups.end(host, queue);
       }
       for (const { id } of host.queues.values()) queueIds.add(id);

@@ -9,6 +9,8 @@ import type { DirectReceiver, Queue } from '../../src/core/queue.ts';
 import type { Terms } from '../../src/core/terms.ts';
 import type { VirtualHost } from '../../src/core/virtual-host.ts';
 import type { Deliveries } from './delivery.ts';
+import { isShared, sharedQueueNameOf } from './session-queue.ts';
+import type { SharedFilter } from './shared-filter.ts';
 
 export class SharedGroup implements DirectReceiver {
   readonly queue: Queue;
@@ -64,6 +66,12 @@ export class SharedGroups {
     this.meters = meters;
   }
 
+  /** The group of a filter; null where it has no queue. */
+  find(host: VirtualHost, filter: SharedFilter): SharedGroup | null {
+    const queue = host.queues.get(sharedQueueNameOf(filter));
+    return queue === undefined || !isShared(queue) ? null : this.of(queue);
+  }
+
   /** The group whose queue it is. */
   of(queue: Queue): SharedGroup {
     let group = this.byQueue.get(queue);
@@ -75,7 +83,9 @@ export class SharedGroups {
   }
 
   /** A member leaves for good; the last one takes the queue along. */
-  leave(host: VirtualHost, group: SharedGroup, member: Deliveries): void {
+  leave(host: VirtualHost, filter: SharedFilter, member: Deliveries): void {
+    const group = this.find(host, filter);
+    if (group === null) return;
     group.members.delete(member);
     this.endUnused(host, group);
   }

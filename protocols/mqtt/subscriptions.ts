@@ -15,7 +15,7 @@ import type { Subscription } from './control.ts';
 import type { Deliveries } from './delivery.ts';
 import { refusalReasonOf } from './errors.ts';
 import { FIRST_FAILURE, REASON, type Reason } from './reason-codes.ts';
-import { sharedArguments, sharedQueueNameOf } from './session-queue.ts';
+import { isShared, sharedArguments, sharedQueueNameOf } from './session-queue.ts';
 import type { MqttShared } from './shared.ts';
 import { sharedFilter } from './shared-filter.ts';
 import type { SharedGroup } from './shared-groups.ts';
@@ -36,19 +36,13 @@ export interface Subscriber {
   shares: Map<string, SharedSubscription> | null;
 }
 
-/** A membership over this connection. */
-interface Membership {
-  readonly group: SharedGroup;
-  readonly consumer: Consumer;
-}
-
 export class Subscriptions {
   private readonly queue: Queue;
   private readonly subscriber: Subscriber;
   private readonly shared: MqttShared;
   private count: number;
-  /** By filter; made with the first. */
-  private memberships: Map<string, Membership> | null;
+  /** Memberships over this connection, by filter; made with the first. */
+  private memberships: Map<string, Consumer> | null;
   /** The connection is gone: who is still joining a group does not get in. */
   private detached: boolean;
   /** Subscriptions that were refused. */
@@ -101,19 +95,26 @@ export class Subscriptions {
     return Promise.all(all);
   }
 
-  /** The session comes back: its memberships are taken up again. One that is refused by now is over. */
-  async rejoin(core: Session): Promise<void> {
-    const { shares } = this.subscriber;
-    if (shares === null) return;
-    for (const share of [...shares.values()]) {
+  /**
+   * The session comes back: its memberships are taken up again. One that is refused by now is over; true where there was
+   * such a one. Rejects where it cannot be told: what could not be stored is no refusal.
+   */
+  async rejoin(core: Session): Promise<boolean> {
+    const { deliveries, shares } = this.subscriber;
+    let ended = false;
+    for (const share of [...(shares?.values() ?? [])]) {
       try {
         await this.join(share, core);
       } catch (error) {
-        if (!(error instanceof BrokerError)) throw error;
-        shares.delete(share.filter);
+        if (!(error instanceof BrokerError) || error.kind === 'unavailable') throw error;
+        ended = true;
+        this.count--;
+        shares!.delete(share.filter);
+        this.shared.groups.leave(core.vhost, sharedFilter(share.filter)!, deliveries);
         this.shared.log.info({ filter: share.filter, error: error.message }, 'MQTT shared subscription ended');
       }
     }
+    return ended;
   }
 
   /** The session comes back: what its user may not subscribe to any more is over. */
@@ -133,7 +134,7 @@ export class Subscriptions {
   detach(core: Session): void {
     this.detached = true;
     if (this.memberships === null) return;
-    for (const { consumer } of this.memberships.values()) core.cancel(consumer);
+    for (const consumer of this.memberships.values()) core.cancel(consumer);
     this.memberships = null;
   }
 
@@ -188,7 +189,7 @@ export class Subscriptions {
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
       this.tell(filter, error, 'MQTT unsubscription refused');
-      return refusalReasonOf(error.kind);
+      return error.kind === 'access-refused' ? REASON.notAuthorized : REASON.unspecified;
     } finally {
       if (this.find(filter, core) === null) {
         this.count--;
@@ -213,19 +214,23 @@ export class Subscriptions {
     if (!core.vhost.queues.has(name)) {
       await core.declareQueue({ name, durable: true, exclusive: false, autoDelete: false, args });
     }
-    const group = groups.of(core.vhost.queue(name, core));
+    const queue = core.vhost.queue(name, core);
+    if (!isShared(queue)) {
+      throw new BrokerError('precondition-failed', `queue '${name}' is no group's: somebody else declared it`);
+    }
+    const group = groups.of(queue);
     group.joining++;
     try {
       const routingKey = swapSeparators(parts.filter);
       await core.bindQueue({ queue: name, exchange, routingKey, args: QOS_ARGUMENTS[2]!, dialect: DIALECT });
-      let consumer = this.memberships?.get(request.filter)?.consumer ?? null;
+      let consumer = this.memberships?.get(request.filter) ?? null;
       if (consumer === null) {
         const options = { tag: name, noAck: false, exclusive: false, prefetch: 0, priority: 0, args: EMPTY_TABLE };
         consumer = await core.consume(name, options, subscriber.deliveries);
       }
-      if (this.detached) {
+      if (this.detached || consumer.ended) {
         core.cancel(consumer);
-        throw new BrokerError('unavailable', 'the connection went meanwhile');
+        throw new BrokerError('unavailable', `the connection or the queue '${name}' went meanwhile`);
       }
       this.enter(request, group, consumer);
     } finally {
@@ -240,7 +245,7 @@ export class Subscriptions {
     group.members.set(subscriber.deliveries, terms);
     subscriber.deliveries.join(consumer, group, terms);
     this.memberships ??= new Map();
-    this.memberships.set(request.filter, { group, consumer });
+    this.memberships.set(request.filter, consumer);
     const { filter, qos, retainAsPublished, identifier } = request;
     subscriber.shares ??= new Map();
     subscriber.shares.set(filter, { filter, qos, retainAsPublished, identifier });
@@ -253,11 +258,10 @@ export class Subscriptions {
     this.count--;
     const membership = this.memberships?.get(filter);
     if (membership === undefined) return true;
-    const { group, consumer } = membership;
     this.memberships!.delete(filter);
-    deliveries.part(consumer);
-    core.cancel(consumer);
-    this.shared.groups.leave(core.vhost, group, deliveries);
+    deliveries.part(membership);
+    core.cancel(membership);
+    this.shared.groups.leave(core.vhost, sharedFilter(filter)!, deliveries);
     return true;
   }
 

@@ -4,13 +4,12 @@
 //
 // What is published and delivered is of all protocols; clients, their packets and bytes, and subscriptions are MQTT's.
 
-import { findField } from '../../src/core/field-table.ts';
 import { Message, NEVER } from '../../src/core/message.ts';
 import type { Meters, RetainedCursor, RetainedMoment } from '../../src/core/ports.ts';
 import { NO_CODEC } from '../../src/core/properties.ts';
 import type { VirtualHost } from '../../src/core/virtual-host.ts';
 import { TICK_MS, type Ticked } from '../../src/net/ticker.ts';
-import { SHARED_ARGUMENT } from './session-queue.ts';
+import { isShared } from './session-queue.ts';
 import type { MqttShared } from './shared.ts';
 import { filterMatches, swapSeparators } from './topics.ts';
 
@@ -226,7 +225,7 @@ export class SysTopics implements Ticked {
       for (const queue of host.queues.values()) {
         sums.messages += queue.readyCount + queue.unackedCount;
         const count = [...queue.bindings].filter(({ dialect }) => dialect === 'mqtt').length;
-        if (findField(queue.args, SHARED_ARGUMENT) !== null) sums.shared += count;
+        if (isShared(queue)) sums.shared += count;
         else sums.subscriptions += count;
       }
     }

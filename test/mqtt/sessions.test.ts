@@ -5,11 +5,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { queueNameOf } from '../../protocols/mqtt/session-queue.ts';
 import type { Sessions } from '../../protocols/mqtt/sessions.ts';
+import { textField } from '../../src/core/field-table.ts';
 import { Message, NEVER } from '../../src/core/message.ts';
 import { NO_CODEC } from '../../src/core/properties.ts';
 import type { Session } from '../../src/core/session.ts';
-import { connect5, p, publish5, subscribe5 } from '../support/wire/mqtt5.ts';
-import { ack, connect, DISCONNECT, packet, publish, subscribe } from './bytes.ts';
+import { connect5, p, publish5, subscribe5, unsuback5, unsubscribe5 } from '../support/wire/mqtt5.ts';
+import { ack, connect, DISCONNECT, packet, publish, subscribe, unsubscribe } from './bytes.ts';
 import { Harness, reasonOf } from './harness.ts';
 
 const hex = (...packets: Buffer[]): string[] => packets.map((bytes) => bytes.toString('hex'));
@@ -228,6 +229,96 @@ describe('a persistent session', () => {
     const { sessions } = (broker.frontEnd as unknown as { shared: { sessions: Sessions } }).shared;
     assert.equal(sessions.get('/', 'c'), null);
     assert.deepEqual(watcher.take(), []);
+  });
+
+  it('whose client went before it was stored ends in its time, and leaves no queue', async () => {
+    for (const stored of [true, false]) {
+      const broker = new Harness();
+      broker.store.hold();
+      const client = broker.open();
+      client.send(connect5({ clientId: 'c', properties: [p.sessionExpiry(2)] }));
+      await broker.settle();
+      client.drop();
+      await broker.settle();
+      if (stored) broker.store.release();
+      broker.tick(10);
+      await broker.settle();
+      broker.store.release();
+      await broker.settle();
+      assert.equal(broker.hosts.get('/')!.queues.size, 0, `stored before its end: ${stored}`);
+      assert.deepEqual([...broker.store.definitions.all('session')], []);
+    }
+  });
+
+  it('whose client may not read its queue leaves none behind', async () => {
+    const broker = new Harness({ allows: (permission) => permission !== 'read' });
+    const fields = { clean: false, properties: [p.sessionExpiry(0xffff_ffff)] };
+    await assert.rejects(broker.connect5('c', fields), /CONNECT was answered with connack 0 86/);
+    await broker.settle();
+    assert.equal(broker.hosts.get('/')!.queues.size, 0);
+    assert.deepEqual([...broker.store.definitions.all('session')], []);
+  });
+
+  it('takes no queue that somebody else declared under its name', async () => {
+    const broker = new Harness();
+    const long = 'x'.repeat(300);
+    const fields = { clean: false, properties: [p.sessionExpiry(0xffff_ffff)] };
+    await broker.connect5(long, fields);
+    const hashed = queueNameOf(long).slice('mqtt-subscription-'.length, -'qos1'.length);
+    await assert.rejects(broker.connect5(hashed, fields), /CONNECT was answered with connack 0 87/);
+    const session = await broker.session();
+    const request = { name: queueNameOf('c'), durable: true, exclusive: false, autoDelete: false, args: [] };
+    await session.declareQueue(request);
+    await assert.rejects(broker.connect5('c', fields), /CONNECT was answered with connack 0 87/);
+    assert.deepEqual([...broker.hosts.get('/')!.queues.keys()], [queueNameOf(long), queueNameOf('c')]);
+  });
+
+  it('is not mistaken, after a restart, for a queue that somebody gave the marks of one', async () => {
+    const broker = new Harness();
+    const session = await broker.session();
+    const fields = { clean: false, properties: [p.sessionExpiry(20)] };
+    const marks = [textField('x-mqtt-client-id', 'c'), textField('x-mqtt-shared', 'g/b')];
+    const request = { durable: true, exclusive: false, autoDelete: false };
+    for (const [i, mark] of marks.entries()) await session.declareQueue({ ...request, name: `a${i}`, args: [mark] });
+    const first = await broker.connect5('c', fields);
+    first.send(subscribe5(1, [], ['$share/g/b', 1]));
+    for (const [i, mark] of marks.entries()) await session.declareQueue({ ...request, name: `z${i}`, args: [mark] });
+    await broker.settle();
+    first.drop();
+    await broker.settle();
+    const restarted = broker.restartFrontEnd();
+    const second = await restarted.connect5('c', fields);
+    assert.ok(second.present);
+    const publisher = await restarted.connect('pub');
+    publisher.send(publish('b', 'x', 1, 1));
+    await restarted.settle();
+    assert.deepEqual(second.take(), hex(publish5('b', 'x', { qos: 1, id: 1 })));
+    second.drop();
+    restarted.tick(60);
+    await restarted.settle();
+    assert.deepEqual([...restarted.hosts.get('/')!.queues.keys()], ['a0', 'a1', 'z0', 'z1']);
+  });
+
+  it('whose permission is gone says so when its client unsubscribes, and goes on', async () => {
+    let allowed = true;
+    const broker = new Harness({ allows: async () => allowed });
+    const young = await broker.connect5('c');
+    const old = await broker.connect('old');
+    for (const client of [young, old]) {
+      client.send(client === young ? subscribe5(1, [], ['a', 1]) : subscribe(1, ['a', 1]));
+      await broker.settle();
+      client.take();
+    }
+    allowed = false;
+    broker.generation++;
+    young.send(unsubscribe5(2, 'a', 'b'));
+    old.send(unsubscribe(2, 'a'));
+    await broker.settle();
+    assert.deepEqual(young.take(), hex(unsuback5(2, 0x87, 0x11)));
+    assert.ok(!young.closed);
+    // An UNSUBACK without codes would be a lie.
+    assert.deepEqual(old.take(), []);
+    assert.ok(old.closed);
   });
 
   it('whose client id makes too long a name is kept under its hash', () => {

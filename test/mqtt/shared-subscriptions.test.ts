@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { p, publish5, suback5, subscribe5, unsubscribe5 } from '../support/wire/mqtt5.ts';
 import { ack, publish, subscribe, unsubscribe } from './bytes.ts';
-import { type Client, Harness } from './harness.ts';
+import { type Client, Harness, reasonOf } from './harness.ts';
 
 const SHARED = '$share/g/jobs/+';
 const KEPT = { clean: false, properties: [p.sessionExpiry(0xffff_ffff)] };
@@ -157,9 +157,7 @@ describe('a shared subscription', () => {
     await broker.settle();
     one.drop();
     await broker.settle();
-    const { groups } = (broker.frontEnd as unknown as { shared: { groups: { byQueue: Map<unknown, unknown> } } })
-      .shared;
-    assert.equal(groups.byQueue.size, 0);
+    assert.deepEqual(groupQueues(broker), []);
     for (const restarts of [true, false]) {
       if (restarts) broker.restartFrontEnd();
       const back = await broker.connect5('one', KEPT);
@@ -284,6 +282,101 @@ describe('a shared subscription', () => {
       assert.deepEqual(groupQueues(broker), []);
     });
   }
+
+  it('leaves no queue where its first member goes while it is joining, however far that had come', async () => {
+    for (const fields of [{}, KEPT]) {
+      for (let commits = 0; commits < 6; commits++) {
+        const broker = new Harness();
+        const client = await broker.connect5('c', fields);
+        broker.store.hold();
+        client.send(subscribe5(1, [], [SHARED, 1]));
+        await broker.settle();
+        for (let i = 0; i < commits; i++) {
+          broker.store.commit();
+          await broker.settle();
+        }
+        client.drop();
+        await broker.settle();
+        broker.store.release();
+        await broker.settle();
+        // A persistent session that was a member when its client went stays one.
+        await broker.connect5('c');
+        await broker.settle();
+        assert.deepEqual(groupQueues(broker), [], `gone after ${commits} commits`);
+      }
+    }
+  });
+
+  it('goes on where its last member leaves while another one joins', async () => {
+    for (const asked of ['write', 'read']) {
+      // The answer that the second one waits for when the first leaves.
+      let answer: (allowed: boolean) => void = () => {};
+      const waits = (permission: string, resource: string): boolean =>
+        permission === asked && resource.endsWith('shared') && groupQueues(broker).length > 0;
+      const broker: Harness = new Harness({
+        allows: (permission, resource) =>
+          waits(permission, resource) ? new Promise((resolve) => (answer = resolve)) : true,
+      });
+      const one = await broker.connect5('one');
+      one.send(subscribe5(1, [], [SHARED, 1]));
+      await broker.settle();
+      answer(true);
+      await broker.settle();
+      const two = await broker.connect5('two');
+      two.send(subscribe5(1, [], [SHARED, 1]));
+      await broker.settle();
+      assert.deepEqual(two.take(), []);
+      one.drop();
+      await broker.settle();
+      answer(true);
+      await broker.settle();
+      const publisher = await broker.connect('pub');
+      publisher.send(publish('jobs/1', 'x', 1, 1));
+      await broker.settle();
+      const expected = [suback5(1, 1), publish5('jobs/1', 'x', { qos: 1, id: 1 })];
+      assert.deepEqual(
+        two.take(),
+        expected.map((packet) => packet.toString('hex')),
+        `while it asks whether it may ${asked}`,
+      );
+    }
+  });
+
+  it('ends for a member that may not subscribe any more when it comes back, at QoS 0 too', async () => {
+    let allowed = true;
+    const broker = new Harness({ topics: () => allowed });
+    (await member(broker, 'one', 0, KEPT)).drop();
+    await broker.settle();
+    allowed = false;
+    const back = await broker.connect5('one', KEPT);
+    assert.ok(back.present);
+    allowed = true;
+    assert.deepEqual(groupQueues(broker), []);
+    const other = await member(broker, 'two', 0);
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('jobs/1', '1'), publish('jobs/1', '2'));
+    await broker.settle();
+    assert.deepEqual(bodies(other), ['1', '2']);
+    assert.deepEqual(back.take(), []);
+    back.drop();
+    broker.restartFrontEnd();
+    await broker.connect5('one', KEPT);
+    assert.deepEqual(groupQueues(broker), [], 'nor after a restart');
+  });
+
+  it('whose queue was deleted by hand closes its members, who are back in it when they are back', async () => {
+    const broker = new Harness();
+    const one = await member(broker, 'one', 1, KEPT);
+    const host = broker.hosts.get('/')!;
+    host.deleteQueue(host.queues.get(groupQueues(broker)[0]!)!);
+    await broker.settle();
+    assert.match(reasonOf(one.take()[0]), /^disconnect 98/);
+    const back = await broker.connect5('one', KEPT);
+    const publisher = await broker.connect('pub');
+    publisher.send(publish('jobs/1', 'x', 1, 1));
+    await broker.settle();
+    assert.deepEqual(bodies(back), ['x']);
+  });
 
   it('whose members were all gone with the broker is gone after a restart', async () => {
     const broker = new Harness();
