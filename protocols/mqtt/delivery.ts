@@ -9,7 +9,7 @@
 import type { Consumer, DeliverySink } from '../../src/core/consumer.ts';
 import type { Message } from '../../src/core/message.ts';
 import type { DefinitionValue } from '../../src/core/ports.ts';
-import type { DirectReceiver } from '../../src/core/queue.ts';
+import type { DirectReceiver, Queue } from '../../src/core/queue.ts';
 import { NEVER_EXPIRES, type QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
 import type { Target } from '../../src/core/target.ts';
 import { ANY_TERMS, mergeTerms, type Terms } from '../../src/core/terms.ts';
@@ -115,6 +115,17 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   /** Left a group. What it was sent and has not acknowledged stays with it until its connection goes. */
   part(consumer: Consumer): void {
     this.groups?.delete(consumer);
+  }
+
+  /** A group ended while this client had messages of it to complete: what had not come again will not. */
+  ended({ id, deleted }: Queue): void {
+    const { inflight } = this;
+    if (inflight === null || !deleted) return;
+    const held = this.held?.filter(({ entry }) => !entry.queue.deleted) ?? [];
+    this.held = held.length === 0 ? null : held;
+    const gone: number[] = [];
+    inflight.recall(id, Number.POSITIVE_INFINITY, gone);
+    for (const each of gone) this.release(each);
   }
 
   /** The client knows that it is connected: what it was sent before comes first, in the order of ids (§4.4). */

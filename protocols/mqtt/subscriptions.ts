@@ -262,6 +262,7 @@ export class Subscriptions {
     deliveries.part(membership);
     core.cancel(membership);
     this.shared.groups.leave(core.vhost, sharedFilter(filter)!, deliveries);
+    deliveries.ended(membership.queue);
     return true;
   }
 

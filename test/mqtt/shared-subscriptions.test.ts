@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { p, publish5, suback5, subscribe5, unsubscribe5 } from '../support/wire/mqtt5.ts';
+import { p, publish5, suback5, subscribe5, unsuback5, unsubscribe5 } from '../support/wire/mqtt5.ts';
 import { ack, publish, subscribe, unsubscribe } from './bytes.ts';
 import { type Client, Harness, reasonOf } from './harness.ts';
 
@@ -376,6 +376,32 @@ describe('a shared subscription', () => {
     publisher.send(publish('jobs/1', 'x', 1, 1));
     await broker.settle();
     assert.deepEqual(bodies(back), ['x']);
+  });
+
+  it('that ends releases the ids of messages that its last member was still to be sent again', async () => {
+    const broker = new Harness();
+    const one = await member(broker, 'one', 2, KEPT);
+    const publisher = await broker.connect('pub');
+    for (let i = 1; i <= 3; i++) publisher.send(publish('jobs/1', `${i}`, 2, i));
+    await broker.settle();
+    assert.deepEqual(bodies(one), ['1', '2', '3']);
+    one.drop();
+    await broker.settle();
+    const properties = [p.sessionExpiry(0xffff_ffff), p.receiveMaximum(1)];
+    const back = await broker.connect5('one', { clean: false, properties });
+    await broker.settle();
+    assert.deepEqual(bodies(back), ['1']);
+    back.send(unsubscribe5(2, SHARED));
+    await broker.settle();
+    const released = [2, 3].map((id) => ack(0x62, id).toString('hex'));
+    assert.deepEqual(back.take().sort(), [...released, unsuback5(2, 0).toString('hex')]);
+    for (const id of [2, 3]) back.send(ack(0x70, id));
+    back.send(ack(0x50, 1));
+    await broker.settle();
+    assert.deepEqual(back.take(), [ack(0x62, 1).toString('hex')]);
+    back.send(ack(0x70, 1));
+    await broker.settle();
+    assert.deepEqual([...broker.store.packets.all()], []);
   });
 
   it('whose members were all gone with the broker is gone after a restart', async () => {
