@@ -169,6 +169,12 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       if (inflight.awaits(entry.queue.id, entry.seq)) entry.expiresAt = NEVER_EXPIRES;
       back.push(entry);
     }
+    // They go back, too: what comes again comes in the order of its queue, or earlier ids would seem to wait in vain.
+    for (const { entry } of this.held ?? []) {
+      this.shared.groups.of(entry.queue).claim(entry.seq, this);
+      back.push(entry);
+    }
+    this.held = null;
     link.core.requeueAll(back);
   }
 

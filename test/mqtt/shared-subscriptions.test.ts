@@ -196,6 +196,28 @@ describe('a shared subscription', () => {
     }
   });
 
+  it('gives a member that comes and goes its messages in their order, each once, while another one hands them on', async () => {
+    const broker = new Harness();
+    const one = await member(broker, 'one', 2, KEPT);
+    const publisher = await broker.connect('pub');
+    for (let i = 1; i <= 4; i++) publisher.send(publish('jobs/1', `${i}`, 2, i));
+    await broker.settle();
+    assert.deepEqual(bodies(one), ['1', '2', '3', '4']);
+    const two = await member(broker, 'two', 2);
+    one.drop();
+    for (const receiveMaximum of [2, 3, 10]) {
+      await broker.settle();
+      const properties = [p.sessionExpiry(0xffff_ffff), p.receiveMaximum(receiveMaximum)];
+      const back = await broker.connect5('one', { clean: false, properties });
+      await broker.settle();
+      const again = [1, 2, 3, 4].slice(0, receiveMaximum);
+      const expected = again.map((id) => publish5('jobs/1', `${id}`, { qos: 2, id, dup: true }).toString('hex'));
+      assert.deepEqual(back.take(), expected);
+      back.drop();
+    }
+    assert.deepEqual(two.take(), []);
+  });
+
   it('sends no retained messages, and carries identifiers and QoS of the member', async () => {
     const broker = new Harness();
     const publisher = await broker.connect('pub');
