@@ -286,7 +286,14 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
    * that is a failure it never happened: a client up to 3.1.1 is told so by the close, for its PUBREC has no reason.
    */
   settled(id: number, ok: boolean, connected: boolean, reason: Reason): void {
-    if (!this.received?.settled(id, ok, connected)) return;
+    const answers = this.received?.settled(id, ok, connected) === true;
+    // A queue may have refused what others took: then the id was written with it, and a restart would take the next
+    // publish under it for this one.
+    if (!ok && this.persistent) {
+      this.shared.context.packets.forgetReceived(this.sessionId, id, null, 0);
+      this.shared.turn.begin();
+    }
+    if (!answers) return;
     if (ok || this.link?.v5 !== false) this.writeReceived(id, reason);
     else this.link.notStored();
   }

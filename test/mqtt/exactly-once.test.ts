@@ -178,6 +178,29 @@ describe('a QoS 2 publish into a persistent session', () => {
     assert.deepEqual(publisher.take(), hex(reason5(0x50, 5, 0x10)));
   });
 
+  it('that a full session refuses is forgotten on disk, too: its id stands for what comes next', async () => {
+    const broker = new Harness({ limits: { sessionOverflow: 'refuse', sessionMessages: 1 } });
+    const subscriber = await persistent(broker, 'sub');
+    subscriber.drop();
+    const publisher = await broker.connect5('pub', KEPT);
+    publisher.send(publish5('a/1', '1', { qos: 2, id: 1 }), publish5('a/1', '2', { qos: 2, id: 2 }));
+    await broker.settle();
+    assert.deepEqual(publisher.take(), hex(ack(0x50, 1), reason5(0x50, 2, 0x97)));
+    publisher.send(ack(0x62, 1));
+    await broker.settle();
+    publisher.drop();
+    await broker.settle();
+    assert.deepEqual(records(broker), []);
+    broker.restartFrontEnd();
+    const back = await broker.connect5('sub', KEPT);
+    const again = await broker.connect5('pub', KEPT);
+    again.send(publish5('a/1', '3', { qos: 2, id: 2 }));
+    await broker.settle();
+    assert.deepEqual(again.take(), hex(ack(0x50, 2)));
+    const expected = [publish5('a/1', '1', { qos: 2, id: 1 }), publish5('a/1', '3', { qos: 2, id: 2 })];
+    assert.deepEqual(back.take(), hex(...expected));
+  });
+
   it('writes nothing where the session ends with its connection', async () => {
     const broker = new Harness();
     const publisher = await broker.connect5('pub');
