@@ -71,6 +71,8 @@ export class SessionClock {
     const due = this.willFrom(now);
     const publishing = due !== null && due <= now ? this.publish() : null;
     this.set(this.endFrom(now), this.will === null ? null : due);
+    // It holds what its connection knew of routes and permissions.
+    if (this.will === null) this.core = null;
     return publishing;
   }
 
@@ -126,6 +128,7 @@ export class SessionClock {
   }
 
   private ranOut(): void {
+    this.shared.turn.begin();
     this.shared.traffic.sessionsExpired++;
     this.session.end();
   }

@@ -1,5 +1,5 @@
 // Wills: what the broker publishes when a client goes without saying goodbye (MQTT 5 §3.1.2.5). Here is what one is, how
-// it is kept with a session that outlives its connection, and how it is published; when, says will-timer.ts.
+// it is kept with a session that outlives its connection, and how it is published; when, says session-clock.ts.
 
 import { BrokerError } from '../../src/core/errors.ts';
 import { Message } from '../../src/core/message.ts';
@@ -60,7 +60,10 @@ export function publishWill(will: Will, core: Session, shared: MqttShared): Prom
   );
   try {
     if (core.publish(message, null, 0) === PUBLISH.pending) {
-      return core.ready().then(() => publishWill(will, core, shared) ?? undefined);
+      return core.ready().then(
+        () => publishWill(will, core, shared) ?? undefined,
+        (error: unknown) => shared.log.error({ topic: will.topic, error }, 'will not published'),
+      );
     }
     if (will.retain) core.vhost.retainer.keep(message, null, 0);
   } catch (error) {

@@ -122,6 +122,25 @@ describe('a will', () => {
     assert.deepEqual(later.take(), [], 'once');
   });
 
+  it('is published to nobody where its client may not any more, now or after its delay', async () => {
+    for (const delay of [0, 2]) {
+      for (const answer of [() => false, () => Promise.reject(new Error('the directory is down'))]) {
+        let mayWrite: () => boolean | Promise<boolean> = () => true;
+        const broker = new Harness({
+          allows: (permission, resource) => (permission === 'write' && resource === 'amq.topic' ? mayWrite() : true),
+        });
+        const watcher = await watching(broker);
+        const client = await broker.connect5('c', withWill(delay, 10));
+        mayWrite = answer;
+        broker.generation++;
+        client.drop();
+        await seconds(broker, 5);
+        assert.deepEqual(watcher.take(), []);
+        assert.ok((await broker.connect5('c', { clean: false })).present);
+      }
+    }
+  });
+
   it('with the retain flag is retained', async () => {
     const broker = new Harness();
     const client = await broker.connect('c', { will: { topic: 'w/r', payload: 'kept' }, flags: 0xe6 });
@@ -147,6 +166,20 @@ describe('a session', () => {
     assert.equal(broker.hosts.get('/')!.queues.size, 0);
     assert.deepEqual([...broker.store.definitions.all('session')], []);
     assert.ok(!(await broker.connect5('c', { clean: false })).present);
+  });
+
+  it('is gone from disk when it ends, also where nothing else happens', async () => {
+    const broker = new Harness();
+    const client = await broker.connect5('c', { clean: false, properties: [p.sessionExpiry(1)] });
+    client.send(publish5('a', 'x', { qos: 2, id: 1 }));
+    await broker.settle();
+    client.drop();
+    await broker.settle();
+    assert.equal([...broker.store.packets.all()].length, 1);
+    broker.tick(4);
+    await broker.settle();
+    assert.ok(!broker.store.packets.hasPending());
+    assert.deepEqual([...broker.store.packets.all()], []);
   });
 
   it('does not end while its client is connected, and begins anew to expire when it goes', async () => {
