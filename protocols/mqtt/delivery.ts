@@ -53,9 +53,9 @@ interface Held {
   readonly message: Message;
 }
 
-/** Whether a full disk refused the retained message before it was sent: it comes again (retained-feed.ts). */
-function willJoinAgain(entry: QueueEntry): boolean {
-  return entry.terms?.retained === true && entry.storeState === STORE_STATE.none;
+/** Whether a full disk refused an entry before it was sent. A retained message comes again (retained-feed.ts). */
+function isRefused({ storeState, queue, message }: QueueEntry): boolean {
+  return storeState === STORE_STATE.none && queue.persisted && message.persistent;
 }
 
 /** The retain flag of a delivery (MQTT 5 §3.3.1.3). */
@@ -397,7 +397,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     if (link === null || inflight === null || waiting === undefined) return;
     this.waiting!.delete(id);
     const entry = inflight.entryOf(id)!;
-    if (willJoinAgain(entry)) {
+    if (isRefused(entry)) {
       inflight.free(id);
       this.owner.forgetSent(id);
       link.core.acknowledge(entry);
@@ -412,13 +412,13 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     link.core.acknowledge(entry);
   }
 
-  /** The disk is full: the entry goes back, to be tried again. */
+  /** The disk is full: the entry goes back, to be tried again, unless it was refused itself: then it never happened. */
   notStored(id: number): void {
     const { link, inflight } = this;
     if (link === null || inflight === null || !this.waiting?.delete(id)) return;
     const entry = inflight.entryOf(id)!;
     inflight.free(id);
-    if (willJoinAgain(entry)) link.core.acknowledge(entry);
+    if (isRefused(entry)) link.core.acknowledge(entry);
     else link.core.requeueAll([entry]);
   }
 

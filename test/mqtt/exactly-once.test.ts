@@ -178,6 +178,23 @@ describe('a QoS 2 publish into a persistent session', () => {
     assert.deepEqual(publisher.take(), hex(reason5(0x50, 5, 0x10)));
   });
 
+  it('that the disk refused reaches nobody, so that it may be sent again', async () => {
+    const broker = new Harness();
+    const subscriber = await persistent(broker, 'sub');
+    const publisher = await broker.connect5('pub', KEPT);
+    broker.store.hold();
+    publisher.send(publish5('a/1', 'x', { qos: 2, id: 5 }));
+    await broker.settle();
+    broker.store.fail();
+    broker.store.release();
+    await broker.settle();
+    assert.deepEqual(publisher.take(), hex(reason5(0x50, 5, 0x97)));
+    assert.deepEqual(subscriber.take(), []);
+    publisher.send(publish5('a/1', 'x', { qos: 2, id: 6 }));
+    await broker.settle();
+    assert.equal(subscriber.take().length, 1);
+  });
+
   it('that a full session refuses is forgotten on disk, too: its id stands for what comes next', async () => {
     const broker = new Harness({ limits: { sessionOverflow: 'refuse', sessionMessages: 1 } });
     const subscriber = await persistent(broker, 'sub');
