@@ -3,6 +3,7 @@
 import { MqttFrontEnd } from '../../protocols/mqtt/front-end.ts';
 import type { MqttLimits } from '../../protocols/mqtt/limits.ts';
 import type { MqttOptions } from '../../protocols/mqtt/shared.ts';
+import type { QueueEntry } from '../../src/core/queue-entry.ts';
 import type { TransportHandler } from '../../src/net/transport.ts';
 import { MemoryTransport } from '../support/memory-transport.ts';
 import { type CoreOptions, ProtocolHarness } from '../support/protocol-harness.ts';
@@ -26,6 +27,10 @@ export class Harness extends ProtocolHarness {
 
   /** A front-end that has seen nobody, on the same core: what a restart is for sessions. */
   restartFrontEnd(): this {
+    // What sessions that are no more held on to is in its queue again.
+    for (const queue of this.hosts.get('/')!.queues.values()) {
+      queue.requeue([...(queue as unknown as { out: Iterable<QueueEntry> }).out]);
+    }
     this.frontEnd = this.makeFrontEnd();
     this.frontEnd.recover(this.hosts);
     return this;

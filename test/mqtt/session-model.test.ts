@@ -1,7 +1,8 @@
-// The session state machine against a model: two persistent clients that publish and subscribe at QoS 1 and 2, whose
-// connections break, who come back, take themselves over, answer late, while commits are held and the front-end restarts.
-// At some moment each subscribes to more retained messages than are sent at a time. Whatever happens: nothing is lost,
-// nothing comes twice at QoS 2, and each topic keeps its order.
+// The session state machine against a model: persistent clients that publish and subscribe at QoS 1 and 2, alone and as a
+// group that shares a subscription, whose connections break, who come back, take themselves over, answer late, while
+// commits are held or fail for want of space and the front-end restarts. At some moment each subscribes to more retained
+// messages than are sent at a time. Whatever happens: nothing is lost, nothing comes twice at QoS 2, and each topic keeps
+// its order.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -16,8 +17,13 @@ const RETAINED = Array.from({ length: 100 }, (_, i) => ({ qos: ((i % 2) + 1) as 
 const FORMS = new MqttForms('amq.topic');
 const SELECT = subscribe5(2, [], ['r/#', 0x12]);
 
+/** To everybody, or to one of the group. */
+type Kind = 't' | 's';
+const TOPICS = ['t/1', 't/2', 's/1', 's/2', 'r/1', 'r/2'];
+
 interface Sending {
   readonly id: number;
+  readonly kind: Kind;
   readonly qos: number;
   readonly body: string;
   received: boolean;
@@ -26,9 +32,11 @@ interface Sending {
 /** What a client must remember, and how it answers (MQTT 5 §4.3, §4.4). */
 class ModelClient {
   readonly name: string;
-  /** Bodies that the application was given, by QoS. */
-  readonly taken: Record<1 | 2, string[]>;
-  readonly sent: Record<1 | 2, string[]>;
+  /** Bodies that the application was given and those that it published, by topic. */
+  readonly taken: Map<string, string[]>;
+  readonly sent: Map<string, string[]>;
+  /** Bodies that were refused: nobody promised anything about them. */
+  readonly refused: Set<string>;
   private readonly harness: Harness;
   private link: Client | null;
   private began: boolean;
@@ -46,8 +54,9 @@ class ModelClient {
 
   constructor(name: string, harness: Harness) {
     this.name = name;
-    this.taken = { 1: [], 2: [] };
-    this.sent = { 1: [], 2: [] };
+    this.taken = new Map(TOPICS.map((topic) => [topic, []]));
+    this.sent = new Map(TOPICS.map((topic) => [topic, []]));
+    this.refused = new Set();
     this.harness = harness;
     this.link = null;
     this.began = false;
@@ -87,14 +96,14 @@ class ModelClient {
     this.unanswered = [];
   }
 
-  publish(qos: 1 | 2): void {
+  publish(kind: Kind, qos: 1 | 2): void {
     if (!this.began) return;
     const body = `${this.name}${++this.serial}`;
-    const sending = { id: this.nextId++, qos, body, received: false };
+    const sending = { id: this.nextId++, kind, qos, body, received: false };
     this.sending.push(sending);
-    this.sent[qos].push(body);
+    this.sent.get(`${kind}/${qos}`)!.push(body);
     // What waits from before comes first: it is sent with the CONNACK.
-    if (this.resumed) this.link?.send(publish5(`t/${qos}`, body, { qos, id: sending.id }));
+    if (this.resumed) this.link?.send(publish5(`${kind}/${qos}`, body, { qos, id: sending.id }));
   }
 
   /** Takes what came, and answers it, or as many packets as it feels like. */
@@ -112,15 +121,20 @@ class ModelClient {
     switch (unit[0]! >> 4) {
       case 2: {
         const said = reasonOf(unit.toString('hex'));
-        assert.ok(said.endsWith(' 0'), said);
+        if (!said.endsWith(' 0')) {
+          // The disk is full.
+          assert.match(said, / 0 (88|97)$/);
+          this.drop();
+          break;
+        }
         if (this.began) assert.equal(said, 'connack 1 0', `the session of ${this.name} is gone`);
-        else link.send(subscribe5(1, [], ['t/+', 2]));
+        else link.send(subscribe5(1, [], ['t/+', 2], ['$share/g/s/+', 2]));
         this.began = true;
         this.resumed = true;
         if (this.asked && !this.selected) link.send(SELECT);
-        for (const { qos, id, body, received } of this.sending) {
+        for (const { kind, qos, id, body, received } of this.sending) {
           if (received) link.send(packet(0x62, u16(id)));
-          else link.send(publish5(`t/${qos}`, body, { qos, id, dup: true }));
+          else link.send(publish5(`${kind}/${qos}`, body, { qos, id, dup: true }));
         }
         break;
       }
@@ -128,11 +142,16 @@ class ModelClient {
         this.take(link, unit);
         break;
       case 4:
+        this.refuse(unit);
         this.complete(id);
         break;
       case 5: {
         const sending = this.sending.find((each) => each.id === id);
         assert.ok(sending !== undefined && sending.qos === 2, `PUBREC of ${id}, which is not under way`);
+        if (this.refuse(unit)) {
+          this.complete(id);
+          break;
+        }
         sending.received = true;
         link.send(packet(0x62, u16(id)));
         break;
@@ -160,20 +179,25 @@ class ModelClient {
     const qos = ((unit[0]! >> 1) & 3) as 1 | 2;
     const id = unit.readUInt16BE(4 + length);
     const body = unit.toString('utf8', 7 + length);
-    const kept = (unit[0]! & 1) === 1;
-    assert.equal(
-      unit.toString('utf8', 4, 4 + length),
-      kept ? `r/${qos}/${body}` : `t/${qos}`,
-      'a message at another QoS',
-    );
+    const name = unit.toString('utf8', 4, 4 + length);
+    const topic = name.slice(0, 3);
+    assert.equal(topic.at(-1), `${qos}`, 'a message at another QoS');
+    assert.equal(name, (unit[0]! & 1) === 1 ? `r/${qos}/${body}` : topic);
     if (qos === 1) {
-      this.taken[1].push(body);
+      this.taken.get(topic)!.push(body);
       link.send(packet(0x40, u16(id)));
       return;
     }
-    if (!this.held.has(id)) this.taken[2].push(body);
+    if (!this.held.has(id)) this.taken.get(topic)!.push(body);
     this.held.add(id);
     link.send(packet(0x50, u16(id)));
+  }
+
+  /** Whether an answer says that the publish never happened. */
+  private refuse(unit: Buffer): boolean {
+    const failed = unit.length > 4 && unit[4]! >= 0x80;
+    if (failed) this.refused.add(this.sending.find((each) => each.id === unit.readUInt16BE(2))!.body);
+    return failed;
   }
 
   private complete(id: number): void {
@@ -185,10 +209,10 @@ class ModelClient {
 type Step =
   | { readonly kind: 'connect'; readonly client: number; readonly receiveMaximum: number }
   | { readonly kind: 'drop' | 'answer' | 'select'; readonly client: number; readonly count: number }
-  | { readonly kind: 'publish'; readonly client: number; readonly qos: 1 | 2 }
-  | { readonly kind: 'hold' | 'release' | 'restart' | 'settle' };
+  | { readonly kind: 'publish'; readonly client: number; readonly to: Kind; readonly qos: 1 | 2 }
+  | { readonly kind: 'hold' | 'release' | 'fail' | 'restart' | 'settle' };
 
-const client = fc.integer({ min: 0, max: 1 });
+const client = fc.integer({ min: 0, max: 2 });
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 3,
@@ -205,10 +229,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('publish' as const),
       client,
+      to: fc.constantFrom<Kind>('t', 's'),
       qos: fc.constantFrom(1 as const, 2 as const),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('hold' as const, 'restart' as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('hold' as const, 'fail' as const, 'restart' as const) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('release' as const) }) },
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('settle' as const) }) },
 );
@@ -229,7 +254,7 @@ function firsts(bodies: readonly string[]): string[] {
 
 async function follow(steps: readonly Step[]): Promise<void> {
   const harness = new Harness();
-  const clients = [new ModelClient('a', harness), new ModelClient('b', harness)];
+  const clients = ['a', 'b', 'c'].map((name) => new ModelClient(name, harness));
   const quiet = async (): Promise<void> => {
     for (let round = 0; round < 40; round++) {
       await harness.settle();
@@ -255,7 +280,7 @@ async function follow(steps: readonly Step[]): Promise<void> {
         clients[each.client]!.answer(each.count);
         break;
       case 'publish':
-        clients[each.client]!.publish(each.qos);
+        clients[each.client]!.publish(each.to, each.qos);
         break;
       case 'select':
         clients[each.client]!.select();
@@ -264,6 +289,11 @@ async function follow(steps: readonly Step[]): Promise<void> {
         harness.store.hold();
         break;
       case 'release':
+        harness.store.release();
+        break;
+      case 'fail':
+        // What is in flight; the next commits go well again.
+        harness.store.fail();
         harness.store.release();
         break;
       case 'restart':
@@ -290,17 +320,24 @@ async function follow(steps: readonly Step[]): Promise<void> {
   for (const { name, taken, selected } of clients) {
     assert.ok(selected);
     for (const qos of [1, 2] as const) {
-      const kept = taken[qos].filter((body) => body.startsWith('r'));
+      const kept = taken.get(`r/${qos}`)!;
       const expected = RETAINED.filter((each) => each.qos === qos).map(({ body }) => body);
       assert.deepEqual(qos === 2 ? kept : firsts(kept), expected, `${name}, what is retained at QoS ${qos}`);
     }
   }
-  for (const { name, taken } of clients) {
-    for (const from of clients) {
-      const of = (bodies: readonly string[]): string[] => bodies.filter((body) => body.startsWith(from.name));
-      assert.deepEqual(of(taken[2]), from.sent[2], `${name}, QoS 2 from ${from.name}`);
-      assert.deepEqual(firsts(of(taken[1])), from.sent[1], `${name}, QoS 1 from ${from.name}`);
+  const promised = (from: ModelClient, topic: string): string[] =>
+    from.sent.get(topic)!.filter((body) => !from.refused.has(body));
+  const of = (from: ModelClient, bodies: readonly string[]): string[] =>
+    bodies.filter((body) => body.startsWith(from.name) && !from.refused.has(body));
+  for (const from of clients) {
+    for (const { name, taken } of clients) {
+      const who = `${name}, from ${from.name}`;
+      assert.deepEqual(of(from, taken.get('t/2')!), promised(from, 't/2'), `${who}, QoS 2`);
+      assert.deepEqual(firsts(of(from, taken.get('t/1')!)), promised(from, 't/1'), `${who}, QoS 1`);
     }
+    const group = (topic: string): string[] => clients.flatMap(({ taken }) => of(from, taken.get(topic)!)).sort();
+    assert.deepEqual(group('s/2'), promised(from, 's/2').sort(), `the group from ${from.name}, QoS 2`);
+    assert.deepEqual(firsts(group('s/1')), promised(from, 's/1').sort(), `the group from ${from.name}, QoS 1`);
   }
 }
 
