@@ -153,6 +153,9 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     this.own = null;
     this.groups = null;
     if (inflight === null || link === null) return;
+    for (const id of inflight.inStage(STAGE.storing)) {
+      if (isRefused(inflight.entryOf(id)!)) this.giveUp(link, inflight, id);
+    }
     const back: QueueEntry[] = [];
     // A group that ended took its messages along.
     for (const id of inflight.forsake()) if (owner.persistent) owner.forgetSent(id);
@@ -396,20 +399,24 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     const waiting = this.waiting?.get(id);
     if (link === null || inflight === null || waiting === undefined) return;
     this.waiting!.delete(id);
-    const entry = inflight.entryOf(id)!;
-    if (isRefused(entry)) {
-      inflight.free(id);
-      this.owner.forgetSent(id);
-      link.core.acknowledge(entry);
+    if (isRefused(inflight.entryOf(id)!)) {
+      this.giveUp(link, inflight, id);
       return;
     }
     inflight.setStage(id, STAGE.sent2);
     const { message, terms, duplicate } = waiting;
     const retain = isRetained(message, terms);
     if (this.shared.writer.publish(link, message, publishByte(2, retain, duplicate), id, terms.subscriptionIds)) return;
+    this.giveUp(link, inflight, id);
+  }
+
+  /** A QoS 2 delivery will not be made: it is as if it had been. */
+  private giveUp(link: SessionLink, inflight: Inflight, id: number): void {
+    const entry = inflight.entryOf(id)!;
     inflight.free(id);
     this.owner.forgetSent(id);
     link.core.acknowledge(entry);
+    if (this.starved) this.fed();
   }
 
   /** The disk is full: the entry goes back, to be tried again, unless it was refused itself: then it never happened. */
@@ -417,9 +424,13 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     const { link, inflight } = this;
     if (link === null || inflight === null || !this.waiting?.delete(id)) return;
     const entry = inflight.entryOf(id)!;
+    if (isRefused(entry)) {
+      this.giveUp(link, inflight, id);
+      return;
+    }
     inflight.free(id);
-    if (isRefused(entry)) link.core.acknowledge(entry);
-    else link.core.requeueAll([entry]);
+    link.core.requeueAll([entry]);
+    if (this.starved) this.fed();
   }
 
   releaseStored(id: number): void {

@@ -195,6 +195,35 @@ describe('a QoS 2 publish into a persistent session', () => {
     assert.equal(subscriber.take().length, 1);
   });
 
+  it('that the disk refused reaches nobody, where its delivery was to be stored with the next commit', async () => {
+    for (const drops of [false, true]) {
+      const broker = new Harness();
+      const subscriber = await persistent(broker, 'sub');
+      const publisher = await broker.connect5('pub', KEPT);
+      // One message is out, so that the next one is taken up when its own commit is in flight already.
+      const properties = [p.sessionExpiry(0xffff_ffff), p.receiveMaximum(1)];
+      subscriber.drop();
+      const young = await broker.connect5('sub', { clean: false, properties });
+      publisher.send(publish5('a/1', 'w', { qos: 1, id: 1 }));
+      await broker.settle();
+      young.take();
+      broker.store.hold();
+      publisher.send(publish5('a/1', 'x', { qos: 2, id: 5 }));
+      await broker.settle();
+      young.send(ack(0x40, 1));
+      await broker.settle();
+      broker.store.fail();
+      if (drops) young.drop();
+      broker.store.release();
+      await broker.settle();
+      const back = drops ? await broker.connect5('sub', KEPT) : young;
+      await broker.settle();
+      assert.deepEqual(publisher.take(), hex(ack(0x40, 1), reason5(0x50, 5, 0x97)));
+      assert.deepEqual(back.take(), [], drops ? 'after a reconnect' : 'over the connection');
+      assert.deepEqual(records(broker), []);
+    }
+  });
+
   it('that a full session refuses is forgotten on disk, too: its id stands for what comes next', async () => {
     const broker = new Harness({ limits: { sessionOverflow: 'refuse', sessionMessages: 1 } });
     const subscriber = await persistent(broker, 'sub');

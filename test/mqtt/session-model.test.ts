@@ -329,11 +329,14 @@ async function follow(steps: readonly Step[]): Promise<void> {
     from.sent.get(topic)!.filter((body) => !from.refused.has(body));
   const of = (from: ModelClient, bodies: readonly string[]): string[] =>
     bodies.filter((body) => body.startsWith(from.name) && !from.refused.has(body));
+  // A publish that was refused without its publisher hearing of it is sent again, perhaps behind a later one.
+  const refuses = steps.some(({ kind }) => kind === 'fail');
+  const ordered = (bodies: string[]): string[] => (refuses ? bodies.sort() : bodies);
   for (const from of clients) {
     for (const { name, taken } of clients) {
       const who = `${name}, from ${from.name}`;
-      assert.deepEqual(of(from, taken.get('t/2')!), promised(from, 't/2'), `${who}, QoS 2`);
-      assert.deepEqual(firsts(of(from, taken.get('t/1')!)), promised(from, 't/1'), `${who}, QoS 1`);
+      assert.deepEqual(ordered(of(from, taken.get('t/2')!)), ordered(promised(from, 't/2')), `${who}, QoS 2`);
+      assert.deepEqual(ordered(firsts(of(from, taken.get('t/1')!))), ordered(promised(from, 't/1')), `${who}, QoS 1`);
     }
     const group = (topic: string): string[] => clients.flatMap(({ taken }) => of(from, taken.get(topic)!)).sort();
     assert.deepEqual(group('s/2'), promised(from, 's/2').sort(), `the group from ${from.name}, QoS 2`);
