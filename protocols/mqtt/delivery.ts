@@ -200,6 +200,15 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     this.drainHeld();
   }
 
+  /** An entry that it was to be sent again comes no more. */
+  gone(queueId: number, seq: number): void {
+    if (this.inflight === null) return;
+    const gone: number[] = [];
+    // As if something came between it and the next one.
+    this.inflight.recall(queueId, seq + 0.5, gone);
+    for (const id of gone) this.release(id);
+  }
+
   /** What an earlier start left of an id. */
   recover(id: number, released: boolean, queueId: number, seq: number): void {
     this.inflight ??= new Inflight();

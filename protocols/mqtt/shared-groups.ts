@@ -18,8 +18,9 @@ export class SharedGroup implements DirectReceiver {
   readonly members: Map<Deliveries, Terms>;
   /** Subscriptions that are being made: they may become members yet. */
   joining: number;
-  /** Entries that are one member's to complete, by sequence number; null: none. */
+  /** Entries that are one member's to complete, by sequence number, ascending unless `unsorted`; null: none. */
   claims: Map<number, Deliveries> | null;
+  private unsorted: boolean;
   private readonly meters: Meters;
 
   constructor(queue: Queue, meters: Meters) {
@@ -27,6 +28,7 @@ export class SharedGroup implements DirectReceiver {
     this.members = new Map();
     this.joining = 0;
     this.claims = null;
+    this.unsorted = false;
     this.meters = meters;
     queue.direct = this;
   }
@@ -46,14 +48,27 @@ export class SharedGroup implements DirectReceiver {
   claim(seq: number, member: Deliveries): void {
     this.claims ??= new Map();
     this.claims.set(seq, member);
+    this.unsorted = true;
   }
 
-  /** Whose an entry is to complete, once; null: anybody's. */
+  /**
+   * Whose an entry is to complete, once; null: anybody's. Entries come in the order of their queue: those before it that
+   * were claimed come no more (purged, dropped), and their members are told.
+   */
   claimed(seq: number): Deliveries | null {
-    const member = this.claims?.get(seq) ?? null;
-    if (member !== null) this.claims!.delete(seq);
-    if (this.claims?.size === 0) this.claims = null;
-    return member;
+    if (this.claims === null) return null;
+    if (this.unsorted) this.claims = new Map([...this.claims].sort(([a], [b]) => a - b));
+    this.unsorted = false;
+    const { claims } = this;
+    let claimant: Deliveries | null = null;
+    for (const [claimed, member] of claims) {
+      if (claimed > seq) break;
+      claims.delete(claimed);
+      if (claimed === seq) claimant = member;
+      else member.gone(this.queue.id, claimed);
+    }
+    if (claims.size === 0) this.claims = null;
+    return claimant;
   }
 }
 

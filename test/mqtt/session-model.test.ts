@@ -317,6 +317,10 @@ async function follow(steps: readonly Step[]): Promise<void> {
   for (const each of clients) each.select();
   await quiet();
   for (const { name, open } of clients) assert.equal(open, 0, `${name} has publishes that are not acknowledged`);
+  assert.deepEqual([...harness.store.packets.all()], [], 'packet ids are left behind');
+  for (const queue of harness.hosts.get('/')!.queues.values()) {
+    assert.equal(queue.readyCount + queue.unackedCount, 0, `messages are left in ${queue.name}`);
+  }
   for (const { name, taken, selected } of clients) {
     assert.ok(selected);
     for (const qos of [1, 2] as const) {

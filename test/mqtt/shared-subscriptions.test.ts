@@ -218,6 +218,29 @@ describe('a shared subscription', () => {
     assert.deepEqual(two.take(), []);
   });
 
+  it('releases the ids of a member whose unfinished messages were purged, once somebody gets a later one', async () => {
+    const broker = new Harness();
+    const one = await member(broker, 'one', 2, KEPT);
+    const publisher = await broker.connect('pub');
+    for (let i = 1; i <= 3; i++) publisher.send(publish('jobs/1', `${i}`, 2, i));
+    await broker.settle();
+    assert.deepEqual(bodies(one), ['1', '2', '3']);
+    one.drop();
+    await broker.settle();
+    broker.hosts.get('/')!.queues.get(groupQueues(broker)[0]!)!.purge();
+    const two = await member(broker, 'two', 2);
+    publisher.send(publish('jobs/1', '4', 2, 4));
+    await broker.settle();
+    assert.deepEqual(bodies(two), ['4']);
+    const back = await broker.connect5('one', KEPT);
+    await broker.settle();
+    const released = [1, 2, 3].map((id) => ack(0x62, id).toString('hex'));
+    assert.deepEqual(back.take(), released);
+    for (const id of [1, 2, 3]) back.send(ack(0x70, id));
+    await broker.settle();
+    assert.deepEqual([...broker.store.packets.all()], []);
+  });
+
   it('sends no retained messages, and carries identifiers and QoS of the member', async () => {
     const broker = new Harness();
     const publisher = await broker.connect('pub');
