@@ -1,11 +1,12 @@
 // Writes PUBLISH packets for MQTT 5 receivers; one encoder serves all connections. Where nothing in a packet is the
-// receiver's own (no subscription identifier, no topic alias, no message expiry that runs down), it is remembered for the
-// next receiver of the same message, as encoder.ts does for 3.1.1.
+// receiver's own (no subscription identifier, no topic alias, no message expiry that runs down), it is kept for the next
+// receiver of the same message (frame-at-hand.ts).
 //
 //   properties  [message expiry] [subscription identifier]* [topic alias] block        the block as it is kept
 
 import { type Message, NEVER } from '../../src/core/message.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
+import { COPIED_FRAME_BYTES, FrameAtHand } from './frame-at-hand.ts';
 import { FIRST_BYTE, PUBLISH_FLAG } from './packet-types.ts';
 import { PROPERTY, variableBytes, writeVariable } from './properties.ts';
 import { foreignBlock } from './property-block.ts';
@@ -14,8 +15,6 @@ import { headerBytes, writeLength } from './publish.ts';
 import type { BrokerAliases } from './topic-aliases.ts';
 import type { KeyTopics } from './topic-cache.ts';
 
-/** Frames up to this size are written in one piece and may be remembered. */
-const COPIED_FRAME_BYTES = 8 * 1024;
 /** Message expiry as a property. */
 const EXPIRY_BYTES = 5;
 const ALIAS_BYTES = 3;
@@ -42,39 +41,22 @@ export function isExpired(message: Message, now: number): boolean {
 export class PublishEncoder5 {
   private readonly topics: KeyTopics;
   private readonly exchange: string;
-  /** The message whose frame is at hand, as bytes [start, end) of `frame`, its packet id at `idAt` (0: QoS 0). */
-  private message: Message | null;
-  private frame: Buffer;
-  private start: number;
-  private end: number;
-  private idAt: number;
-  private readonly scratch: Buffer;
+  private readonly atHand: FrameAtHand;
 
   constructor(topics: KeyTopics, exchange: string) {
     this.topics = topics;
     this.exchange = exchange;
-    this.message = null;
-    this.scratch = Buffer.allocUnsafeSlow(COPIED_FRAME_BYTES);
-    this.frame = this.scratch;
-    this.start = 0;
-    this.end = 0;
-    this.idAt = 0;
+    this.atHand = new FrameAtHand();
   }
 
   /** A PUBLISH of MQTT 5 that is about to be published may go on as it arrived; see encoder.ts. */
   offer(message: Message, frame: Buffer, start: number, end: number, idAt: number): void {
-    if (end - start > COPIED_FRAME_BYTES) return;
-    this.message = message;
-    this.frame = frame;
-    this.start = start;
-    this.end = end;
-    this.idAt = idAt;
+    this.atHand.take(message, frame, start, end, idAt);
   }
 
   /** The publish is over: nothing of its chunk is kept. */
   done(): void {
-    this.message = null;
-    this.frame = this.scratch;
+    this.atHand.done();
   }
 
   /**
@@ -94,8 +76,9 @@ export class PublishEncoder5 {
     if (subscriptionIds.length > 0 || aliases !== null || message.expirationMs >= 0) {
       return this.writeOwn(outbox, message, firstByte, packetId, subscriptionIds, aliases, now, maximumBytes);
     }
+    const { atHand } = this;
     const counted = packetId !== 0;
-    if (message !== this.message || counted !== this.idAt > 0) {
+    if (!atHand.isOf(message, counted)) {
       const topic = this.topics.topicOf(message.routingKey);
       if (topic.length === 0) return WRITTEN.noTopic;
       const block = blockBytes(message, this.exchange);
@@ -105,27 +88,14 @@ export class PublishEncoder5 {
       if (total >= COPIED_FRAME_BYTES) {
         return this.writeOwn(outbox, message, firstByte, packetId, subscriptionIds, null, now, maximumBytes);
       }
-      const at = this.writeHead(this.scratch, 0, firstByte, length, topic, packetId, block);
-      const body = this.writeBlock(this.scratch, at, message);
-      message.body.copy(this.scratch, body, message.bodyOffset, message.bodyOffset + message.bodyLength);
-      this.message = message;
-      this.frame = this.scratch;
-      this.start = 0;
-      this.end = total;
-      this.idAt = counted ? at - variableBytes(block) - 2 : 0;
+      const { scratch } = atHand;
+      const at = this.writeHead(scratch, 0, firstByte, length, topic, packetId, block);
+      const body = this.writeBlock(scratch, at, message);
+      message.body.copy(scratch, body, message.bodyOffset, message.bodyOffset + message.bodyLength);
+      atHand.keep(message, total, counted ? at - variableBytes(block) - 2 : 0);
     }
-    const bytes = this.end - this.start;
-    if (bytes > maximumBytes) return WRITTEN.tooLarge;
-    outbox.reserve(bytes);
-    const { buffer, position } = outbox;
-    this.frame.copy(buffer, position, this.start, this.end);
-    buffer[position] = firstByte;
-    if (counted) {
-      const id = position + this.idAt - this.start;
-      buffer[id] = packetId >> 8;
-      buffer[id + 1] = packetId;
-    }
-    outbox.position = position + bytes;
+    if (atHand.bytes > maximumBytes) return WRITTEN.tooLarge;
+    atHand.write(outbox, firstByte, packetId);
     return WRITTEN.written;
   }
 
@@ -155,9 +125,9 @@ export class PublishEncoder5 {
     if (headerBytes(length) + length > maximumBytes) return WRITTEN.tooLarge;
     if (known === 0 && alias !== 0) aliases!.give(routingKey, alias);
     const headLength = headerBytes(length) + length - message.bodyLength;
-    const head = headLength < COPIED_FRAME_BYTES ? this.scratch : Buffer.allocUnsafe(headLength);
-    // The scratch may hold the frame that is remembered.
-    if (head === this.scratch && this.frame === this.scratch) this.message = null;
+    const { scratch } = this.atHand;
+    const head = headLength < COPIED_FRAME_BYTES ? scratch : Buffer.allocUnsafe(headLength);
+    if (head === scratch) this.atHand.spoil();
     let at = this.writeHead(head, 0, firstByte, length, topic, packetId, block);
     if (seconds !== -1) {
       head[at] = PROPERTY.messageExpiry;

@@ -1,38 +1,23 @@
-// Writes PUBLISH packets into outboxes; one encoder serves all connections. It remembers the frame of the message that
-// is being published right now: a publish from MQTT already arrived as the bytes that its receivers get, so delivering
-// it is one copy (and two bytes for the packet id at QoS 1); a message from another protocol is encoded for its first
-// receiver and copied for the others. Nothing is remembered of messages that wait in queues.
+// Writes PUBLISH packets into outboxes; one encoder serves all connections. A message that is being published is encoded
+// once at the most for all its receivers (frame-at-hand.ts).
 
 import type { Message } from '../../src/core/message.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
+import { COPIED_FRAME_BYTES, FrameAtHand } from './frame-at-hand.ts';
 import { FIRST_BYTE } from './packet-types.ts';
 import { headerBytes, publishLength, writeLength, writePublishHead } from './publish.ts';
 import type { KeyTopics } from './topic-cache.ts';
 
-/** Frames below this size are copied whole; the body of a larger one may go by reference. */
-const COPIED_FRAME_BYTES = 8 * 1024;
 /** Topics up to this size are written with their packet's head in one reservation. */
 const SHORT_TOPIC_BYTES = 4096;
 
 export class PublishEncoder {
   private readonly topics: KeyTopics;
-  /** The message whose frame is at hand, as bytes [start, end) of `frame`, its packet id at `idAt` (0: QoS 0). */
-  private message: Message | null;
-  private frame: Buffer;
-  private start: number;
-  private end: number;
-  private idAt: number;
-  /** Where frames of messages from other protocols are put together. */
-  private readonly scratch: Buffer;
+  private readonly atHand: FrameAtHand;
 
   constructor(topics: KeyTopics) {
     this.topics = topics;
-    this.message = null;
-    this.scratch = Buffer.allocUnsafeSlow(COPIED_FRAME_BYTES);
-    this.frame = this.scratch;
-    this.start = 0;
-    this.end = 0;
-    this.idAt = 0;
+    this.atHand = new FrameAtHand();
   }
 
   /**
@@ -41,23 +26,18 @@ export class PublishEncoder {
    * `done` afterwards.
    */
   offer(message: Message, frame: Buffer, start: number, end: number, idAt: number): void {
-    if (end - start > COPIED_FRAME_BYTES || (idAt === 0 && frame[start] !== FIRST_BYTE.publish)) return;
-    this.message = message;
-    this.frame = frame;
-    this.start = start;
-    this.end = end;
-    this.idAt = idAt;
+    if (idAt !== 0 || frame[start] === FIRST_BYTE.publish) this.atHand.take(message, frame, start, end, idAt);
   }
 
   /** The publish is over: nothing of its chunk is kept. */
   done(): void {
-    this.message = null;
-    this.frame = this.scratch;
+    this.atHand.done();
   }
 
   /** Writes the message at QoS 0. False where its routing key makes no topic. */
   writeQos0(outbox: Outbox, message: Message): boolean {
-    if (message !== this.message || this.idAt !== 0) {
+    const { atHand } = this;
+    if (!atHand.isOf(message, false)) {
       const topic = this.topics.topicOf(message.routingKey);
       if (topic.length === 0) return false;
       const length = publishLength(topic.length, message.bodyLength, 0);
@@ -66,36 +46,24 @@ export class PublishEncoder {
         this.writeInParts(outbox, message, FIRST_BYTE.publish, topic, 0, length);
         return true;
       }
-      const at = writePublishHead(this.scratch, 0, FIRST_BYTE.publish, topic, 0, length);
-      message.body.copy(this.scratch, at, message.bodyOffset, message.bodyOffset + message.bodyLength);
-      this.message = message;
-      this.frame = this.scratch;
-      this.start = 0;
-      this.end = total;
-      this.idAt = 0;
+      const at = writePublishHead(atHand.scratch, 0, FIRST_BYTE.publish, topic, 0, length);
+      message.body.copy(atHand.scratch, at, message.bodyOffset, message.bodyOffset + message.bodyLength);
+      atHand.keep(message, total, 0);
     }
-    outbox.append(this.frame, this.start, this.end);
+    atHand.append(outbox);
     return true;
   }
 
   /** Writes the message at QoS 1 or 2: `firstByte` has QoS and flags. False where its routing key makes no topic. */
   writeAcknowledged(outbox: Outbox, message: Message, packetId: number, firstByte: number): boolean {
-    if (message !== this.message || this.idAt === 0) {
+    if (!this.atHand.isOf(message, true)) {
       const topic = this.topics.topicOf(message.routingKey);
       if (topic.length === 0) return false;
       const length = publishLength(topic.length, message.bodyLength, 1);
       this.writeInParts(outbox, message, firstByte, topic, packetId, length);
       return true;
     }
-    const bytes = this.end - this.start;
-    outbox.reserve(bytes);
-    const { buffer, position } = outbox;
-    this.frame.copy(buffer, position, this.start, this.end);
-    buffer[position] = firstByte;
-    const id = position + this.idAt - this.start;
-    buffer[id] = packetId >> 8;
-    buffer[id + 1] = packetId;
-    outbox.position = position + bytes;
+    this.atHand.write(outbox, firstByte, packetId);
     return true;
   }
 
