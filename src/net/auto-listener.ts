@@ -8,8 +8,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
-import { bind, type ListenerEvents } from './listener.ts';
+import { bind } from './listener.ts';
 import { OpenSockets } from './open-sockets.ts';
+import { type ListenerEvents, Refusals } from './refusals.ts';
 import { SNIFFED } from './sniff.ts';
 import { Sniffer, type SnifferOwner, type Unheard, type Verdict } from './sniffer.ts';
 import { SocketTransport, type TransportContext } from './socket-transport.ts';
@@ -43,10 +44,8 @@ export class AutoListener implements SnifferOwner {
   readonly options: AutoOptions;
   /** The port that it is listening on; 0 before. */
   port: number;
-  /** Connections refused since the start. */
-  refusedCount: number;
   private readonly context: TransportContext;
-  private readonly events: ListenerEvents;
+  private readonly refusals: Refusals;
   private readonly upgrades: WebSocketUpgrades;
   private readonly sockets: OpenSockets;
   /** Those whose protocol is not known yet. */
@@ -60,16 +59,20 @@ export class AutoListener implements SnifferOwner {
   constructor(options: AutoOptions, context: TransportContext, events: ListenerEvents) {
     this.options = options;
     this.port = 0;
-    this.refusedCount = 0;
+    this.refusals = new Refusals(options.name, events);
     this.context = context;
-    this.events = events;
-    this.upgrades = new WebSocketUpgrades(options, context, (reason, peer) => this.note(reason, peer));
+    this.upgrades = new WebSocketUpgrades(options, context, (reason, peer) => this.refusals.note(reason, peer));
     this.sockets = new OpenSockets();
     this.sniffers = new Set();
     this.server = null;
     this.takeHttp = () => {};
     this.secure = null;
     this.stopped = null;
+  }
+
+  /** Connections refused since the start. */
+  get refusedCount(): number {
+    return this.refusals.count;
   }
 
   get connectionCount(): number {
@@ -96,14 +99,10 @@ export class AutoListener implements SnifferOwner {
     });
     server.on('request', (request, response) => this.request(request, response));
     server.on('upgrade', (request, socket, head) => this.upgrades.upgrade(request, socket as Socket, head));
-    server.on('drop', (data) => {
-      this.note(`more than ${maxConnections} connections`, data?.remoteAddress);
-      this.events.full();
-    });
-    server.maxConnections = maxConnections;
+    this.refusals.bound(server, maxConnections);
     if (tls !== null) this.secure = await this.openTls(tls);
     this.port = await bind(server, name, host, port);
-    server.on('error', (error) => this.note(error.message, ''));
+    this.refusals.watch(server);
     this.server = server;
     return this.port;
   }
@@ -160,7 +159,7 @@ export class AutoListener implements SnifferOwner {
 
   unheard(socket: Socket, why: Unheard, sniffer: Sniffer): void {
     this.sniffers.delete(sniffer);
-    if (why === 'time') this.note('it did not say in time which protocol it speaks', socket.remoteAddress);
+    if (why === 'time') this.refusals.note('it did not say in time which protocol it speaks', socket.remoteAddress);
   }
 
   private listenTo(socket: Socket): void {
@@ -197,7 +196,7 @@ export class AutoListener implements SnifferOwner {
   private async openTls(files: TlsFiles): Promise<TlsServer> {
     const server = createTlsServer(await this.readTls(files), (socket) => this.listenTo(socket));
     server.on('tlsClientError', (error, socket) => {
-      this.note(error.message, socket.remoteAddress);
+      this.refusals.note(error.message, socket.remoteAddress);
       socket.destroy();
     });
     return server;
@@ -219,13 +218,8 @@ export class AutoListener implements SnifferOwner {
   }
 
   private refuse(socket: Socket, reason: string): void {
-    this.note(reason, socket.remoteAddress);
+    this.refusals.note(reason, socket.remoteAddress);
     socket.on('error', () => {});
     socket.destroy();
-  }
-
-  private note(reason: string, peer: string | undefined): void {
-    this.refusedCount++;
-    this.events.refused(this.options.name, reason, peer ?? '');
   }
 }

@@ -4,6 +4,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import { OpenSockets } from './open-sockets.ts';
+import { type ListenerEvents, Refusals } from './refusals.ts';
 import { SocketTransport, type TransportContext } from './socket-transport.ts';
 import { readTls, type TlsFiles } from './tls.ts';
 import type { Accept } from './transport.ts';
@@ -24,24 +25,15 @@ export interface ListenerOptions {
   readonly maxConnections: number;
 }
 
-/** Rare events that a log wants to know. */
-export interface ListenerEvents {
-  /** A TLS handshake failed, or a connection could not be accepted. */
-  refused(listener: string, reason: string, peer: string): void;
-  /** Of these, one because there are as many connections as may be. */
-  full(): void;
-}
-
 export class Listener {
   readonly options: ListenerOptions;
   /** The port that it is listening on; 0 before. */
   port: number;
-  /** Connections accepted and refused since the start. */
+  /** Connections accepted since the start. */
   acceptedCount: number;
-  refusedCount: number;
   private readonly accept: Accept;
   private readonly context: TransportContext;
-  private readonly events: ListenerEvents;
+  private readonly refusals: Refusals;
   private readonly sockets: OpenSockets;
   private server: Server | TlsServer | null;
   private stopped: Promise<void> | null;
@@ -49,14 +41,18 @@ export class Listener {
   constructor(options: ListenerOptions, accept: Accept, context: TransportContext, events: ListenerEvents) {
     this.options = options;
     this.port = 0;
+    this.refusals = new Refusals(options.name, events);
     this.acceptedCount = 0;
-    this.refusedCount = 0;
     this.accept = accept;
     this.context = context;
-    this.events = events;
     this.sockets = new OpenSockets();
     this.server = null;
     this.stopped = null;
+  }
+
+  /** Connections refused since the start. */
+  get refusedCount(): number {
+    return this.refusals.count;
   }
 
   get connectionCount(): number {
@@ -79,20 +75,16 @@ export class Listener {
       // Not half open before the handshake is done: who goes away in its middle would stay until its timeout.
       const secure = createTlsServer({ ...shared, ...(await this.readTls(tls)) }, (socket) => this.take(socket));
       secure.on('tlsClientError', (error, socket) => {
-        this.refuse(error.message, socket.remoteAddress);
+        this.refusals.note(error.message, socket.remoteAddress);
         // A handshake that timed out leaves the socket to us.
         socket.destroy();
       });
       server = secure;
     }
     server.on('connection', (socket: Socket) => this.sockets.add(socket));
-    server.on('drop', (data) => {
-      this.refuse(`more than ${maxConnections} connections`, data?.remoteAddress);
-      this.events.full();
-    });
-    server.maxConnections = maxConnections;
+    this.refusals.bound(server, maxConnections);
     this.port = await bind(server, this.options.name, host, port);
-    server.on('error', (error) => this.refuse(error.message, ''));
+    this.refusals.watch(server);
     this.server = server;
     return this.port;
   }
@@ -138,11 +130,6 @@ export class Listener {
       transport.destroy();
       this.context.onHandlerError(error, transport);
     }
-  }
-
-  private refuse(reason: string, peer: string | undefined): void {
-    this.refusedCount++;
-    this.events.refused(this.options.name, reason, peer ?? '');
   }
 }
 

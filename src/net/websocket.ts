@@ -4,8 +4,9 @@
 import { createServer, type Server } from 'node:http';
 import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import type { Socket } from 'node:net';
-import { bind, type ListenerEvents } from './listener.ts';
+import { bind } from './listener.ts';
 import { OpenSockets } from './open-sockets.ts';
+import { type ListenerEvents, Refusals } from './refusals.ts';
 import type { TransportContext } from './socket-transport.ts';
 import { readTls, type TlsFiles } from './tls.ts';
 import { type WebSocketRules, WebSocketUpgrades } from './websocket-upgrades.ts';
@@ -30,10 +31,8 @@ export class WebSocketListener {
   readonly options: WebSocketOptions;
   /** The port that it is listening on; 0 before. */
   port: number;
-  /** Requests and connections refused since the start. */
-  refusedCount: number;
   private readonly upgrades: WebSocketUpgrades;
-  private readonly events: ListenerEvents;
+  private readonly refusals: Refusals;
   private readonly sockets: OpenSockets;
   private server: Server | SecureServer | null;
   private stopped: Promise<void> | null;
@@ -41,9 +40,8 @@ export class WebSocketListener {
   constructor(options: WebSocketOptions, context: TransportContext, events: ListenerEvents) {
     this.options = options;
     this.port = 0;
-    this.refusedCount = 0;
-    this.upgrades = new WebSocketUpgrades(options, context, (reason, peer) => this.note(reason, peer));
-    this.events = events;
+    this.refusals = new Refusals(options.name, events);
+    this.upgrades = new WebSocketUpgrades(options, context, (reason, peer) => this.refusals.note(reason, peer));
     this.sockets = new OpenSockets();
     this.server = null;
     this.stopped = null;
@@ -52,6 +50,11 @@ export class WebSocketListener {
   /** WebSockets opened since the start. */
   get acceptedCount(): number {
     return this.upgrades.acceptedCount;
+  }
+
+  /** Requests and connections refused since the start. */
+  get refusedCount(): number {
+    return this.refusals.count;
   }
 
   get connectionCount(): number {
@@ -73,14 +76,10 @@ export class WebSocketListener {
     server.on('request', (request, response) => this.upgrades.advise(request, response));
     server.on('upgrade', (request, socket, head) => this.upgrades.upgrade(request, socket as Socket, head));
     server.on('connection', (socket: Socket) => this.sockets.add(socket));
-    server.on('drop', (data) => {
-      this.note(`more than ${maxConnections} connections`, data?.remoteAddress);
-      this.events.full();
-    });
-    server.on('tlsClientError', (error, socket) => this.note(error.message, socket.remoteAddress));
-    server.maxConnections = maxConnections;
+    server.on('tlsClientError', (error, socket) => this.refusals.note(error.message, socket.remoteAddress));
+    this.refusals.bound(server, maxConnections);
     this.port = await bind(server, name, host, port);
-    server.on('error', (error) => this.note(error.message, ''));
+    this.refusals.watch(server);
     this.server = server;
     return this.port;
   }
@@ -108,10 +107,5 @@ export class WebSocketListener {
     const stopped = this.stopAccepting();
     await this.sockets.destroyAll();
     await stopped;
-  }
-
-  private note(reason: string, peer: string | undefined): void {
-    this.refusedCount++;
-    this.events.refused(this.options.name, reason, peer ?? '');
   }
 }
