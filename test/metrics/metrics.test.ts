@@ -54,6 +54,44 @@ test('every bound that was reached is exposed under its key in the configuration
   }
 });
 
+/** Numbers of the configuration that are no bounds at which something is dropped, refused or closed, and one that is. */
+const UNCOUNTED = new Map([
+  ['amqp.heartbeatSeconds', 'offered'],
+  ['stomp.minHeartBeatMs', 'offered'],
+  ['mqtt.receiveMaximum', 'makes a delivery wait'],
+  ['limits.unackedPerChannel', 'makes a delivery wait'],
+  ['limits.outboxHighBytes', 'makes a delivery wait'],
+  ['limits.outboxLowBytes', 'makes a delivery wait'],
+  ['limits.memoryHighBytes', 'counted by publishers_blocked'],
+  ['limits.memoryLowBytes', 'the end of that'],
+  ['limits.uncommittedHighBytes', 'counted by publishers_blocked'],
+  ['limits.uncommittedLowBytes', 'the end of that'],
+  ['limits.queueWindowEntries', 'counted by messages_paged_out'],
+  ['limits.queueWindowBytes', 'counted by messages_paged_out'],
+  ['mqtt.sessionMessages', 'counted by messages_overflowed'],
+  ['mqtt.sessionBytes', 'counted by messages_overflowed'],
+  ['mqtt.sessionExpirySeconds', 'shortens what a client asks for, and says so'],
+  ['mqtt.keepAliveSeconds', 'shortens what a client asks for, and says so'],
+  ['http.pageSizeMax', 'a longer page is refused, and its reader told'],
+  ['mqtt.sysIntervalSeconds', 'no bound'],
+  ['limits.passwordHashes', 'makes a login wait'],
+  ['limits.passwordCost', 'no bound'],
+  ['ws.inflatedBytes', 'its client is told with close code 1009'],
+]);
+
+test('a new bound is counted, or somebody has said why not', () => {
+  interface Section {
+    readonly properties?: Record<string, { readonly type?: string }>;
+  }
+  const sections = ConfigSchema.properties as unknown as Readonly<Record<string, Section>>;
+  const numbers = Object.entries(sections).flatMap(([section, { properties = {} }]) =>
+    Object.entries(properties)
+      .filter(([, { type }]) => type === 'integer' || type === 'number')
+      .map(([key]) => `${section}.${key}`),
+  );
+  assert.deepEqual(numbers.sort(), [...COUNTED_LIMITS, ...UNCOUNTED.keys()].sort());
+});
+
 test('queues are summed for each virtual host, and what is gone is gone', async () => {
   const core = registry();
   const metrics = new Metrics({ ...core, store: { uncommittedBytes: 0 }, version: '1' });
