@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';
 import { both, EXTENSION, MUST, SHOULD, v3, v5 } from '../mqtt-check.ts';
+import type { ConnectOptions } from '../wire/packets.ts';
 import { property, values } from '../wire/properties.ts';
 
 export const RETAINED_CHECKS: readonly (readonly MqttCheck[])[] = [
@@ -346,6 +347,91 @@ export const RETAINED_CHECKS: readonly (readonly MqttCheck[])[] = [
       await client.expectSilence();
       await (await t.connect()).publish({ topic, payload: 'live' });
       await client.message('live');
+    },
+  ),
+  both(
+    'retained.resent.qos1',
+    ['4.4.0-1 3.3.1-1 3.3.1-8', '4.4.0-1 3.3.1-1'],
+    MUST,
+    'a retained message of QoS 1 without PUBACK is sent again after a reconnect, with DUP and its identifier',
+    async (t) => {
+      const [topic, clientId] = [t.name(), t.name()];
+      await t.retain(topic, 'kept', 1);
+      const before = await t.resume(clientId);
+      await t.subscribe(before, topic, 1);
+      const { packetId, dup } = await before.message('kept');
+      assert.equal(dup, false);
+      before.cut();
+      const after = await t.resume(clientId);
+      const again = await after.message('kept');
+      assert.deepEqual([again.packetId, again.dup, again.qos, again.retain], [packetId, true, 1, true]);
+      await after.accept(again);
+      await after.expectSilence();
+    },
+  ),
+  both(
+    'retained.resent.qos2',
+    ['4.4.0-1 3.3.1-1 4.3.3-1', '4.4.0-1 3.3.1-1 4.3.3-3'],
+    MUST,
+    'a retained message of QoS 2 without PUBREC is sent again after a reconnect, as it was, though it was replaced',
+    async (t) => {
+      const [topic, clientId] = [t.name(), t.name()];
+      await t.retain(topic, 'kept', 2);
+      const before = await t.resume(clientId);
+      await t.subscribe(before, topic, 2);
+      const { packetId } = await before.message('kept');
+      before.cut();
+      await t.retain(topic, 'replaced', 2);
+      const after = await t.resume(clientId);
+      const again = await after.message('kept');
+      assert.deepEqual([again.packetId, again.dup, again.qos, again.retain], [packetId, true, 2, true]);
+      await after.accept(again);
+      assert.equal((await after.delivery('replaced')).retain, false);
+      await after.expectSilence();
+    },
+  ),
+  both(
+    'retained.resent.pubrel',
+    ['4.4.0-1 4.3.3-1', '4.4.0-1 4.3.3-5 4.3.3-6'],
+    MUST,
+    'after PUBREC of a retained message and a reconnect PUBREL is sent again, and the message is not',
+    async (t) => {
+      const [topic, clientId] = [t.name(), t.name()];
+      await t.retain(topic, 'kept', 2);
+      const before = await t.resume(clientId);
+      await t.subscribe(before, topic, 2);
+      const { packetId } = await before.message('kept');
+      before.ack('PUBREC', packetId);
+      await before.expectAck('PUBREL', packetId);
+      before.cut();
+      const after = await t.resume(clientId);
+      await after.expectAck('PUBREL', packetId);
+      after.ack('PUBCOMP', packetId);
+      await after.expectSilence();
+    },
+  ),
+  v5(
+    'retained.pending',
+    '3.3.1-9 3.1.2-5',
+    MUST,
+    'retained messages that were not sent when the connection broke come when the session is resumed',
+    async (t) => {
+      const [root, clientId] = [t.name(), t.name()];
+      const payloads = ['0', '1', '2', '3', '4'];
+      for (const payload of payloads) await t.retain(`${root}/${payload}`, payload, 1);
+      const one: ConnectOptions = { properties: [['receiveMaximum', 1]] };
+      const before = await t.resume(clientId, one);
+      await t.subscribe(before, `${root}/#`, 1);
+      await before.message();
+      before.cut();
+      const after = await t.resume(clientId, one);
+      const came = new Set<string>();
+      for (let i = 0; i < payloads.length; i++) {
+        const { payload } = await after.delivery();
+        came.add(payload.toString());
+      }
+      assert.deepEqual([...came].sort(), payloads);
+      await after.expectSilence();
     },
   ),
   both(

@@ -166,6 +166,10 @@ const TABLE: Names = {
   'retained.expiry': 'expiry.ignored',
   'retained.expiry.left': 'expiry.whole expiry.unsaid',
   'retained.shared': 'shared.everybody',
+  'retained.resent.qos1': 'message.no-dup message.other-identifier message.no-retain session.lost',
+  'retained.resent.qos2': 'message.no-dup message.other-identifier retain.lost session.lost',
+  'retained.resent.pubrel': 'pubrel.lost session.lost',
+  'retained.pending': 'session.lost retain.lost',
   'retained.restart': 'retain.lost',
 
   'subscribe.suback': 'suback.lost ack.identifier',
