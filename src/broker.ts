@@ -173,7 +173,8 @@ export class Broker {
     const amqp = new AmqpFrontEnd(frontEnd, this.ticker, config.amqp);
     const { defaultUser: user, defaultPassword: password } = config.auth;
     const first = { user, password };
-    const anonymous = config.mqtt.anonymous ? first : null;
+    const { anonymous: from } = config.mqtt;
+    const anonymous = from === 'off' ? null : { ...first, loopbackOnly: from === 'loopback' };
     this.mqtt = new MqttFrontEnd(frontEnd, this.ticker, { ...config.mqtt, anonymous }, config.mqtt);
     const stomp = { ...config.stomp, anonymous: config.stomp.anonymous ? first : null };
     const accepts = {

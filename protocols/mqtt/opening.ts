@@ -115,8 +115,11 @@ function credentialsOf(
 ): { user: string; password: string; vhost: string; loopback: boolean } {
   const { user } = request;
   if (user === null) {
-    if (options.anonymous === null) throw new ConnectRefused(REASON.notAuthorized, 'a user name is required');
-    return { ...options.anonymous, vhost: options.vhost, loopback };
+    const { anonymous, vhost } = options;
+    if (anonymous === null || (anonymous.loopbackOnly && !loopback)) {
+      throw new ConnectRefused(REASON.notAuthorized, 'a user name is required');
+    }
+    return { user: anonymous.user, password: anonymous.password, vhost, loopback };
   }
   const name = user.slice(user.lastIndexOf(':') + 1);
   return { user: name, password: request.password ?? '', vhost: vhostOf(request, options), loopback };

@@ -32,7 +32,7 @@ export interface MqttOptions {
   /** Topic exchange that MQTT publishes to and subscribes on. */
   readonly exchange: string;
   /** As whom a client logs in that gives no user name; null refuses it. */
-  readonly anonymous: { readonly user: string; readonly password: string } | null;
+  readonly anonymous: { readonly user: string; readonly password: string; readonly loopbackOnly: boolean } | null;
   /** What of a verified client certificate is the user of a client that gives no user name. */
   readonly certificateLogin: CertificateLogin;
   /** How often topics below `$SYS` are brought up to date; 0: there are none. */
@@ -48,7 +48,7 @@ export interface MqttOptions {
 export const DEFAULT_MQTT_OPTIONS: MqttOptions = Object.freeze({
   vhost: '/',
   exchange: 'amq.topic',
-  anonymous: Object.freeze({ user: 'guest', password: 'guest' }),
+  anonymous: Object.freeze({ user: 'guest', password: 'guest', loopbackOnly: true }),
   certificateLogin: 'off',
   sysIntervalSeconds: 0,
   refusedPublish: 'close',

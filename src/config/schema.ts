@@ -85,7 +85,11 @@ export const ConfigSchema = Type.Object(
         port: port(1883, 'MQTT.'),
         tlsPort: port(8883, 'MQTT over TLS; opens once `tls.certificateFile` is given.'),
         vhost: text('/', 'Virtual host of a user name that names none (`vhost:user` does).'),
-        anonymous: flag(true, 'Whether a client without a user name is let in as `auth.defaultUser`.'),
+        anonymous: oneOf(
+          'loopback',
+          ['off', 'loopback', 'everywhere'],
+          'From where a client without a user name is let in as `auth.defaultUser`: from nowhere, from this machine, from everywhere.',
+        ),
         certificateLogin: oneOf(
           'off',
           ['common_name', 'distinguished_name', 'off'],

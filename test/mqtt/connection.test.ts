@@ -66,6 +66,24 @@ describe('CONNECT', () => {
     assert.equal(broker.connections.size, 0);
   });
 
+  it('without a user name is let in from this machine, and from elsewhere only where so configured', async () => {
+    const anonymous = { user: 'guest', password: 'guest' };
+    for (const [options, near, far] of [
+      [{}, '20020000', '20020005'],
+      [{ anonymous: { ...anonymous, loopbackOnly: false } }, '20020000', '20020000'],
+      [{ anonymous: null }, '20020005', '20020005'],
+    ] as const) {
+      const broker = new Harness({ options });
+      for (const loopback of [true, false]) {
+        const client = broker.open();
+        client.transport.loopback = loopback;
+        client.send(connect({}));
+        await broker.settle();
+        assert.deepEqual(client.take(), [loopback ? near : far]);
+      }
+    }
+  });
+
   it('names a virtual host before the last colon of the user name', async () => {
     const broker = new Harness();
     broker.hosts.create('a:b');

@@ -24,7 +24,7 @@ export class MemoryTransport implements Transport {
   readonly outbox: Outbox;
   readonly peer = '127.0.0.1:1';
   readonly local = '127.0.0.1:2';
-  readonly loopback = true;
+  loopback: boolean;
   readonly secure = false;
   readonly clientCertificate = null;
   readonly subprotocol = '';
@@ -49,6 +49,7 @@ export class MemoryTransport implements Transport {
     httpCredentials: HttpCredentials | null = null,
   ) {
     this.httpCredentials = httpCredentials;
+    this.loopback = true;
     this.lastMessageKind = kind;
     this.kind = MESSAGE_KIND.binary;
     this.bytesRead = 0;
