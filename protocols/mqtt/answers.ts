@@ -8,6 +8,8 @@ import { writeLength } from './publish.ts';
 import { connectCodeOf, REASON, type Reason } from './reason-codes.ts';
 
 const V5 = { protocolVersion: 5 } as const;
+/** Characters of a reason string: it may name what the client sent, and a text ends at 65,535 bytes. */
+const REASON_CHARACTERS = 512;
 
 export type ConnackProperties = NonNullable<IConnackPacket['properties']>;
 
@@ -17,7 +19,7 @@ export function refusedConnack(v5: boolean, reason: Reason, why: string, maximum
   const packet = (properties: ConnackProperties): Packet => {
     return { cmd: 'connack', reasonCode: reason, sessionPresent: false, properties };
   };
-  return fitting(packet({ reasonString: why }), packet({}), maximumBytes);
+  return fitting(packet({ reasonString: brief(why) }), packet({}), maximumBytes);
 }
 
 export function acceptedConnack(sessionPresent: boolean, properties: ConnackProperties): Buffer {
@@ -42,13 +44,17 @@ export function disconnect(reason: Reason, why: string | null, server: string | 
   const packet = (properties: Record<string, string>): Packet => {
     return { cmd: 'disconnect', reasonCode: reason, properties: { ...properties, ...reference } };
   };
-  const whole = fitting(packet(why === null ? {} : { reasonString: why }), packet({}), maximumBytes);
+  const whole = fitting(packet(why === null ? {} : { reasonString: brief(why) }), packet({}), maximumBytes);
   return whole.length <= maximumBytes ? whole : Buffer.from([FIRST_BYTE.disconnect, 1, reason]);
 }
 
 export function auth(reason: Reason, method: string, data: Buffer): Buffer {
   const properties = { authenticationMethod: method, authenticationData: data };
   return generate({ cmd: 'auth', reasonCode: reason, properties }, V5);
+}
+
+function brief(why: string): string {
+  return why.length <= REASON_CHARACTERS ? why : why.slice(0, REASON_CHARACTERS).toWellFormed();
 }
 
 /** The short one may be too large as well: that is the caller's to judge. */

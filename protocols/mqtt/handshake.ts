@@ -101,7 +101,8 @@ export class Handshake {
     if (assigned !== null) properties.assignedClientIdentifier = assigned;
     if (serverKeepAlive !== null) properties.serverKeepAlive = serverKeepAlive;
     if (request.wantsResponseInformation) {
-      properties.responseInformation = `responses/${encodeURIComponent(clientId)}`;
+      const topic = `responses/${encodeURIComponent(clientId)}`;
+      if (topic.length <= limits.topicBytes) properties.responseInformation = topic;
     }
     if (this.method !== null) properties.authenticationMethod = this.method;
     if (proof !== null && proof.length > 0) properties.authenticationData = proof;

@@ -2,6 +2,7 @@
 // aliases, limits and the reasons for everything that is refused.
 
 import assert from 'node:assert/strict';
+import { isUtf8 } from 'node:buffer';
 import { describe, it } from 'node:test';
 import {
   block,
@@ -97,6 +98,30 @@ describe('CONNECT of MQTT 5', () => {
       assert.ok(client.closed);
     }
     assert.equal(broker.connections.size, 0);
+  });
+
+  it('is refused in few words, whatever it says itself', async () => {
+    const broker = new Harness();
+    const client = broker.open();
+    client.send(connect5({ properties: [p.authenticationMethod('🚀'.repeat(16_383))] }));
+    await broker.settle();
+    const [answer, ...rest] = client.take();
+    assert.deepEqual(rest, []);
+    const bytes = Buffer.from(answer!, 'hex');
+    assert.deepEqual([bytes[0], bytes[3], bytes[4]], [0x20, 0, 0x8c]);
+    assert.ok(bytes.length < 2048 && isUtf8(bytes.subarray(bytes.indexOf('authentication'))));
+    assert.ok(client.closed);
+  });
+
+  it('has its response topic as long as topics may be, or none', async () => {
+    const broker = new Harness({ limits: { topicBytes: 64 } });
+    for (const [clientId, told] of [
+      ['c'.repeat(54), true],
+      ['c'.repeat(55), false],
+    ] as const) {
+      const client = await broker.connect5(clientId, { properties: [p.requestResponse(1)] });
+      assert.equal(Buffer.from(client.connack, 'hex').includes('responses/'), told);
+    }
   });
 
   it('cut short anywhere is malformed, and harms nobody else', async () => {
