@@ -120,7 +120,6 @@ const NUMBERED: readonly (readonly [string, string])[] = [
 
   ['4.1.0-1', 'session state is kept for the length of the session'],
   ['4.1.0-2', 'a session lasts at least as long as its connection'],
-  ['4.2.0-1', 'the transport is an ordered, lossless stream of bytes'],
   ['4.3.1-1', 'QoS 0 is sent without DUP'],
   ['4.3.2-1', 'QoS 1 is sent with an unused identifier, without DUP, and unacknowledged until PUBACK'],
   ['4.3.2-2', 'QoS 1 is answered with PUBACK; the same identifier is then a new message'],
@@ -137,7 +136,10 @@ const NUMBERED: readonly (readonly [string, string])[] = [
   ['4.6.0-3', 'a client sends PUBREC in the order of PUBLISH'],
   ['4.6.0-4', 'a client sends PUBREL in the order of PUBREC'],
   ['4.6.0-5', 'every topic is ordered unless an administrator says otherwise'],
-  ['4.6.0-6', 'messages of an ordered topic go out in the order in which they came from a client'],
+  [
+    '4.6.0-6',
+    'messages of an ordered topic go out in the order in which they came, and again in that order; so do answers',
+  ],
   ['4.7.1-1', 'topics have no wildcards'],
   ['4.7.1-2', '# stands alone or behind a separator, and last'],
   ['4.7.1-3', '+ takes a whole level'],

@@ -259,7 +259,7 @@ export const MALFORMED_CHECKS: readonly (readonly MqttCheck[])[] = [
   ),
   both(
     'malformed.pieces',
-    ['4.2.0-1', '4.2.0-1'],
+    ['7.1.1-1', '4.2.0-1'],
     MUST,
     'packets that come byte by byte, or many in one piece, are the same packets',
     async (t) => {
