@@ -25,7 +25,6 @@ export const UNSEEN: Readonly<Record<string, Coverage>> = {
   'v3 7.1.2-1': CLIENT,
   'v5 3.1.2-20': CLIENT,
   'v5 3.1.2-21': CLIENT,
-  'v5 3.1.2-30': CLIENT,
   'v5 3.2.2-4': CLIENT,
   'v5 3.2.2-5': CLIENT,
   'v5 3.2.2-11': CLIENT,
@@ -40,7 +39,6 @@ export const UNSEEN: Readonly<Record<string, Coverage>> = {
   'v5 4.6.0-2': CLIENT,
   'v5 4.6.0-3': CLIENT,
   'v5 4.6.0-4': CLIENT,
-  'v5 4.12.0-3': CLIENT,
   'v5 6.0.0-3': CLIENT,
 };
 

@@ -183,7 +183,7 @@ export class MqttTest {
   }
 }
 
-type Run = (t: MqttTest) => Promise<void>;
+export type Run = (t: MqttTest) => Promise<void>;
 interface Options {
   /** Takes real time. */
   readonly slow?: boolean;

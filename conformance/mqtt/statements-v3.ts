@@ -169,6 +169,7 @@ const UNNUMBERED: readonly (readonly [string, Statement['binds'], string])[] = [
   ['3.3.3:any', must, 'a payload is any bytes, or none'],
   ['3.14.4:closed', should, 'a server closes the connection after DISCONNECT'],
   ['3.14.4:before', must, 'what came before DISCONNECT has been processed'],
+  ['3.8.4:shared', extension, 'filters that begin with $share/ and a name are shared, as in 5.0'],
   ['4.1.0:restart', extension, 'sessions and retained messages survive a restart of the server'],
 ];
 

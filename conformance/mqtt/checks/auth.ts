@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import type { MqttCheck, MqttTest } from '../mqtt-check.ts';
 import { MUST, v5 } from '../mqtt-check.ts';
 import type { MqttConnection } from '../wire/connection.ts';
-import { encodeReason, type Packet } from '../wire/packets.ts';
-import { property } from '../wire/properties.ts';
+import { encodeReason, frame, type Packet } from '../wire/packets.ts';
+import { type Property, property } from '../wire/properties.ts';
 import { ScramClient } from '../wire/scram.ts';
 
 const METHOD = 'SCRAM-SHA-256';
@@ -31,20 +31,32 @@ function sendAuth(client: MqttConnection, reason: number, data: Uint8Array, meth
   );
 }
 
-/** A connection that has answered the challenge; the verdict is to come. */
-async function answered(t: MqttTest, password: string): Promise<{ client: MqttConnection; scram: ScramClient }> {
+interface Exchange {
+  readonly client: MqttConnection;
+  readonly scram: ScramClient;
+}
+
+/** A connection that has been sent the challenge, and this challenge. */
+async function challenged(
+  t: MqttTest,
+  password: string,
+  properties: readonly Property[] = [],
+): Promise<Exchange & { readonly challenge: Uint8Array }> {
   const scram = new ScramClient(t.context.endpoint.user, password);
   const client = await t.begin({
     user: null,
     password: null,
-    properties: [
-      ['authenticationMethod', METHOD],
-      ['authenticationData', scram.first()],
-    ],
+    properties: [...properties, ['authenticationMethod', METHOD], ['authenticationData', scram.first()]],
   });
   await client.until(() => client.ends || client.hasAnswer, 'AUTH');
   if (client.connack !== null || client.ends) t.skip(`the broker does not offer ${METHOD}`);
-  sendAuth(client, CONTINUE, scram.final(challengeOf(await client.receive())));
+  return { client, scram, challenge: challengeOf(await client.receive()) };
+}
+
+/** A connection that has answered the challenge; the verdict is to come. */
+async function answered(t: MqttTest, password: string): Promise<Exchange> {
+  const { client, scram, challenge } = await challenged(t, password);
+  sendAuth(client, CONTINUE, scram.final(challenge));
   return { client, scram };
 }
 
@@ -83,19 +95,39 @@ export const AUTH_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'AUTH fits what the client takes: what explains it is left out',
     async (t) => {
-      const scram = new ScramClient(t.context.endpoint.user, t.context.endpoint.password);
-      const client = await t.begin({
-        properties: [
-          ['maximumPacketSize', 200],
-          ['authenticationMethod', METHOD],
-          ['authenticationData', scram.first()],
-        ],
-      });
-      await client.until(() => client.ends || client.hasAnswer, 'AUTH');
-      if (client.connack !== null || client.ends) t.skip(`the broker does not offer ${METHOD}`);
-      challengeOf(await client.receive());
+      await challenged(t, t.context.endpoint.password, [['maximumPacketSize', 200]]);
     },
   ),
+  v5(
+    'auth.interrupted',
+    '3.1.2-30 4.12.0-4',
+    MUST,
+    'who sends another packet while he authenticates is not accepted',
+    async (t) => {
+      const { client, scram, challenge } = await challenged(t, t.context.endpoint.password);
+      client.raw(frame('PINGREQ'));
+      sendAuth(client, CONTINUE, scram.final(challenge));
+      await client.expectClosed([0x81, 0x82, 0x83, 0x87]);
+    },
+  ),
+  v5(
+    'auth.other-reason',
+    '4.12.0-3 3.15.2-1',
+    MUST,
+    'who answers a challenge with another reason than 0x18 is not accepted',
+    async (t) => {
+      for (const reason of [0x00, AGAIN]) {
+        const { client, scram, challenge } = await challenged(t, t.context.endpoint.password);
+        sendAuth(client, reason, scram.final(challenge));
+        await client.expectClosed([0x81, 0x82, 0x83, 0x87]);
+      }
+    },
+  ),
+  v5('auth.other-method', '4.12.0-5', MUST, 'who answers a challenge by another method is not accepted', async (t) => {
+    const { client, scram, challenge } = await challenged(t, t.context.endpoint.password);
+    sendAuth(client, CONTINUE, scram.final(challenge), 'CONFORMANCE-NONE');
+    await client.expectClosed([0x82, 0x83, 0x87, 0x8c]);
+  }),
   v5(
     'auth.again',
     '4.12.0-5 3.15.2-1',

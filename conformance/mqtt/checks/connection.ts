@@ -3,8 +3,9 @@
 
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';
-import { both, MUST, SHOULD, v5 } from '../mqtt-check.ts';
+import { both, EXTENSION, MUST, SHOULD, v5 } from '../mqtt-check.ts';
 import { ByteWriter } from '../wire/bytes.ts';
+import type { MqttConnection } from '../wire/connection.ts';
 import { encodeReason, frame } from '../wire/packets.ts';
 import { property } from '../wire/properties.ts';
 
@@ -121,6 +122,22 @@ export const CONNECTION_CHECKS: readonly (readonly MqttCheck[])[] = [
         const { connack } = await t.connect({ properties });
         assert.equal(property(connack!.properties, 'responseInformation'), undefined);
       }
+    },
+  ),
+  v5(
+    'connect.response-information.asked',
+    '3.1.2.11.6:asked',
+    EXTENSION,
+    'a client that asks for response information gets what begins topics of its own for responses',
+    async (t) => {
+      const informed = (): Promise<MqttConnection> => t.connect({ properties: [['requestResponseInformation', 1]] });
+      const [one, other] = [await informed(), await informed()];
+      const root = property(one.connack!.properties, 'responseInformation');
+      if (root === undefined) return t.skip('the broker gives no response information');
+      assert.notEqual(root, property(other.connack!.properties, 'responseInformation'));
+      await t.subscribe(one, `${root}/#`, 1);
+      await other.publish({ topic: `${root}/reply`, payload: 'a response', qos: 1 });
+      await one.delivery('a response');
     },
   ),
   v5(

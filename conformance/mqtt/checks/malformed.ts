@@ -18,6 +18,8 @@ import {
 import { anyValue, encodeProperty, type Properties, type Property, type PropertyName } from '../wire/properties.ts';
 
 const MALFORMED = [0x81, 0x82];
+/** Of no packet. */
+const NO_REASON = 0x03;
 
 /** First bytes whose flags are not those of their packet, and bodies that would be right. */
 const FLAGS: readonly (readonly [string, number, readonly number[], readonly [string, string]])[] = [
@@ -490,8 +492,48 @@ export const MALFORMED_CHECKS: readonly (readonly MqttCheck[])[] = [
       const topic = t.name();
       const client = await t.subscriber(topic, 1);
       await (await t.connect()).publish({ topic, payload: 'x', qos: 1 });
-      client.ack('PUBACK', (await client.message('x')).packetId, 0x03);
+      client.ack('PUBACK', (await client.message('x')).packetId, NO_REASON);
       await client.expectClosed(MALFORMED);
+    },
+  ),
+  v5(
+    'malformed.reason.pubrec',
+    '3.5.2-1',
+    SHOULD,
+    'PUBREC with a reason that does not exist ends the connection',
+    async (t) => {
+      const topic = t.name();
+      const client = await t.subscriber(topic, 2);
+      await (await t.connect()).publish({ topic, payload: 'x', qos: 2 });
+      client.ack('PUBREC', (await client.message('x')).packetId, NO_REASON);
+      await client.expectClosed(MALFORMED);
+    },
+  ),
+  v5(
+    'malformed.reason.pubrel',
+    '3.6.2-1',
+    SHOULD,
+    'PUBREL with a reason that does not exist ends the connection',
+    async (t) => {
+      const client = await t.connect();
+      client.sendPublish({ topic: t.name(), payload: 'x', qos: 2, packetId: 5 });
+      await client.expectAck('PUBREC', 5);
+      client.ack('PUBREL', 5, NO_REASON);
+      await client.expectClosed(MALFORMED);
+    },
+  ),
+  v5(
+    'malformed.reason.disconnect',
+    '3.14.2-1',
+    SHOULD,
+    'DISCONNECT with a reason that does not exist is no goodbye: the will is published',
+    async (t) => {
+      const topic = t.name();
+      const watcher = await t.subscriber(topic);
+      const client = await t.connect({ will: { topic, payload: 'will' } });
+      client.raw(encodeReason('DISCONNECT', NO_REASON));
+      await client.expectClosed(MALFORMED, false);
+      await watcher.message('will');
     },
   ),
 ];

@@ -3,8 +3,6 @@
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';
 import { MUST, SHOULD, v5 } from '../mqtt-check.ts';
-import { ByteWriter } from '../wire/bytes.ts';
-import { encodePublish, LEVEL } from '../wire/packets.ts';
 import { type Property, type PropertyName, property, values } from '../wire/properties.ts';
 
 /** Properties that go through a broker as they are. */
@@ -411,17 +409,6 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
       await publisher.publish({ topic, payload: 'waits', qos: 1 });
       const after = await t.resume(clientId);
       assert.equal((await after.delivery('waits')).topic, topic);
-    },
-  ),
-  v5(
-    'properties.empty-topic',
-    '3.3.2.3.4:empty-topic',
-    MUST,
-    'an empty topic without an alias is a protocol error',
-    async (t) => {
-      const client = await t.connect();
-      client.raw(encodePublish(LEVEL.v5, { topic: new ByteWriter().done(), payload: 'x' }));
-      await client.expectClosed([0x81, 0x82, 0x90]);
     },
   ),
 ];

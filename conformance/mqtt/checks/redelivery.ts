@@ -157,6 +157,41 @@ export const REDELIVERY_CHECKS: readonly (readonly MqttCheck[])[] = [
     },
   ),
   both(
+    'publish.takeover',
+    ['4.4.0-1 3.1.4-2 4.3.3-1 4.3.3-2', '4.4.0-1 3.1.4-3 4.3.3-5 4.3.3-10 4.3.3-11'],
+    MUST,
+    'who takes a session over goes on with its messages of QoS 2 in both directions where the first connection was',
+    async (t) => {
+      const [topic, own, clientId] = [t.name(), t.name(), t.name()];
+      const watcher = await t.subscriber(own, 2);
+      const before = await t.resume(clientId);
+      await t.subscribe(before, topic, 2);
+      const client = await t.connect();
+      for (const payload of ['released', 'open']) await client.publish({ topic, payload, qos: 2 });
+      const released = await before.message('released');
+      before.ack('PUBREC', released.packetId);
+      await before.expectAck('PUBREL', released.packetId);
+      const open = await before.message('open');
+      before.sendPublish({ topic: own, payload: 'own', qos: 2, packetId: 900 });
+      await before.expectAck('PUBREC', 900);
+      const after = await t.resume(clientId);
+      await before.expectClosed([0x8e]);
+      await after.expectAck('PUBREL', released.packetId);
+      after.ack('PUBCOMP', released.packetId);
+      const again = await after.message('open');
+      assert.deepEqual([again.packetId, again.dup, again.qos], [open.packetId, true, 2]);
+      await after.accept(again);
+      after.sendPublish({ topic: own, payload: 'own', qos: 2, packetId: 900, dup: true });
+      await after.expectAck('PUBREC', 900);
+      after.ack('PUBREL', 900);
+      await after.expectAck('PUBCOMP', 900);
+      await after.expectSilence();
+      await after.publish({ topic: own, payload: 'next', qos: 2, packetId: 901 });
+      await watcher.delivery('own');
+      await watcher.delivery('next');
+    },
+  ),
+  both(
     'publish.resent.order',
     ['4.6.0-6', '4.6.0-5 4.6.0-6'],
     MUST,

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';
 import { both, EXTENSION, MUST, v3, v5 } from '../mqtt-check.ts';
+import { encodeReason } from '../wire/packets.ts';
 import { property } from '../wire/properties.ts';
 
 export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
@@ -208,8 +209,9 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
       const [topic, clientId] = [t.name(), t.name()];
       const watcher = await t.subscriber(topic);
       const client = await t.connect({ clientId, will: { topic, payload: 'no goodbye' } });
-      await client.disconnect(0, [['sessionExpiryInterval', 60]]);
-      // What is malformed is no goodbye: the will is published.
+      client.raw(encodeReason('DISCONNECT', 0, [['sessionExpiryInterval', 60]]));
+      await client.expectClosed([0x82], false);
+      // What is wrong is no goodbye: the will is published.
       await watcher.message('no goodbye');
       assert.equal((await t.connect({ clientId, clean: false })).connack!.sessionPresent, false);
     },

@@ -163,6 +163,31 @@ export const SUBSCRIBE_CHECKS: readonly (readonly MqttCheck[])[] = [
       if (exact.waitingMessages > 0) await exact.message('dollar');
     },
   ),
+  both(
+    'subscribe.filter.sys',
+    ['4.7.2-1', '4.7.2-1'],
+    MUST,
+    'what a broker says of itself below $SYS comes through filters that begin so, and not through wildcards',
+    async (t) => {
+      const witness = await t.connect();
+      await witness.subscribe([{ filter: '$SYS/#' }]);
+      await witness.ping();
+      if (witness.waitingMessages === 0) t.skip('the broker keeps nothing below $SYS');
+      const topic = t.name();
+      await t.retain(topic, 'plain');
+      const client = await t.connect();
+      await client.subscribe([{ filter: '#' }, { filter: '+/broker/#' }]);
+      // Others may have retained messages on this broker; behind them all comes what is published now.
+      await (await t.connect()).publish({ topic, payload: 'last', qos: 1 });
+      for (let payload = ''; payload !== 'last'; ) {
+        const message = await client.message();
+        assert.ok(!message.topic.startsWith('$'), `'${message.topic}' came through a wildcard`);
+        payload = message.payload.toString();
+      }
+      await client.ping();
+      while (client.waitingMessages > 0) assert.ok(!(await client.message()).topic.startsWith('$'));
+    },
+  ),
   ...BAD_FILTERS.map(([id, filter, statements]) =>
     both(
       `subscribe.bad.${id}`,

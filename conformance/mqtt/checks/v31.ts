@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';
 import { EXTENSION, MUST, v31 } from '../mqtt-check.ts';
-import { encodeConnect } from '../wire/packets.ts';
+import { encodeConnect, UNKNOWN_LEVEL } from '../wire/packets.ts';
 
 export const V31_CHECKS: readonly (readonly MqttCheck[])[] = [
   v31('connect.accepted', '3.1:name 3.2:codes', MUST, 'MQIsdp of level 3 is accepted', async (t) => {
@@ -22,7 +22,7 @@ export const V31_CHECKS: readonly (readonly MqttCheck[])[] = [
     'a level that does not exist is answered with CONNACK 1 (or 0x84 of 5.0), and the end',
     async (t) => {
       const connection = await t.dial();
-      connection.raw(encodeConnect(t.version, t.connectOptions({ level: 77 })));
+      connection.raw(encodeConnect(t.version, t.connectOptions({ level: UNKNOWN_LEVEL })));
       await connection.until(() => connection.ends || connection.connack !== null, 'CONNACK or the end');
       if (connection.connack !== null) await connection.expectRefused(1, 0x84);
     },

@@ -244,6 +244,20 @@ export const WILL_CHECKS: readonly (readonly MqttCheck[])[] = [
     },
   ),
   v5(
+    'will.delay.session-expires',
+    '3.1.2-8',
+    MUST,
+    'the will is published when the expiry of its session has passed, though its delay has not',
+    async (t) => {
+      const topic = t.name();
+      const watcher = await t.subscriber(topic);
+      const will = { topic, payload: 'will', properties: [['willDelayInterval', 60] as const] };
+      (await t.connect({ will, properties: [['sessionExpiryInterval', 1]] })).cut();
+      await watcher.message('will');
+    },
+    { slow: true },
+  ),
+  v5(
     'will.delay.new-session',
     '3.1.2-8',
     MUST,

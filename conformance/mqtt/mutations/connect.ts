@@ -1,6 +1,6 @@
 // Brokers that begin, keep and end connections and sessions in a wrong way, pass over violations, or treat wills wrongly.
 
-import { frame, LEVEL } from '../wire/packets.ts';
+import { frame, LEVEL, UNKNOWN_LEVEL } from '../wire/packets.ts';
 import { encodeProperty } from '../wire/properties.ts';
 import {
   altersAnswer,
@@ -15,6 +15,7 @@ import {
   type Connect,
   packetOf,
   type RawProperty,
+  readAnswer,
   readable,
   readConnect,
   writeAnswer,
@@ -61,38 +62,6 @@ function altersWill(
 
 export const CONNECT_MUTATIONS: readonly MqttMutation[] = [
   breaks(
-    'connect.anything',
-    'accepts every CONNECT, whatever is in it',
-    () => null,
-    ({ link }) => ({
-      fromClient(packet) {
-        // Before the broker has looked at it.
-        const level = packet.type === 'CONNECT' ? packet.body[6] : undefined;
-        if (packet.type === 'CONNECT')
-          link.toClient(
-            writeAnswer('CONNACK', { packetId: 0, reasons: [0], properties: [] }, level === 5 ? LEVEL.v5 : LEVEL.v3),
-          );
-        return [packet];
-      },
-      fromBroker: (packet) => (packet.type === 'CONNACK' ? [] : [packet]),
-    }),
-  ),
-  breaks(
-    'connect.first-anything',
-    'answers PINGREQ, and whatever comes before CONNECT, as if it knew the client',
-    () => null,
-    ({ link }) => {
-      let connected = false;
-      return {
-        fromClient(packet) {
-          if (packet.type === 'CONNECT') connected = true;
-          else if (!connected) link.toClient(packetOf(frame('PINGRESP')));
-          return [packet];
-        },
-      };
-    },
-  ),
-  breaks(
     'connect.refused-silently',
     'ends without the CONNACK that says why',
     () => null,
@@ -118,6 +87,31 @@ export const CONNECT_MUTATIONS: readonly MqttMutation[] = [
     ['CONNACK'],
     ({ reasons }) => {
       return reasons[0] === 0 ? null : { packetId: 1 };
+    },
+  ),
+  breaks(
+    'connect.refused-heard',
+    'processes what comes behind a CONNECT that it refuses',
+    () => null,
+    ({ link }) => {
+      let refused: Buffer | null = null;
+      return {
+        fromClient(packet) {
+          if (packet.type !== 'CONNECT' || packet.body[6] !== UNKNOWN_LEVEL) return [packet];
+          // Behind the keep alive stands the length of the identifier, or of properties that are not there.
+          const level = packet.body.readUInt16BE(10) === 0 ? LEVEL.v5 : LEVEL.v3;
+          refused = frame('CONNACK', level === LEVEL.v5 ? Buffer.of(0, 0x84, 0) : Buffer.of(0, 1));
+          const body = Buffer.from(packet.body);
+          body[6] = level;
+          return [packetOf(frame('CONNECT', body))];
+        },
+        fromBroker(packet) {
+          if (packet.type !== 'CONNACK' || refused === null) return [packet];
+          link.toClient(packetOf(refused));
+          link.end();
+          return [];
+        },
+      };
     },
   ),
   breaks(
@@ -172,6 +166,16 @@ export const CONNECT_MUTATIONS: readonly MqttMutation[] = [
     },
   ),
   altersAnswer(
+    'connack.same-response-information',
+    'gives everybody the same response information',
+    ['CONNACK'],
+    ({ properties }) => {
+      if (!properties.some(({ id }) => id === 0x1a)) return null;
+      const same = { id: 0x1a, bytes: encodeProperty(['responseInformation', 'responses']) };
+      return { properties: [...without(properties, 0x1a), same] };
+    },
+  ),
+  altersAnswer(
     'connack.authentication-method',
     'sends an authentication method that was not asked for',
     ['CONNACK'],
@@ -219,6 +223,27 @@ export const CONNECT_MUTATIONS: readonly MqttMutation[] = [
   altersAnswer('auth.explained', 'explains AUTH at length, whatever the client takes', ['AUTH'], ({ properties }) => ({
     properties: [...properties, { id: 0x1f, bytes: encodeProperty(['reasonString', 'more '.repeat(50)]) }],
   })),
+  breaks(
+    'auth.again.anybody',
+    'accepts every answer to its challenge once it has accepted a client',
+    () => null,
+    ({ link }) => {
+      let accepted = false;
+      return {
+        fromClient(packet) {
+          const fields = packet.type === 'AUTH' && accepted ? readable(() => readAnswer(packet, LEVEL.v5)) : null;
+          if (fields?.reasons[0] !== 0x18) return [packet];
+          const properties = fields.properties.filter(({ id }) => id === 0x15);
+          link.toClient(writeAnswer('AUTH', { packetId: 0, reasons: [0], properties }, LEVEL.v5));
+          return [];
+        },
+        fromBroker(packet) {
+          accepted ||= packet.type === 'CONNACK';
+          return [packet];
+        },
+      };
+    },
+  ),
   pretends('auth.anybody', 'accepts every answer to its challenge', ['AUTH'], (_packet, { version }) => {
     return writeAnswer('CONNACK', { packetId: 0, reasons: [0], properties: [] }, version);
   }),
@@ -239,7 +264,7 @@ export const CONNECT_MUTATIONS: readonly MqttMutation[] = [
   altersConnect('client-id.one', 'takes all clients without an identifier for one', ({ clientId }) => {
     return clientId === '' ? { clientId: 'nobody' } : null;
   }),
-  pretends('client-id.rejected', 'rejects every identifier', ['CONNECT'], ({ body }) => {
+  pretends('connack.refused-always', 'refuses everybody', ['CONNECT'], ({ body }) => {
     return writeAnswer(
       'CONNACK',
       { packetId: 0, reasons: [body[6] === 5 ? 0x80 : 3], properties: [] },
@@ -320,6 +345,12 @@ export const CONNECT_MUTATIONS: readonly MqttMutation[] = [
       };
     },
   ),
+  altersConnect(
+    'keep-alive.ignored',
+    'waits for silent clients for ever',
+    ({ keepAlive }) => (keepAlive > 0 ? { keepAlive: 0 } : null),
+    { withholds: true },
+  ),
   breaks(
     'keep-alive.by-ping-only',
     'counts no packet but PINGREQ, and disconnects who sends others',
@@ -367,17 +398,6 @@ export const CONNECT_MUTATIONS: readonly MqttMutation[] = [
     { withholds: true },
   ),
 
-  breaks(
-    'violation.ignored',
-    'goes on after a violation as if nothing were',
-    () => null,
-    ({ link }) => ({
-      fromClient(packet) {
-        if (packet.type === 'PINGREQ') link.toClient(packetOf(frame('PINGRESP')));
-        return packet.type === 'PINGREQ' ? [] : [packet];
-      },
-    }),
-  ),
   losesRequest('disconnect.unheard', 'does not hear DISCONNECT', 'DISCONNECT'),
   breaks(
     'disconnect.broken',
@@ -469,21 +489,6 @@ export const CONNECT_MUTATIONS: readonly MqttMutation[] = [
     () => ({ fromBroker: (packet) => (packet.type === 'DISCONNECT' ? [] : [packet]) }),
   ),
   losesAnswer('pingresp.lost', 'does not answer PINGREQ', 'PINGRESP'),
-  breaks(
-    'opaque.swallowed',
-    'waits for more of a packet whose length is none',
-    () => null,
-    () => ({ fromClient: (packet) => (packet.type === null && packet.bytes.length > 2 ? [] : [packet]) }),
-    { withholds: true },
-  ),
-  breaks(
-    'large.swallowed',
-    'passes over packets that are larger than it takes',
-    () => null,
-    () => ({ fromClient: (packet) => (packet.type === 'PUBLISH' && packet.bytes.length > 10_000 ? [] : [packet]) }),
-    { withholds: true },
-  ),
-
   forgets('receive-maximum.ignored', 'sends as many messages as there are', RECEIVE_MAXIMUM),
   forgets('maximum-packet-size.ignored', 'sends packets of any size', MAXIMUM_PACKET_SIZE),
 

@@ -5,13 +5,24 @@ import type { MutationSet } from '../../mutations/set.ts';
 import { sameBroker } from '../mqtt-check.ts';
 import type { MqttMutation } from './breaking.ts';
 import { CONNECT_MUTATIONS } from './connect.ts';
+import { acceptance, isAcceptance } from './leniency.ts';
 import { MESSAGE_MUTATIONS } from './messages.ts';
 import { MQTT_NAMES } from './names.ts';
 import { MQTT_FORMAT } from './packets.ts';
+import { SITUATION_MUTATIONS } from './situations.ts';
 import { SUBSCRIPTION_MUTATIONS } from './subscriptions.ts';
 import { startWebSocketProxy, WEBSOCKET_MUTATIONS } from './websocket.ts';
+import { WILL_MUTATIONS } from './wills.ts';
 
-const MUTATIONS: readonly MqttMutation[] = [...CONNECT_MUTATIONS, ...MESSAGE_MUTATIONS, ...SUBSCRIPTION_MUTATIONS];
+const NAMED = new Set(Object.values(MQTT_NAMES).flatMap((names) => names.split(' ')));
+const MUTATIONS: readonly MqttMutation[] = [
+  ...CONNECT_MUTATIONS,
+  ...MESSAGE_MUTATIONS,
+  ...SUBSCRIPTION_MUTATIONS,
+  ...SITUATION_MUTATIONS,
+  ...WILL_MUTATIONS,
+  ...[...NAMED].filter(isAcceptance).map(acceptance),
+];
 
 export const MQTT_MUTATIONS: MutationSet = {
   protocol: 'mqtt',

@@ -11,7 +11,15 @@ import {
   type MqttMutation,
   pretends,
 } from './breaking.ts';
-import { type RawProperty, readable, readSubscribe, type Subscribe, writeAnswer } from './packets.ts';
+import {
+  type RawProperty,
+  readable,
+  readPublish,
+  readSubscribe,
+  type Subscribe,
+  writeAnswer,
+  writePublish,
+} from './packets.ts';
 
 const SUBSCRIPTION_IDENTIFIER = 0x0b;
 
@@ -73,15 +81,6 @@ export const SUBSCRIPTION_MUTATIONS: readonly MqttMutation[] = [
     ({ reasons }, { version }) => {
       if (!reasons.some((code) => code >= 0x80)) return null;
       return { reasons: reasons.map((code) => (code >= 0x80 ? (version === LEVEL.v5 ? 0x97 : 0) : code)) };
-    },
-  ),
-  pretends(
-    'subscribe.anything',
-    'grants every subscription, whatever is in it',
-    ['SUBSCRIBE'],
-    (packet, { version }) => {
-      const packetId = packet.body.length < 2 ? 1 : packet.body.readUInt16BE(0) || 1;
-      return writeAnswer('SUBACK', { packetId, reasons: [0], properties: [] }, version);
     },
   ),
   pretends(
@@ -243,5 +242,60 @@ export const SUBSCRIPTION_MUTATIONS: readonly MqttMutation[] = [
       return filter.startsWith('$share/') ? filter.replaceAll('+', 'x') : null;
     },
     true,
+  ),
+  breaks(
+    'shared.one-takes-all',
+    'gives all messages of a shared subscription to the first who shares it',
+    () => ({ first: new Map<string, string>() }),
+    (talk, { first }) => ({
+      fromClient(packet) {
+        const fields = packet.type === 'SUBSCRIBE' ? readable(() => readSubscribe(packet, talk.version)) : null;
+        const [only] = fields?.filters ?? [];
+        if (fields === null || only === undefined || !only.filter.startsWith('$share/')) return [packet];
+        const owner = first.get(only.filter);
+        if (owner === undefined) first.set(only.filter, talk.clientId);
+        if (owner === undefined || owner === talk.clientId) return [packet];
+        const answer = { packetId: fields.packetId, reasons: [only.options & 3], properties: [] };
+        talk.link.toClient(writeAnswer('SUBACK', answer, talk.version));
+        return [];
+      },
+    }),
+  ),
+  breaks(
+    'shared.not-passed-on',
+    'sends what has been sent to one of those who share to no other',
+    () => ({ sent: new Map<string, string>() }),
+    (talk, { sent }) => ({
+      fromBroker(packet) {
+        const fields = packet.type === 'PUBLISH' ? readable(() => readPublish(packet, talk.version)) : null;
+        if (fields === null) return [packet];
+        const key = fields.payload.toString('hex');
+        const to = sent.get(key) ?? talk.clientId;
+        sent.set(key, to);
+        return to === talk.clientId ? [packet] : [];
+      },
+    }),
+    { withholds: true },
+  ),
+  breaks(
+    'subscribe.sys',
+    'lets wildcards match what it says of itself below $SYS',
+    () => null,
+    (talk) => {
+      let wild = false;
+      return {
+        fromClient(packet) {
+          const asked = packet.type === 'SUBSCRIBE' ? readable(() => readSubscribe(packet, talk.version)) : null;
+          if (asked?.filters.some(({ filter }) => /^[+#]/.test(filter))) wild = true;
+          return [packet];
+        },
+        fromBroker(packet) {
+          if (packet.type !== 'SUBACK' || !wild) return [packet];
+          const said = { qos: 0, retain: true, dup: false, packetId: 0, properties: [] };
+          const message = { topic: '$SYS/broker/version', payload: Buffer.from('1'), ...said };
+          return [packet, writePublish(message, talk.version)];
+        },
+      };
+    },
   ),
 ];

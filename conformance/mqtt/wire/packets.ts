@@ -9,6 +9,8 @@ import { decodeProperties, encodeProperties, type Properties, type Property } fr
 /** The protocol level of a CONNECT: MQTT 3.1, 3.1.1 and 5.0. */
 export const LEVEL = { v31: 3, v3: 4, v5: 5 } as const;
 export type Level = (typeof LEVEL)[keyof typeof LEVEL];
+/** No version has it. */
+export const UNKNOWN_LEVEL = 99;
 
 export type Qos = 0 | 1 | 2;
 

@@ -79,6 +79,12 @@ const NEVER_ZERO: readonly PropertyName[] = [
   'subscriptionIdentifier',
 ];
 
+/** Its identifier and the type of its value. */
+export function propertyShape(name: PropertyName): readonly [number, TypeOf<PropertyName>] {
+  const [identifier, type] = PROPERTIES[name];
+  return [identifier, type];
+}
+
 /** The block with its length before it. */
 export function encodeProperties(properties: Properties): Buffer {
   if (properties instanceof Uint8Array) return Buffer.from(properties);

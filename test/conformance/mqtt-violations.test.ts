@@ -1,0 +1,52 @@
+// Protects the mutations that pass over one violation against passing over more: each acts in the checks of its own rule
+// and in no other. What no mutation touches it cannot fail, so one run is enough to know this of all of them: the judge
+// says of every packet of every check which rule it breaks, in front of a broker that breaks none.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type EmbeddedTarget, embeddedTarget } from '../../conformance/embedded.ts';
+import { MQTT_CHECKS } from '../../conformance/mqtt/checks.ts';
+import { sameBroker } from '../../conformance/mqtt/mqtt-check.ts';
+import { acceptanceOf, isAcceptance, observing } from '../../conformance/mqtt/mutations/leniency.ts';
+import { MQTT_MUTATIONS } from '../../conformance/mqtt/mutations/mutations.ts';
+import { MQTT_FORMAT } from '../../conformance/mqtt/mutations/packets.ts';
+import { startProxy } from '../../conformance/mutations/proxy.ts';
+import { namedFor } from '../../conformance/mutations/set.ts';
+import { OUTCOME, runCheck } from '../../conformance/runner.ts';
+
+const PARALLEL = 16;
+const TIMEOUT_MS = 10_000;
+/** A restart would disturb the others, and over WebSocket nothing is sent that breaks a rule of MQTT's packets. */
+const CHECKS = MQTT_CHECKS.filter(({ needs, webSocket }) => needs !== 'restart' && !webSocket);
+
+let target: EmbeddedTarget;
+
+before(async () => {
+  target = await embeddedTarget();
+});
+
+after(() => target.stop());
+
+test('a mutation that passes over a violation acts in the checks that are named for it, and in no other', async () => {
+  const endpoint = target.endpoints.mqtt!;
+  const acts = new Map<string, readonly string[]>();
+  const open = CHECKS.values();
+  const workers = Array.from({ length: PARALLEL }, async () => {
+    for (const check of open) {
+      const broken = new Set<string>();
+      const proxy = await startProxy(MQTT_FORMAT, observing(broken), endpoint);
+      await sameBroker(endpoint, proxy.endpoint);
+      const { outcome, message } = await runCheck(
+        check,
+        { ...target, endpoints: { mqtt: proxy.endpoint } },
+        TIMEOUT_MS,
+      );
+      await proxy.stop();
+      assert.equal(outcome, OUTCOME.passed, `${check.id}: ${message}`);
+      acts.set(check.id, [...broken].map(acceptanceOf).sort());
+    }
+  });
+  await Promise.all(workers);
+  const named = CHECKS.map((check) => [check.id, namedFor(MQTT_MUTATIONS, check).filter(isAcceptance).sort()]);
+  assert.deepEqual(Object.fromEntries(CHECKS.map(({ id }) => [id, acts.get(id)])), Object.fromEntries(named));
+});
