@@ -12,6 +12,8 @@ export interface Expectations {
   readonly passed: readonly string[];
   /** Checks that it fails, and why: what it does instead. */
   readonly failed: Readonly<Record<string, string>>;
+  /** Those of them that end by their time alone: what is due never comes. */
+  readonly late?: readonly string[];
   /** Checks that it passes at one time and fails at another, and why: a race of its own. */
   readonly varies?: Readonly<Record<string, string>>;
   /** Checks that could not be run against it. */
@@ -58,11 +60,14 @@ export function record(results: readonly Result[], before: Expectations): Expect
   const failed = steady
     .filter(({ outcome }) => outcome === OUTCOME.failed)
     .map(({ check, message }) => [check.id, before.failed[check.id] ?? message] as const);
+  const late = steady.filter(({ outcome, timedOut }) => outcome === OUTCOME.failed && timedOut);
+  const allLate = [...notRun(before.late ?? []), ...late.map(({ check }) => check.id)];
   const { peer, version } = before;
   return {
     peer,
     version,
     failed: Object.fromEntries([...Object.entries(before.failed).filter(([id]) => !run.has(id)), ...failed]),
+    ...(allLate.length === 0 ? {} : { late: allLate }),
     ...(before.varies === undefined ? {} : { varies }),
     skipped: [...notRun(before.skipped), ...ids(OUTCOME.skipped)],
     passed: [...notRun(before.passed), ...ids(OUTCOME.passed)],

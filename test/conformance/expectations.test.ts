@@ -11,13 +11,14 @@ const IDS = new Set(CHECKS.map(({ id }) => id));
 
 for (const file of readdirSync(FOLDER)) {
   test(`${file} speaks of checks that there are, once, and says why one fails`, async () => {
-    const { passed, failed, varies = {}, skipped } = await readExpectations(new URL(file, FOLDER));
+    const { passed, failed, late = [], varies = {}, skipped } = await readExpectations(new URL(file, FOLDER));
     const named = [...passed, ...Object.keys(failed), ...Object.keys(varies), ...skipped].filter((id) => id !== '*');
     assert.deepEqual(
       named.filter((id) => !IDS.has(id)),
       [],
     );
     assert.equal(new Set(named).size, named.length);
+    assert.ok(late.every((id) => id in failed));
     for (const [id, reason] of Object.entries({ ...failed, ...varies })) assert.match(reason, /^[^\n]{10,200}$/, id);
   });
 }

@@ -143,9 +143,9 @@ async function startMosquitto(home: string): Promise<RunningPeer> {
 }
 
 async function startRabbit(home: string): Promise<RunningPeer> {
-  const [amqp, mqtt, stomp, webStomp, dist, epmdPort] = await freePorts(6);
+  const [amqp, mqtt, webMqtt, stomp, webStomp, dist, epmdPort] = await freePorts(7);
   const plugins = join(home, 'enabled_plugins');
-  await writeFile(plugins, '[rabbitmq_mqtt,rabbitmq_stomp,rabbitmq_web_stomp].\n');
+  await writeFile(plugins, '[rabbitmq_mqtt,rabbitmq_web_mqtt,rabbitmq_stomp,rabbitmq_web_stomp].\n');
   const config = join(home, 'rabbitmq.conf');
   await writeFile(
     config,
@@ -153,6 +153,9 @@ async function startRabbit(home: string): Promise<RunningPeer> {
       `listeners.tcp.1 = 127.0.0.1:${amqp}`,
       `mqtt.listeners.tcp.1 = 127.0.0.1:${mqtt}`,
       'mqtt.allow_anonymous = false',
+      'web_mqtt.tcp.ip = 127.0.0.1',
+      `web_mqtt.tcp.port = ${webMqtt}`,
+      'web_mqtt.ws_path = /mqtt',
       `stomp.listeners.tcp.1 = 127.0.0.1:${stomp}`,
       'web_stomp.tcp.ip = 127.0.0.1',
       `web_stomp.tcp.port = ${webStomp}`,
@@ -182,6 +185,7 @@ async function startRabbit(home: string): Promise<RunningPeer> {
   return running('rabbitmq', home, [server, epmd], {
     amqp: amqp!,
     mqtt: mqtt!,
+    webMqtt: webMqtt!,
     stomp: stomp!,
     webStomp: webStomp!,
     webStompPath: '/ws',
