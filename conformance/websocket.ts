@@ -6,6 +6,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { type Carrier, type CarrierSink, dial } from './carrier.ts';
 import type { CheckContext } from './check.ts';
+import { isUtf8 } from './utf8.ts';
 
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 export type Kind = 'text' | 'binary';
@@ -243,16 +244,5 @@ export class WebSocketClient implements Carrier {
       throw new Error('malformed: a text message that is no UTF-8');
     this.messages.push(message);
     this.sink!.data(message.payload);
-  }
-}
-
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
-
-function isUtf8(bytes: Buffer): boolean {
-  try {
-    UTF8.decode(bytes);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -3,11 +3,14 @@
 import { AUTH_CHECKS } from './checks/auth.ts';
 import { CONNECT_CHECKS } from './checks/connect.ts';
 import { CONNECTION_CHECKS } from './checks/connection.ts';
+import { DISCONNECT_CHECKS } from './checks/disconnect.ts';
 import { FLOW_CHECKS } from './checks/flow.ts';
 import { MALFORMED_CHECKS } from './checks/malformed.ts';
+import { MALFORMED_PROPERTY_CHECKS } from './checks/malformed-properties.ts';
 import { OPTION_CHECKS } from './checks/options.ts';
 import { PROPERTY_CHECKS } from './checks/properties.ts';
 import { PUBLISH_CHECKS } from './checks/publish.ts';
+import { PUBLISH_VIOLATION_CHECKS } from './checks/publish-violations.ts';
 import { REDELIVERY_CHECKS } from './checks/redelivery.ts';
 import { RETAINED_CHECKS } from './checks/retained.ts';
 import { SESSION_CHECKS } from './checks/session.ts';
@@ -25,6 +28,7 @@ const BY_SUBJECT: readonly MqttCheck[] = [
   SESSION_CHECKS,
   WILL_CHECKS,
   PUBLISH_CHECKS,
+  PUBLISH_VIOLATION_CHECKS,
   REDELIVERY_CHECKS,
   PROPERTY_CHECKS,
   FLOW_CHECKS,
@@ -32,7 +36,9 @@ const BY_SUBJECT: readonly MqttCheck[] = [
   SUBSCRIBE_CHECKS,
   OPTION_CHECKS,
   SHARED_CHECKS,
+  DISCONNECT_CHECKS,
   MALFORMED_CHECKS,
+  MALFORMED_PROPERTY_CHECKS,
   WEBSOCKET_CHECKS,
   V31_CHECKS,
 ].flat(2);

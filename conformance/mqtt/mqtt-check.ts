@@ -110,6 +110,15 @@ export class MqttTest {
     return this.connect({ clean: false, clientId, ...options, ...(this.v5 ? { properties } : {}) });
   }
 
+  /** The client of a session that has subscribed, and which has said goodbye. */
+  async away(filter: string, qos: Qos): Promise<string> {
+    const clientId = this.name();
+    const client = await this.resume(clientId);
+    await this.subscribe(client, filter, qos);
+    await client.disconnect();
+    return clientId;
+  }
+
   /** Subscribes at this QoS. A broker may grant less; then there is nothing to see. */
   async subscribe(
     client: MqttConnection,
@@ -221,41 +230,24 @@ function check(
   };
 }
 
+/** Makes checks of one version. */
+function checksOf(version: VersionName) {
+  return (
+    id: string,
+    statements: string,
+    binds: Binds,
+    title: string,
+    run: Run,
+    options: Options = {},
+  ): MqttCheck[] => [check(version, id, statements, binds, title, run, options)];
+}
+
 /** A check of MQTT 3.1.1. `statements` are numbers of the specification (`3.1.0-1`) or names of our own (`3.1.4:early`). */
-export function v3(
-  id: string,
-  statements: string,
-  binds: Binds,
-  title: string,
-  run: Run,
-  options: Options = {},
-): MqttCheck[] {
-  return [check('v3', id, statements, binds, title, run, options)];
-}
-
+export const v3 = checksOf('v3');
 /** A check of MQTT 5.0; skipped where the broker does not speak it. */
-export function v5(
-  id: string,
-  statements: string,
-  binds: Binds,
-  title: string,
-  run: Run,
-  options: Options = {},
-): MqttCheck[] {
-  return [check('v5', id, statements, binds, title, run, options)];
-}
-
+export const v5 = checksOf('v5');
 /** A check of MQTT 3.1; skipped where the broker does not speak it. */
-export function v31(
-  id: string,
-  statements: string,
-  binds: Binds,
-  title: string,
-  run: Run,
-  options: Options = {},
-): MqttCheck[] {
-  return [check('v31', id, statements, binds, title, run, options)];
-}
+export const v31 = checksOf('v31');
 
 /** A rule of both versions: its statements in 3.1.1 and in 5.0. */
 export function both(

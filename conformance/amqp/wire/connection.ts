@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { inspect } from 'node:util';
 import type { CheckContext, Endpoint } from '../../check.ts';
+import { Conversation } from '../../conversation.ts';
 import {
   decodeHeader,
   decodeMethod,
@@ -71,7 +72,7 @@ interface Inbox {
   partial: { method: Omit<Received, 'content'>; header: ReturnType<typeof decodeHeader> | null; body: Buffer[] } | null;
 }
 
-export class AmqpConnection {
+export class AmqpConnection extends Conversation {
   readonly endpoint: Endpoint;
   readonly signal: AbortSignal;
   /** TCP, or what else carries bytes. */
@@ -83,11 +84,9 @@ export class AmqpConnection {
   private readonly inboxes: Map<number, Inbox>;
   private bytes: Buffer;
   private order: number;
-  private failure: Error | null;
-  private ended: boolean;
-  private waiting: (() => void)[];
 
   constructor(socket: Duplex, context: CheckContext) {
+    super(context.signal);
     this.endpoint = context.endpoint;
     this.signal = context.signal;
     this.socket = socket;
@@ -97,15 +96,11 @@ export class AmqpConnection {
     this.inboxes = new Map();
     this.bytes = Buffer.alloc(0);
     this.order = 0;
-    this.failure = null;
-    this.ended = false;
-    this.waiting = [];
     socket.on('data', (chunk: Buffer) => this.data(chunk));
     socket.on('error', () => {});
     socket.on('violation', (error: Error) => this.fail(error));
-    socket.on('end', () => this.end());
-    socket.on('close', () => this.end());
-    this.signal.addEventListener('abort', () => this.fail(new Error('the check is over')));
+    socket.on('end', () => this.finish());
+    socket.on('close', () => this.finish());
   }
 
   /** A TCP connection on which nothing has been said. It goes away with the check. */
@@ -219,14 +214,14 @@ export class AmqpConnection {
 
   /** The broker ends the stream, at the most after a close with this code: before open it need not negotiate. */
   async expectRefusal(code: number | readonly number[]): Promise<void> {
-    await this.until(() => this.ended || this.has(0), 'a close or the end');
+    await this.until(() => this.finished || this.has(0), 'a close or the end');
     if (this.has(0)) await this.expectClose(code);
   }
 
   /** The broker ends the stream, and says nothing before that has not been taken yet. */
   async expectEnd(): Promise<void> {
     const saysMore = (): boolean => [...this.inboxes.values()].some(({ received }) => received.length > 0);
-    await this.until(() => this.ended || saysMore(), 'the end of the connection');
+    await this.until(() => this.finished || saysMore(), 'the end of the connection');
     for (const [channel, { received }] of this.inboxes) {
       if (received.length > 0)
         throw new Error(`expected the end, got ${described(received[0]!)} on channel ${channel}`);
@@ -243,22 +238,17 @@ export class AmqpConnection {
       all = Buffer.concat([all, chunk]);
       this.wake();
     });
-    await this.until(() => this.ended || all.length > expected.length, 'the end of the connection');
+    await this.until(() => this.finished || all.length > expected.length, 'the end of the connection');
     if (!all.equals(Buffer.from(expected)))
       throw new Error(`expected '${expected}', got '${all}' (${all.toString('hex')})`);
   }
 
   /** Nothing has come on the channel that was not asked for. */
   expectNothing(channel: number): void {
-    if (this.failure !== null) throw this.failure;
+    this.requireUnfailed();
     const [unexpected] = this.inbox(channel).received;
     if (unexpected !== undefined)
       throw new Error(`expected nothing on channel ${channel}, got ${described(unexpected)}`);
-  }
-
-  /** Whether the broker has ended the stream. */
-  get ends(): boolean {
-    return this.ended;
   }
 
   /** Whether something waits on the channel. */
@@ -276,16 +266,6 @@ export class AmqpConnection {
     const method = received.shift();
     if (method === undefined) throw new Error(`expected ${what} on channel ${channel}, got ${described(closing()!)}`);
     return method;
-  }
-
-  async until(satisfied: () => boolean, what: string): Promise<void> {
-    while (!satisfied()) {
-      if (this.failure !== null) throw this.failure;
-      if (this.ended) throw new Error(`expected ${what}, got the end of the connection`);
-      await new Promise<void>((resolve) => this.waiting.push(resolve));
-    }
-    // What satisfies may stand beside what no broker may send.
-    if (this.failure !== null) throw this.failure;
   }
 
   private data(chunk: Buffer): void {
@@ -352,22 +332,6 @@ export class AmqpConnection {
     let inbox = this.inboxes.get(channel);
     if (inbox === undefined) this.inboxes.set(channel, (inbox = { received: [], partial: null }));
     return inbox;
-  }
-
-  private fail(error: Error): void {
-    this.failure ??= error;
-    this.wake();
-  }
-
-  private end(): void {
-    this.ended = true;
-    this.wake();
-  }
-
-  private wake(): void {
-    const { waiting } = this;
-    this.waiting = [];
-    for (const resolve of waiting) resolve();
   }
 }
 

@@ -36,10 +36,8 @@ export const FLOW_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'with receive maximum 1 messages come one by one, in order, also those that have waited',
     async (t) => {
-      const [topic, clientId] = [t.name(), t.name()];
-      const before = await t.resume(clientId);
-      await t.subscribe(before, topic, 1);
-      await before.disconnect();
+      const topic = t.name();
+      const clientId = await t.away(topic, 1);
       const publisher = await t.connect();
       for (let i = 0; i < 5; i++) await publisher.publish({ topic, payload: `${i}`, qos: 1 });
       const after = await t.resume(clientId, { properties: [['receiveMaximum', 1]] });
@@ -201,10 +199,8 @@ export const FLOW_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a message that has waited and is larger than the client now takes is left out',
     async (t) => {
-      const [topic, clientId] = [t.name(), t.name()];
-      const before = await t.resume(clientId);
-      await t.subscribe(before, topic, 1);
-      await before.disconnect();
+      const topic = t.name();
+      const clientId = await t.away(topic, 1);
       const publisher = await t.connect();
       await publisher.publish({ topic, payload: 'large'.padEnd(300, '.'), qos: 1 });
       await publisher.publish({ topic, payload: 'small', qos: 1 });

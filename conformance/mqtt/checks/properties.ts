@@ -115,10 +115,8 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a message that waits for its client keeps all of its properties',
     async (t) => {
-      const [topic, clientId] = [t.name(), t.name()];
-      const before = await t.resume(clientId);
-      await t.subscribe(before, topic, 1);
-      await before.disconnect();
+      const topic = t.name();
+      const clientId = await t.away(topic, 1);
       const properties: readonly Property[] = [
         ['contentType', 'text/plain'],
         ['responseTopic', 'r/s'],
@@ -199,10 +197,8 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a message that has waited goes out with the expiry that is left of it',
     async (t) => {
-      const [topic, clientId] = [t.name(), t.name()];
-      const before = await t.resume(clientId);
-      await t.subscribe(before, topic, 1);
-      await before.disconnect();
+      const topic = t.name();
+      const clientId = await t.away(topic, 1);
       const publisher = await t.connect();
       await publisher.publish({ topic, payload: 'x', qos: 1, properties: [['messageExpiryInterval', 100]] });
       await t.pause(1_300);
@@ -234,10 +230,8 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a message whose expiry has passed is not delivered, and those behind it are',
     async (t) => {
-      const [topic, clientId] = [t.name(), t.name()];
-      const before = await t.resume(clientId);
-      await t.subscribe(before, topic, 1);
-      await before.disconnect();
+      const topic = t.name();
+      const clientId = await t.away(topic, 1);
       const publisher = await t.connect();
       await publisher.publish({ topic, payload: 'short', qos: 1, properties: [['messageExpiryInterval', 1]] });
       await publisher.publish({ topic, payload: 'long', qos: 1, properties: [['messageExpiryInterval', 100]] });

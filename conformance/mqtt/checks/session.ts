@@ -27,10 +27,8 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a client that comes back finds its session with its subscriptions, and session present 1',
     async (t) => {
-      const [topic, clientId] = [t.name(), t.name()];
-      const before = await t.resume(clientId);
-      await t.subscribe(before, topic, 1);
-      await before.disconnect();
+      const topic = t.name();
+      const clientId = await t.away(topic, 1);
       const after = await t.resume(clientId);
       assert.equal(after.connack!.sessionPresent, true);
       await (await t.connect()).publish({ topic, payload: 'found', qos: 1 });
@@ -54,10 +52,8 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'messages of QoS 1 and 2 that come while the client is away wait for it, in order',
     async (t) => {
-      const [topic, clientId] = [t.name(), t.name()];
-      const before = await t.resume(clientId);
-      await t.subscribe(before, topic, 2);
-      await before.disconnect();
+      const topic = t.name();
+      const clientId = await t.away(topic, 2);
       const client = await t.connect();
       for (let i = 0; i < 20; i++) await client.publish({ topic, payload: `one ${i}`, qos: 1 });
       for (let i = 0; i < 20; i++) await client.publish({ topic, payload: `two ${i}`, qos: 2 });
@@ -75,10 +71,8 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a clean connection discards the session that there was, and says session present 0',
     async (t) => {
-      const [topic, clientId] = [t.name(), t.name()];
-      const before = await t.resume(clientId);
-      await t.subscribe(before, topic, 1);
-      await before.disconnect();
+      const topic = t.name();
+      const clientId = await t.away(topic, 1);
       const client = await t.connect();
       await client.publish({ topic, payload: 'lost', qos: 1 });
       const clean = await t.connect({ clientId, clean: true });
@@ -109,10 +103,8 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'sessions belong to client identifiers, which differ in every character and case',
     async (t) => {
-      const [topic, clientId] = [t.name(), t.name()];
-      const owner = await t.resume(clientId);
-      await t.subscribe(owner, topic, 1);
-      await owner.disconnect();
+      const topic = t.name();
+      const clientId = await t.away(topic, 1);
       for (const other of [`${clientId}a`, clientId.slice(0, -1), clientId.toUpperCase()]) {
         assert.equal((await t.resume(other)).connack!.sessionPresent, false, other);
       }
@@ -222,10 +214,8 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
     EXTENSION,
     'a session, its subscriptions and the messages of QoS 1 and 2 that wait in it are there after a restart',
     async (t) => {
-      const [topic, clientId] = [t.name(), t.name()];
-      const before = await t.resume(clientId);
-      await t.subscribe(before, topic, 2);
-      await before.disconnect();
+      const topic = t.name();
+      const clientId = await t.away(topic, 2);
       const publisher = await t.connect();
       await publisher.publish({ topic, payload: 'one', qos: 1 });
       await publisher.publish({ topic, payload: 'two', qos: 2 });
@@ -245,10 +235,8 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a message that was never sent before has no DUP after an orderly restart',
     async (t) => {
-      const [topic, clientId] = [t.name(), t.name()];
-      const before = await t.resume(clientId);
-      await t.subscribe(before, topic, 1);
-      await before.disconnect();
+      const topic = t.name();
+      const clientId = await t.away(topic, 1);
       await (await t.connect()).publish({ topic, payload: 'waited', qos: 1 });
       await t.context.controls.restart!();
       assert.equal((await (await t.resume(clientId)).delivery('waited')).dup, false);

@@ -61,10 +61,8 @@ export const V31_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a client that comes back without clean session gets what has waited for it',
     async (t) => {
-      const [topic, clientId] = [t.name(), t.name()];
-      const before = await t.resume(clientId);
-      await t.subscribe(before, topic, 1);
-      await before.disconnect();
+      const topic = t.name();
+      const clientId = await t.away(topic, 1);
       const publisher = await t.connect();
       await publisher.publish({ topic, payload: 'waited', qos: 1 });
       await (await t.resume(clientId)).delivery('waited');

@@ -1,4 +1,4 @@
-// Brokers that begin, keep and end connections and sessions in a wrong way, pass over violations, or treat wills wrongly.
+// Brokers that begin, keep and end connections and sessions in a wrong way.
 
 import { frame, LEVEL, UNKNOWN_LEVEL } from '../wire/packets.ts';
 import { encodeProperty } from '../wire/properties.ts';
@@ -12,12 +12,13 @@ import {
   pretends,
 } from './breaking.ts';
 import {
-  type Connect,
+  connectIn,
   packetOf,
   type RawProperty,
   readAnswer,
   readable,
   readConnect,
+  without,
   writeAnswer,
   writeConnect,
 } from './packets.ts';
@@ -26,11 +27,7 @@ const CLEAN = 2;
 const SESSION_EXPIRY = 0x11;
 const RECEIVE_MAXIMUM = 0x21;
 const MAXIMUM_PACKET_SIZE = 0x27;
-const WILL_DELAY = 0x18;
 
-const without = (properties: readonly RawProperty[], ...ids: number[]): RawProperty[] => {
-  return properties.filter(({ id }) => !ids.includes(id));
-};
 const long = (id: number, name: 'sessionExpiryInterval', value: number): RawProperty => {
   return { id, bytes: encodeProperty([name, value]) };
 };
@@ -40,24 +37,6 @@ function forgets(id: string, words: string, property: number): MqttMutation {
   return altersConnect(id, words, ({ properties }) => {
     return properties.some((each) => each.id === property) ? { properties: without(properties, property) } : null;
   });
-}
-
-/** A CONNECT with another will, where it has one. */
-function altersWill(
-  id: string,
-  words: string,
-  change: (will: NonNullable<Connect['will']>) => object | null,
-  withholds = false,
-): MqttMutation {
-  return altersConnect(
-    id,
-    words,
-    ({ will }) => {
-      const others = will === null ? null : change(will);
-      return others === null ? null : { will: { ...will!, ...others } };
-    },
-    { withholds },
-  );
 }
 
 export const CONNECT_MUTATIONS: readonly MqttMutation[] = [
@@ -277,7 +256,7 @@ export const CONNECT_MUTATIONS: readonly MqttMutation[] = [
     () => ({ seen: 0 }),
     (_talk, state) => ({
       fromClient(packet) {
-        const connect = packet.type === 'CONNECT' ? readable(() => readConnect(packet)) : null;
+        const connect = connectIn(packet);
         if (connect === null || connect.clientId === '') return [packet];
         return [writeConnect({ ...connect, clientId: `${connect.clientId}${state.seen++}` })];
       },
@@ -491,47 +470,4 @@ export const CONNECT_MUTATIONS: readonly MqttMutation[] = [
   losesAnswer('pingresp.lost', 'does not answer PINGREQ', 'PINGRESP'),
   forgets('receive-maximum.ignored', 'sends as many messages as there are', RECEIVE_MAXIMUM),
   forgets('maximum-packet-size.ignored', 'sends packets of any size', MAXIMUM_PACKET_SIZE),
-
-  altersConnect('will.lost', 'forgets wills', ({ will }) => (will === null ? null : { will: null }), {
-    withholds: true,
-  }),
-  altersWill('will.topic', 'publishes the will under another topic', ({ topic }) => ({ topic: `${topic}x` }), true),
-  altersWill('will.payload', 'publishes another will', ({ payload }) => ({ payload: Buffer.from(`${payload}x`) })),
-  altersWill('will.qos', 'publishes every will at QoS 0', () => ({ qos: 0 })),
-  altersWill('will.retained', 'keeps every will', () => ({ retain: true })),
-  altersWill('will.not-retained', 'keeps no will', ({ retain }) => (retain ? { retain: false } : null), true),
-  altersWill('will.properties', 'forgets the properties of wills', ({ properties }) =>
-    properties.length > 0 ? { properties: [] } : null,
-  ),
-  altersWill('will.user-properties', 'sorts the user properties of wills', ({ properties }) => ({
-    properties: [...properties].sort((a, b) => Buffer.compare(a.bytes, b.bytes)),
-  })),
-  altersWill('will.delay', 'publishes wills at once', ({ properties }) => ({
-    properties: without(properties, WILL_DELAY),
-  })),
-  altersWill('will.expiry', 'lets a will begin to expire when it is given', ({ properties }) => {
-    const expiry = properties.find(({ id }) => id === 0x02);
-    return expiry === undefined
-      ? null
-      : {
-          properties: [
-            ...without(properties, 0x02),
-            { id: 0x02, bytes: encodeProperty(['messageExpiryInterval', 98]) },
-          ],
-        };
-  }),
-  breaks(
-    'will.kept',
-    'publishes an old will of a client again',
-    () => ({ wills: new Map<string, NonNullable<Connect['will']>>() }),
-    (_talk, { wills }) => ({
-      fromClient(packet) {
-        const connect = packet.type === 'CONNECT' ? readable(() => readConnect(packet)) : null;
-        if (connect === null) return [packet];
-        const old = wills.get(connect.clientId);
-        if (connect.will !== null) wills.set(connect.clientId, connect.will);
-        return [connect.will === null && old !== undefined ? writeConnect({ ...connect, will: old }) : packet];
-      },
-    }),
-  ),
 ];

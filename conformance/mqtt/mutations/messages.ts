@@ -17,11 +17,12 @@ import {
   type MqttPacket,
   type Publish,
   packetOf,
+  publishIn,
   type RawProperty,
   readAnswer,
   readable,
   readPublish,
-  readSubscribe,
+  subscribeIn,
   writeAnswer,
   writePublish,
 } from './packets.ts';
@@ -224,9 +225,9 @@ export const MESSAGE_MUTATIONS: readonly MqttMutation[] = [
       let wild = false;
       return {
         fromClient(packet) {
-          const fields = packet.type === 'PUBLISH' ? readable(() => readPublish(packet, talk.version)) : null;
+          const fields = publishIn(packet, talk.version);
           if (fields?.topic.startsWith('$')) state.topic = fields.topic;
-          const asked = packet.type === 'SUBSCRIBE' ? readable(() => readSubscribe(packet, talk.version)) : null;
+          const asked = subscribeIn(packet, talk.version);
           if (asked?.filters.some(({ filter }) => /^[+#]/.test(filter))) wild = true;
           return [packet];
         },
@@ -403,7 +404,7 @@ export const MESSAGE_MUTATIONS: readonly MqttMutation[] = [
     () => ({ topics: [] as string[] }),
     (talk, { topics }) => ({
       fromClient(packet) {
-        const fields = packet.type === 'PUBLISH' ? readable(() => readPublish(packet, talk.version)) : null;
+        const fields = publishIn(packet, talk.version);
         if (fields?.retain) topics.push(fields.topic);
         if (packet.type !== 'DISCONNECT') return [packet];
         const deletions = topics.map((topic) => writePublish(deletion(topic), talk.version));

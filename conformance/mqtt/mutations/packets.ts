@@ -160,6 +160,11 @@ function readProperties(reader: ByteReader): RawProperty[] {
   return properties;
 }
 
+/** Those that have none of these identifiers. */
+export const without = (properties: readonly RawProperty[], ...ids: number[]): RawProperty[] => {
+  return properties.filter(({ id }) => !ids.includes(id));
+};
+
 const bytesOf = (properties: readonly RawProperty[]): Buffer[] => properties.map(({ bytes }) => bytes);
 
 export function readConnect({ body }: MqttPacket): Connect {
@@ -181,6 +186,11 @@ export function readConnect({ body }: MqttPacket): Connect {
   const password = (flags & 0x40) !== 0 ? reader.string() : null;
   reader.end();
   return { name, level, flags, keepAlive, properties, clientId, will, user, password };
+}
+
+/** The CONNECT that this is; null where it is none, or cannot be read. */
+export function connectIn(packet: MqttPacket): Connect | null {
+  return packet.type === 'CONNECT' ? readable(() => readConnect(packet)) : null;
 }
 
 export function writeConnect(connect: Connect): MqttPacket {
@@ -216,6 +226,11 @@ export function readPublish({ flags, body }: MqttPacket, version: Level): Publis
   };
 }
 
+/** The PUBLISH that this is; null where it is none, or cannot be read. */
+export function publishIn(packet: MqttPacket, version: Level): Publish | null {
+  return packet.type === 'PUBLISH' ? readable(() => readPublish(packet, version)) : null;
+}
+
 export function writePublish({ packetId, properties, ...rest }: Publish, version: Level): MqttPacket {
   const id = rest.qos > 0 ? { packetId } : {};
   return packetOf(encodePublish(version, { ...rest, ...id, properties: bytesOf(properties) }));
@@ -231,6 +246,11 @@ export function readSubscribe({ type, body }: MqttPacket, version: Level): Subsc
     filters.push({ filter: reader.string(), options: type === 'SUBSCRIBE' ? reader.byte() : 0 });
   }
   return { packetId, properties, filters };
+}
+
+/** The SUBSCRIBE that this is; null where it is none, or cannot be read. */
+export function subscribeIn(packet: MqttPacket, version: Level): Subscribe | null {
+  return packet.type === 'SUBSCRIBE' ? readable(() => readSubscribe(packet, version)) : null;
 }
 
 export function writeSubscribe({ packetId, properties, filters }: Subscribe, version: Level): MqttPacket {

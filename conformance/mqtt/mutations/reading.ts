@@ -1,5 +1,6 @@
 // How the judge reads: every step says which rule is broken where it cannot be done.
 
+import { isUtf8 } from '../../utf8.ts';
 import { PROPERTY_NAMES, type Property, type PropertyName, propertyShape } from '../wire/properties.ts';
 
 /** A rule that is broken, by the check that asks for it. */
@@ -17,20 +18,14 @@ export type Given = readonly Property[];
 
 export type TextFault = 'null' | 'surrogate' | 'overlong' | 'too-high' | 'ill-formed';
 
-const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 /** What is wrong with the bytes of a string, or null. */
 function textFault(bytes: Buffer): TextFault | null {
   if (bytes.includes(0)) return 'null';
-  try {
-    UTF8.decode(bytes);
-    return null;
-  } catch {
-    const hex = bytes.toString('hex');
-    if (/^(?:..)*ed[ab]/.test(hex)) return 'surrogate';
-    if (/^(?:..)*(?:c[01]|e0[89])/.test(hex)) return 'overlong';
-    return /^(?:..)*f4[9ab]/.test(hex) ? 'too-high' : 'ill-formed';
-  }
+  if (isUtf8(bytes)) return null;
+  const hex = bytes.toString('hex');
+  if (/^(?:..)*ed[ab]/.test(hex)) return 'surrogate';
+  if (/^(?:..)*(?:c[01]|e0[89])/.test(hex)) return 'overlong';
+  return /^(?:..)*f4[9ab]/.test(hex) ? 'too-high' : 'ill-formed';
 }
 
 /** The body of a packet, or of a part of it. */

@@ -6,13 +6,15 @@ import { encodeProperty } from '../wire/properties.ts';
 import { altersConnect, altersSubscribe, breaks, type MqttMutation, pretends } from './breaking.ts';
 import {
   type Connect,
+  connectIn,
   type MqttPacket,
+  publishIn,
   type RawProperty,
   readAnswer,
   readable,
   readConnect,
-  readPublish,
-  readSubscribe,
+  subscribeIn,
+  without,
   writeAnswer,
   writeConnect,
   writePublish,
@@ -26,9 +28,6 @@ const USER_PROPERTY = 0x26;
 const MAXIMUM_PACKET_SIZE = 0x27;
 
 const NONE = (): null => null;
-const without = (properties: readonly RawProperty[], id: number): RawProperty[] => {
-  return properties.filter((each) => each.id !== id);
-};
 const has = ({ properties }: { readonly properties: readonly RawProperty[] }, id: number): boolean => {
   return properties.some((each) => each.id === id);
 };
@@ -182,7 +181,7 @@ export const SITUATION_MUTATIONS: readonly MqttMutation[] = [
     (talk, { seen, goodbyes }) => ({
       fromClient(packet) {
         if (packet.type === 'DISCONNECT') goodbyes.add(talk.clientId);
-        const connect = packet.type === 'CONNECT' ? readable(() => readConnect(packet)) : null;
+        const connect = connectIn(packet);
         if (connect === null) return [packet];
         const lost = seen.has(connect.clientId) && !goodbyes.has(connect.clientId);
         seen.add(connect.clientId);
@@ -200,12 +199,12 @@ export const SITUATION_MUTATIONS: readonly MqttMutation[] = [
       return {
         fromClient(packet) {
           if (packet.type === 'SUBSCRIBE') subscribed = true;
-          const connect = packet.type === 'CONNECT' ? readable(() => readConnect(packet)) : null;
+          const connect = connectIn(packet);
           if (connect !== null) resumed = resumes(connect);
           return [packet];
         },
         fromBroker(packet) {
-          const fields = packet.type === 'PUBLISH' ? readable(() => readPublish(packet, talk.version)) : null;
+          const fields = publishIn(packet, talk.version);
           return fields !== null && !fields.dup && resumed && !subscribed ? [] : [packet];
         },
       };
@@ -219,12 +218,12 @@ export const SITUATION_MUTATIONS: readonly MqttMutation[] = [
     () => ({ topics: new Set<string>() }),
     (talk, { topics }) => ({
       fromClient(packet) {
-        const fields = packet.type === 'PUBLISH' ? readable(() => readPublish(packet, talk.version)) : null;
+        const fields = publishIn(packet, talk.version);
         if (fields?.dup) topics.add(fields.topic);
         return [packet];
       },
       fromBroker(packet) {
-        const fields = packet.type === 'PUBLISH' ? readable(() => readPublish(packet, talk.version)) : null;
+        const fields = publishIn(packet, talk.version);
         if (fields === null || fields.qos === 0 || !topics.has(fields.topic)) return [packet];
         return [writePublish({ ...fields, dup: true }, talk.version)];
       },
@@ -242,7 +241,7 @@ export const SITUATION_MUTATIONS: readonly MqttMutation[] = [
           return [packet];
         },
         fromBroker(packet) {
-          const fields = packet.type === 'PUBLISH' ? readable(() => readPublish(packet, talk.version)) : null;
+          const fields = publishIn(packet, talk.version);
           if (fields !== null && fields.qos > 0) last = writePublish({ ...fields, dup: true }, talk.version);
           return packet.type === 'PINGRESP' && last !== null ? [last, packet] : [packet];
         },
@@ -255,7 +254,7 @@ export const SITUATION_MUTATIONS: readonly MqttMutation[] = [
     () => ({ topics: new Set<string>() }),
     (talk, { topics }) => ({
       fromBroker(packet) {
-        const fields = packet.type === 'PUBLISH' ? readable(() => readPublish(packet, talk.version)) : null;
+        const fields = publishIn(packet, talk.version);
         if (fields === null) return [packet];
         if (has(fields, MESSAGE_EXPIRY)) topics.add(fields.topic);
         return fields.dup && topics.has(fields.topic) ? [] : [packet];
@@ -289,7 +288,7 @@ export const SITUATION_MUTATIONS: readonly MqttMutation[] = [
       const known = new Set<number>();
       return {
         fromClient(packet) {
-          const fields = packet.type === 'PUBLISH' ? readable(() => readPublish(packet, talk.version)) : null;
+          const fields = publishIn(packet, talk.version);
           if (fields !== null) known.add(fields.packetId);
           return packet.type === 'PUBREL' && !known.has(packet.body.readUInt16BE()) ? [] : [packet];
         },
@@ -305,7 +304,7 @@ export const SITUATION_MUTATIONS: readonly MqttMutation[] = [
       const expiring = new Set<number>();
       return {
         fromClient(packet) {
-          const fields = packet.type === 'PUBLISH' ? readable(() => readPublish(packet, talk.version)) : null;
+          const fields = publishIn(packet, talk.version);
           if (fields !== null && has(fields, MESSAGE_EXPIRY)) expiring.add(fields.packetId);
           return packet.type === 'PUBREL' && expiring.has(packet.body.readUInt16BE()) ? [] : [packet];
         },
@@ -326,12 +325,12 @@ export const SITUATION_MUTATIONS: readonly MqttMutation[] = [
     let shares = false;
     return {
       fromClient(packet) {
-        const asked = packet.type === 'SUBSCRIBE' ? readable(() => readSubscribe(packet, talk.version)) : null;
+        const asked = subscribeIn(packet, talk.version);
         if (asked?.filters.some(({ filter }) => filter.startsWith('$share/'))) shares = true;
         return [packet];
       },
       fromBroker(packet) {
-        const fields = packet.type === 'PUBLISH' && shares ? readable(() => readPublish(packet, talk.version)) : null;
+        const fields = shares ? publishIn(packet, talk.version) : null;
         if (fields === null || fields.qos === 0) return [packet];
         return [writePublish({ ...fields, qos: 0, dup: false }, talk.version)];
       },

@@ -12,11 +12,12 @@ import {
   pretends,
 } from './breaking.ts';
 import {
+  publishIn,
   type RawProperty,
   readable,
-  readPublish,
   readSubscribe,
   type Subscribe,
+  subscribeIn,
   writeAnswer,
   writePublish,
 } from './packets.ts';
@@ -249,7 +250,7 @@ export const SUBSCRIPTION_MUTATIONS: readonly MqttMutation[] = [
     () => ({ first: new Map<string, string>() }),
     (talk, { first }) => ({
       fromClient(packet) {
-        const fields = packet.type === 'SUBSCRIBE' ? readable(() => readSubscribe(packet, talk.version)) : null;
+        const fields = subscribeIn(packet, talk.version);
         const [only] = fields?.filters ?? [];
         if (fields === null || only === undefined || !only.filter.startsWith('$share/')) return [packet];
         const owner = first.get(only.filter);
@@ -267,7 +268,7 @@ export const SUBSCRIPTION_MUTATIONS: readonly MqttMutation[] = [
     () => ({ sent: new Map<string, string>() }),
     (talk, { sent }) => ({
       fromBroker(packet) {
-        const fields = packet.type === 'PUBLISH' ? readable(() => readPublish(packet, talk.version)) : null;
+        const fields = publishIn(packet, talk.version);
         if (fields === null) return [packet];
         const key = fields.payload.toString('hex');
         const to = sent.get(key) ?? talk.clientId;
@@ -285,7 +286,7 @@ export const SUBSCRIPTION_MUTATIONS: readonly MqttMutation[] = [
       let wild = false;
       return {
         fromClient(packet) {
-          const asked = packet.type === 'SUBSCRIBE' ? readable(() => readSubscribe(packet, talk.version)) : null;
+          const asked = subscribeIn(packet, talk.version);
           if (asked?.filters.some(({ filter }) => /^[+#]/.test(filter))) wild = true;
           return [packet];
         },

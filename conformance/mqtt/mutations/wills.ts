@@ -1,9 +1,20 @@
-// Brokers that lose the will of a client in one situation, and publish every other.
+// Brokers that publish wills which they must not, lose them or alter them; and that lose the will of a client in one
+// situation, and publish every other.
 
 import { LEVEL } from '../wire/packets.ts';
-import { breaks, type MqttMutation } from './breaking.ts';
+import { encodeProperty } from '../wire/properties.ts';
+import { altersConnect, breaks, type MqttMutation } from './breaking.ts';
 import { Judge } from './judge.ts';
-import { type Connect, readAnswer, readable, readConnect, readPublish, type Will } from './packets.ts';
+import {
+  type Connect,
+  connectIn,
+  publishIn,
+  readAnswer,
+  readable,
+  type Will,
+  without,
+  writeConnect,
+} from './packets.ts';
 
 /** A connection with a will, and how it has gone on. */
 interface Life {
@@ -36,7 +47,7 @@ function losesWill(id: string, words: string, when: (life: Life) => boolean): Mq
       let own: Life | null = null;
       return {
         fromClient(packet) {
-          const connect = packet.type === 'CONNECT' ? readable(() => readConnect(packet)) : null;
+          const connect = connectIn(packet);
           for (const life of lives.filter((each) => each.connect.clientId === connect?.clientId)) {
             life.successor = (connect!.flags & CLEAN) !== 0 ? 'clean' : 'resumed';
           }
@@ -51,7 +62,7 @@ function losesWill(id: string, words: string, when: (life: Life) => boolean): Mq
           return [packet];
         },
         fromBroker(packet) {
-          const fields = packet.type === 'PUBLISH' ? readable(() => readPublish(packet, talk.version)) : null;
+          const fields = publishIn(packet, talk.version);
           if (fields === null) return [packet];
           const life = lives.find(({ will }) => will.topic === fields.topic && will.payload.equals(fields.payload));
           return life !== undefined && when(life) ? [] : [packet];
@@ -62,7 +73,67 @@ function losesWill(id: string, words: string, when: (life: Life) => boolean): Mq
   );
 }
 
+/** A CONNECT with another will, where it has one. */
+function altersWill(
+  id: string,
+  words: string,
+  change: (will: NonNullable<Connect['will']>) => object | null,
+  withholds = false,
+): MqttMutation {
+  return altersConnect(
+    id,
+    words,
+    ({ will }) => {
+      const others = will === null ? null : change(will);
+      return others === null ? null : { will: { ...will!, ...others } };
+    },
+    { withholds },
+  );
+}
+
 export const WILL_MUTATIONS: readonly MqttMutation[] = [
+  altersConnect('will.lost', 'forgets wills', ({ will }) => (will === null ? null : { will: null }), {
+    withholds: true,
+  }),
+  altersWill('will.topic', 'publishes the will under another topic', ({ topic }) => ({ topic: `${topic}x` }), true),
+  altersWill('will.payload', 'publishes another will', ({ payload }) => ({ payload: Buffer.from(`${payload}x`) })),
+  altersWill('will.qos', 'publishes every will at QoS 0', () => ({ qos: 0 })),
+  altersWill('will.retained', 'keeps every will', () => ({ retain: true })),
+  altersWill('will.not-retained', 'keeps no will', ({ retain }) => (retain ? { retain: false } : null), true),
+  altersWill('will.properties', 'forgets the properties of wills', ({ properties }) =>
+    properties.length > 0 ? { properties: [] } : null,
+  ),
+  altersWill('will.user-properties', 'sorts the user properties of wills', ({ properties }) => ({
+    properties: [...properties].sort((a, b) => Buffer.compare(a.bytes, b.bytes)),
+  })),
+  altersWill('will.delay', 'publishes wills at once', ({ properties }) => ({
+    properties: without(properties, WILL_DELAY),
+  })),
+  altersWill('will.expiry', 'lets a will begin to expire when it is given', ({ properties }) => {
+    const expiry = properties.find(({ id }) => id === 0x02);
+    return expiry === undefined
+      ? null
+      : {
+          properties: [
+            ...without(properties, 0x02),
+            { id: 0x02, bytes: encodeProperty(['messageExpiryInterval', 98]) },
+          ],
+        };
+  }),
+  breaks(
+    'will.kept',
+    'publishes an old will of a client again',
+    () => ({ wills: new Map<string, NonNullable<Connect['will']>>() }),
+    (_talk, { wills }) => ({
+      fromClient(packet) {
+        const connect = connectIn(packet);
+        if (connect === null) return [packet];
+        const old = wills.get(connect.clientId);
+        if (connect.will !== null) wills.set(connect.clientId, connect.will);
+        return [connect.will === null && old !== undefined ? writeConnect({ ...connect, will: old }) : packet];
+      },
+    }),
+  ),
   losesWill('will.lost-at-takeover', 'forgets the will of a connection that is taken over', ({ successor }) => {
     return successor !== null;
   }),

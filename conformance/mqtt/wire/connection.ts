@@ -4,6 +4,7 @@
 // client's maximum, more messages than it may have unacknowledged) fails whatever waits.
 
 import assert from 'node:assert/strict';
+import { Conversation } from '../../conversation.ts';
 import type { Text } from './bytes.ts';
 import type { Line } from './line.ts';
 import {
@@ -30,7 +31,7 @@ import { type Properties, type Property, property } from './properties.ts';
 /** Bytes of a packet in the notes of a failure. */
 const SHOWN = 48;
 
-export class MqttConnection {
+export class MqttConnection extends Conversation {
   readonly version: Level;
   readonly line: Line;
   /** CONNACK, once it has come. */
@@ -45,13 +46,11 @@ export class MqttConnection {
   private readonly unacknowledged: Set<number>;
   private limits: { receiveMaximum: number; maximumPacketSize: number; topicAliasMaximum: number };
   private bytes: Buffer;
-  private failure: Error | null;
   private disconnected: boolean;
-  private ended: boolean;
-  private waiting: (() => void)[];
   private lastId: number;
 
   constructor(version: Level, line: Line, signal: AbortSignal, note: (line: string) => void) {
+    super(signal);
     this.version = version;
     this.line = line;
     this.connack = null;
@@ -63,16 +62,12 @@ export class MqttConnection {
     this.unacknowledged = new Set();
     this.limits = { receiveMaximum: 65_535, maximumPacketSize: Number.POSITIVE_INFINITY, topicAliasMaximum: 0 };
     this.bytes = Buffer.alloc(0);
-    this.failure = null;
     this.disconnected = false;
-    this.ended = false;
-    this.waiting = [];
     this.lastId = 0;
     line.listen(
       (chunk) => this.data(chunk),
-      () => this.end(),
+      () => this.finish(),
     );
-    signal.addEventListener('abort', () => this.fail(new Error('the check is over')));
   }
 
   raw(bytes: Uint8Array): void {
@@ -168,7 +163,7 @@ export class MqttConnection {
   /** Says goodbye and sees the end. */
   async disconnect(reason?: number, properties?: Properties): Promise<void> {
     this.raw(encodeReason('DISCONNECT', reason, properties));
-    await this.until(() => this.ended, 'the end of the connection');
+    await this.until(() => this.finished, 'the end of the connection');
   }
 
   /** The connection breaks: no goodbye. */
@@ -231,7 +226,7 @@ export class MqttConnection {
     const goesOn = ({ type, reasons }: Packet): boolean => {
       return type === 'PINGRESP' || (type === 'CONNACK' && reasons[0] === 0);
     };
-    await this.until(() => this.ended || this.answers.some(goesOn), 'the end of the connection');
+    await this.until(() => this.finished || this.answers.some(goesOn), 'the end of the connection');
     const said = this.answers.shift();
     if (said === undefined) return null;
     if (said.type !== 'DISCONNECT' && said.type !== 'CONNACK')
@@ -246,7 +241,7 @@ export class MqttConnection {
         `the connection ends with ${hex(reason!)}, not ${codes.map(hex).join(' or ')}`,
       );
     }
-    await this.until(() => this.ended, 'the end of the connection');
+    await this.until(() => this.finished, 'the end of the connection');
     return said;
   }
 
@@ -263,19 +258,19 @@ export class MqttConnection {
     const [reason] = connack.reasons;
     assert.ok(codes.includes(reason!), `CONNACK says ${hex(reason!)}, not ${codes.map(hex).join(' or ')}`);
     assert.equal(connack.sessionPresent, false, 'session present of a refusal');
-    await this.until(() => this.ended, 'the end of the connection');
+    await this.until(() => this.finished, 'the end of the connection');
     this.expectNothing();
     return connack;
   }
 
   /** Waits for the end without saying a word. */
   async expectEnd(): Promise<void> {
-    await this.until(() => this.ended, 'the end of the connection');
+    await this.until(() => this.finished, 'the end of the connection');
   }
 
   /** Nothing has come that was not taken. */
   expectNothing(): void {
-    if (this.failure !== null) throw this.failure;
+    this.requireUnfailed();
     const [unexpected] = [...this.messages, ...this.answers];
     if (unexpected !== undefined) throw new Error(`expected nothing, got ${described(unexpected)}`);
   }
@@ -286,10 +281,6 @@ export class MqttConnection {
     this.expectNothing();
   }
 
-  get ends(): boolean {
-    return this.ended;
-  }
-
   /** Whether an answer waits. */
   get hasAnswer(): boolean {
     return this.answers.length > 0;
@@ -298,16 +289,6 @@ export class MqttConnection {
   /** How many messages wait. */
   get waitingMessages(): number {
     return this.messages.length;
-  }
-
-  async until(satisfied: () => boolean, what: string): Promise<void> {
-    while (!satisfied()) {
-      if (this.failure !== null) throw this.failure;
-      if (this.ended) throw new Error(`expected ${what}, got the end of the connection`);
-      await new Promise<void>((resolve) => this.waiting.push(resolve));
-    }
-    // What satisfies may stand beside what no server may send.
-    if (this.failure !== null) throw this.failure;
   }
 
   private data(chunk: Buffer): void {
@@ -368,21 +349,9 @@ export class MqttConnection {
     return { ...packet, topic };
   }
 
-  private fail(error: Error): void {
-    this.failure ??= error;
-    this.wake();
-  }
-
-  private end(): void {
-    if (!this.ended) this.note('← the end');
-    this.ended = true;
-    this.wake();
-  }
-
-  private wake(): void {
-    const { waiting } = this;
-    this.waiting = [];
-    for (const resolve of waiting) resolve();
+  protected override finish(): void {
+    if (!this.finished) this.note('← the end');
+    super.finish();
   }
 }
 

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import type { WebSocketAddress } from '../../check.ts';
+import { isUtf8 } from '../../utf8.ts';
 import { OPCODE } from '../../websocket.ts';
 
 /** One rule of WebSocket each that a gateway does not keep. */
@@ -307,16 +308,5 @@ class Bridge {
     if (long === 2) head.writeUInt16BE(length, 2);
     if (long === 8) head.writeBigUInt64BE(BigInt(length), 2);
     if (this.client.writable) this.client.write(Buffer.concat([head, payload]));
-  }
-}
-
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
-
-function isUtf8(bytes: Buffer): boolean {
-  try {
-    UTF8.decode(bytes);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
 import type { Carrier, CarrierSink } from '../../carrier.ts';
 import type { CheckContext } from '../../check.ts';
+import { Conversation } from '../../conversation.ts';
 import { WebSocketClient } from '../../websocket.ts';
 import {
   encodeFrame,
@@ -24,7 +25,7 @@ export interface Subscription {
   readonly destination: string;
 }
 
-export class StompConnection implements CarrierSink {
+export class StompConnection extends Conversation implements CarrierSink {
   readonly context: CheckContext;
   readonly carrier: Carrier;
   /** That the frames are written in; what comes is read in it once the broker has said it. */
@@ -36,11 +37,9 @@ export class StompConnection implements CarrierSink {
   private readonly frames: Received[];
   private order: number;
   private ids: number;
-  private failure: Error | null;
-  private finished: boolean;
-  private waiting: (() => void)[];
 
   constructor(carrier: Carrier, context: CheckContext, version: Version) {
+    super(context.signal);
     this.context = context;
     this.carrier = carrier;
     this.version = version;
@@ -50,10 +49,6 @@ export class StompConnection implements CarrierSink {
     this.frames = [];
     this.order = 0;
     this.ids = 0;
-    this.failure = null;
-    this.finished = false;
-    this.waiting = [];
-    context.signal.addEventListener('abort', () => this.failed(new Error('the check is over')));
     carrier.attach(this);
   }
 
@@ -200,7 +195,7 @@ export class StompConnection implements CarrierSink {
 
   /** Nothing of that kind has come. */
   expectNone(command: ServerCommand): void {
-    if (this.failure !== null) throw this.failure;
+    this.requireUnfailed();
     const frame = this.frames.find((candidate) => candidate.command === command);
     if (frame !== undefined) throw new Error(`expected no ${command}, got ${described(frame)}`);
   }
@@ -210,23 +205,9 @@ export class StompConnection implements CarrierSink {
     return this.frames.some((frame) => frame.command === command);
   }
 
-  get ends(): boolean {
-    return this.finished;
-  }
-
   /** Frames that came and were not taken yet. */
   get pending(): number {
     return this.frames.length;
-  }
-
-  async until(satisfied: () => boolean, what: string): Promise<void> {
-    while (!satisfied()) {
-      if (this.failure !== null) throw this.failure;
-      if (this.finished) throw new Error(`expected ${what}, got the end of the connection`);
-      await new Promise<void>((resolve) => this.waiting.push(resolve));
-    }
-    // What satisfies may stand beside what no broker may send.
-    if (this.failure !== null) throw this.failure;
   }
 
   // What the carrier calls.
@@ -248,13 +229,11 @@ export class StompConnection implements CarrierSink {
   }
 
   ended(): void {
-    this.finished = true;
-    this.wake();
+    this.finish();
   }
 
   failed(error: Error): void {
-    this.failure ??= error;
-    this.wake();
+    this.fail(error);
   }
 
   private received(parsed: Omit<Received, 'order'>): void {
@@ -267,12 +246,6 @@ export class StompConnection implements CarrierSink {
       if (said === undefined || VERSIONS.includes(said)) this.version = said ?? '1.0';
     }
     this.frames.push(frame);
-  }
-
-  private wake(): void {
-    const { waiting } = this;
-    this.waiting = [];
-    for (const resolve of waiting) resolve();
   }
 }
 
