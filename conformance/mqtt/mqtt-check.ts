@@ -101,6 +101,13 @@ export class MqttTest {
     return connection;
   }
 
+  /** A connection that is accepted and answers: what ends it is what comes now. */
+  async alive(options: ConnectOptions = {}): Promise<MqttConnection> {
+    const client = await this.connect(options);
+    await client.ping();
+    return client;
+  }
+
   /** A connection that takes up the session of this client or begins one, and lets it live on behind it. */
   resume(clientId: string, options: ConnectOptions = {}): Promise<MqttConnection> {
     const properties: Properties = [

@@ -14,7 +14,10 @@ import {
 } from '../wire/packets.ts';
 import { property } from '../wire/properties.ts';
 
-/** A CONNECT that must end the connection: in 3.1.1 without CONNACK, in 5.0 at the most with one that says no. */
+/**
+ * A CONNECT that must end the connection: in 3.1.1 without CONNACK, in 5.0 at the most with one that says no. Another one
+ * that is in order has been accepted before.
+ */
 function refused(
   id: string,
   statements: readonly [string, string],
@@ -22,6 +25,7 @@ function refused(
   connect: (t: MqttTest) => Uint8Array,
 ): MqttCheck[] {
   return both(`connect.${id}`, statements, MUST, title, async (t) => {
+    await t.connect();
     const connection = await t.dial();
     connection.raw(connect(t));
     await connection.expectClosed([0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x90]);
@@ -64,6 +68,7 @@ export const CONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
       MUST,
       `${name.toUpperCase()} before CONNECT ends the connection without a word`,
       async (t) => {
+        await t.connect();
         const connection = await t.dial();
         // The CONNECT behind it finds out a server that passes over what it does not expect.
         connection.raw(Buffer.concat([packet(t), encodeConnect(t.version, t.connectOptions())]));
@@ -156,6 +161,7 @@ export const CONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a CONNECT with a password but no user name ends the connection',
     async (t) => {
+      await t.connect();
       const connection = await t.dial();
       connection.raw(encodeConnect(t.version, t.connectOptions({ user: null, password: 'p' })));
       await connection.expectClosed();
@@ -366,6 +372,7 @@ export const CONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
     },
   ),
   v3('connect.will-topic.empty', '4.7.3-1', MUST, 'a will without a topic ends the connection', async (t) => {
+    await t.connect();
     const connection = await t.dial();
     connection.raw(encodeConnect(t.version, t.connectOptions({ will: { topic: '', payload: 'x' } })));
     await connection.expectClosed();

@@ -186,7 +186,7 @@ export const CONNECTION_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'AUTH from a client that gave no method is a protocol error',
     async (t) => {
-      const connection = await t.connect();
+      const connection = await t.alive();
       connection.raw(encodeReason('AUTH', 0x19, [['authenticationMethod', 'x']]));
       await connection.expectClosed([0x82, 0x83, 0x8c]);
     },

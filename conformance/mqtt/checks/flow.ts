@@ -238,7 +238,7 @@ export const FLOW_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'DISCONNECT fits what the client takes: what explains it is left out',
     async (t) => {
-      const client = await t.connect({ properties: [['maximumPacketSize', 64]] });
+      const client = await t.alive({ properties: [['maximumPacketSize', 64]] });
       client.sendPublish({ topic: 'a/#', payload: 'x' });
       await client.expectClosed([0x81, 0x82, 0x90]);
     },

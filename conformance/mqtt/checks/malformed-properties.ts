@@ -125,7 +125,7 @@ export const MALFORMED_PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
         MUST,
         `${carrier.toUpperCase()} with ${name} twice ends the connection`,
         async (t) => {
-          const client = await t.connect();
+          const client = await t.alive();
           client.raw(CARRIERS[carrier]!(twice(name), t.name()));
           await client.expectClosed(name === 'topicAlias' ? [...MALFORMED, 0x94] : MALFORMED);
         },
@@ -140,7 +140,7 @@ export const MALFORMED_PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     async (t) => {
       const topic = t.name();
       const watcher = await t.subscriber(topic);
-      const client = await t.connect({ will: { topic, payload: 'will' } });
+      const client = await t.alive({ will: { topic, payload: 'will' } });
       client.raw(encodeReason('DISCONNECT', 0, twice('reasonString')));
       await client.expectClosed(MALFORMED, false);
       await watcher.message('will');
@@ -176,7 +176,7 @@ export const MALFORMED_PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
         MUST,
         `${carrier.toUpperCase()} with ${name} ends the connection`,
         async (t) => {
-          const client = await t.connect();
+          const client = await t.alive();
           client.raw(CARRIERS[carrier]!([anyValue(name)], t.name()));
           await client.expectClosed(MALFORMED);
         },
@@ -209,7 +209,7 @@ export const MALFORMED_PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a message with a property that does not exist ends the connection',
     async (t) => {
-      const client = await t.connect();
+      const client = await t.alive();
       client.sendPublish({ topic: t.name(), payload: 'x', properties: [Buffer.of(0x00, 0x01)] });
       await client.expectClosed(MALFORMED);
     },
@@ -220,7 +220,7 @@ export const MALFORMED_PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a property that ends beyond the length of the properties is malformed',
     async (t) => {
-      const client = await t.connect();
+      const client = await t.alive();
       const cut = encodeProperty(['contentType', 'text/plain']).subarray(0, 6);
       client.sendPublish({ topic: t.name(), payload: 'longer than it', properties: [cut] });
       await client.expectClosed(MALFORMED);

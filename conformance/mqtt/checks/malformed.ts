@@ -61,7 +61,7 @@ export const MALFORMED_CHECKS: readonly (readonly MqttCheck[])[] = [
         const topic = t.name();
         const watcher = await t.subscriber(topic);
         // What is malformed is no goodbye either: the will tells.
-        const client = await t.connect({ will: { topic, payload: 'will' } });
+        const client = await t.alive({ will: { topic, payload: 'will' } });
         client.raw(frame(first, Buffer.from(body)));
         await client.expectClosed(MALFORMED);
         await watcher.message('will');
@@ -74,6 +74,7 @@ export const MALFORMED_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'CONNECT with reserved flags that are not 0 ends the connection',
     async (t) => {
+      await t.connect();
       const connection = await t.dial();
       const connect = encodeConnect(t.version, t.connectOptions());
       connect[0] = 0x11;
@@ -82,7 +83,7 @@ export const MALFORMED_CHECKS: readonly (readonly MqttCheck[])[] = [
     },
   ),
   v5('malformed.flags.auth', '3.15.1-1', MUST, 'AUTH with flags that are not 0 ends the connection', async (t) => {
-    const client = await t.connect();
+    const client = await t.alive();
     client.raw(frame(0xf1, Buffer.of(0x19, 0)));
     await client.expectClosed(MALFORMED);
   }),
@@ -93,25 +94,25 @@ export const MALFORMED_CHECKS: readonly (readonly MqttCheck[])[] = [
       MUST,
       `${name.toUpperCase()} of a client ends the connection`,
       async (t) => {
-        const client = await t.connect();
+        const client = await t.alive();
         client.raw(frame(first, Buffer.from(body)));
         await client.expectClosed(MALFORMED);
       },
     ),
   ),
   both('malformed.type0', ['4.8.0-1', '4.13.1-1'], MUST, 'a packet of type 0 ends the connection', async (t) => {
-    const client = await t.connect();
+    const client = await t.alive();
     client.raw(Buffer.of(0x00, 0x00));
     await client.expectClosed(MALFORMED);
   }),
   v3('malformed.type15', '4.8.0-1', MUST, 'a packet of type 15 ends the connection', async (t) => {
-    const client = await t.connect();
+    const client = await t.alive();
     client.raw(Buffer.of(0xf0, 0x00));
     await client.expectClosed();
   }),
   ...LENGTHS.map(([name, what, packet]) =>
     both(`malformed.length.${name}`, ['4.8.0-1', '4.13.1-1'], MUST, `${what} ends the connection`, async (t) => {
-      const client = await t.connect();
+      const client = await t.alive();
       client.raw(packet(t.version, t.name()));
       await client.expectClosed(MALFORMED);
     }),
@@ -122,7 +123,7 @@ export const MALFORMED_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a remaining length of five bytes ends the connection',
     async (t) => {
-      const client = await t.connect();
+      const client = await t.alive();
       client.raw(Buffer.of(0x30, 0xff, 0xff, 0xff, 0xff, 0x01));
       await client.expectClosed([0x81, 0x82, 0x95], false);
     },
@@ -140,7 +141,7 @@ export const MALFORMED_CHECKS: readonly (readonly MqttCheck[])[] = [
         frame('PUBLISH', body),
         Buffer.concat([good.subarray(0, 1), Buffer.of(good[1]! | 0x80, 0x00), good.subarray(2)]),
       ]) {
-        const client = await t.connect();
+        const client = await t.alive();
         client.raw(bad);
         await client.expectClosed(MALFORMED);
       }
@@ -197,7 +198,7 @@ export const MALFORMED_CHECKS: readonly (readonly MqttCheck[])[] = [
     SHOULD,
     'PUBREL with a reason that does not exist ends the connection',
     async (t) => {
-      const client = await t.connect();
+      const client = await t.alive();
       client.sendPublish({ topic: t.name(), payload: 'x', qos: 2, packetId: 5 });
       await client.expectAck('PUBREC', 5);
       client.ack('PUBREL', 5, NO_REASON);
@@ -212,7 +213,7 @@ export const MALFORMED_CHECKS: readonly (readonly MqttCheck[])[] = [
     async (t) => {
       const topic = t.name();
       const watcher = await t.subscriber(topic);
-      const client = await t.connect({ will: { topic, payload: 'will' } });
+      const client = await t.alive({ will: { topic, payload: 'will' } });
       client.raw(encodeReason('DISCONNECT', NO_REASON));
       await client.expectClosed(MALFORMED, false);
       await watcher.message('will');

@@ -45,7 +45,7 @@ export const OPTION_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'retain handling 3 is a protocol error',
     async (t) => {
-      const client = await t.connect();
+      const client = await t.alive();
       client.sendSubscribe([{ filter: t.name(), options: 0x30 }]);
       await client.expectClosed([0x81, 0x82]);
     },
@@ -138,7 +138,7 @@ export const OPTION_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'subscription identifier 0 is a protocol error',
     async (t) => {
-      const client = await t.connect();
+      const client = await t.alive();
       client.sendSubscribe([{ filter: t.name() }], [['subscriptionIdentifier', 0]]);
       await client.expectClosed([0x81, 0x82]);
     },

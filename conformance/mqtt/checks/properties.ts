@@ -143,7 +143,7 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
       async (t) => {
         const topic = t.name();
         const watcher = await t.subscriber(topic);
-        const client = await t.connect();
+        const client = await t.alive();
         client.sendPublish({ topic, payload: 'bad', properties: [bad] });
         // Whatever is wrong with a packet is malformed or a protocol error.
         await client.expectClosed([0x81, 0x82, ...codes]);
@@ -158,7 +158,7 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     SHOULD,
     'payload format 2 does not exist: a message that says it ends the connection',
     async (t) => {
-      const client = await t.connect();
+      const client = await t.alive();
       client.sendPublish({ topic: t.name(), payload: 'x', properties: [['payloadFormatIndicator', 2]] });
       await client.expectClosed([0x81, 0x82, 0x99]);
     },
@@ -314,7 +314,7 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a message with an alias that has no topic is a protocol error',
     async (t) => {
-      const client = await t.connect();
+      const client = await t.alive();
       client.sendPublish({ topic: '', payload: 'x', properties: [['topicAlias', 1]] });
       await client.expectClosed([0x82, 0x94]);
     },
@@ -325,7 +325,7 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'an alias beyond the maximum of the broker ends the connection',
     async (t) => {
-      const client = await t.connect();
+      const client = await t.alive();
       const maximum = property(client.connack!.properties, 'topicAliasMaximum') ?? 0;
       if (maximum === 65_535) t.skip('the broker takes every alias');
       client.sendPublish({ topic: t.name(), payload: 'x', properties: [['topicAlias', maximum + 1]] });

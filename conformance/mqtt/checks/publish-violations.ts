@@ -17,7 +17,7 @@ function violation(
   return both(`publish.${id}`, statements, MUST, title, async (t) => {
     const topic = t.name();
     const watcher = await t.subscriber(`${topic}/#`);
-    const client = await t.connect();
+    const client = await t.alive();
     client.raw(packet(topic, t.version));
     await client.expectClosed(codes);
     await (await t.connect()).publish({ topic, payload: 'good' });
@@ -100,7 +100,7 @@ export const PUBLISH_VIOLATION_CHECKS: readonly (readonly MqttCheck[])[] = [
     ),
   ),
   v5('publish.properties-missing', '2.2.2-1', MUST, 'a PUBLISH without a property length is malformed', async (t) => {
-    const client = await t.connect();
+    const client = await t.alive();
     client.raw(frame('PUBLISH', new ByteWriter().string(t.name()).done()));
     await client.expectClosed([0x81, 0x82]);
   }),
@@ -110,7 +110,7 @@ export const PUBLISH_VIOLATION_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a PUBLISH whose properties are longer than the packet is malformed',
     async (t) => {
-      const client = await t.connect();
+      const client = await t.alive();
       const body = new ByteWriter()
         .string(t.name())
         .append(encodeProperties(Buffer.of(40)))

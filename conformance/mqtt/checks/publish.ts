@@ -67,13 +67,16 @@ export const PUBLISH_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'a message of QoS 2 is answered with PUBREC, its PUBREL with PUBCOMP, all with its identifier',
     async (t) => {
-      const client = await t.connect();
       const topic = t.name();
+      const watcher = await t.subscriber(topic);
+      const client = await t.connect();
       client.sendPublish({ topic, payload: 'two', qos: 2, packetId: 65_535 });
       await client.expectAck('PUBREC', 65_535);
       client.ack('PUBREL', 65_535);
       assert.deepEqual((await client.expectAck('PUBCOMP', 65_535)).reasons, [0]);
       await client.expectSilence();
+      await watcher.message('two');
+      await watcher.expectSilence();
     },
   ),
   both(

@@ -214,6 +214,7 @@ export const RETAINED_CHECKS: readonly (readonly MqttCheck[])[] = [
       await t.subscribe(before, topic);
       await before.disconnect();
       await t.retain(topic, 'kept', 0);
+      await (await t.subscriber(topic, 0, { retainHandling: 1 })).message('kept');
       const after = await t.resume(clientId);
       await t.subscribe(after, topic, 0, { retainHandling: 1 });
       await after.ping();

@@ -78,6 +78,9 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
       const clean = await t.connect({ clientId, clean: true });
       assert.equal(clean.connack!.sessionPresent, false);
       await client.publish({ topic, payload: 'unheard', qos: 1 });
+      await t.subscribe(clean, topic, 1);
+      await client.publish({ topic, payload: 'heard', qos: 1 });
+      await clean.delivery('heard');
       await clean.expectSilence();
     },
   ),
@@ -93,7 +96,11 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
       await before.disconnect();
       const after = await t.resume(clientId);
       assert.equal(after.connack!.sessionPresent, false);
-      await (await t.connect()).publish({ topic, payload: 'unheard', qos: 1 });
+      const client = await t.connect();
+      await client.publish({ topic, payload: 'unheard', qos: 1 });
+      await t.subscribe(after, topic, 1);
+      await client.publish({ topic, payload: 'heard', qos: 1 });
+      await after.delivery('heard');
       await after.expectSilence();
     },
   ),
@@ -174,7 +181,9 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
       const clientId = t.name();
       await (await t.resume(clientId)).disconnect();
       // No expiry: the session ends with this connection.
-      await (await t.connect({ clientId, clean: false })).disconnect();
+      const last = await t.connect({ clientId, clean: false });
+      assert.equal(last.connack!.sessionPresent, true);
+      await last.disconnect();
       assert.equal((await t.resume(clientId)).connack!.sessionPresent, false);
     },
   ),

@@ -297,12 +297,14 @@ export const SHARED_CHECKS: readonly (readonly MqttCheck[])[] = [
   }),
   v5('shared.no-local', '3.8.3-4', MUST, 'no local on a shared subscription is a protocol error', async (t) => {
     const client = await first(t);
+    await client.ping();
     client.sendSubscribe([{ filter: `$share/group/${t.name()}`, noLocal: true }]);
     await client.expectClosed([0x82]);
   }),
   ...BAD.map(([id, filter, statements]) =>
     v5(`shared.bad.${id}`, statements, MUST, `'${filter}' is no shared subscription: it is refused`, async (t) => {
       const client = await first(t);
+      await client.ping();
       client.sendSubscribe([{ filter }]);
       await client.until(() => client.ends || client.hasAnswer, 'SUBACK or the end');
       if (!client.hasAnswer) return;

@@ -39,7 +39,7 @@ function violation(
   codes: readonly number[] = [0x81, 0x82],
 ): readonly MqttCheck[] {
   return both(id, statements, MUST, title, async (t) => {
-    const client = await t.connect();
+    const client = await t.alive();
     client.raw(packet(t.version, t.name()));
     await client.expectClosed(codes);
   });
@@ -195,7 +195,7 @@ export const SUBSCRIBE_CHECKS: readonly (readonly MqttCheck[])[] = [
       MUST,
       `'${filter}' is no filter: SUBACK says so, or the connection ends`,
       async (t) => {
-        const client = await t.connect();
+        const client = await t.alive();
         client.sendSubscribe([{ filter }]);
         await client.until(() => client.ends || client.hasAnswer, 'SUBACK or the end');
         if (!client.hasAnswer) return;
