@@ -5,7 +5,7 @@
 export const PROTOCOLS = ['amqp', 'mqtt', 'stomp'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 
-/** How much a rule binds: as the specification says it, or documented by RabbitMQ beyond the specification. */
+/** How much a rule binds: as the specification says it, or beyond it, as RabbitMQ documents or several brokers offer it. */
 export const LEVELS = ['MUST', 'SHOULD', 'extension'] as const;
 export type Level = (typeof LEVELS)[number];
 

@@ -118,7 +118,9 @@ async function main(): Promise<number> {
 async function runMutations(checks: readonly Check[], target: Target, all: boolean): Promise<number> {
   let problems = 0;
   for (const set of MUTATION_SETS) {
-    const results = await runPairs(set, all ? allPairs(set, checks) : namedPairs(set, checks), target);
+    const pairs = all ? allPairs(set, checks) : namedPairs(set, checks);
+    if (pairs.length === 0) continue;
+    const results = await runPairs(set, pairs, target);
     process.stdout.write(pairReport(results));
     if (all) continue;
     for (const problem of unnoticed(results)) {

@@ -1,10 +1,12 @@
-// Protects the records of what brokers do: each speaks of checks that there are, once, with a reason for each that fails.
+// Protects the records of what brokers do: each speaks of checks that there are, once, with a reason for each that fails;
+// and what is recorded anew keeps what was known.
 
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { CHECKS } from '../../conformance/checks.ts';
-import { readExpectations } from '../../conformance/expectations.ts';
+import { type Expectations, readExpectations, record, unexpected } from '../../conformance/expectations.ts';
+import type { Outcome, Result } from '../../conformance/runner.ts';
 
 const FOLDER = new URL('../../conformance/expectations/', import.meta.url);
 const IDS = new Set(CHECKS.map(({ id }) => id));
@@ -22,3 +24,42 @@ for (const file of readdirSync(FOLDER)) {
     for (const [id, reason] of Object.entries({ ...failed, ...varies })) assert.match(reason, /^[^\n]{10,200}$/, id);
   });
 }
+
+test('a record keeps its reasons and what was not run, and says what failed by its time alone', () => {
+  const result = (id: string, outcome: Outcome, timedOut = false): Result => ({
+    check: { ...CHECKS[0]!, id },
+    outcome,
+    message: `${id} ${outcome}`,
+    notes: [],
+    timedOut,
+    durationMs: 1,
+  });
+  const before: Expectations = {
+    peer: 'peer',
+    version: '1',
+    failed: { a: 'known', gone: 'not run' },
+    late: ['gone', 'b'],
+    varies: { v: 'a race' },
+    skipped: [],
+    passed: ['c', 'elsewhere'],
+  };
+  const results = [
+    result('a', 'failed'),
+    result('b', 'passed'),
+    result('c', 'failed', true),
+    result('v', 'failed', true),
+    result('s', 'skipped'),
+  ];
+  const after = record(results, before);
+  assert.deepEqual(after, {
+    peer: 'peer',
+    version: '1',
+    failed: { gone: 'not run', a: 'known', c: 'c failed' },
+    late: ['gone', 'c'],
+    varies: { v: 'a race' },
+    skipped: ['s'],
+    passed: ['elsewhere', 'b'],
+  });
+  assert.deepEqual(unexpected(results, after), []);
+  assert.equal(unexpected(results, before).length, 3);
+});
