@@ -263,8 +263,8 @@ export const SUBSCRIPTION_MUTATIONS: readonly MqttMutation[] = [
     }),
   ),
   breaks(
-    'shared.not-passed-on',
-    'sends what has been sent to one of those who share to no other',
+    'message.to-one',
+    'sends a message to one client, and to no other',
     () => ({ sent: new Map<string, string>() }),
     (talk, { sent }) => ({
       fromBroker(packet) {

@@ -1,6 +1,7 @@
-// Protects the mutations that pass over one violation against passing over more: each acts in the checks of its own rule
-// and in no other. What no mutation touches it cannot fail, so one run is enough to know this of all of them: the judge
-// says of every packet of every check which rule it breaks, in front of a broker that breaks none.
+// Protects the mutations of MQTT against being about everything. Those that pass over one violation act in the checks of
+// its rule and in no other: what no mutation touches it cannot fail, so one run is enough to know this of all of them, in
+// which the judge says of every packet of every check which rule it breaks, in front of a broker that breaks none. And no
+// check lives on mutations alone that are named for many rules.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -19,6 +20,9 @@ const PARALLEL = 16;
 const TIMEOUT_MS = 30_000;
 /** A restart would disturb the others, and over WebSocket nothing is sent that breaks a rule of MQTT's packets. */
 const CHECKS = MQTT_CHECKS.filter(({ needs, webSocket }) => needs !== 'restart' && !webSocket);
+
+/** A mutation that is named for more rules than this says little of each. */
+const RULES_MAX = 6;
 
 let target: EmbeddedTarget;
 
@@ -50,4 +54,19 @@ test('a mutation that passes over a violation acts in the checks that are named 
   await Promise.all(workers);
   const named = CHECKS.map((check) => [check.id, namedFor(MQTT_MUTATIONS, check).filter(isAcceptance).sort()]);
   assert.deepEqual(Object.fromEntries(CHECKS.map(({ id }) => [id, acts.get(id)])), Object.fromEntries(named));
+});
+
+test('every check has a mutation that is named for few rules', () => {
+  const rules = new Map<string, Set<string>>();
+  for (const [check, names] of Object.entries(MQTT_MUTATIONS.names)) {
+    const rule = check.slice(check.indexOf('.') + 1);
+    for (const name of names.split(' ')) rules.set(name, (rules.get(name) ?? new Set()).add(rule));
+  }
+  const broad = MQTT_CHECKS.filter((check) => {
+    return namedFor(MQTT_MUTATIONS, check).every((name) => rules.get(name)!.size > RULES_MAX);
+  });
+  assert.deepEqual(
+    broad.map(({ id }) => id),
+    [],
+  );
 });
