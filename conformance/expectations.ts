@@ -12,7 +12,7 @@ export interface Expectations {
   readonly passed: readonly string[];
   /** Checks that it fails, and why: what it does instead. */
   readonly failed: Readonly<Record<string, string>>;
-  /** Those of them that end by their time alone: what is due never comes. */
+  /** Those of them, and of what varies, that may end by their time alone: what is due never comes. */
   readonly late?: readonly string[];
   /** Checks that it passes at one time and fails at another, and why: a race of its own. */
   readonly varies?: Readonly<Record<string, string>>;
@@ -61,7 +61,8 @@ export function record(results: readonly Result[], before: Expectations): Expect
     .filter(({ outcome }) => outcome === OUTCOME.failed)
     .map(({ check, message }) => [check.id, before.failed[check.id] ?? message] as const);
   const late = steady.filter(({ outcome, timedOut }) => outcome === OUTCOME.failed && timedOut);
-  const allLate = [...notRun(before.late ?? []), ...late.map(({ check }) => check.id)];
+  const lateBefore = (before.late ?? []).filter((id) => !run.has(id) || id in varies);
+  const allLate = [...lateBefore, ...late.map(({ check }) => check.id)];
   const { peer, version } = before;
   return {
     peer,
