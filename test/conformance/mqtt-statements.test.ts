@@ -1,5 +1,5 @@
 // Protects the numbers of MQTT's statements: they are those of appendix B of each specification, none missing, none made
-// up. What is compared with is the count of statements in each section, taken from the appendix.
+// up. What is compared with is the number of the last statement of each section.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
