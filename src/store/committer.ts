@@ -16,9 +16,10 @@ export interface Participant {
   hasPending(): boolean;
   /**
    * Writes everything that is pending into the batch. `whole` false: only what frees space and what is already true
-   * (counts, marks); new records stay pending.
+   * (counts, marks); new records stay pending. `asked`: somebody waits for all that is pending; else what nobody waits for
+   * may stay for the next batch.
    */
-  gather(batch: KvBatch, whole: boolean): void;
+  gather(batch: KvBatch, whole: boolean, asked: boolean): void;
   /** What the last `gather` wrote is durable. */
   committed(): void;
   /** Nothing of what the last `gather` wrote is there, for want of space. */
@@ -57,6 +58,7 @@ export class Committer {
   private waiting: Callback[];
   private inFlightCallbacks: Callback[];
   private inFlight: Promise<void> | null;
+  private closing: boolean;
   private stopped: boolean;
 
   constructor(kv: Kv, events: StoreEvents, later: Later) {
@@ -70,6 +72,7 @@ export class Committer {
     this.waiting = [];
     this.inFlightCallbacks = [];
     this.inFlight = null;
+    this.closing = false;
     this.stopped = false;
   }
 
@@ -93,11 +96,12 @@ export class Committer {
     if (this.inFlight !== null || this.stopped) return;
     if (this.stage === STAGE.waiting && !this.retryDue) return;
     const whole = this.stage !== STAGE.freeing;
+    const asked = this.closing || this.waiting.length > 0;
     const batch = new KvBatch();
     const probing = whole && this.stage !== STAGE.normal;
     // Before the others where it may be all there is: the header joins no empty batch, and no data may be without it.
     if (probing && this.retryDue) batch.put(headerKey(HEADER.probe), Buffer.alloc(PROBE_BYTES));
-    for (const participant of this.participants) participant.gather(batch, whole);
+    for (const participant of this.participants) participant.gather(batch, whole, asked);
     if (probing && !this.retryDue && batch.size > 0) batch.put(headerKey(HEADER.probe), Buffer.alloc(PROBE_BYTES));
     if (probing) this.retryDue = false;
     if (whole) {
@@ -118,6 +122,7 @@ export class Committer {
 
   /** Commits what is there and lets nothing in any more. Resolves when no commit is in flight. */
   async close(): Promise<void> {
+    this.closing = true;
     while (!this.stopped) {
       this.seal();
       if (this.inFlight === null) break;

@@ -66,6 +66,8 @@ export class PacketIds implements PacketStore, Participant {
   /** Changes since the last batch, and those of the batch in flight. */
   private pending: Change[];
   private committing: Change[];
+  /** Whether somebody may wait for one of the pending changes. */
+  private awaited: boolean;
 
   constructor(kv: Kv, cachedPages: number) {
     this.kv = kv;
@@ -75,6 +77,7 @@ export class PacketIds implements PacketStore, Participant {
     this.written = [];
     this.pending = [];
     this.committing = [];
+    this.awaited = false;
   }
 
   *all(): Iterable<StoredPacket> {
@@ -130,13 +133,16 @@ export class PacketIds implements PacketStore, Participant {
     return this.pending.length > 0;
   }
 
-  gather(batch: KvBatch, whole: boolean): void {
+  gather(batch: KvBatch, whole: boolean, asked: boolean): void {
     const pages = this.listed;
     if (pages.length === 0) return;
     if (!whole) {
       this.gatherInsisting(batch);
       return;
     }
+    // Completed deliveries alone are not worth a commit, which the next publish would have to wait for.
+    if (batch.size === 0 && !this.awaited && !asked) return;
+    this.awaited = false;
     for (let i = 0; i < pages.length; i++) {
       const page = pages[i]!;
       page.listed = false;
@@ -182,6 +188,7 @@ export class PacketIds implements PacketStore, Participant {
       this.list(page);
     }
     this.pending = [...insisting.values(), ...this.pending];
+    this.awaited = true;
     for (const page of written) this.release(page);
     for (const change of committing) if (insisting.get(change.id) !== change) answer(change, false);
   }
@@ -216,6 +223,7 @@ export class PacketIds implements PacketStore, Participant {
     const at = packetId % PAGE_IDS;
     if (state !== PACKET_STATE.sent) page.set(at, state, 0, 0);
     this.pending.push(new Change(page, at, state, ring, waiter, token));
+    if (ring !== null || waiter !== null) this.awaited = true;
     if (!page.listed) this.list(page);
   }
 

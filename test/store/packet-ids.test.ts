@@ -193,6 +193,33 @@ describe('packet ids', () => {
     assert.deepEqual(waiter.told, [[11, true]]);
   });
 
+  test('for whose end nobody waits are forgotten with the next batch, when asked for, or at the end', async () => {
+    const { kv, opened, receive } = await received();
+    const { packets } = opened.store;
+    const waiter = new Waiter();
+    const forget = async (end: () => unknown): Promise<void> => {
+      packets.sent(7, 1, 5, 6, waiter, 11);
+      await opened.store.flush();
+      const { commits } = kv;
+      packets.forgetSent(7, 1);
+      opened.store.seal();
+      assert.equal(kv.commits, commits);
+      await end();
+      assert.equal(kv.commits, commits + 1);
+      assert.ok(!found(kv).includes('7 1 sent 5 6'));
+    };
+    await forget(() => {
+      receive(3);
+      opened.store.seal();
+    });
+    await forget(() => {
+      packets.sent(8, 1, 5, 6, waiter, 12);
+      opened.store.seal();
+    });
+    await forget(() => opened.store.flush());
+    await forget(() => opened.store.close());
+  });
+
   test('are told to nobody before their commit has ended', async () => {
     const { kv, opened } = await received();
     const waiter = new Waiter();

@@ -155,7 +155,7 @@ export class FakeStore implements QueueStore {
     if (this.committing !== null) return;
     if (this.pending.length === 0 && this.waiting.length === 0 && !this.packets.hasPending()) return;
     this.packetBatch = new KvBatch();
-    this.packets.gather(this.packetBatch, true);
+    this.packets.gather(this.packetBatch, true, true);
     this.committing = this.pending;
     this.pending = [];
     for (const entry of this.committing) entry.storeState = STORE_STATE.committing;
