@@ -164,7 +164,10 @@ class ModelClient {
         this.complete(id);
         break;
       case 9:
-        if (id === 2) this.selected = true;
+        if (id !== 2) break;
+        // On a full disk it is refused, and asked for again.
+        if (unit.at(-1)! < 0x80) this.selected = true;
+        else link.send(SELECT);
         break;
       case 14:
         assert.equal(reasonOf(unit.toString('hex')), 'disconnect 8e');
