@@ -1,3 +1,5 @@
+// What is well-formed UTF-8: strings of MQTT and messages of text on a WebSocket have to be.
+
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 
 /** Whether the bytes are well-formed UTF-8. */
