@@ -141,7 +141,7 @@ export class PriorityLanes implements ReadyEntries {
     let at = 0;
     while (at < this.used.length && this.used[at]!.lane > lane) at++;
     this.used.splice(at, 0, window);
-    this.queue.laneOpened(window);
+    this.queue.mark?.laneOpened(window);
     return window;
   }
 }

@@ -11,6 +11,7 @@ import type { Consumer } from './consumer.ts';
 import { ConsumerSet } from './consumer-set.ts';
 import type { Death } from './death.ts';
 import { withDeliveryCount } from './delivery-count.ts';
+import { DeliveryMark } from './delivery-mark.ts';
 import { type DrainWaiter, DrainWaiters } from './drain-waiters.ts';
 import type { FieldTable } from './field-table.ts';
 import { Lifetimes, type Mortal } from './lifetimes.ts';
@@ -90,6 +91,8 @@ export class Queue implements Task, Mortal {
   readonly deadLetters: DeadLetterAddress | null;
   /** Null where nothing is limited, or nothing survives. A queue that counts has no priorities: an entry is its number. */
   readonly returns: ReturnCounts | null;
+  /** Null where nothing survives. */
+  readonly mark: DeliveryMark | null;
   direct: DirectReceiver | null;
   deleted: boolean;
   private readonly around: QueueSurroundings;
@@ -104,9 +107,6 @@ export class Queue implements Task, Mortal {
   /** Bindings that lead here; made with the first. */
   private sources: Set<Binding> | null;
   private scheduled: boolean;
-  /** Whether the store was told that entries may be delivered, and whether that is on disk. */
-  private marking: boolean;
-  private marked: boolean;
   /** Who waits for deliveries; null: nobody. */
   private waiting: DrainWaiters | null;
 
@@ -135,11 +135,10 @@ export class Queue implements Task, Mortal {
     this.returns = counts ? new ReturnCounts(around.definitions, events.name, options.name) : null;
     this.window =
       args.maxPriority > 0 ? new PriorityLanes(this, around, args.maxPriority) : new QueueWindow(this, around);
+    this.mark = this.persisted ? new DeliveryMark(this.window, around.store) : null;
     this.out = new OutEntries();
     this.sources = null;
     this.scheduled = false;
-    this.marking = false;
-    this.marked = false;
     this.waiting = null;
   }
 
@@ -322,7 +321,7 @@ export class Queue implements Task, Mortal {
 
   addConsumer(consumer: Consumer): void {
     this.consumers.add(consumer);
-    this.markDelivering();
+    this.mark?.set();
   }
 
   removeConsumer(consumer: Consumer): void {
@@ -334,40 +333,11 @@ export class Queue implements Task, Mortal {
   }
 
   /**
-   * Entries may be with somebody from now on: after a crash they carry the redelivered mark. True where that is not known
-   * to be on disk yet; `deliveryMarked` says when it is.
-   */
-  markDelivering(): boolean {
-    if (this.marked || !this.persisted) return false;
-    this.marking = true;
-    for (const { storeId } of this.window.lanes()) this.around.store.markDelivering(storeId);
-    return true;
-  }
-
-  deliveryMarked(): void {
-    this.marked = true;
-  }
-
-  /** A lane is used for the first time. Its mark, where there is one, is on disk with its first entry. */
-  laneOpened(window: QueueWindow): void {
-    if (this.marking) this.around.store.markDelivering(window.storeId);
-  }
-
-  /** The broker stops in order: the store learns exactly which entries may have been delivered. */
-  settleDelivered(): void {
-    if (!this.persisted) return;
-    for (const { storeId, deliveredTo } of this.window.lanes()) {
-      // Also where nothing was delivered: that something may have been is on disk since the first consumer.
-      if (deliveredTo > 0 || this.marked || this.marking) this.around.store.settleDelivered(storeId, deliveredTo);
-    }
-  }
-
-  /**
    * Takes the next entry out without a consumer (basic.get). Null where the queue is empty or its head is being read
    * back; `whenReadBack` tells which.
    */
   takeNext(noAck: boolean): QueueEntry | null {
-    this.markDelivering();
+    this.mark?.set();
     // As in `run`: what is to be dropped is not handed out because it had to be read back first.
     if (this.limits !== null) this.dropExcess(this.limits);
     if (this.lifetimes.aging) this.dropExpired();

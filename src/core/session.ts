@@ -384,9 +384,10 @@ export class Session implements ConsumerOwner, QueueOwner {
    * does not keep consumers away, since they are who makes room: then the mark is tried again next time.
    */
   private async deliverable(queue: Queue): Promise<void> {
-    if (!queue.markDelivering()) return;
+    const { mark } = queue;
+    if (mark === null || !mark.set()) return;
     await this.vhost.changes.committed().then(
-      () => queue.deliveryMarked(),
+      () => mark.written(),
       () => {},
     );
     this.requireOpen();

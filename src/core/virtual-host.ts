@@ -235,7 +235,7 @@ export class VirtualHost implements QueueEvents {
 
   /** The broker stops in order: nobody has anything any more. */
   settleDelivered(): void {
-    for (const queue of this.queues.values()) queue.settleDelivered();
+    for (const queue of this.queues.values()) queue.mark?.settle();
   }
 
   unused(queue: Queue): void {

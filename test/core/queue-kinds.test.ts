@@ -115,8 +115,8 @@ describe('a queue with priorities', () => {
     const queue = core.queue('q', { args: PRIORITIES });
     publish('q', ['a', 1]);
     await turns();
-    assert.ok(queue.markDelivering());
-    queue.deliveryMarked();
+    assert.ok(queue.mark!.set());
+    queue.mark!.written();
     assert.deepEqual([...core.store.delivering], [queue.id + 1]);
     publish('q', ['b', 3]);
     assert.deepEqual([...core.store.delivering], [queue.id + 1, queue.id + 3]);
