@@ -12,18 +12,17 @@ import { type QueueEntry, STORE_STATE, storeIdOf } from '../core/queue-entry.ts'
 import type { Committer, Participant } from './committer.ts';
 import { EntryWriter } from './entry-writer.ts';
 import type { Header } from './header.ts';
-import { droppedKey, goneBounds, keyBehind, metaKey, readU64 } from './keys.ts';
+import { droppedKey, metaKey } from './keys.ts';
 import type { Kv, KvBatch } from './kv.ts';
 import { MoveGroups } from './move-groups.ts';
 import { QueueReader } from './queue-reader.ts';
-import { decodeMeta, encodeMeta, QueueState } from './queue-state.ts';
+import { encodeMeta, type QueueState } from './queue-state.ts';
+import { QueueStates } from './queue-states.ts';
 import { Reclaimer, type ReclaimLimits } from './reclaimer.ts';
 import { SHARED_BODY_BYTES, SharedBodies } from './shared-bodies.ts';
 
 /** What an entry takes beside its bytes while it waits. */
 const PENDING_OVERHEAD_BYTES = 64;
-/** Gone ranges that are read at once when a queue is recovered. */
-const SLICE = 1024;
 
 /** What the batch in flight did to a queue, for the case that it is not written. */
 interface Undo {
@@ -32,7 +31,6 @@ interface Undo {
 }
 
 export class KvQueueStore implements QueueStore, Participant {
-  private readonly kv: Kv;
   private readonly header: Header;
   private readonly meters: Meters;
   private readonly committer: Committer;
@@ -41,14 +39,10 @@ export class KvQueueStore implements QueueStore, Participant {
   private readonly groups: MoveGroups;
   private readonly bodies: SharedBodies;
   private readonly reclaimer: Reclaimer;
-  private readonly states: Map<number, QueueState>;
-  /** Queues that the next batch looks at. */
-  private listed: QueueState[];
-  private dropped: number[];
+  private readonly states: QueueStates;
   private pendingBytes: number;
   /** Of the batch in flight. */
   private undo: Undo[];
-  private committingDropped: number[];
   private committingBytes: number;
 
   constructor(
@@ -59,21 +53,19 @@ export class KvQueueStore implements QueueStore, Participant {
     committer: Committer,
     reclaim: ReclaimLimits,
   ) {
-    this.kv = kv;
     this.header = header;
     this.meters = meters;
     this.committer = committer;
     this.bodies = new SharedBodies(kv, header);
     this.writer = new EntryWriter(header.epoch, this.bodies);
-    this.reader = new QueueReader(kv, codecs, header.epoch, this.change);
     this.groups = new MoveGroups();
     this.reclaimer = new Reclaimer(kv, this.bodies, reclaim);
-    this.states = new Map();
-    this.listed = [];
-    this.dropped = [];
+    this.states = new QueueStates(kv, (state) => {
+      if (state.reclaimedTo < state.gone.floor) this.reclaimer.enlist(state);
+    });
+    this.reader = new QueueReader(kv, codecs, header.epoch, this.states.change);
     this.pendingBytes = 0;
     this.undo = [];
-    this.committingDropped = [];
     this.committingBytes = 0;
   }
 
@@ -82,7 +74,7 @@ export class KvQueueStore implements QueueStore, Participant {
   }
 
   recover(queueId: number): QueueMeta | null {
-    return this.find(queueId)?.meta() ?? null;
+    return this.states.find(queueId)?.meta() ?? null;
   }
 
   nextQueueId(count = 1): number {
@@ -90,12 +82,12 @@ export class KvQueueStore implements QueueStore, Participant {
   }
 
   append(entry: QueueEntry): void {
-    const state = this.stateOf(storeIdOf(entry));
+    const state = this.states.of(storeIdOf(entry));
     const { message } = entry;
     entry.storeState = STORE_STATE.pending;
     if (entry.seq >= state.nextSeq) state.nextSeq = entry.seq + 1;
     state.pending.push(entry);
-    if (!state.listed) this.list(state);
+    this.states.list(state);
     this.pendingBytes += costOf(entry);
     if (message.bodyLength >= SHARED_BODY_BYTES) this.bodies.added(message);
     this.groups.appended(entry);
@@ -113,8 +105,8 @@ export class KvQueueStore implements QueueStore, Participant {
     }
     // A committing one is on its way to disk already: the next batch says that it is gone.
     if (before === STORE_STATE.committing) settle(entry);
-    const state = this.states.get(storeIdOf(entry));
-    if (state === undefined) return;
+    const state = this.states.known(storeIdOf(entry));
+    if (state === null) return;
     this.groups.removed(entry);
     this.forget(state, entry);
   }
@@ -130,13 +122,13 @@ export class KvQueueStore implements QueueStore, Participant {
     maxEntries: number,
     maxBytes: number,
   ): LoadedRange | Promise<LoadedRange> {
-    const state = this.states.get(queueId) ?? this.find(queueId);
+    const state = this.states.find(queueId);
     if (state === null) return { entries: [], nextSeq: toSeq };
     return this.reader.load(state, fromSeq, toSeq, maxEntries, maxBytes);
   }
 
   purge(queueId: number, keep: readonly QueueEntry[]): void {
-    const state = this.find(queueId);
+    const state = this.states.find(queueId);
     if (state === null) return;
     const kept = new Set(keep);
     state.pending = this.withdrawOthers(state.pending, kept);
@@ -160,12 +152,12 @@ export class KvQueueStore implements QueueStore, Participant {
       state.bytes += message.bodyLength;
     }
     state.gone.add(from, state.sealedTo, true);
-    this.change(state);
+    this.states.change(state);
     this.reclaimer.enlist(state);
   }
 
   deleteQueue(queueId: number): void {
-    const state = this.find(queueId);
+    const state = this.states.find(queueId);
     if (state === null) return;
     this.withdrawOthers(state.pending, new Set());
     state.pending = [];
@@ -174,23 +166,21 @@ export class KvQueueStore implements QueueStore, Participant {
       entry.storeState = STORE_STATE.deleted;
       settle(entry);
     }
-    state.dropped = true;
-    this.states.delete(queueId);
-    this.dropped.push(queueId);
+    this.states.drop(state);
   }
 
   markDelivering(queueId: number): void {
-    const state = this.stateOf(queueId);
+    const state = this.states.of(queueId);
     if (state.deliveredTo === Number.POSITIVE_INFINITY) return;
     state.deliveredTo = Number.POSITIVE_INFINITY;
-    this.change(state);
+    this.states.change(state);
   }
 
   settleDelivered(queueId: number, seq: number): void {
-    const state = this.find(queueId);
+    const state = this.states.find(queueId);
     if (state === null || state.deliveredTo === seq) return;
     state.deliveredTo = seq;
-    this.change(state);
+    this.states.change(state);
   }
 
   whenCommitted(done: (error: Error | null) => void): void {
@@ -204,7 +194,7 @@ export class KvQueueStore implements QueueStore, Participant {
   // The part in commits.
 
   hasPending(): boolean {
-    return this.listed.length > 0 || this.dropped.length > 0;
+    return this.states.waiting;
   }
 
   gather(batch: KvBatch, whole: boolean): void {
@@ -213,17 +203,14 @@ export class KvQueueStore implements QueueStore, Participant {
     // A queue from which a waiting group moves stays on disk until the message is where it goes.
     const held = new Set<number>();
     if (!whole) for (const entry of this.groups.removes()) held.add(storeIdOf(entry));
-    this.committingDropped = this.dropped.filter((queueId) => !held.has(queueId));
-    this.dropped = this.dropped.filter((queueId) => held.has(queueId));
-    for (const queueId of this.committingDropped) {
+    for (const queueId of this.states.gatherDrops(held)) {
       batch.remove(metaKey(queueId));
       batch.put(droppedKey(queueId), NOTHING);
       this.reclaimer.drop(queueId);
     }
-    for (let i = 0; i < this.listed.length; i++) this.reclaimer.consider(this.listed[i]!);
-    if (this.reclaimer.busy) this.reclaimer.gather(batch, this.change);
-    const states = this.listed;
-    this.listed = [];
+    for (const state of this.states.listedNow) this.reclaimer.consider(state);
+    if (this.reclaimer.busy) this.reclaimer.gather(batch, this.states.change);
+    const states = this.states.takeListed();
     this.undo = [];
     for (let i = 0; i < states.length; i++) this.gatherQueue(states[i]!, batch, whole);
     if (!whole) {
@@ -241,7 +228,7 @@ export class KvQueueStore implements QueueStore, Participant {
     this.writer.committed();
     this.groups.committed();
     this.committingBytes = 0;
-    this.committingDropped = [];
+    this.states.dropsCommitted();
     const { undo, meters } = this;
     this.undo = [];
     if (undo.length > 0) meters.commits++;
@@ -263,13 +250,11 @@ export class KvQueueStore implements QueueStore, Participant {
 
   withdraw(): void {
     this.reclaimer.withdraw();
-    for (const queueId of this.committingDropped) this.reclaimer.undrop(queueId);
+    for (const queueId of this.states.withdrawDrops()) this.reclaimer.undrop(queueId);
     this.writer.withdraw();
     this.committingBytes = 0;
     const undo = this.undo;
     this.undo = [];
-    this.dropped = [...this.committingDropped, ...this.dropped];
-    this.committingDropped = [];
     const waiting = this.groups.withdraw();
     for (const { state, obsolete } of undo) {
       const entries = state.committing;
@@ -279,7 +264,7 @@ export class KvQueueStore implements QueueStore, Participant {
         continue;
       }
       state.gone.ungather(obsolete);
-      this.change(state);
+      this.states.change(state);
       const again: QueueEntry[] = [];
       for (const entry of entries) {
         if (!waiting.has(entry)) this.refuse(state, entry);
@@ -294,7 +279,7 @@ export class KvQueueStore implements QueueStore, Participant {
     state.listed = false;
     if (state.dropped) return;
     if (whole) this.writer.write(state, batch);
-    else if (state.pending.length > 0) this.list(state);
+    else if (state.pending.length > 0) this.states.list(state);
     if (!state.changed) return;
     state.changed = false;
     this.undo.push({ state, obsolete: state.gone.obsoleteNow() });
@@ -339,8 +324,8 @@ export class KvQueueStore implements QueueStore, Participant {
   /** A batch without new records must not hold the removes of groups whose appends wait. */
   private suspendGroups(): void {
     for (const entry of this.groups.removes()) {
-      const state = this.states.get(storeIdOf(entry));
-      if (state === undefined || !state.gone.has(entry.seq)) continue;
+      const state = this.states.known(storeIdOf(entry));
+      if (state === null || !state.gone.has(entry.seq)) continue;
       state.gone.punch(entry.seq);
       if (!entry.message.persistent) continue;
       state.count++;
@@ -351,8 +336,8 @@ export class KvQueueStore implements QueueStore, Participant {
   /** After such a batch was gathered. */
   private resumeGroups(): void {
     for (const entry of this.groups.removes()) {
-      const state = this.states.get(storeIdOf(entry));
-      if (state !== undefined && !state.gone.has(entry.seq)) this.forget(state, entry);
+      const state = this.states.known(storeIdOf(entry));
+      if (state !== null && !state.gone.has(entry.seq)) this.forget(state, entry);
     }
   }
 
@@ -366,8 +351,7 @@ export class KvQueueStore implements QueueStore, Participant {
       state.count--;
       state.bytes -= message.bodyLength;
     }
-    state.changed = true;
-    if (!state.listed) this.list(state);
+    this.states.change(state);
   }
 
   /** A pending entry will not be written. */
@@ -386,45 +370,6 @@ export class KvQueueStore implements QueueStore, Participant {
       return false;
     });
   }
-
-  private stateOf(queueId: number): QueueState {
-    const known = this.states.get(queueId);
-    if (known !== undefined) return known;
-    const state = this.find(queueId) ?? new QueueState(queueId, null);
-    this.states.set(queueId, state);
-    return state;
-  }
-
-  /** A queue that is known or that an earlier start left. */
-  private find(queueId: number): QueueState | null {
-    const known = this.states.get(queueId);
-    if (known !== undefined) return known;
-    const value =
-      this.dropped.includes(queueId) || this.committingDropped.includes(queueId) ? null : this.kv.get(metaKey(queueId));
-    if (value === null) return null;
-    const meta = decodeMeta(value, queueId);
-    const state = new QueueState(queueId, meta);
-    let [from, to] = goneBounds(queueId);
-    for (;;) {
-      const slice = this.kv.range(from, to, SLICE);
-      for (const { key, value: end } of slice) state.gone.restore(readU64(key, 9), readU64(end, 0));
-      if (slice.length < SLICE) break;
-      from = keyBehind(slice[slice.length - 1]!.key);
-    }
-    this.states.set(queueId, state);
-    if (state.reclaimedTo < state.gone.floor) this.reclaimer.enlist(state);
-    return state;
-  }
-
-  private list(state: QueueState): void {
-    state.listed = true;
-    this.listed.push(state);
-  }
-
-  private readonly change = (state: QueueState): void => {
-    state.changed = true;
-    if (!state.listed && !state.dropped) this.list(state);
-  };
 }
 
 const NOTHING = Buffer.alloc(0);
