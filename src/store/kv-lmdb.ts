@@ -18,6 +18,8 @@ const OUT_OF_SPACE: readonly unknown[] = [constants.errno.ENOSPC, constants.errn
 const FULL_BELOW_BYTES = 64 * 1024 * 1024;
 /** How long the reason of a failed commit is waited for; LMDB may never give it. */
 const REASON_MS = 1_000;
+/** A commit of fewer bytes begins in the turn that seals it (docs/decisions/0054). */
+const PROMPT_BYTES = 64 * 1024;
 const NOTHING = (): void => {};
 
 export class LmdbKv implements Kv {
@@ -99,16 +101,19 @@ export class LmdbKv implements Kv {
     const { db } = this;
     const { keys, values } = batch;
     try {
+      let bytes = 0;
       const written = db.batch(() => {
         for (let i = 0; i < keys.length; i++) {
           const value = values[i]!;
           if (value === null) db.remove(keys[i]!);
           else db.put(keys[i]!, value);
+          bytes += value?.length ?? 0;
         }
       });
-      // LMDB would start the transaction in the next turn, behind all input that is there. Whatever comes after the first
-      // write begins it now, and joins it: nothing more, in a batch of its own.
-      await Promise.all([written, db.batch(NOTHING)]);
+      // LMDB begins the transaction in the next turn, behind all input that is there. A second batch begins it now and is
+      // part of it: one of nothing.
+      if (bytes < PROMPT_BYTES) await Promise.all([written, db.batch(NOTHING)]);
+      else await written;
     } catch (error) {
       const reason = await reasonOf(error);
       throw this.isFull(reason) ? new OutOfSpaceError(reason) : reason;
