@@ -150,17 +150,6 @@ describe('entries that come back', () => {
     assert.equal(queue.readyCount, 300_000);
   });
 
-  it('a few at a time behind very many are not sorted among them', () => {
-    const { sink, consumer } = consume();
-    for (let i = 0; i < 100_000; i++) core.put(queue, '');
-    queue.removeConsumer(consumer);
-    queue.requeue(sink.take());
-    const started = performance.now();
-    for (let i = 0; i < 2000; i++) queue.requeue([queue.takeNext(false)!, queue.takeNext(false)!]);
-    assert.ok(performance.now() - started < 1000);
-    assert.equal(queue.takeNext(false)!.seq, 1);
-  });
-
   it('go to the consumer that returned them too', async () => {
     const { sink } = consume({ prefetch: 1 });
     core.put(queue, 'a');
