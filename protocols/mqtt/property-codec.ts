@@ -11,6 +11,7 @@ import { EMPTY_TABLE, type Field, textField } from '../../src/core/field-table.t
 import type { Message } from '../../src/core/message.ts';
 import { CODEC_IDS, NO_CODEC, NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/properties.ts';
 import { formatReplyAddress } from '../../src/core/reply-address.ts';
+import type { Terms } from '../../src/core/terms.ts';
 import { PROPERTY } from './properties.ts';
 import { queueOfReplyTopic } from './reply-topics.ts';
 import { swapSeparators } from './topics.ts';
@@ -67,9 +68,9 @@ export function qosOf(message: Message): number {
   return message.persistent ? 1 : 0;
 }
 
-/** Whether it was published with the retain flag. */
-export function retainOf(message: Message): boolean {
-  return (flagsOf(message) & FLAG.retain) !== 0;
+/** The retain flag with which it is sent under such terms (MQTT 5 §3.3.1.3). */
+export function sentRetained(message: Message, terms: Terms): boolean {
+  return terms.retained || (terms.retainAsPublished && (flagsOf(message) & FLAG.retain) !== 0);
 }
 
 function flagsOf(message: Message): number {
