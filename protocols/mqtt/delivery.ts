@@ -167,7 +167,10 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     this.feed.recover(filter, value);
   }
 
-  /** A subscription was made: the retained messages that it selects (§3.8.4) are looked for; `resume` sends them. */
+  /**
+   * A subscription was made: the retained messages that it selects (§3.8.4) are looked for; `resume` sends them, once it
+   * was granted.
+   */
   selectRetained({ filter, qos, identifier }: Subscription): void {
     if (this.abandoned) return;
     if (this.feed === null) {
@@ -175,6 +178,10 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       if (this.link !== null && this.own !== null) this.feed.attach(this.link, this.own.queue);
     }
     this.feed.select(filter, qos, identifier);
+  }
+
+  retainedGranted(filter: string): void {
+    this.feed?.granted(filter);
   }
 
   /** A subscription is over; all are. */

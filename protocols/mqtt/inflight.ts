@@ -211,9 +211,9 @@ export class Inflight {
 
   /**
    * What is known of an entry that comes (again). Entries come in the order of their queue: ids that wait for earlier
-   * ones wait in vain and are added to `gone`, if they may be known to the client, or are free.
+   * ones wait in vain and are added to `gone`. They are not free yet.
    */
-  recall(queueId: number, seq: number, gone: number[]): Recalled {
+  recall(queueId: number, seq: number, gone: Recalled[]): Recalled {
     if (this.earlier === null) return 0;
     if (this.unsorted) this.sort(this.earlier);
     const waiting = this.earlier.get(queueId);
@@ -223,14 +223,18 @@ export class Inflight {
       if (earlier > seq) break;
       waiting.delete(earlier);
       if (earlier === seq) recalled = packed;
-      else if (recalledStored(packed)) gone.push(packed & ID);
-      else this.free(packed & ID);
+      else gone.push(packed);
     }
     if (waiting.size === 0) {
       this.earlier.delete(queueId);
       if (this.earlier.size === 0) this.earlier = null;
     }
     return recalled;
+  }
+
+  /** Whether ids wait for their entries. */
+  get awaitsAny(): boolean {
+    return this.earlier !== null;
   }
 
   /** Whether an entry's id waits here. */

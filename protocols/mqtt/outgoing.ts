@@ -9,7 +9,7 @@ import type { Message } from '../../src/core/message.ts';
 import { NEVER_EXPIRES, type QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
 import type { Terms } from '../../src/core/terms.ts';
 import { isExpired, publishByte } from './encoder-v5.ts';
-import { Inflight, type Recalled, recalledId, recalledStored, STAGE } from './inflight.ts';
+import { Inflight, type Recalled, recalledId, recalledQos2, recalledStored, STAGE } from './inflight.ts';
 import { PacketIdMap } from './packet-id-map.ts';
 import { FIRST_BYTE } from './packet-types.ts';
 import { sentRetained } from './property-codec.ts';
@@ -105,17 +105,15 @@ export class Outgoing {
 
   /** What the session knows of an entry that comes; ids whose entries will not come any more are released. */
   recall(entry: QueueEntry): Recalled {
-    const gone: number[] = [];
-    const recalled = this.inflight.recall(entry.queue.id, entry.seq, gone);
-    for (const id of gone) this.release(id);
-    return recalled;
+    return this.inflight.awaitsAny ? this.passed(entry.queue.id, entry.seq) : 0;
   }
 
-  /** Nothing of a queue comes any more up to that number: ids that wait for it are released. */
-  passed(queueId: number, seq: number): void {
-    const gone: number[] = [];
-    this.inflight.recall(queueId, seq, gone);
-    for (const id of gone) this.release(id);
+  /** Nothing of a queue comes any more up to that number: ids that wait for it are released. What waits for it itself. */
+  passed(queueId: number, seq: number): Recalled {
+    const gone: Recalled[] = [];
+    const recalled = this.inflight.recall(queueId, seq, gone);
+    for (const each of gone) this.release(each);
+    return recalled;
   }
 
   /** What was recalled is not sent: its QoS is 0 by now. */
@@ -211,12 +209,14 @@ export class Outgoing {
 
   /** The disk is full: the entry goes back, to be tried again, unless it was refused itself: then it never happened. */
   notStored(id: number): boolean {
-    const { inflight, link } = this;
+    const { inflight, link, owner } = this;
     if (this.takeWaiting(id) === null) return false;
     const entry = inflight.entryOf(id)!;
     if (isRefused(entry)) this.giveUp(link!, id);
     else {
       inflight.free(id);
+      // It may have been written for the connection before.
+      owner.forgetSent(id);
       link!.core.requeueAll([entry]);
     }
     return true;
@@ -261,10 +261,15 @@ export class Outgoing {
     core.acknowledge(entry);
   }
 
-  /** Its entry is gone (expired, dropped), but the client may have its PUBLISH: the exchange is ended all the same. */
-  private release(id: number): void {
+  /** Its entry is gone (expired, dropped): where the client may have its PUBLISH the exchange is ended all the same. */
+  private release(recalled: Recalled): void {
     const { inflight, owner } = this;
-    if (owner.persistent) {
+    const id = recalledId(recalled);
+    if (!recalledStored(recalled)) {
+      inflight.free(id);
+      // It may have been written for the connection before.
+      if (owner.persistent && recalledQos2(recalled)) owner.forgetSent(id);
+    } else if (owner.persistent) {
       inflight.returned(id, STAGE.releasing);
       owner.storeReleased(id);
     } else {

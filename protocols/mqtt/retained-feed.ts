@@ -119,7 +119,8 @@ export class RetainedFeed implements Task, ConfirmSink {
 
   /**
    * A subscription selects retained messages, in the place of what the one with the same filter before it had left. Of a
-   * persistent session it is durable with what is committed next.
+   * persistent session it is durable with what is committed next, and its messages join the queue after that (`granted`):
+   * the subscription may be refused.
    */
   select(filter: string, qos: number, identifier: number): void {
     const { owner, shared } = this;
@@ -129,8 +130,17 @@ export class RetainedFeed implements Task, ConfirmSink {
     const durable = owner.persistent && qos > 0 && !SysTopics.owns(filter);
     const selection = new RetainedSelection(filter, retainedTerms(qos, identifier), durable, cursor.since, null);
     selection.cursor = cursor;
+    selection.awaited = durable;
     this.selections.set(filter, selection);
     if (durable) this.save(selection);
+  }
+
+  /** The subscription is committed. */
+  granted(filter: string): void {
+    const selection = this.selections.get(filter);
+    if (selection?.awaited !== true) return;
+    selection.awaited = false;
+    this.resume();
   }
 
   /** The subscription is over: what waits for it is not sent any more. */
@@ -208,6 +218,7 @@ export class RetainedFeed implements Task, ConfirmSink {
   private next(moved: Set<RetainedSelection>): Found | null {
     for (let found = this.first(); found !== undefined; found = this.first()) {
       const { selection, message, cursor } = found;
+      if (selection.awaited && !selection.dropped) return null;
       if (!selection.dropped && cursor.isCurrent(message) && !isExpired(message, this.shared.turn.now)) return found;
       this.handOn(found, moved);
     }

@@ -16,6 +16,8 @@ export class RetainedSelection {
   readonly durable: boolean;
   /** When its search began. */
   readonly since: RetainedMoment;
+  /** Whether its subscription may still be refused: that is not committed yet. */
+  awaited: boolean;
   /** The routing key of the last message that the session took; null: none. */
   after: string | null;
   /** Null while the client is away, or where it was read to its end. */
@@ -32,6 +34,7 @@ export class RetainedSelection {
     this.terms = terms;
     this.durable = durable;
     this.since = since;
+    this.awaited = false;
     this.after = after;
     this.cursor = null;
     this.exhausted = false;

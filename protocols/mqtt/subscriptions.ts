@@ -161,6 +161,7 @@ export class Subscriptions {
         const args = argumentsOf(request);
         const bound = wantsRetained(request, isNew) ? () => deliveries.selectRetained(request) : null;
         await core.bindQueue(this.bindingOf(filter, args), bound);
+        deliveries.retainedGranted(filter);
         // [MQTT-3.8.4-3]: the new subscription takes the place of the old one, without a gap.
         if (known !== null && !known.same(args, DIALECT)) await core.unbindQueue(this.bindingOf(filter, known.args));
         if (request.noLocal) core.own = this.queue;

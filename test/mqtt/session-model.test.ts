@@ -113,7 +113,7 @@ class ModelClient {
     for (let left = most; left > 0 && this.unanswered.length > 0; left--) {
       this.packet(this.link, Buffer.from(this.unanswered.shift()!, 'hex'));
     }
-    if (this.link.closed) this.drop();
+    if (this.link?.closed === true) this.drop();
   }
 
   private packet(link: Client, unit: Buffer): void {
@@ -324,21 +324,22 @@ async function follow(steps: readonly Step[]): Promise<void> {
   for (const queue of harness.hosts.get('/')!.queues.values()) {
     assert.equal(queue.readyCount + queue.unackedCount, 0, `messages are left in ${queue.name}`);
   }
+  // A publish that was refused without its publisher hearing of it is sent again, perhaps behind a later one; a retained
+  // message that was refused joins again, perhaps behind one of another topic.
+  const refuses = steps.some(({ kind }) => kind === 'fail');
+  const ordered = (bodies: string[]): string[] => (refuses ? bodies.sort() : bodies);
   for (const { name, taken, selected } of clients) {
     assert.ok(selected);
     for (const qos of [1, 2] as const) {
       const kept = taken.get(`r/${qos}`)!;
       const expected = RETAINED.filter((each) => each.qos === qos).map(({ body }) => body);
-      assert.deepEqual(qos === 2 ? kept : firsts(kept), expected, `${name}, what is retained at QoS ${qos}`);
+      assert.deepEqual(ordered(qos === 2 ? kept : firsts(kept)), expected, `${name}, what is retained at QoS ${qos}`);
     }
   }
   const promised = (from: ModelClient, topic: string): string[] =>
     from.sent.get(topic)!.filter((body) => !from.refused.has(body));
   const of = (from: ModelClient, bodies: readonly string[]): string[] =>
     bodies.filter((body) => body.startsWith(from.name) && !from.refused.has(body));
-  // A publish that was refused without its publisher hearing of it is sent again, perhaps behind a later one.
-  const refuses = steps.some(({ kind }) => kind === 'fail');
-  const ordered = (bodies: string[]): string[] => (refuses ? bodies.sort() : bodies);
   for (const from of clients) {
     for (const { name, taken } of clients) {
       const who = `${name}, from ${from.name}`;
@@ -351,7 +352,46 @@ async function follow(steps: readonly Step[]): Promise<void> {
   }
 }
 
+/** What broke us, each with what it left. */
+const BROKE: readonly (readonly Step[])[] = [
+  // The packet id of an entry that the disk refused while its client was being taken over.
+  [
+    { kind: 'hold' },
+    { kind: 'publish', client: 0, to: 't', qos: 2 },
+    { kind: 'settle' },
+    { kind: 'connect', client: 0, receiveMaximum: 1 },
+    { kind: 'settle' },
+    { kind: 'select', client: 1, count: 0 },
+    { kind: 'connect', client: 0, receiveMaximum: 1 },
+    { kind: 'settle' },
+    { kind: 'fail' },
+  ],
+  // A packet id that was on disk when it was refused there a second time.
+  [
+    { kind: 'drop', client: 0, count: 0 },
+    { kind: 'publish', client: 1, to: 't', qos: 2 },
+    { kind: 'settle' },
+    { kind: 'hold' },
+    { kind: 'connect', client: 0, receiveMaximum: 1 },
+    { kind: 'settle' },
+    { kind: 'fail' },
+  ],
+  // Retained messages that were sent for a subscription that was refused, and again for the next.
+  [
+    { kind: 'select', client: 1, count: 0 },
+    { kind: 'hold' },
+    { kind: 'settle' },
+    { kind: 'publish', client: 0, to: 't', qos: 1 },
+    { kind: 'settle' },
+    { kind: 'fail' },
+  ],
+];
+
 test('sessions lose nothing, repeat nothing at QoS 2 and keep the order, whatever happens', async () => {
   const runs = process.env.CI_LONG === undefined ? 150 : 5000;
-  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), follow), { numRuns: runs });
+  const examples = BROKE.map((steps): [Step[]] => [[...steps]]);
+  await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), follow), {
+    numRuns: runs,
+    examples,
+  });
 });
