@@ -229,7 +229,7 @@ export const ConfigSchema = Type.Object(
           1 * MIB,
           64 * KIB,
           256 * MIB,
-          'Unsent bytes of a connection at which delivery pauses; at twice as many it is not read either.',
+          'Unsent bytes of a connection at which delivery pauses; it is not read either when answers add as many.',
         ),
         outboxLowBytes: bytes(256 * KIB, 1 * KIB, 256 * MIB, 'Unsent bytes at which it goes on.'),
         queueWindowEntries: count(32_768, 64, 10_000_000, 'Messages that one queue keeps in memory at its head.'),

@@ -53,9 +53,6 @@ export class TransportError extends Error {
 const TRANSPORT = Symbol('transport');
 type OwnedSocket = Socket & { [TRANSPORT]: SocketTransport };
 
-/** A peer that leaves this many outboxes' high watermark unread is read no further: it would pile up answers. */
-const CLOGGED_WATERMARKS = 2;
-
 /** In order; a connection only moves forward. */
 const STATE = { open: 0, ending: 1, closed: 2 } as const;
 
@@ -72,6 +69,8 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   /** Whether the front-end wants no input, and whether the peer first has to take what it was sent. */
   private paused: boolean;
   private clogged: boolean;
+  /** What was unsent when input was first handled behind a full outbox; 0: it is not full. */
+  private unsentWhenFull: number;
   /** Whether the ticker watches us, since when nothing has moved, and how much was left then. */
   private watched: boolean;
   private quietSince: number;
@@ -93,6 +92,7 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     this.error = null;
     this.paused = false;
     this.clogged = false;
+    this.unsentWhenFull = 0;
     this.watched = false;
     this.quietSince = 0;
     this.lastUnsent = 0;
@@ -183,6 +183,7 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   /** The outbox is writable again. */
   drained(): void {
     if (this.state !== STATE.open || this.handler === null) return;
+    this.unsentWhenFull = 0;
     if (this.clogged) {
       this.clogged = false;
       if (!this.paused) this.socket.resume();
@@ -253,11 +254,15 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     }
   }
 
-  /** The peer keeps up badly. Deliveries stop at the watermark; what grows beyond it are answers to what the peer sends. */
+  /**
+   * The peer keeps up badly. Deliveries stop at the high watermark, the last of them may be far beyond it; what is added
+   * afterwards are answers to what the peer sends, and it is read no further when they are a watermark more.
+   */
   private beware(): void {
     const { outbox, context } = this;
     if (this.clogged || this.state !== STATE.open) return;
-    if (outbox.unsentBytes <= CLOGGED_WATERMARKS * context.outbox.highWatermarkBytes) return;
+    if (this.unsentWhenFull === 0) this.unsentWhenFull = outbox.unsentBytes;
+    if (outbox.unsentBytes - this.unsentWhenFull <= context.outbox.highWatermarkBytes) return;
     this.clogged = true;
     this.socket.pause();
   }

@@ -247,6 +247,22 @@ describe('a connection', () => {
     socket.destroy();
   });
 
+  it('is read on behind a delivery that is far beyond the watermark', async () => {
+    const [socket, handler] = await open();
+    const { transport } = handler;
+    socket.pause();
+    // The kernel takes some of it; what is left is more than two watermarks.
+    const large = Buffer.alloc(16 * OUTBOX_DEFAULTS.highWatermarkBytes);
+    transport.outbox.append(large, 0, large.length);
+    for (let i = 1; i <= 3; i++) {
+      socket.write('x');
+      while (handler.received.length < i) await new Promise(setImmediate);
+      assert.ok(transport.outbox.unsentBytes > 2 * OUTBOX_DEFAULTS.highWatermarkBytes);
+      assert.ok(transport.reading);
+    }
+    socket.destroy();
+  });
+
   it('is closed when its peer takes nothing for the slow reader’s time, and not while it takes a little', async () => {
     const [socket, handler] = await open();
     socket.pause();
