@@ -117,6 +117,17 @@ export class MqttTest {
     return this.connect({ clean: false, clientId, ...options, ...(this.v5 ? { properties } : {}) });
   }
 
+  /** Answers a QoS 2 message with PUBREC and breaks off behind PUBREL: that comes again over the next connection, alone. */
+  async releasedAgain(before: MqttConnection, clientId: string, packetId: number): Promise<void> {
+    before.ack('PUBREC', packetId);
+    await before.expectAck('PUBREL', packetId);
+    before.cut();
+    const after = await this.resume(clientId);
+    await after.expectAck('PUBREL', packetId);
+    after.ack('PUBCOMP', packetId);
+    await after.expectSilence();
+  }
+
   /** The client of a session that has subscribed, and which has said goodbye. */
   async away(filter: string, qos: Qos): Promise<string> {
     const clientId = this.name();

@@ -22,6 +22,17 @@ function bodies(client: Client): string[] {
   return client.take().map((hex) => Buffer.from(hex.slice(-2), 'hex').toString());
 }
 
+/** A member of a kept session that was given so many messages at QoS 2 and has answered none, and who published them. */
+async function begun(broker: Harness, count: number): Promise<{ one: Client; publisher: Client }> {
+  const one = await member(broker, 'one', 2, KEPT);
+  const publisher = await broker.connect('pub');
+  const numbers = Array.from({ length: count }, (_, i) => `${i + 1}`);
+  for (const each of numbers) publisher.send(publish('jobs/1', each, 2, Number(each)));
+  await broker.settle();
+  assert.deepEqual(bodies(one), numbers);
+  return { one, publisher };
+}
+
 const groupQueues = (broker: Harness): string[] =>
   [...broker.hosts.get('/')!.queues.keys()].filter((name) => name.endsWith('shared'));
 
@@ -172,11 +183,7 @@ describe('a shared subscription', () => {
 
   it('gives a member that comes back no more than its receive maximum', async () => {
     const broker = new Harness();
-    const one = await member(broker, 'one', 2, KEPT);
-    const publisher = await broker.connect('pub');
-    for (let i = 1; i <= 3; i++) publisher.send(publish('jobs/1', `${i}`, 2, i));
-    await broker.settle();
-    assert.deepEqual(bodies(one), ['1', '2', '3']);
+    const { one } = await begun(broker, 3);
     const two = await member(broker, 'two', 2);
     one.drop();
     await broker.settle();
@@ -198,11 +205,7 @@ describe('a shared subscription', () => {
 
   it('gives a member that comes and goes its messages in their order, each once, while another one hands them on', async () => {
     const broker = new Harness();
-    const one = await member(broker, 'one', 2, KEPT);
-    const publisher = await broker.connect('pub');
-    for (let i = 1; i <= 4; i++) publisher.send(publish('jobs/1', `${i}`, 2, i));
-    await broker.settle();
-    assert.deepEqual(bodies(one), ['1', '2', '3', '4']);
+    const { one } = await begun(broker, 4);
     const two = await member(broker, 'two', 2);
     one.drop();
     for (const receiveMaximum of [2, 3, 10]) {
@@ -220,11 +223,7 @@ describe('a shared subscription', () => {
 
   it('releases the ids of a member whose unfinished messages were purged, once somebody gets a later one', async () => {
     const broker = new Harness();
-    const one = await member(broker, 'one', 2, KEPT);
-    const publisher = await broker.connect('pub');
-    for (let i = 1; i <= 3; i++) publisher.send(publish('jobs/1', `${i}`, 2, i));
-    await broker.settle();
-    assert.deepEqual(bodies(one), ['1', '2', '3']);
+    const { one, publisher } = await begun(broker, 3);
     one.drop();
     await broker.settle();
     broker.hosts.get('/')!.queues.get(groupQueues(broker)[0]!)!.purge();
@@ -425,11 +424,7 @@ describe('a shared subscription', () => {
 
   it('that ends releases the ids of messages that its last member was still to be sent again', async () => {
     const broker = new Harness();
-    const one = await member(broker, 'one', 2, KEPT);
-    const publisher = await broker.connect('pub');
-    for (let i = 1; i <= 3; i++) publisher.send(publish('jobs/1', `${i}`, 2, i));
-    await broker.settle();
-    assert.deepEqual(bodies(one), ['1', '2', '3']);
+    const { one } = await begun(broker, 3);
     one.drop();
     await broker.settle();
     const properties = [p.sessionExpiry(0xffff_ffff), p.receiveMaximum(1)];

@@ -147,13 +147,7 @@ export const REDELIVERY_CHECKS: readonly (readonly MqttCheck[])[] = [
       await t.subscribe(before, topic, 2);
       await (await t.connect()).publish({ topic, payload: 'received', qos: 2 });
       const { packetId } = await before.message('received');
-      before.ack('PUBREC', packetId);
-      await before.expectAck('PUBREL', packetId);
-      before.cut();
-      const after = await t.resume(clientId);
-      await after.expectAck('PUBREL', packetId);
-      after.ack('PUBCOMP', packetId);
-      await after.expectSilence();
+      await t.releasedAgain(before, clientId, packetId);
     },
   ),
   both(
