@@ -10,7 +10,7 @@ import { amqpProperties, PropertyScanner } from '../protocols/amqp/properties.ts
 import { type PublishChannel, Publishing } from '../protocols/amqp/publishing.ts';
 import { ShortStringCache, ShortStringEncoder } from '../protocols/amqp/short-string.ts';
 import type { Consumer } from '../src/core/consumer.ts';
-import { Message, NEVER } from '../src/core/message.ts';
+import { Message, NEVER } from '../src/core/message/message.ts';
 import { newMeters } from '../src/core/ports.ts';
 import { PUBLISH } from '../src/core/publish-path.ts';
 import type { Session } from '../src/core/session.ts';

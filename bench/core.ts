@@ -5,13 +5,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { amqpRewriter } from '../protocols/amqp/foreign-properties.ts';
 import { Consumer, type DeliverySink } from '../src/core/consumer.ts';
-import { EMPTY_TABLE } from '../src/core/field-table.ts';
 import { DEFAULT_LIMITS } from '../src/core/limits.ts';
 import { SILENT } from '../src/core/logger.ts';
 import { MemoryBudget } from '../src/core/memory-budget.ts';
-import { Message, NEVER } from '../src/core/message.ts';
+import { EMPTY_TABLE } from '../src/core/message/field-table.ts';
+import { Message, NEVER } from '../src/core/message/message.ts';
+import { NO_CODEC } from '../src/core/message/properties.ts';
 import { newMeters } from '../src/core/ports.ts';
-import { NO_CODEC } from '../src/core/properties.ts';
 import { Session } from '../src/core/session.ts';
 import { Turn } from '../src/core/turn.ts';
 import { Unacked } from '../src/core/unacked.ts';

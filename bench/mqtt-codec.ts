@@ -7,8 +7,8 @@ import { NEXT, type Next, PacketFramer, type PacketHandler } from '../protocols/
 import { Inflight, STAGE } from '../protocols/mqtt/inflight.ts';
 import { PublishReader, readPacketId } from '../protocols/mqtt/publish.ts';
 import { KeyTopics, TopicKeys } from '../protocols/mqtt/topic-cache.ts';
-import { Message, NEVER } from '../src/core/message.ts';
-import { NO_CODEC } from '../src/core/properties.ts';
+import { Message, NEVER } from '../src/core/message/message.ts';
+import { NO_CODEC } from '../src/core/message/properties.ts';
 import { QueueEntry } from '../src/core/queue-entry.ts';
 import type { Outbox } from '../src/net/outbox.ts';
 import { type Figure, printFigures } from './figure.ts';

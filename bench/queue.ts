@@ -4,9 +4,9 @@
 //   node bench/queue.ts [--json]
 
 import { ConfirmRing } from '../src/core/confirms.ts';
-import { EMPTY_TABLE } from '../src/core/field-table.ts';
 import { DEFAULT_LIMITS } from '../src/core/limits.ts';
 import { MemoryBudget } from '../src/core/memory-budget.ts';
+import { EMPTY_TABLE } from '../src/core/message/field-table.ts';
 import { newMeters, type PropertyRewriter } from '../src/core/ports.ts';
 import { Queue, type QueueEvents } from '../src/core/queue.ts';
 import type { QueueEntry } from '../src/core/queue-entry.ts';

@@ -1,8 +1,8 @@
 // What micro benchmarks put in place of real parts: queues that are only names, messages without a body, sockets that
 // take everything; and the clock that they share.
 
-import { Message, NEVER } from '../src/core/message.ts';
-import type { PropertyCodec } from '../src/core/properties.ts';
+import { Message, NEVER } from '../src/core/message/message.ts';
+import type { PropertyCodec } from '../src/core/message/properties.ts';
 import type { Queue } from '../src/core/queue.ts';
 import { OUTBOX_DEFAULTS, Outbox } from '../src/net/outbox.ts';
 import { SlabPool } from '../src/net/slab-pool.ts';

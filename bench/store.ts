@@ -6,9 +6,9 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Message, NEVER } from '../src/core/message.ts';
+import { Message, NEVER } from '../src/core/message/message.ts';
+import { NO_CODEC } from '../src/core/message/properties.ts';
 import { newMeters } from '../src/core/ports.ts';
-import { NO_CODEC } from '../src/core/properties.ts';
 import type { Queue } from '../src/core/queue.ts';
 import { NEVER_EXPIRES, QueueEntry } from '../src/core/queue-entry.ts';
 import { LmdbKv } from '../src/store/kv-lmdb.ts';

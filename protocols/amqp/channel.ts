@@ -5,7 +5,7 @@
 //
 // Invariant: after `release` the channel holds nothing of the core's: no consumer, no entry, no ring.
 
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Outcome } from '../../src/core/transaction.ts';

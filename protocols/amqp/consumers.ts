@@ -3,8 +3,8 @@
 
 import { randomBytes } from 'node:crypto';
 import { REPLY_QUEUE, type ReplyReceiver } from '../../src/core/direct-replies.ts';
-import { FIELD_TYPE_NAMES, findField, integerOf } from '../../src/core/field-table.ts';
-import type { Message } from '../../src/core/message.ts';
+import { FIELD_TYPE_NAMES, findField, integerOf } from '../../src/core/message/field-table.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';

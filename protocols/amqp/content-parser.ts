@@ -5,9 +5,9 @@
 //
 //   content = method-frame header-frame *body-frame        (§4.2.6; frames of one content follow each other)
 
-import { Message, NEVER } from '../../src/core/message.ts';
-import { OWN_ALLOCATION_BYTES } from '../../src/core/message-slabs.ts';
-import { ownBytes } from '../../src/core/own-bytes.ts';
+import { Message, NEVER } from '../../src/core/message/message.ts';
+import { OWN_ALLOCATION_BYTES } from '../../src/core/message/message-slabs.ts';
+import { ownBytes } from '../../src/core/message/own-bytes.ts';
 import type { Turn } from '../../src/core/turn.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { CONTENT_HEADER_BYTES } from './content.ts';

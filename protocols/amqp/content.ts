@@ -5,7 +5,7 @@
 //
 // Small bodies of deliveries do not come here: delivery.ts writes them in one piece.
 
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { nativeOf, nativeWithoutHeaders } from './foreign-properties.ts';
 import { FRAME, FRAME_END, FRAME_HEADER_BYTES } from './frames.ts';

@@ -3,7 +3,7 @@
 
 import { REPLY_ADDRESS_PREFIX, REPLY_QUEUE } from '../../src/core/direct-replies.ts';
 import { isExchangeKind } from '../../src/core/exchange-kinds.ts';
-import { EMPTY_TABLE } from '../../src/core/field-table.ts';
+import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import type { QueueState, Session } from '../../src/core/session.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { bareMethod, messageCountOk, queueDeclareOk } from './method-frames.ts';

@@ -5,8 +5,8 @@
 // array against 31 ns for a range `copy` and 52 ns for a loop (bench/amqp-codec.ts).
 
 import type { Consumer, DeliverySink } from '../../src/core/consumer.ts';
-import type { Message } from '../../src/core/message.ts';
-import { ownBytes } from '../../src/core/own-bytes.ts';
+import type { Message } from '../../src/core/message/message.ts';
+import { ownBytes } from '../../src/core/message/own-bytes.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
 import type { Unacked } from '../../src/core/unacked.ts';
 import type { Outbox } from '../../src/net/outbox.ts';

@@ -14,7 +14,7 @@
 // for a boolean other than 0 or 1 and for field names that are not UTF-8.
 
 import { isUtf8 } from 'node:buffer';
-import type { Field, FieldTable, FieldValue } from '../../src/core/field-table.ts';
+import type { Field, FieldTable, FieldValue } from '../../src/core/message/field-table.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import type { Writer } from './writer.ts';
 

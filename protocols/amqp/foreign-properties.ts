@@ -1,10 +1,10 @@
 // Messages that other protocols published, as AMQP consumers see them: their common properties in AMQP's native form.
 // What does not fit into a short string (255 bytes) travels as a header, so that nothing is lost.
 
-import type { Field } from '../../src/core/field-table.ts';
-import type { Message } from '../../src/core/message.ts';
+import type { Field } from '../../src/core/message/field-table.ts';
+import type { Message } from '../../src/core/message/message.ts';
+import type { Properties } from '../../src/core/message/properties.ts';
 import type { PropertyRewriter } from '../../src/core/ports.ts';
-import type { Properties } from '../../src/core/properties.ts';
 import { amqpProperties, encodeProperties } from './properties.ts';
 
 const SHORT_STRING_MAX_BYTES = 255;

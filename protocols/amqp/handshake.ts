@@ -3,7 +3,7 @@
 // frames and errors for it, and goes on without it once `method` has returned a session.
 
 import { BrokerError } from '../../src/core/errors.ts';
-import { EMPTY_TABLE, type FieldTable } from '../../src/core/field-table.ts';
+import { EMPTY_TABLE, type FieldTable } from '../../src/core/message/field-table.ts';
 import type { Identity } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
 import { certificateUser } from '../../src/net/certificate-login.ts';

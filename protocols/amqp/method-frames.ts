@@ -1,7 +1,7 @@
 // The method frames that the broker sends, one encoder each, as whole frames of their own. Deliveries and confirms are
 // not here: they are written straight into the outbox (delivery.ts, channel.ts).
 
-import type { FieldTable } from '../../src/core/field-table.ts';
+import type { FieldTable } from '../../src/core/message/field-table.ts';
 import type { AmqpError } from './amqp-error.ts';
 import { FRAME, FRAME_END, FRAME_HEADER_BYTES } from './frames.ts';
 import { METHOD, type MethodId } from './method-ids.ts';

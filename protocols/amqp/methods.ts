@@ -1,7 +1,7 @@
 // The arguments of the methods that a client may send, one decoder each; the grammar above a decoder is the
 // specification's. basic.publish and basic.ack are decoded where they are handled: they are the hot path.
 
-import type { FieldTable } from '../../src/core/field-table.ts';
+import type { FieldTable } from '../../src/core/message/field-table.ts';
 import type { Reader } from './reader.ts';
 
 /** client-properties(table) mechanism(shortstr) response(longstr) locale(shortstr) */

@@ -3,7 +3,7 @@
 // assembled in content-parser.ts.
 
 import { ConfirmRing, type ConfirmSink, type RingScheduler } from '../../src/core/confirms.ts';
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import { PUBLISH, type PublishOutcome } from '../../src/core/publish-path.ts';
 import type { Session } from '../../src/core/session.ts';

@@ -1,7 +1,7 @@
 // A cursor over the bytes of one frame that knows AMQP's elementary types (§4.2.1). It never reads past the end it was
 // given: a value that does not fit is the peer's SYNTAX_ERROR.
 
-import type { FieldTable } from '../../src/core/field-table.ts';
+import type { FieldTable } from '../../src/core/message/field-table.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { decodeTable } from './field-table-codec.ts';
 

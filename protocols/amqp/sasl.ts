@@ -1,7 +1,7 @@
 // How a client says who it is (AMQP 0-9-1 §2.2.4): two SASL mechanisms that carry a user name and a password, and
 // EXTERNAL, where the client's TLS certificate has said it already.
 
-import { findField, textOf } from '../../src/core/field-table.ts';
+import { findField, textOf } from '../../src/core/message/field-table.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { decodeTable } from './field-table-codec.ts';
 

@@ -1,6 +1,6 @@
 // What the broker says of itself in connection.start, and what a client says of itself in start-ok.
 
-import { type Field, type FieldTable, findField, textField, textOf } from '../../src/core/field-table.ts';
+import { type Field, type FieldTable, findField, textField, textOf } from '../../src/core/message/field-table.ts';
 
 /** Extensions of RabbitMQ that clients look for before they use them. */
 const CAPABILITIES = [

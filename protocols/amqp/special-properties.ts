@@ -2,8 +2,8 @@
 // right, replies that come straight back to this channel, further routing keys (sender-selected distribution). Only
 // messages with such properties come here; the scanner of properties.ts picks them out.
 
-import { FIELD_TYPE_NAMES, type FieldTable, findField } from '../../src/core/field-table.ts';
-import { Message } from '../../src/core/message.ts';
+import { FIELD_TYPE_NAMES, type FieldTable, findField } from '../../src/core/message/field-table.ts';
+import { Message } from '../../src/core/message/message.ts';
 import type { Identity } from '../../src/core/ports.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { amqpProperties, encodeProperties, INVALID_EXPIRATION } from './properties.ts';

@@ -4,7 +4,7 @@
 // channel, and on its prefetch, until then.
 
 import type { CountedLimit } from '../../src/core/limit-hits.ts';
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { Session } from '../../src/core/session.ts';
 import {
   type Outcome,

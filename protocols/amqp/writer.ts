@@ -1,7 +1,7 @@
 // Builds frames and property lists of any size: a growing buffer that knows AMQP's elementary types (§4.2.1). For
 // control methods; deliveries and confirms are written straight into the outbox (delivery.ts, channel.ts).
 
-import type { FieldTable } from '../../src/core/field-table.ts';
+import type { FieldTable } from '../../src/core/message/field-table.ts';
 import { encodeTable } from './field-table-codec.ts';
 import { cutUtf8 } from './short-string.ts';
 

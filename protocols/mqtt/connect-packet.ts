@@ -1,7 +1,7 @@
 // CONNECT (MQTT 5 §3.1, 3.1.1 §3.1), of every version: walked and checked here, decoded by mqtt-packet.
 
 import type { IConnectPacket } from 'mqtt-packet';
-import { ownBytes } from '../../src/core/own-bytes.ts';
+import { ownBytes } from '../../src/core/message/own-bytes.ts';
 import { ConnectRefused, MalformedPacket } from './errors.ts';
 import { PacketParser, skipBytes, skipText } from './packet-parser.ts';
 import { LEVEL } from './packet-types.ts';

@@ -7,8 +7,8 @@
 
 import type { ClientConnection, ConnectionInfo } from '../../src/core/client-connection.ts';
 import { BrokerError } from '../../src/core/errors.ts';
-import { EMPTY_TABLE } from '../../src/core/field-table.ts';
 import { countLimit } from '../../src/core/limit-hits.ts';
+import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import type { Ticked } from '../../src/net/ticker.ts';

@@ -4,7 +4,7 @@
 //
 //   properties  [message expiry] [subscription identifier]* [topic alias] block        the block as it is kept
 
-import { type Message, NEVER } from '../../src/core/message.ts';
+import { type Message, NEVER } from '../../src/core/message/message.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { COPIED_FRAME_BYTES, FrameAtHand } from './frame-at-hand.ts';
 import { FIRST_BYTE, PUBLISH_FLAG } from './packet-types.ts';

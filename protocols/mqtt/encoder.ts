@@ -1,7 +1,7 @@
 // Writes PUBLISH packets into outboxes; one encoder serves all connections. A message that is being published is encoded
 // once at the most for all its receivers (frame-at-hand.ts).
 
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { COPIED_FRAME_BYTES, FrameAtHand } from './frame-at-hand.ts';
 import { FIRST_BYTE } from './packet-types.ts';

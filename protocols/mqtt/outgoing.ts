@@ -5,7 +5,7 @@
 // PUBLISH leaves, and that the client has it (in the transaction that removes the entry) before its PUBREL. What is
 // committed for a connection that has gone meanwhile is told to nobody (see `epoch` in session.ts).
 
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import { NEVER_EXPIRES, type QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
 import type { Terms } from '../../src/core/terms.ts';
 import { isExpired, publishByte } from './encoder-v5.ts';

@@ -1,10 +1,10 @@
 // Makes the property blocks that go out: those of MQTT 5 publishers in the form in which they are kept (see
 // property-codec.ts), and those of messages that came over another protocol, from their common properties.
 
-import { type Field, findField, integerOf } from '../../src/core/field-table.ts';
-import { fieldText } from '../../src/core/field-text.ts';
-import type { Message } from '../../src/core/message.ts';
-import { CODEC_IDS, type Properties } from '../../src/core/properties.ts';
+import { type Field, findField, integerOf } from '../../src/core/message/field-table.ts';
+import { fieldText } from '../../src/core/message/field-text.ts';
+import type { Message } from '../../src/core/message/message.ts';
+import { CODEC_IDS, type Properties } from '../../src/core/message/properties.ts';
 import { parseReplyAddress } from '../../src/core/reply-address.ts';
 import { PROPERTY, type PropertyScanner } from './properties.ts';
 import { correlationDataOf, hasBlock, PAYLOAD_FORMAT_HEADER } from './property-codec.ts';

@@ -7,9 +7,15 @@
 // (property-block.ts sees to it), for it is counted down on the way.
 
 import { isUtf8 } from 'node:buffer';
-import { EMPTY_TABLE, type Field, textField } from '../../src/core/field-table.ts';
-import type { Message } from '../../src/core/message.ts';
-import { CODEC_IDS, NO_CODEC, NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/properties.ts';
+import { EMPTY_TABLE, type Field, textField } from '../../src/core/message/field-table.ts';
+import type { Message } from '../../src/core/message/message.ts';
+import {
+  CODEC_IDS,
+  NO_CODEC,
+  NO_PROPERTIES,
+  type Properties,
+  type PropertyCodec,
+} from '../../src/core/message/properties.ts';
 import { formatReplyAddress } from '../../src/core/reply-address.ts';
 import type { Terms } from '../../src/core/terms.ts';
 import { PROPERTY } from './properties.ts';

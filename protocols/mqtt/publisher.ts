@@ -5,8 +5,8 @@
 
 import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
 import { BrokerError } from '../../src/core/errors.ts';
-import { Message, NEVER } from '../../src/core/message.ts';
-import { NO_CODEC } from '../../src/core/properties.ts';
+import { Message, NEVER } from '../../src/core/message/message.ts';
+import { NO_CODEC } from '../../src/core/message/properties.ts';
 import { PUBLISH } from '../../src/core/publish-path.ts';
 import { PublisherRest } from '../../src/core/publisher-rest.ts';
 import { isBrokerTopic } from '../../src/core/retainer.ts';

@@ -10,7 +10,7 @@
 // behind it. In the queue the older one is in front.
 
 import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { DefinitionValue, RetainedCursor } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { retainedTerms } from '../../src/core/terms.ts';

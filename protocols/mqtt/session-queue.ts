@@ -1,7 +1,7 @@
 // The names and marks of the queues behind MQTT: a session's, as RabbitMQ names it, and that of a shared subscription.
 
 import { createHash } from 'node:crypto';
-import { type Field, type FieldTable, findField, textField, textOf } from '../../src/core/field-table.ts';
+import { type Field, type FieldTable, findField, textField, textOf } from '../../src/core/message/field-table.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { MqttLimits } from './limits.ts';
 import type { SharedFilter } from './shared-filter.ts';

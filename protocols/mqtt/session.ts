@@ -8,7 +8,7 @@
 
 import type { Consumer } from '../../src/core/consumer.ts';
 import { BrokerError } from '../../src/core/errors.ts';
-import { EMPTY_TABLE } from '../../src/core/field-table.ts';
+import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import type { DefinitionValue, PacketWaiter } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';

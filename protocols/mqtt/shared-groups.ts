@@ -3,7 +3,7 @@
 // get it; only QoS 2 messages that are under way wait for their member ("claims"). The queue ends with its last member,
 // connected or not.
 
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import type { DirectReceiver, Queue } from '../../src/core/queue.ts';
 import type { Terms } from '../../src/core/terms.ts';

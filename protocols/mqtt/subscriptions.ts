@@ -6,7 +6,7 @@
 import { Binding, type Dialect } from '../../src/core/binding.ts';
 import type { Consumer } from '../../src/core/consumer.ts';
 import { BrokerError } from '../../src/core/errors.ts';
-import { EMPTY_TABLE, type Field, type FieldTable } from '../../src/core/field-table.ts';
+import { EMPTY_TABLE, type Field, type FieldTable } from '../../src/core/message/field-table.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { QueueBinding, Session } from '../../src/core/session.ts';
 import { ANY_TERMS, TERM_ARGUMENT, Terms } from '../../src/core/terms.ts';

@@ -4,9 +4,9 @@
 //
 // What is published and delivered is of all protocols; clients, their packets and bytes, and subscriptions are MQTT's.
 
-import { Message, NEVER } from '../../src/core/message.ts';
+import { Message, NEVER } from '../../src/core/message/message.ts';
+import { NO_CODEC } from '../../src/core/message/properties.ts';
 import type { Meters, RetainedCursor, RetainedMoment } from '../../src/core/ports.ts';
-import { NO_CODEC } from '../../src/core/properties.ts';
 import type { VirtualHost } from '../../src/core/virtual-host.ts';
 import { TICK_MS, type Ticked } from '../../src/net/ticker.ts';
 import { isShared } from './session-queue.ts';

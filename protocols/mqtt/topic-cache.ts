@@ -3,8 +3,8 @@
 // shared by all connections.
 
 import { isUtf8 } from 'node:buffer';
-import { ByteCache } from '../../src/core/byte-cache.ts';
-import { ownUtf8 } from '../../src/core/own-bytes.ts';
+import { ByteCache } from '../../src/core/message/byte-cache.ts';
+import { ownUtf8 } from '../../src/core/message/own-bytes.ts';
 import { MalformedPacket } from './errors.ts';
 import { REASON } from './reason-codes.ts';
 import { type TopicLimits, topicOfKey } from './topics.ts';

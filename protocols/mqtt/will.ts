@@ -2,7 +2,7 @@
 // it is kept with a session that outlives its connection, and how it is published; when, says session-clock.ts.
 
 import { BrokerError } from '../../src/core/errors.ts';
-import { Message } from '../../src/core/message.ts';
+import { Message } from '../../src/core/message/message.ts';
 import { PUBLISH } from '../../src/core/publish-path.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { MqttShared } from './shared.ts';

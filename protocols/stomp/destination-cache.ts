@@ -1,7 +1,7 @@
 // Destinations by the bytes of their header, so that a publisher that goes through a thousand topics parses each once.
 // One for each version, because the same bytes mean different text where the version knows other escapes.
 
-import { ByteCache } from '../../src/core/byte-cache.ts';
+import { ByteCache } from '../../src/core/message/byte-cache.ts';
 import { type Destination, parseDestination } from './destination.ts';
 import type { Frame } from './frame.ts';
 import type { StompVersion } from './version.ts';

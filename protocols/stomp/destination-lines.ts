@@ -1,7 +1,7 @@
 // The `destination:…` line of MESSAGE frames by exchange and routing key, encoded once. Bounded: when it is full it
 // starts anew, which costs each key one encoding.
 
-import { ownUtf8 } from '../../src/core/own-bytes.ts';
+import { ownUtf8 } from '../../src/core/message/own-bytes.ts';
 import { formatDestination } from './destination.ts';
 import { escapeHeader } from './escaping.ts';
 import type { StompVersion } from './version.ts';

@@ -9,8 +9,8 @@
 // parts, bench/stomp-codec.ts. MESSAGE frames always carry content-length, and only 1.2 names the message in `ack`.
 
 import { isUtf8 } from 'node:buffer';
-import type { Message } from '../../src/core/message.ts';
-import { CODEC_IDS } from '../../src/core/properties.ts';
+import type { Message } from '../../src/core/message/message.ts';
+import { CODEC_IDS } from '../../src/core/message/properties.ts';
 import { REFERENCE_BYTES } from '../../src/net/outbox.ts';
 import { MESSAGE_KIND, type Transport } from '../../src/net/transport.ts';
 import type { DestinationLines } from './destination-lines.ts';

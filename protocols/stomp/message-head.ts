@@ -2,7 +2,7 @@
 // of message-id. A head is kept when the same headers come for the second time running, so that messages that all
 // differ do not pay for it.
 
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { DestinationLines } from './destination-lines.ts';
 import { escapeHeader } from './escaping.ts';
 import type { StompVersion } from './version.ts';

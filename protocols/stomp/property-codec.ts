@@ -7,9 +7,9 @@
 // The other way round, properties become header lines so that nothing vanishes: numbers, booleans and timestamps
 // (seconds) as text, nested tables and arrays as JSON, octets that are no UTF-8 as base64, void as an empty value.
 
-import { EMPTY_TABLE, type Field, textField } from '../../src/core/field-table.ts';
-import { fieldText } from '../../src/core/field-text.ts';
-import { CODEC_IDS, type Properties, type PropertyCodec } from '../../src/core/properties.ts';
+import { EMPTY_TABLE, type Field, textField } from '../../src/core/message/field-table.ts';
+import { fieldText } from '../../src/core/message/field-text.ts';
+import { CODEC_IDS, type Properties, type PropertyCodec } from '../../src/core/message/properties.ts';
 import { replyToHeader, replyToName } from './destination.ts';
 import { escapeHeader, unescapeHeader } from './escaping.ts';
 import { FRAME_HEADERS, PROPERTY_HEADERS } from './header-names.ts';

@@ -3,9 +3,9 @@
 
 import type { ConfirmRing } from '../../src/core/confirms.ts';
 import { BrokerError } from '../../src/core/errors.ts';
-import { EMPTY_TABLE } from '../../src/core/field-table.ts';
-import { Message } from '../../src/core/message.ts';
-import { OWN_ALLOCATION_BYTES } from '../../src/core/message-slabs.ts';
+import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
+import { Message } from '../../src/core/message/message.ts';
+import { OWN_ALLOCATION_BYTES } from '../../src/core/message/message-slabs.ts';
 import { PUBLISH, type PublishOutcome } from '../../src/core/publish-path.ts';
 import { PublisherRest } from '../../src/core/publisher-rest.ts';
 import type { Session } from '../../src/core/session.ts';

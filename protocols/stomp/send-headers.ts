@@ -2,7 +2,7 @@
 // bytes that travel with the message, and the properties that the core needs at once.
 
 import { isUtf8 } from 'node:buffer';
-import { NEVER } from '../../src/core/message.ts';
+import { NEVER } from '../../src/core/message/message.ts';
 import { escapeHeader } from './escaping.ts';
 import type { Frame } from './frame.ts';
 import { FRAME_HEADERS } from './header-names.ts';

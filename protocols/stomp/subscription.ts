@@ -5,7 +5,7 @@
 // subscription and delivery, and an ACK that a client kept from before its reconnection acknowledges nothing.
 
 import type { Consumer, DeliverySink } from '../../src/core/consumer.ts';
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
 import { Unacked } from '../../src/core/unacked.ts';
 import type { Outbox } from '../../src/net/outbox.ts';

@@ -2,7 +2,7 @@
 // they are committed in one turn, and so in one transaction of the store. What is open when the connection ends is
 // forgotten. Bounded in number, operations and bytes.
 
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { Destination } from './destination.ts';
 import type { StompLimits } from './limits.ts';
 import { limitExceeded, StompError } from './stomp-error.ts';

@@ -3,7 +3,7 @@
 // RabbitMQ).
 
 import type { Exchange } from './exchange.ts';
-import { type FieldTable, sameTable } from './field-table.ts';
+import { type FieldTable, sameTable } from './message/field-table.ts';
 import type { Queue } from './queue.ts';
 import { readTerms, type Terms } from './terms.ts';
 

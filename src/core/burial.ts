@@ -3,8 +3,8 @@
 
 import type { ConfirmRing } from './confirms.ts';
 import { type Death, isAutomaticCycle } from './death.ts';
-import type { FieldTable } from './field-table.ts';
-import type { Message } from './message.ts';
+import type { FieldTable } from './message/field-table.ts';
+import type { Message } from './message/message.ts';
 import { type QueueEntry, STORE_STATE } from './queue-entry.ts';
 import type { Target } from './target.ts';
 

@@ -9,9 +9,9 @@
 import { Burial } from './burial.ts';
 import { type Death, furtherKeys, propertiesOfDead } from './death.ts';
 import type { Exchange } from './exchange.ts';
+import { Ring } from './message/ring.ts';
 import type { LoadedRange, Meters, PropertyRewriter, QueueStore } from './ports.ts';
 import { type QueueEntry, storeIdOf } from './queue-entry.ts';
-import { Ring } from './ring.ts';
 import { NO_TARGETS } from './target.ts';
 import type { Task, Turn } from './turn.ts';
 

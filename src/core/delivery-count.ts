@@ -1,6 +1,6 @@
 // How often a message came back, told to whoever gets it next, as RabbitMQ's quorum queues do.
 
-import type { Message } from './message.ts';
+import type { Message } from './message/message.ts';
 import type { PropertyRewriter } from './ports.ts';
 
 const HEADER = 'x-delivery-count';

@@ -3,7 +3,14 @@
 
 import { BrokerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
-import { FIELD_TYPE_NAMES, type FieldTable, type FieldValue, findField, sameValue, textOf } from './field-table.ts';
+import {
+  FIELD_TYPE_NAMES,
+  type FieldTable,
+  type FieldValue,
+  findField,
+  sameValue,
+  textOf,
+} from './message/field-table.ts';
 import type { Queue } from './queue.ts';
 import { COMPARED_ARGUMENTS } from './queue-arguments.ts';
 import type { ExchangeDeclaration, QueueDeclaration } from './virtual-host.ts';

@@ -3,8 +3,8 @@
 
 import type { Binding } from './binding.ts';
 import { Exchange } from './exchange.ts';
-import { EMPTY_TABLE } from './field-table.ts';
-import type { Message } from './message.ts';
+import { EMPTY_TABLE } from './message/field-table.ts';
+import type { Message } from './message/message.ts';
 import type { Queue } from './queue.ts';
 import { NO_TARGETS, type Route, type Target } from './target.ts';
 import { ANY_TERMS } from './terms.ts';

@@ -3,8 +3,8 @@
 
 import type { Binding, Dialect } from './binding.ts';
 import { BindingChanges } from './binding-changes.ts';
-import { type FieldTable, findField, textOf } from './field-table.ts';
-import type { Message } from './message.ts';
+import { type FieldTable, findField, textOf } from './message/field-table.ts';
+import type { Message } from './message/message.ts';
 import type { Queue } from './queue.ts';
 import type { Retainer } from './retainer.ts';
 import { RouteCache } from './route-cache.ts';

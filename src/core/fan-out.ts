@@ -2,7 +2,7 @@
 // the event loop. Its publisher waits for the end of it before it publishes again, which keeps its order everywhere.
 
 import type { ConfirmRing } from './confirms.ts';
-import type { Message } from './message.ts';
+import type { Message } from './message/message.ts';
 import type { Target } from './target.ts';
 import type { Task, Turn } from './turn.ts';
 

@@ -4,8 +4,8 @@
 import type { Binding, Dialect } from './binding.ts';
 import type { Exchange, ExchangeOptions } from './exchange.ts';
 import type { ExchangeKind } from './exchange-kinds.ts';
-import type { FieldTable } from './field-table.ts';
-import { tableFromJson, tableToJson } from './field-table-json.ts';
+import type { FieldTable } from './message/field-table.ts';
+import { tableFromJson, tableToJson } from './message/field-table-json.ts';
 import type { DefinitionKind, DefinitionStore, DefinitionValue } from './ports.ts';
 import type { Queue, QueueOptions } from './queue.ts';
 

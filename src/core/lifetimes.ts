@@ -3,7 +3,7 @@
 // a time of its own nor ever took a message with one sets no alarm and pays a comparison.
 
 import type { Alarmed } from './alarms.ts';
-import type { Message } from './message.ts';
+import type { Message } from './message/message.ts';
 import { NEVER_EXPIRES, type QueueEntry } from './queue-entry.ts';
 import type { Turn } from './turn.ts';
 

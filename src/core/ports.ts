@@ -3,8 +3,8 @@
 
 import type { ConfirmRing } from './confirms.ts';
 import { type LimitHits, newLimitHits } from './limit-hits.ts';
-import type { Message } from './message.ts';
-import type { Properties, PropertyCodec } from './properties.ts';
+import type { Message } from './message/message.ts';
+import type { Properties, PropertyCodec } from './message/properties.ts';
 import type { QueueEntry } from './queue-entry.ts';
 import type { Terms } from './terms.ts';
 

@@ -7,7 +7,7 @@ import type { DoorSurroundings } from './door.ts';
 import { BrokerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
 import { FAN_OUT_SLICE, FanOut } from './fan-out.ts';
-import type { Message } from './message.ts';
+import type { Message } from './message/message.ts';
 import type { Permits } from './permits.ts';
 import type { Queue } from './queue.ts';
 import { parseReplyAddress } from './reply-address.ts';

@@ -3,7 +3,14 @@
 // and mean nothing.
 
 import { BrokerError } from './errors.ts';
-import { FIELD_TYPE_NAMES, type FieldTable, type FieldValue, findField, integerOf, textOf } from './field-table.ts';
+import {
+  FIELD_TYPE_NAMES,
+  type FieldTable,
+  type FieldValue,
+  findField,
+  integerOf,
+  textOf,
+} from './message/field-table.ts';
 import { OVERFLOWS, type Overflow, type QueueLimits } from './queue-limits.ts';
 
 /** Where a queue's dead letters go. */

@@ -4,7 +4,7 @@
 import type { ConfirmRing } from './confirms.ts';
 import type { Consumer } from './consumer.ts';
 import { ENTRY_OVERHEAD_BYTES } from './memory-budget.ts';
-import type { Message } from './message.ts';
+import type { Message } from './message/message.ts';
 import type { Queue } from './queue.ts';
 import type { Terms } from './terms.ts';
 

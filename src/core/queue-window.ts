@@ -14,13 +14,13 @@
 
 import type { CoreLimits } from './limits.ts';
 import type { MemoryBudget } from './memory-budget.ts';
+import { Ring } from './message/ring.ts';
 import { PageReader } from './page-reader.ts';
 import type { LoadedRange, Meters, QueueStore, StoredEntry } from './ports.ts';
 import type { Queue } from './queue.ts';
 import { heldBytes, messageBytes, NEVER_EXPIRES, QueueEntry, STORE_STATE } from './queue-entry.ts';
 import type { ReadyEntries } from './ready-entries.ts';
 import { ReturnedEntries } from './returned-entries.ts';
-import { Ring } from './ring.ts';
 import type { Turn } from './turn.ts';
 
 /** What a window needs from its surroundings; shared by all queues. */

@@ -3,10 +3,10 @@
 // is published elsewhere, or has no properties that could hold the header, pays one comparison.
 
 import type { ConfirmRing } from './confirms.ts';
-import { findField, textOf } from './field-table.ts';
-import type { Message } from './message.ts';
+import { findField, textOf } from './message/field-table.ts';
+import type { Message } from './message/message.ts';
+import { CODEC_IDS } from './message/properties.ts';
 import type { RetainedStore } from './ports.ts';
-import { CODEC_IDS } from './properties.ts';
 
 /** The header: boolean true, or the text `true` where a protocol has nothing but text. */
 const HEADER = 'x-mqtt-retain';

@@ -12,8 +12,8 @@ import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } 
 import type { DoorSurroundings } from './door.ts';
 import { BrokerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
-import { type FieldTable, findField, textOf } from './field-table.ts';
-import type { Message } from './message.ts';
+import { type FieldTable, findField, textOf } from './message/field-table.ts';
+import type { Message } from './message/message.ts';
 import { Permits } from './permits.ts';
 import type { Identity } from './ports.ts';
 import { type PublishOutcome, PublishPath } from './publish-path.ts';

@@ -3,7 +3,7 @@
 
 import type { Binding } from './binding.ts';
 import type { Exchange } from './exchange.ts';
-import type { Message } from './message.ts';
+import type { Message } from './message/message.ts';
 import type { Queue } from './queue.ts';
 import { mergeTerms, type Terms } from './terms.ts';
 

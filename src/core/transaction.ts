@@ -3,7 +3,7 @@
 // then what was published is held in its queues, where it has its place but nobody can take it.
 
 import { ConfirmRing, type ConfirmSink } from './confirms.ts';
-import type { Message } from './message.ts';
+import type { Message } from './message/message.ts';
 import type { Meters, QueueStore } from './ports.ts';
 import type { Queue } from './queue.ts';
 import { type QueueEntry, STORE_STATE } from './queue-entry.ts';

@@ -1,7 +1,7 @@
 // Field tables as the management API shows them: plain JSON without types, as RabbitMQ does. For people and their
 // scripts; nothing is read back from it.
 
-import type { FieldTable, FieldValue } from '../core/field-table.ts';
+import type { FieldTable, FieldValue } from '../core/message/field-table.ts';
 
 export type PlainValue = string | number | boolean | null | PlainValue[] | { [name: string]: PlainValue };
 

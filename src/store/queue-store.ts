@@ -6,8 +6,8 @@
 // the same transaction, and whole segments are removed in the background. So an acknowledgement costs an addition,
 // purging a queue of millions costs a record, and a restart reads a record for each queue.
 
+import type { PropertyCodec } from '../core/message/properties.ts';
 import type { LoadedRange, Meters, QueueMeta, QueueStore } from '../core/ports.ts';
-import type { PropertyCodec } from '../core/properties.ts';
 import { type QueueEntry, STORE_STATE, storeIdOf } from '../core/queue-entry.ts';
 import type { Committer, Participant } from './committer.ts';
 import { EntryWriter } from './entry-writer.ts';

@@ -7,9 +7,9 @@
 // Big-endian. The routing key is there where the record's key is cut; else it is read from that. `epoch` and `revision`
 // say when the record was set, so that a reader tells what is older than itself.
 
-import { Message } from '../core/message.ts';
+import { Message } from '../core/message/message.ts';
+import type { PropertyCodec } from '../core/message/properties.ts';
 import type { RetainedMoment } from '../core/ports.ts';
-import type { PropertyCodec } from '../core/properties.ts';
 import { isCut, routingKeyOf } from './keys.ts';
 import { DamagedDataError } from './kv.ts';
 

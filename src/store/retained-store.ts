@@ -12,7 +12,8 @@
 
 import type { ConfirmRing } from '../core/confirms.ts';
 import { patternWords } from '../core/exchange-topic.ts';
-import { type Message, NEVER } from '../core/message.ts';
+import { type Message, NEVER } from '../core/message/message.ts';
+import type { PropertyCodec } from '../core/message/properties.ts';
 import type {
   Clock,
   Meters,
@@ -22,7 +23,6 @@ import type {
   RetainedPlace,
   RetainedStore,
 } from '../core/ports.ts';
-import type { PropertyCodec } from '../core/properties.ts';
 import { filterSelects, hasWildcard } from '../core/topic-filter.ts';
 import type { PatternWord } from '../core/topic-trie.ts';
 import type { Participant } from './committer.ts';

@@ -10,9 +10,9 @@
 //
 // Big-endian. Names are left out where they equal those of the entry before.
 
-import { Message, NEVER } from '../core/message.ts';
+import { Message, NEVER } from '../core/message/message.ts';
+import type { PropertyCodec } from '../core/message/properties.ts';
 import type { StoredEntry } from '../core/ports.ts';
-import type { PropertyCodec } from '../core/properties.ts';
 import { NEVER_EXPIRES, type QueueEntry } from '../core/queue-entry.ts';
 import { retainedTerms } from '../core/terms.ts';
 import { DamagedDataError } from './kv.ts';

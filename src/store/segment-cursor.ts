@@ -1,7 +1,7 @@
 // Walks the entries of one queue in sequence order over both kinds of segments. It lives for one synchronous read; every
 // step reads a bounded slice of keys or one segment.
 
-import type { PropertyCodec } from '../core/properties.ts';
+import type { PropertyCodec } from '../core/message/properties.ts';
 import { bodyIdOf, bodyKey, firstSeqOf, lastSeqOf, type SegmentKind, segmentBound, segmentBounds } from './keys.ts';
 import { DamagedDataError, type Kv } from './kv.ts';
 import { SegmentReader } from './segment-codec.ts';

@@ -2,7 +2,7 @@
 // counted in memory: the batch that removes refs looks at what refs remain on disk, which is the truth, because only one
 // commit is in flight and batches are gathered when none is.
 
-import type { Message } from '../core/message.ts';
+import type { Message } from '../core/message/message.ts';
 import type { Header } from './header.ts';
 import { bodyKey, refBounds, refKey } from './keys.ts';
 import type { Kv, KvBatch } from './kv.ts';

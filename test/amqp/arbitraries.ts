@@ -1,8 +1,8 @@
 // Generators for property tests of the AMQP codecs: field values of every type, tables, property sets.
 
 import fc from 'fast-check';
-import type { FieldTable, FieldValue } from '../../src/core/field-table.ts';
-import type { Properties } from '../../src/core/properties.ts';
+import type { FieldTable, FieldValue } from '../../src/core/message/field-table.ts';
+import type { Properties } from '../../src/core/message/properties.ts';
 
 /** Objects as the codecs make them, not fast-check's null-prototype ones, so that they compare as equal. */
 function plain<T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {

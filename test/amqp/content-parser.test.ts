@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { ContentParser } from '../../protocols/amqp/content-parser.ts';
 import { PropertyScanner } from '../../protocols/amqp/properties.ts';
 import { ShortStringCache } from '../../protocols/amqp/short-string.ts';
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import { Turn } from '../../src/core/turn.ts';
 
 const METHOD = Buffer.from([0, 0, 0, 1, 0x6b, 0]);

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { AmqpError } from '../../protocols/amqp/amqp-error.ts';
 import { checkTable, decodeTable, encodeTable, MAX_TABLE_DEPTH } from '../../protocols/amqp/field-table-codec.ts';
 import { Writer } from '../../protocols/amqp/writer.ts';
-import type { FieldTable, FieldValue } from '../../src/core/field-table.ts';
+import type { FieldTable, FieldValue } from '../../src/core/message/field-table.ts';
 import { anyTable } from './arbitraries.ts';
 
 function encode(table: FieldTable): Buffer {

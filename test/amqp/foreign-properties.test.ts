@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nativeOf, nativeWithoutHeaders } from '../../protocols/amqp/foreign-properties.ts';
 import { amqpProperties, PropertyScanner } from '../../protocols/amqp/properties.ts';
-import { findField } from '../../src/core/field-table.ts';
-import { Message, NEVER } from '../../src/core/message.ts';
-import { NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/properties.ts';
+import { findField } from '../../src/core/message/field-table.ts';
+import { Message, NEVER } from '../../src/core/message/message.ts';
+import { NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/message/properties.ts';
 
 function foreign(properties: Partial<Properties>, routingKey = 'k', persistent = true): Message {
   const codec: PropertyCodec = { id: 99, protocol: 'other', decode: () => ({ ...NO_PROPERTIES, ...properties }) };

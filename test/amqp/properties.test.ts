@@ -10,8 +10,8 @@ import {
   INVALID_EXPIRATION,
   PropertyScanner,
 } from '../../protocols/amqp/properties.ts';
-import { NEVER } from '../../src/core/message.ts';
-import { NO_PROPERTIES, type Properties } from '../../src/core/properties.ts';
+import { NEVER } from '../../src/core/message/message.ts';
+import { NO_PROPERTIES, type Properties } from '../../src/core/message/properties.ts';
 import { anyProperties } from './arbitraries.ts';
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');

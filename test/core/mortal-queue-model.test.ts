@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type FieldTable, textField } from '../../src/core/field-table.ts';
+import { type FieldTable, textField } from '../../src/core/message/field-table.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
 import { Transaction } from '../../src/core/transaction.ts';

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Field, type FieldTable, textField } from '../../src/core/field-table.ts';
+import { type Field, type FieldTable, textField } from '../../src/core/message/field-table.ts';
 import {
   COMPARED_ARGUMENTS,
   checkQueueDeclaration,

@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { Consumer } from '../../src/core/consumer.ts';
-import { type Field, type FieldTable, findField, textField } from '../../src/core/field-table.ts';
-import type { Message } from '../../src/core/message.ts';
+import { type Field, type FieldTable, findField, textField } from '../../src/core/message/field-table.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
 import { Transaction } from '../../src/core/transaction.ts';

@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { ConfirmRing } from '../../src/core/confirms.ts';
 import { Consumer, type DeliverySink } from '../../src/core/consumer.ts';
 import { ENTRY_OVERHEAD_BYTES } from '../../src/core/memory-budget.ts';
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
 import { FakeStore } from '../support/fake-store.ts';

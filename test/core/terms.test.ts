@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Field } from '../../src/core/field-table.ts';
+import type { Field } from '../../src/core/message/field-table.ts';
 import { ANY_TERMS, mergeTerms, readTerms, TERM_ARGUMENT, Terms } from '../../src/core/terms.ts';
 import { Core, message } from './core.ts';
 

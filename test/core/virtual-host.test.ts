@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import type { FieldTable, FieldValue } from '../../src/core/field-table.ts';
-import { EMPTY_TABLE, textField } from '../../src/core/field-table.ts';
+import type { FieldTable, FieldValue } from '../../src/core/message/field-table.ts';
+import { EMPTY_TABLE, textField } from '../../src/core/message/field-table.ts';
 import { type ExchangeDeclaration, VirtualHost } from '../../src/core/virtual-host.ts';
 import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
 import { Core, message } from './core.ts';

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import type { ConfirmRing } from '../../src/core/confirms.ts';
-import { NEVER } from '../../src/core/message.ts';
+import { NEVER } from '../../src/core/message/message.ts';
 import { message, type Opened } from '../store/harness.ts';
 import type { Random } from './random.ts';
 import type { Copy, Published } from './store-world.ts';

@@ -17,7 +17,7 @@
 import assert from 'node:assert/strict';
 import { crc32 } from 'node:zlib';
 import { ConfirmRing } from '../../src/core/confirms.ts';
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { StoredEntry } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';

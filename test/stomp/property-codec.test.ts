@@ -9,9 +9,9 @@ import { encodeHeaders, STOMP_CODEC } from '../../protocols/stomp/property-codec
 import { readSendHeaders, type SendHeaders } from '../../protocols/stomp/send-headers.ts';
 import { StompError } from '../../protocols/stomp/stomp-error.ts';
 import { STOMP_VERSION, type StompVersion } from '../../protocols/stomp/version.ts';
-import type { FieldTable } from '../../src/core/field-table.ts';
-import { NEVER } from '../../src/core/message.ts';
-import { NO_PROPERTIES, type Properties } from '../../src/core/properties.ts';
+import type { FieldTable } from '../../src/core/message/field-table.ts';
+import { NEVER } from '../../src/core/message/message.ts';
+import { NO_PROPERTIES, type Properties } from '../../src/core/message/properties.ts';
 import { frame } from './frames.ts';
 
 function sent(lines: readonly string[], version: StompVersion = STOMP_VERSION.v1_2): SendHeaders {

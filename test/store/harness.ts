@@ -2,7 +2,8 @@
 // recorded, and a scheduler whose time the test moves.
 
 import { ConfirmRing } from '../../src/core/confirms.ts';
-import { Message, NEVER } from '../../src/core/message.ts';
+import { Message, NEVER } from '../../src/core/message/message.ts';
+import { NO_CODEC, NO_PROPERTIES, type PropertyCodec } from '../../src/core/message/properties.ts';
 import {
   type Meters,
   newMeters,
@@ -10,7 +11,6 @@ import {
   type StoredEntry,
   type StoreEvents,
 } from '../../src/core/ports.ts';
-import { NO_CODEC, NO_PROPERTIES, type PropertyCodec } from '../../src/core/properties.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { NEVER_EXPIRES, QueueEntry } from '../../src/core/queue-entry.ts';
 import type { Kv } from '../../src/store/kv.ts';

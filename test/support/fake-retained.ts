@@ -2,7 +2,7 @@
 // suite of its own (test/store/retained-contract.ts).
 
 import { patternWords } from '../../src/core/exchange-topic.ts';
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type {
   RetainedCount,
   RetainedCursor,

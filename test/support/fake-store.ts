@@ -3,7 +3,7 @@
 // asserts what it is told: no entry is appended twice, none is settled twice.
 
 import assert from 'node:assert/strict';
-import type { Message } from '../../src/core/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { LoadedRange, QueueMeta, QueueStore, StoredEntry } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE, storeIdOf } from '../../src/core/queue-entry.ts';

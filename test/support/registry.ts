@@ -3,10 +3,10 @@
 
 import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
 import { type ClientConnection, ClientConnections, type ConnectionInfo } from '../../src/core/client-connection.ts';
-import { EMPTY_TABLE, type FieldTable } from '../../src/core/field-table.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { SILENT } from '../../src/core/logger.ts';
 import { MemoryBudget } from '../../src/core/memory-budget.ts';
+import { EMPTY_TABLE, type FieldTable } from '../../src/core/message/field-table.ts';
 import { type Meters, newMeters } from '../../src/core/ports.ts';
 import { Turn } from '../../src/core/turn.ts';
 import { VirtualHosts } from '../../src/core/virtual-hosts.ts';

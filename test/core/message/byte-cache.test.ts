@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ByteCache } from '../../src/core/byte-cache.ts';
+import { ByteCache } from '../../../src/core/message/byte-cache.ts';
 
 /** Asks for a key within other bytes and keeps `value` where it was not found. */
 function look(cache: ByteCache<string>, key: string, value: string): string | null {

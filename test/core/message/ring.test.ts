@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Ring } from '../../src/core/ring.ts';
+import { Ring } from '../../../src/core/message/ring.ts';
 
 describe('a ring', () => {
   it('behaves as an array with push and shift', () => {

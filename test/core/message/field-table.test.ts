@@ -13,8 +13,8 @@ import {
   sameValue,
   textField,
   textOf,
-} from '../../src/core/field-table.ts';
-import { tableFromJson, tableToJson } from '../../src/core/field-table-json.ts';
+} from '../../../src/core/message/field-table.ts';
+import { tableFromJson, tableToJson } from '../../../src/core/message/field-table-json.ts';
 
 const bytes = fc.uint8Array({ maxLength: 8 }).map((array) => Buffer.from(array));
 const integer = (min: number, max: number) => fc.integer({ min, max });

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Message, NEVER } from '../../src/core/message.ts';
-import { MessageSlabs } from '../../src/core/message-slabs.ts';
-import { NO_CODEC } from '../../src/core/properties.ts';
+import { Message, NEVER } from '../../../src/core/message/message.ts';
+import { MessageSlabs } from '../../../src/core/message/message-slabs.ts';
+import { NO_CODEC } from '../../../src/core/message/properties.ts';
 
 const length = fc.oneof(fc.nat(40), fc.nat(20_000));
 
