@@ -14,7 +14,7 @@ import { Message, NEVER } from '../src/core/message/message.ts';
 import { newMeters } from '../src/core/ports.ts';
 import { PUBLISH } from '../src/core/publish-path.ts';
 import type { Session } from '../src/core/session.ts';
-import { Turn } from '../src/core/turn.ts';
+import { Turn } from '../src/core/turn/turn.ts';
 import { Unacked } from '../src/core/unacked.ts';
 import * as wire from '../test/support/wire/amqp.ts';
 import { type Figure, printFigures } from './figure.ts';

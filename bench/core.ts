@@ -13,7 +13,7 @@ import { Message, NEVER } from '../src/core/message/message.ts';
 import { NO_CODEC } from '../src/core/message/properties.ts';
 import { newMeters } from '../src/core/ports.ts';
 import { Session } from '../src/core/session.ts';
-import { Turn } from '../src/core/turn.ts';
+import { Turn } from '../src/core/turn/turn.ts';
 import { Unacked } from '../src/core/unacked.ts';
 import { VirtualHosts } from '../src/core/virtual-hosts.ts';
 import { FakeRetained } from '../test/support/fake-retained.ts';

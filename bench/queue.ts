@@ -3,14 +3,14 @@
 //
 //   node bench/queue.ts [--json]
 
-import { ConfirmRing } from '../src/core/confirms.ts';
 import { DEFAULT_LIMITS } from '../src/core/limits.ts';
 import { MemoryBudget } from '../src/core/memory-budget.ts';
 import { EMPTY_TABLE } from '../src/core/message/field-table.ts';
 import { newMeters, type PropertyRewriter } from '../src/core/ports.ts';
 import { Queue, type QueueEvents } from '../src/core/queue.ts';
 import type { QueueEntry } from '../src/core/queue-entry.ts';
-import { Turn } from '../src/core/turn.ts';
+import { ConfirmRing } from '../src/core/turn/confirms.ts';
+import { Turn } from '../src/core/turn/turn.ts';
 import { forgetfulStore } from '../test/support/forgetful-store.ts';
 import { type Figure, printFigures } from './figure.ts';
 import { messageTo } from './stand-ins.ts';

@@ -21,7 +21,7 @@ import { type Logger, SILENT } from './core/logger.ts';
 import { MemoryBudget } from './core/memory-budget.ts';
 import { NO_CODEC, type PropertyCodec } from './core/message/properties.ts';
 import { type Meters, newMeters, type StoreEvents } from './core/ports.ts';
-import { Turn } from './core/turn.ts';
+import { Turn } from './core/turn/turn.ts';
 import { DEFAULT_VHOST, VirtualHosts } from './core/virtual-hosts.ts';
 import type { HttpServer } from './http/http-server.ts';
 import { atMost, Listeners, PORT_NAMES, type PortName, type Ports, tlsFiles } from './listeners.ts';

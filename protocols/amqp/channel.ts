@@ -9,7 +9,7 @@ import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Outcome } from '../../src/core/transaction.ts';
-import type { Turn } from '../../src/core/turn.ts';
+import type { Turn } from '../../src/core/turn/turn.ts';
 import { Unacked } from '../../src/core/unacked.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';

@@ -9,7 +9,7 @@ import type { FrontEnd } from '../../src/core/front-end.ts';
 import { countLimit } from '../../src/core/limit-hits.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
-import type { Turn } from '../../src/core/turn.ts';
+import type { Turn } from '../../src/core/turn/turn.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { type Ticked, ticksFor } from '../../src/net/ticker.ts';
 import { MESSAGE_KIND, type Transport, type TransportHandler } from '../../src/net/transport.ts';

@@ -8,7 +8,7 @@
 import { Message, NEVER } from '../../src/core/message/message.ts';
 import { OWN_ALLOCATION_BYTES } from '../../src/core/message/message-slabs.ts';
 import { ownBytes } from '../../src/core/message/own-bytes.ts';
-import type { Turn } from '../../src/core/turn.ts';
+import type { Turn } from '../../src/core/turn/turn.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { CONTENT_HEADER_BYTES } from './content.ts';
 import { FRAME, FRAME_END, FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES } from './frames.ts';

@@ -4,7 +4,7 @@
 
 import { FULL_CHUNK_BYTES, PUBLISHES_A_TURN, PublisherRest } from '../../src/core/publisher-rest.ts';
 import type { Session } from '../../src/core/session.ts';
-import type { Turn } from '../../src/core/turn.ts';
+import type { Turn } from '../../src/core/turn/turn.ts';
 import type { Transport } from '../../src/net/transport.ts';
 
 export class Intake {

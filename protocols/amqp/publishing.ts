@@ -2,11 +2,11 @@
 // mandatory and reach nobody, confirmed where the channel is in confirm mode, or kept for its transaction. Contents are
 // assembled in content-parser.ts.
 
-import { ConfirmRing, type ConfirmSink, type RingScheduler } from '../../src/core/confirms.ts';
 import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import { PUBLISH, type PublishOutcome } from '../../src/core/publish-path.ts';
 import type { Session } from '../../src/core/session.ts';
+import { ConfirmRing, type ConfirmSink, type RingScheduler } from '../../src/core/turn/confirms.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { writeContent } from './content.ts';

@@ -13,7 +13,7 @@ import {
   type TransactedPublish,
   TransactionFailed,
 } from '../../src/core/transaction.ts';
-import type { Turn } from '../../src/core/turn.ts';
+import type { Turn } from '../../src/core/turn/turn.ts';
 import type { Unacked } from '../../src/core/unacked.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { METHOD } from './method-ids.ts';

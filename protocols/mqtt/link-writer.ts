@@ -2,7 +2,7 @@
 
 import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
-import type { Turn } from '../../src/core/turn.ts';
+import type { Turn } from '../../src/core/turn/turn.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import type { PublishEncoder } from './encoder.ts';
 import { type PublishEncoder5, WRITTEN } from './encoder-v5.ts';

@@ -3,7 +3,6 @@
 // it allocates. Acknowledgements leave through the confirm ring only, so they keep the publisher's order and wait for
 // the commit of what must be durable; with a persistent session that is also the packet id of QoS 2.
 
-import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { Message, NEVER } from '../../src/core/message/message.ts';
 import { NO_CODEC } from '../../src/core/message/properties.ts';
@@ -11,6 +10,7 @@ import { PUBLISH } from '../../src/core/publish-path.ts';
 import { PublisherRest } from '../../src/core/publisher-rest.ts';
 import { isBrokerTopic } from '../../src/core/retainer.ts';
 import type { Session } from '../../src/core/session.ts';
+import { ConfirmRing, type ConfirmSink } from '../../src/core/turn/confirms.ts';
 import type { Transport } from '../../src/net/transport.ts';
 import { checkResponseTopic } from './connect-packet.ts';
 import { MalformedPacket, refusalReasonOf } from './errors.ts';

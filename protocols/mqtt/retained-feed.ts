@@ -9,12 +9,12 @@
 // What was replaced between reading and joining is left out: its successor has come live, and the older one must not come
 // behind it. In the queue the older one is in front.
 
-import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
 import type { Message } from '../../src/core/message/message.ts';
 import type { DefinitionValue, RetainedCursor } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { retainedTerms } from '../../src/core/terms.ts';
-import type { Task } from '../../src/core/turn.ts';
+import { ConfirmRing, type ConfirmSink } from '../../src/core/turn/confirms.ts';
+import type { Task } from '../../src/core/turn/turn.ts';
 import { isExpired, publishByte } from './encoder-v5.ts';
 import { qosOf } from './property-codec.ts';
 import { RetainedSelection } from './retained-selection.ts';

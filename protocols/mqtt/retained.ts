@@ -3,7 +3,7 @@
 
 import type { Logger } from '../../src/core/logger.ts';
 import type { RetainedCursor, RetainedPlace, RetainedStore } from '../../src/core/ports.ts';
-import type { Task, Turn } from '../../src/core/turn.ts';
+import type { Task, Turn } from '../../src/core/turn/turn.ts';
 import { type Ticked, type Ticker, ticksFor } from '../../src/net/ticker.ts';
 import { SysTopics } from './sys-topics.ts';
 import { swapSeparators } from './topics.ts';

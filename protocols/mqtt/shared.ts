@@ -4,7 +4,7 @@
 import type { FrontEnd } from '../../src/core/front-end.ts';
 import type { Logger } from '../../src/core/logger.ts';
 import type { Meters } from '../../src/core/ports.ts';
-import type { Turn } from '../../src/core/turn.ts';
+import type { Turn } from '../../src/core/turn/turn.ts';
 import type { CertificateLogin } from '../../src/net/certificate-login.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
 import type { ConnectReader } from './connect-packet.ts';

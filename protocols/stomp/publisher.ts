@@ -1,7 +1,6 @@
 // The publishing half of a connection: SEND, with and without a transaction, and BEGIN, COMMIT, ABORT. The hot path is
 // `send` where the header block repeats: a comparison, one Message, one call of the session.
 
-import type { ConfirmRing } from '../../src/core/confirms.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import { Message } from '../../src/core/message/message.ts';
@@ -9,6 +8,7 @@ import { OWN_ALLOCATION_BYTES } from '../../src/core/message/message-slabs.ts';
 import { PUBLISH, type PublishOutcome } from '../../src/core/publish-path.ts';
 import { PublisherRest } from '../../src/core/publisher-rest.ts';
 import type { Session } from '../../src/core/session.ts';
+import type { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import type { StompClient } from './client.ts';
 import { DESTINATION_KIND, type Destination, replyToHeader } from './destination.ts';
 import type { DestinationCache } from './destination-cache.ts';

@@ -2,8 +2,8 @@
 // after the commit and all receipts keep the order of their frames. A slot's tag is the receipt id, or nothing. The one
 // for DISCONNECT is the last, and ends the connection.
 
-import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
-import type { Turn } from '../../src/core/turn.ts';
+import { ConfirmRing, type ConfirmSink } from '../../src/core/turn/confirms.ts';
+import type { Turn } from '../../src/core/turn/turn.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import { StompError } from './stomp-error.ts';
 

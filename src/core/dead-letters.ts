@@ -13,7 +13,7 @@ import { Ring } from './message/ring.ts';
 import type { LoadedRange, Meters, PropertyRewriter, QueueStore } from './ports.ts';
 import { type QueueEntry, storeIdOf } from './queue-entry.ts';
 import { NO_TARGETS } from './target.ts';
-import type { Task, Turn } from './turn.ts';
+import type { Task, Turn } from './turn/turn.ts';
 
 /**
  * Dead letters in one slice of the work list, and queues that they are offered to after which it ends. A letter that

@@ -3,7 +3,7 @@
 
 import { BrokerError } from './errors.ts';
 import type { QueueStore } from './ports.ts';
-import type { Turn } from './turn.ts';
+import type { Turn } from './turn/turn.ts';
 
 export class DefinitionChanges {
   private readonly store: QueueStore;

@@ -13,7 +13,7 @@ import type {
   QueueStore,
 } from './ports.ts';
 import { Session } from './session.ts';
-import type { Turn } from './turn.ts';
+import type { Turn } from './turn/turn.ts';
 import type { VirtualHosts } from './virtual-hosts.ts';
 
 /** What sessions need from their surroundings; one for the process. */

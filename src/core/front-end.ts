@@ -5,7 +5,7 @@ import type { ClientConnections } from './client-connection.ts';
 import type { Door } from './door.ts';
 import type { Logger } from './logger.ts';
 import type { DefinitionStore, Meters, PacketStore, RetainedStore } from './ports.ts';
-import type { Turn } from './turn.ts';
+import type { Turn } from './turn/turn.ts';
 
 export interface FrontEnd {
   readonly door: Door;

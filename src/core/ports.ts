@@ -1,12 +1,12 @@
 // The interfaces that the core needs from outside. The store, the authoriser, the clock and the meters implement them;
 // tests bring their own. Nothing here knows LMDB, sockets or protocols.
 
-import type { ConfirmRing } from './confirms.ts';
 import { type LimitHits, newLimitHits } from './limit-hits.ts';
 import type { Message } from './message/message.ts';
 import type { Properties, PropertyCodec } from './message/properties.ts';
 import type { QueueEntry } from './queue-entry.ts';
 import type { Terms } from './terms.ts';
+import type { ConfirmRing } from './turn/confirms.ts';
 
 /** A queue as the store recovered it, in place of a scan: what a restart needs to know. */
 export interface QueueMeta {

@@ -2,7 +2,6 @@
 // queues. Synchronous and free of allocation; what takes longer (a permission from elsewhere, a fan-out in slices) is
 // waited for by whoever publishes.
 
-import type { ConfirmRing } from './confirms.ts';
 import type { DoorSurroundings } from './door.ts';
 import { BrokerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
@@ -13,6 +12,7 @@ import type { Queue } from './queue.ts';
 import { parseReplyAddress } from './reply-address.ts';
 import { isBrokerTopic } from './retainer.ts';
 import { NO_TARGETS, Target } from './target.ts';
+import type { ConfirmRing } from './turn/confirms.ts';
 import type { VirtualHost } from './virtual-host.ts';
 
 /** What became of a publish. */

@@ -11,7 +11,7 @@
 import type { DrainWaiter } from './drain-waiters.ts';
 import type { Queue } from './queue.ts';
 import type { Session } from './session.ts';
-import type { Flushable, Turn } from './turn.ts';
+import type { Flushable, Turn } from './turn/turn.ts';
 
 /** Publishes after which a connection rests. */
 export const PUBLISHES_A_TURN = 256;

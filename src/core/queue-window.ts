@@ -21,7 +21,7 @@ import type { Queue } from './queue.ts';
 import { heldBytes, messageBytes, NEVER_EXPIRES, QueueEntry, STORE_STATE } from './queue-entry.ts';
 import type { ReadyEntries } from './ready-entries.ts';
 import { ReturnedEntries } from './returned-entries.ts';
-import type { Turn } from './turn.ts';
+import type { Turn } from './turn/turn.ts';
 
 /** What a window needs from its surroundings; shared by all queues. */
 export interface WindowSurroundings {

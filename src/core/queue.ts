@@ -6,7 +6,6 @@
 // Invariant: every entry is in exactly one place: ready (window), out (out-entries.ts), or gone.
 
 import type { Binding } from './binding.ts';
-import type { ConfirmRing } from './confirms.ts';
 import type { Consumer } from './consumer.ts';
 import { ConsumerSet } from './consumer-set.ts';
 import type { Death } from './death.ts';
@@ -27,7 +26,8 @@ import type { ReadyEntries } from './ready-entries.ts';
 import { ReturnCounts } from './return-counts.ts';
 import { Target } from './target.ts';
 import { ANY_TERMS } from './terms.ts';
-import type { Task } from './turn.ts';
+import type { ConfirmRing } from './turn/confirms.ts';
+import type { Task } from './turn/turn.ts';
 
 export interface QueueOptions {
   readonly id: number;

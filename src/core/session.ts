@@ -7,7 +7,6 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Dialect } from './binding.ts';
-import type { ConfirmRing } from './confirms.ts';
 import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } from './consumer.ts';
 import type { DoorSurroundings } from './door.ts';
 import { BrokerError } from './errors.ts';
@@ -21,6 +20,7 @@ import type { Queue, QueueOwner } from './queue.ts';
 import type { QueueEntry } from './queue-entry.ts';
 import type { Target } from './target.ts';
 import { type Settlement, type TransactedPublish, Transaction } from './transaction.ts';
+import type { ConfirmRing } from './turn/confirms.ts';
 import type { ExchangeDeclaration, VirtualHost } from './virtual-host.ts';
 
 export interface QueueRequest {

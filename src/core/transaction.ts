@@ -2,13 +2,13 @@
 // acknowledgements are done in the same commit of the store, and whoever asked learns of it when that has ended. Until
 // then what was published is held in its queues, where it has its place but nobody can take it.
 
-import { ConfirmRing, type ConfirmSink } from './confirms.ts';
 import type { Message } from './message/message.ts';
 import type { Meters, QueueStore } from './ports.ts';
 import type { Queue } from './queue.ts';
 import { type QueueEntry, STORE_STATE } from './queue-entry.ts';
 import type { Target } from './target.ts';
-import type { Turn } from './turn.ts';
+import { ConfirmRing, type ConfirmSink } from './turn/confirms.ts';
+import type { Turn } from './turn/turn.ts';
 import type { VirtualHost } from './virtual-host.ts';
 
 /** A message with the queues that it reached when it was published. */

@@ -10,7 +10,6 @@
 //   due    nothing: an index of what expires
 //   tally  format u8 = 1 | messages u64 | bytes u64
 
-import type { ConfirmRing } from '../core/confirms.ts';
 import { patternWords } from '../core/exchange-topic.ts';
 import { type Message, NEVER } from '../core/message/message.ts';
 import type { PropertyCodec } from '../core/message/properties.ts';
@@ -25,6 +24,7 @@ import type {
 } from '../core/ports.ts';
 import { filterSelects, hasWildcard } from '../core/topic-filter.ts';
 import type { PatternWord } from '../core/topic-trie.ts';
+import type { ConfirmRing } from '../core/turn/confirms.ts';
 import type { Participant } from './committer.ts';
 import {
   dueBounds,

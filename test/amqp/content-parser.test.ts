@@ -7,7 +7,7 @@ import { ContentParser } from '../../protocols/amqp/content-parser.ts';
 import { PropertyScanner } from '../../protocols/amqp/properties.ts';
 import { ShortStringCache } from '../../protocols/amqp/short-string.ts';
 import type { Message } from '../../src/core/message/message.ts';
-import { Turn } from '../../src/core/turn.ts';
+import { Turn } from '../../src/core/turn/turn.ts';
 
 const METHOD = Buffer.from([0, 0, 0, 1, 0x6b, 0]);
 /** property-flags: content-type; property-list: its text. */

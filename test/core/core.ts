@@ -3,7 +3,6 @@
 
 import { setImmediate as nextImmediate } from 'node:timers/promises';
 import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
-import type { ConfirmRing } from '../../src/core/confirms.ts';
 import type { ConsumeOptions, Consumer, DeliverySink } from '../../src/core/consumer.ts';
 import { type CoreLimits, DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { type Logger, SILENT } from '../../src/core/logger.ts';
@@ -14,7 +13,8 @@ import { NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/co
 import { type Meters, newMeters } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
-import { Turn } from '../../src/core/turn.ts';
+import type { ConfirmRing } from '../../src/core/turn/confirms.ts';
+import { Turn } from '../../src/core/turn/turn.ts';
 import { type QueueDeclaration, VirtualHost } from '../../src/core/virtual-host.ts';
 import { FakeRetained } from '../support/fake-retained.ts';
 import { FakeStore } from '../support/fake-store.ts';

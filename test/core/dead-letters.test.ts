@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { ConfirmRing } from '../../src/core/confirms.ts';
 import { Consumer } from '../../src/core/consumer.ts';
 import { type Field, type FieldTable, findField, textField } from '../../src/core/message/field-table.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { Transaction, TransactionFailed } from '../../src/core/transaction.ts';
+import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import { FakeStore } from '../support/fake-store.ts';
 import { Core, consumeOptions, type MessageFields, message, RecordingSink, turns } from './core.ts';
 

@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { ConfirmRing } from '../../src/core/confirms.ts';
 import { Consumer } from '../../src/core/consumer.ts';
 import type { FieldTable } from '../../src/core/message/field-table.ts';
+import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import { VirtualHost } from '../../src/core/virtual-host.ts';
 import { FakeStore } from '../support/fake-store.ts';
 import { Core, consumeOptions, message, RecordingSink, turns } from './core.ts';

@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ConfirmRing } from '../../src/core/confirms.ts';
 import { FAN_OUT_SLICE, FanOut } from '../../src/core/fan-out.ts';
 import { Target } from '../../src/core/target.ts';
 import { ANY_TERMS } from '../../src/core/terms.ts';
+import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import { Core, message, turns } from './core.ts';
 
 const COUNT = 2 * FAN_OUT_SLICE + 1;

@@ -9,7 +9,7 @@ import { type Broker, createBroker } from '../../src/broker.ts';
 import type { DrainWaiter } from '../../src/core/drain-waiters.ts';
 import { PUBLISHES_A_TURN, PublisherRest } from '../../src/core/publisher-rest.ts';
 import type { Session } from '../../src/core/session.ts';
-import { Turn } from '../../src/core/turn.ts';
+import { Turn } from '../../src/core/turn/turn.ts';
 
 /** A session whose last queue is as crowded as the test says. */
 class StubSession {

@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ConfirmRing } from '../../src/core/confirms.ts';
 import { Consumer } from '../../src/core/consumer.ts';
 import { EMPTY_TABLE, type Field, type FieldTable } from '../../src/core/message/field-table.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { readQueueArguments } from '../../src/core/queue-arguments.ts';
 import { dropsHead, refusesMore } from '../../src/core/queue-limits.ts';
+import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import { FakeStore } from '../support/fake-store.ts';
 import { Core, message, RecordingSink, turns } from './core.ts';
 

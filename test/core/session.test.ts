@@ -3,7 +3,6 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { ConfirmRing } from '../../src/core/confirms.ts';
 import { Door } from '../../src/core/door.ts';
 import { FAN_OUT_SLICE } from '../../src/core/fan-out.ts';
 import { EMPTY_TABLE, type FieldTable, textField } from '../../src/core/message/field-table.ts';
@@ -12,6 +11,7 @@ import { CODEC_IDS, NO_PROPERTIES } from '../../src/core/message/properties.ts';
 import type { Authenticator, Authorizer } from '../../src/core/ports.ts';
 import { PUBLISH } from '../../src/core/publish-path.ts';
 import { type QueueRequest, Session } from '../../src/core/session.ts';
+import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
 import { FakeStore } from '../support/fake-store.ts';
 import { Core, consumeOptions, message, RecordingSink, turns } from './core.ts';

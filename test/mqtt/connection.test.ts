@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { SILENT } from '../../src/core/logger.ts';
-import { TURN_INPUT_BYTES } from '../../src/core/turn.ts';
+import { TURN_INPUT_BYTES } from '../../src/core/turn/turn.ts';
 import { ack, connect, DISCONNECT, PINGREQ, packet, publish, subscribe, unsubscribe } from './bytes.ts';
 import { Harness } from './harness.ts';
 

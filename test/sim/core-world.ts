@@ -11,7 +11,6 @@
 import assert from 'node:assert/strict';
 import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
 import { amqpProperties, encodeProperties } from '../../protocols/amqp/properties.ts';
-import { ConfirmRing } from '../../src/core/confirms.ts';
 import { Consumer, type DeliverySink } from '../../src/core/consumer.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { SILENT } from '../../src/core/logger.ts';
@@ -23,7 +22,8 @@ import { newMeters } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import type { QueueEntry } from '../../src/core/queue-entry.ts';
 import { type Settlement, Transaction, TransactionFailed } from '../../src/core/transaction.ts';
-import { Turn } from '../../src/core/turn.ts';
+import { ConfirmRing } from '../../src/core/turn/confirms.ts';
+import { Turn } from '../../src/core/turn/turn.ts';
 import { VirtualHost } from '../../src/core/virtual-host.ts';
 import type { KvQueueStore } from '../../src/store/queue-store.ts';
 import { consumeOptions, turns } from '../core/core.ts';

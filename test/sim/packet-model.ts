@@ -2,8 +2,8 @@
 // message came with it. store-world.ts drives it.
 
 import assert from 'node:assert/strict';
-import type { ConfirmRing } from '../../src/core/confirms.ts';
 import { PACKET_STATE, type PacketWaiter } from '../../src/core/ports.ts';
+import type { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import type { Opened } from '../store/harness.ts';
 import type { Random } from './random.ts';
 import type { Copy, Published } from './store-world.ts';

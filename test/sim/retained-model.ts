@@ -2,8 +2,8 @@
 // of them may be there after a crash.
 
 import assert from 'node:assert/strict';
-import type { ConfirmRing } from '../../src/core/confirms.ts';
 import { NEVER } from '../../src/core/message/message.ts';
+import type { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import { message, type Opened } from '../store/harness.ts';
 import type { Random } from './random.ts';
 import type { Copy, Published } from './store-world.ts';

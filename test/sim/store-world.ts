@@ -16,12 +16,12 @@
 
 import assert from 'node:assert/strict';
 import { crc32 } from 'node:zlib';
-import { ConfirmRing } from '../../src/core/confirms.ts';
 import type { Message } from '../../src/core/message/message.ts';
 import type { StoredEntry } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
 import { retainedTerms, type Terms } from '../../src/core/terms.ts';
+import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import type { Kv } from '../../src/store/kv.ts';
 import { FakeQueue, message, Opened } from '../store/harness.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { describe, it } from 'node:test';
-import { TURN_INPUT_BYTES } from '../../src/core/turn.ts';
+import { TURN_INPUT_BYTES } from '../../src/core/turn/turn.ts';
 import { frame } from './frames.ts';
 import { type Client, Harness } from './harness.ts';
 

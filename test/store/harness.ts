@@ -1,7 +1,6 @@
 // What the store's tests stand on: a queue that only remembers what the store tells it, messages, events that are
 // recorded, and a scheduler whose time the test moves.
 
-import { ConfirmRing } from '../../src/core/confirms.ts';
 import { Message, NEVER } from '../../src/core/message/message.ts';
 import { NO_CODEC, NO_PROPERTIES, type PropertyCodec } from '../../src/core/message/properties.ts';
 import {
@@ -13,6 +12,7 @@ import {
 } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue.ts';
 import { NEVER_EXPIRES, QueueEntry } from '../../src/core/queue-entry.ts';
+import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import type { Kv } from '../../src/store/kv.ts';
 import { RECLAIM_LIMITS, type ReclaimLimits } from '../../src/store/reclaimer.ts';
 import { Store, type StoreOptions } from '../../src/store/store.ts';

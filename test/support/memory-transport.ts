@@ -1,7 +1,7 @@
 // One end of a connection without a socket: what the broker writes is kept, what the client sends goes straight to the
 // handler, and the test says when the peer reads.
 
-import type { Turn } from '../../src/core/turn.ts';
+import type { Turn } from '../../src/core/turn/turn.ts';
 import type { HttpCredentials } from '../../src/net/http-credentials.ts';
 import { Outbox, type OutboxLimits } from '../../src/net/outbox.ts';
 import type { SlabPool } from '../../src/net/slab-pool.ts';

@@ -19,7 +19,7 @@ import {
   type Permission,
 } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
-import { Turn } from '../../src/core/turn.ts';
+import { Turn } from '../../src/core/turn/turn.ts';
 import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
 import { OUTBOX_DEFAULTS, type OutboxLimits } from '../../src/net/outbox.ts';
 import { SlabPool } from '../../src/net/slab-pool.ts';

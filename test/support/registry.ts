@@ -8,7 +8,7 @@ import { SILENT } from '../../src/core/logger.ts';
 import { MemoryBudget } from '../../src/core/memory-budget.ts';
 import { EMPTY_TABLE, type FieldTable } from '../../src/core/message/field-table.ts';
 import { type Meters, newMeters } from '../../src/core/ports.ts';
-import { Turn } from '../../src/core/turn.ts';
+import { Turn } from '../../src/core/turn/turn.ts';
 import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
 import { FakeRetained } from './fake-retained.ts';
 import { forgetfulStore } from './forgetful-store.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { ConfirmRing, type ConfirmSink } from '../../src/core/confirms.ts';
+import { ConfirmRing, type ConfirmSink } from '../../../src/core/turn/confirms.ts';
 
 class Scheduler {
   rings: ConfirmRing[] = [];

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Alarmed, Alarms } from '../../src/core/alarms.ts';
+import { type Alarmed, Alarms } from '../../../src/core/turn/alarms.ts';
 
 class Sleeper implements Alarmed {
   alarmAt = Number.POSITIVE_INFINITY;

@@ -13,11 +13,11 @@
 // A pass over a thousand sockets that all have a full chunk is 64 MiB of input. A turn ends within the pass once it has
 // taken its share, and the next one begins: what was written leaves, and publishers are held, before more is read.
 
+import type { Message } from '../message/message.ts';
+import { MessageSlabs } from '../message/message-slabs.ts';
+import type { Clock } from '../ports.ts';
 import { Alarms, type StartTimer } from './alarms.ts';
 import type { ConfirmRing, RingScheduler } from './confirms.ts';
-import type { Message } from './message/message.ts';
-import { MessageSlabs } from './message/message-slabs.ts';
-import type { Clock } from './ports.ts';
 
 /** Something with output to write at the end of the turn: an outbox. */
 export interface Flushable {

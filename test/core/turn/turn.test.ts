@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { ConfirmRing } from '../../src/core/confirms.ts';
-import { TURN_INPUT_BYTES, Turn } from '../../src/core/turn.ts';
-import { message, turns } from './core.ts';
+import { ConfirmRing } from '../../../src/core/turn/confirms.ts';
+import { TURN_INPUT_BYTES, Turn } from '../../../src/core/turn/turn.ts';
+import { message, turns } from '../core.ts';
 
 let events: string[];
 let turn: Turn;
