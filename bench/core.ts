@@ -4,17 +4,17 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { amqpRewriter } from '../protocols/amqp/foreign-properties.ts';
-import { Consumer, type DeliverySink } from '../src/core/consumer.ts';
 import { DEFAULT_LIMITS } from '../src/core/limits.ts';
 import { SILENT } from '../src/core/logger.ts';
-import { MemoryBudget } from '../src/core/memory-budget.ts';
 import { EMPTY_TABLE } from '../src/core/message/field-table.ts';
 import { Message, NEVER } from '../src/core/message/message.ts';
 import { NO_CODEC } from '../src/core/message/properties.ts';
 import { newMeters } from '../src/core/ports.ts';
+import { Consumer, type DeliverySink } from '../src/core/queue/consumer.ts';
+import { MemoryBudget } from '../src/core/queue/memory-budget.ts';
+import { Unacked } from '../src/core/queue/unacked.ts';
 import { Session } from '../src/core/session.ts';
 import { Turn } from '../src/core/turn/turn.ts';
-import { Unacked } from '../src/core/unacked.ts';
 import { VirtualHosts } from '../src/core/virtual-hosts.ts';
 import { FakeRetained } from '../test/support/fake-retained.ts';
 import { forgetfulStore } from '../test/support/forgetful-store.ts';

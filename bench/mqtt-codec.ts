@@ -9,7 +9,7 @@ import { PublishReader, readPacketId } from '../protocols/mqtt/publish.ts';
 import { KeyTopics, TopicKeys } from '../protocols/mqtt/topic-cache.ts';
 import { Message, NEVER } from '../src/core/message/message.ts';
 import { NO_CODEC } from '../src/core/message/properties.ts';
-import { QueueEntry } from '../src/core/queue-entry.ts';
+import { QueueEntry } from '../src/core/queue/queue-entry.ts';
 import type { Outbox } from '../src/net/outbox.ts';
 import { type Figure, printFigures } from './figure.ts';
 import { discardingOutbox, rateOf } from './stand-ins.ts';

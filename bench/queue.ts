@@ -4,11 +4,11 @@
 //   node bench/queue.ts [--json]
 
 import { DEFAULT_LIMITS } from '../src/core/limits.ts';
-import { MemoryBudget } from '../src/core/memory-budget.ts';
 import { EMPTY_TABLE } from '../src/core/message/field-table.ts';
 import { newMeters, type PropertyRewriter } from '../src/core/ports.ts';
-import { Queue, type QueueEvents } from '../src/core/queue.ts';
-import type { QueueEntry } from '../src/core/queue-entry.ts';
+import { MemoryBudget } from '../src/core/queue/memory-budget.ts';
+import { Queue, type QueueEvents } from '../src/core/queue/queue.ts';
+import type { QueueEntry } from '../src/core/queue/queue-entry.ts';
 import { ConfirmRing } from '../src/core/turn/confirms.ts';
 import { Turn } from '../src/core/turn/turn.ts';
 import { forgetfulStore } from '../test/support/forgetful-store.ts';

@@ -3,7 +3,7 @@
 
 import { Message, NEVER } from '../src/core/message/message.ts';
 import type { PropertyCodec } from '../src/core/message/properties.ts';
-import type { Queue } from '../src/core/queue.ts';
+import type { Queue } from '../src/core/queue/queue.ts';
 import { OUTBOX_DEFAULTS, Outbox } from '../src/net/outbox.ts';
 import { SlabPool } from '../src/net/slab-pool.ts';
 

@@ -3,7 +3,7 @@
 
 import { Binding, type Dialect } from '../src/core/binding.ts';
 import { TopicExchange } from '../src/core/exchange-topic.ts';
-import { Route } from '../src/core/target.ts';
+import { Route } from '../src/core/queue/target.ts';
 import { type Figure, printFigures } from './figure.ts';
 import { messageTo, standInQueues } from './stand-ins.ts';
 

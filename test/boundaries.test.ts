@@ -63,10 +63,10 @@ test('the checker finds imports however they are written', () => {
 });
 
 for (const [path, specifier] of [
-  ['src/core/queue.ts', '../store/x.ts'],
-  ['src/core/queue.ts', '../../protocols/amqp/x.ts'],
-  ['src/core/queue.ts', 'node:net'],
-  ['src/core/queue.ts', 'lmdb'],
+  ['src/core/queue/queue.ts', '../store/x.ts'],
+  ['src/core/queue/queue.ts', '../../protocols/amqp/x.ts'],
+  ['src/core/queue/queue.ts', 'node:net'],
+  ['src/core/queue/queue.ts', 'lmdb'],
   ['src/net/outbox.ts', '../core/x.ts'],
   ['src/config/load.ts', '../core/x.ts'],
   ['src/auth/users.ts', '../store/x.ts'],

@@ -7,10 +7,10 @@
 
 import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
+import { Unacked } from '../../src/core/queue/unacked.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { Outcome } from '../../src/core/transaction.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
-import { Unacked } from '../../src/core/unacked.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { Consumers, type ConsumersChannel } from './consumers.ts';

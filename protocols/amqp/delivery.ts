@@ -4,11 +4,11 @@
 // is copied whole; tag, sizes, properties and body are written over or behind it. 11 ns for `set` of a whole 90-byte
 // array against 31 ns for a range `copy` and 52 ns for a loop (bench/amqp-codec.ts).
 
-import type { Consumer, DeliverySink } from '../../src/core/consumer.ts';
 import type { Message } from '../../src/core/message/message.ts';
 import { ownBytes } from '../../src/core/message/own-bytes.ts';
-import type { QueueEntry } from '../../src/core/queue-entry.ts';
-import type { Unacked } from '../../src/core/unacked.ts';
+import type { Consumer, DeliverySink } from '../../src/core/queue/consumer.ts';
+import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
+import type { Unacked } from '../../src/core/queue/unacked.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { CONTENT_HEADER_BYTES, writeContent } from './content.ts';
 import { nativeOf } from './foreign-properties.ts';

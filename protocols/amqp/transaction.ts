@@ -5,6 +5,7 @@
 
 import type { CountedLimit } from '../../src/core/limit-hits.ts';
 import type { Message } from '../../src/core/message/message.ts';
+import type { Unacked } from '../../src/core/queue/unacked.ts';
 import type { Session } from '../../src/core/session.ts';
 import {
   type Outcome,
@@ -14,7 +15,6 @@ import {
   TransactionFailed,
 } from '../../src/core/transaction.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
-import type { Unacked } from '../../src/core/unacked.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { METHOD } from './method-ids.ts';
 

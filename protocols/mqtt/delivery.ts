@@ -2,13 +2,13 @@
 // within the client's receive maximum, and are outgoing.ts's from then on; QoS 0 comes past the queue and is dropped and
 // counted where the client cannot take it; retained messages come by way of retained-feed.ts.
 
-import type { Consumer, DeliverySink } from '../../src/core/consumer.ts';
 import type { Message } from '../../src/core/message/message.ts';
 import type { DefinitionValue } from '../../src/core/ports.ts';
-import type { DirectReceiver, Queue } from '../../src/core/queue.ts';
-import type { QueueEntry } from '../../src/core/queue-entry.ts';
-import type { Target } from '../../src/core/target.ts';
-import { ANY_TERMS, mergeTerms, type Terms } from '../../src/core/terms.ts';
+import type { Consumer, DeliverySink } from '../../src/core/queue/consumer.ts';
+import type { DirectReceiver, Queue } from '../../src/core/queue/queue.ts';
+import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
+import { ANY_TERMS, mergeTerms, type Terms } from '../../src/core/queue/subscription-options.ts';
+import type { Target } from '../../src/core/queue/target.ts';
 import type { Subscription } from './control.ts';
 import { isExpired, publishByte } from './encoder-v5.ts';
 import { recalledQos2 } from './inflight.ts';

@@ -6,8 +6,8 @@
 // committed for a connection that has gone meanwhile is told to nobody (see `epoch` in session.ts).
 
 import type { Message } from '../../src/core/message/message.ts';
-import { NEVER_EXPIRES, type QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
-import type { Terms } from '../../src/core/terms.ts';
+import { NEVER_EXPIRES, type QueueEntry, STORE_STATE } from '../../src/core/queue/queue-entry.ts';
+import type { Terms } from '../../src/core/queue/subscription-options.ts';
 import { isExpired, publishByte } from './encoder-v5.ts';
 import { Inflight, type Recalled, recalledId, recalledQos2, recalledStored, STAGE } from './inflight.ts';
 import { PacketIdMap } from './packet-id-map.ts';

@@ -16,8 +16,8 @@ import {
   type Properties,
   type PropertyCodec,
 } from '../../src/core/message/properties.ts';
+import type { Terms } from '../../src/core/queue/subscription-options.ts';
 import { formatReplyAddress } from '../../src/core/reply-address.ts';
-import type { Terms } from '../../src/core/terms.ts';
 import { PROPERTY } from './properties.ts';
 import { queueOfReplyTopic } from './reply-topics.ts';
 import { swapSeparators } from './topics.ts';

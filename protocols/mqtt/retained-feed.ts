@@ -11,8 +11,8 @@
 
 import type { Message } from '../../src/core/message/message.ts';
 import type { DefinitionValue, RetainedCursor } from '../../src/core/ports.ts';
-import type { Queue } from '../../src/core/queue.ts';
-import { retainedTerms } from '../../src/core/terms.ts';
+import type { Queue } from '../../src/core/queue/queue.ts';
+import { retainedTerms } from '../../src/core/queue/subscription-options.ts';
 import { ConfirmRing, type ConfirmSink } from '../../src/core/turn/confirms.ts';
 import type { Task } from '../../src/core/turn/turn.ts';
 import { isExpired, publishByte } from './encoder-v5.ts';

@@ -4,9 +4,9 @@
 // on where it was left, whatever ends meanwhile, the connection or the broker.
 
 import type { DefinitionValue, RetainedCursor, RetainedMoment } from '../../src/core/ports.ts';
-import type { Queue } from '../../src/core/queue.ts';
-import { Target } from '../../src/core/target.ts';
-import { retainedTerms, type Terms } from '../../src/core/terms.ts';
+import type { Queue } from '../../src/core/queue/queue.ts';
+import { retainedTerms, type Terms } from '../../src/core/queue/subscription-options.ts';
+import { Target } from '../../src/core/queue/target.ts';
 
 export class RetainedSelection {
   readonly filter: string;

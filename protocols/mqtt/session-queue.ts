@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { type Field, type FieldTable, findField, textField, textOf } from '../../src/core/message/field-table.ts';
-import type { Queue } from '../../src/core/queue.ts';
+import type { Queue } from '../../src/core/queue/queue.ts';
 import type { MqttLimits } from './limits.ts';
 import type { SharedFilter } from './shared-filter.ts';
 

@@ -6,12 +6,12 @@
 // Deliveries are delivery.ts's, subscriptions subscriptions.ts's. What the store completes for a connection that has gone
 // meanwhile carries an older epoch and is discarded.
 
-import type { Consumer } from '../../src/core/consumer.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import type { DefinitionValue, PacketWaiter } from '../../src/core/ports.ts';
-import type { Queue } from '../../src/core/queue.ts';
-import type { QueueEntry } from '../../src/core/queue-entry.ts';
+import type { Consumer } from '../../src/core/queue/consumer.ts';
+import type { Queue } from '../../src/core/queue/queue.ts';
+import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { VirtualHost } from '../../src/core/virtual-host.ts';
 import { NEVER_ENDS } from './connect-packet.ts';

@@ -5,8 +5,8 @@
 
 import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
-import type { DirectReceiver, Queue } from '../../src/core/queue.ts';
-import type { Terms } from '../../src/core/terms.ts';
+import type { DirectReceiver, Queue } from '../../src/core/queue/queue.ts';
+import type { Terms } from '../../src/core/queue/subscription-options.ts';
 import type { VirtualHost } from '../../src/core/virtual-host.ts';
 import type { Deliveries } from './delivery.ts';
 import { isShared, sharedQueueNameOf } from './session-queue.ts';

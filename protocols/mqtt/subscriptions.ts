@@ -4,12 +4,12 @@
 // not errors.
 
 import { Binding, type Dialect } from '../../src/core/binding.ts';
-import type { Consumer } from '../../src/core/consumer.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE, type Field, type FieldTable } from '../../src/core/message/field-table.ts';
-import type { Queue } from '../../src/core/queue.ts';
+import type { Consumer } from '../../src/core/queue/consumer.ts';
+import type { Queue } from '../../src/core/queue/queue.ts';
+import { ANY_TERMS, TERM_ARGUMENT, Terms } from '../../src/core/queue/subscription-options.ts';
 import type { QueueBinding, Session } from '../../src/core/session.ts';
-import { ANY_TERMS, TERM_ARGUMENT, Terms } from '../../src/core/terms.ts';
 import type { VirtualHost } from '../../src/core/virtual-host.ts';
 import type { Subscription } from './control.ts';
 import type { Deliveries } from './delivery.ts';

@@ -4,10 +4,10 @@
 // A message's id is SESSION-SUBSCRIPTION-NUMBER; the same text is the `ack` header, so that an ACK names session,
 // subscription and delivery, and an ACK that a client kept from before its reconnection acknowledges nothing.
 
-import type { Consumer, DeliverySink } from '../../src/core/consumer.ts';
 import type { Message } from '../../src/core/message/message.ts';
-import type { QueueEntry } from '../../src/core/queue-entry.ts';
-import { Unacked } from '../../src/core/unacked.ts';
+import type { Consumer, DeliverySink } from '../../src/core/queue/consumer.ts';
+import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
+import { Unacked } from '../../src/core/queue/unacked.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import { MessageHead } from './message-head.ts';

@@ -1,7 +1,7 @@
 // The subscribing half of a connection: SUBSCRIBE, UNSUBSCRIBE, ACK, NACK, and what a close gives back.
 
 import { EMPTY_TABLE, type FieldTable, findField, integerOf } from '../../src/core/message/field-table.ts';
-import type { QueueEntry } from '../../src/core/queue-entry.ts';
+import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import type { Session } from '../../src/core/session.ts';
 import type { StompClient } from './client.ts';
 import { COMMAND, commandName } from './command.ts';

@@ -5,8 +5,8 @@
 
 import type { ClientConnections, Hold } from './client-connection.ts';
 import type { CoreLimits } from './limits.ts';
-import type { MemoryBudget } from './memory-budget.ts';
 import type { Meters } from './ports.ts';
+import type { MemoryBudget } from './queue/memory-budget.ts';
 
 const FULL_DISK: Hold = Object.freeze({ reason: 'low on disk', alarm: true, disk: true });
 const MEMORY: Hold = Object.freeze({ reason: 'low on memory', alarm: true, disk: false });

@@ -4,8 +4,8 @@
 
 import type { Exchange } from './exchange.ts';
 import { type FieldTable, sameTable } from './message/field-table.ts';
-import type { Queue } from './queue.ts';
-import { readTerms, type Terms } from './terms.ts';
+import type { Queue } from './queue/queue.ts';
+import { readTerms, type Terms } from './queue/subscription-options.ts';
 
 /**
  * How a topic binding's key is read. `amqp`: words between dots, `*` one word, `#` zero or more. `mqtt`: an MQTT topic

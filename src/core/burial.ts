@@ -4,8 +4,8 @@
 import { type Death, isAutomaticCycle } from './death.ts';
 import type { FieldTable } from './message/field-table.ts';
 import type { Message } from './message/message.ts';
-import { type QueueEntry, STORE_STATE } from './queue-entry.ts';
-import type { Target } from './target.ts';
+import { type QueueEntry, STORE_STATE } from './queue/queue-entry.ts';
+import type { Target } from './queue/target.ts';
 import type { ConfirmRing } from './turn/confirms.ts';
 
 export class Burial {

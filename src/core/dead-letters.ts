@@ -11,8 +11,8 @@ import { type Death, furtherKeys, propertiesOfDead } from './death.ts';
 import type { Exchange } from './exchange.ts';
 import { Ring } from './message/ring.ts';
 import type { LoadedRange, Meters, PropertyRewriter, QueueStore } from './ports.ts';
-import { type QueueEntry, storeIdOf } from './queue-entry.ts';
-import { NO_TARGETS } from './target.ts';
+import { type QueueEntry, storeIdOf } from './queue/queue-entry.ts';
+import { NO_TARGETS } from './queue/target.ts';
 import type { Task, Turn } from './turn/turn.ts';
 
 /**

@@ -11,8 +11,8 @@ import {
   sameValue,
   textOf,
 } from './message/field-table.ts';
-import type { Queue } from './queue.ts';
-import { COMPARED_ARGUMENTS } from './queue-arguments.ts';
+import type { Queue } from './queue/queue.ts';
+import { COMPARED_ARGUMENTS } from './queue/queue-arguments.ts';
 import type { ExchangeDeclaration, QueueDeclaration } from './virtual-host.ts';
 
 /** Exchange arguments that take part in the comparison. */

@@ -5,9 +5,9 @@ import type { Binding } from './binding.ts';
 import { Exchange } from './exchange.ts';
 import { EMPTY_TABLE } from './message/field-table.ts';
 import type { Message } from './message/message.ts';
-import type { Queue } from './queue.ts';
-import { NO_TARGETS, type Route, type Target } from './target.ts';
-import { ANY_TERMS } from './terms.ts';
+import type { Queue } from './queue/queue.ts';
+import { ANY_TERMS } from './queue/subscription-options.ts';
+import { NO_TARGETS, type Route, type Target } from './queue/target.ts';
 
 export class DefaultExchange extends Exchange {
   readonly kind = 'direct';

@@ -2,7 +2,7 @@
 
 import type { Binding } from './binding.ts';
 import { Exchange } from './exchange.ts';
-import type { Route } from './target.ts';
+import type { Route } from './queue/target.ts';
 
 export class DirectExchange extends Exchange {
   readonly kind = 'direct';

@@ -6,7 +6,7 @@ import type { Binding } from './binding.ts';
 import { BrokerError } from './errors.ts';
 import { Exchange } from './exchange.ts';
 import { type FieldTable, type FieldValue, fieldFinder, findField, sameValue, textOf } from './message/field-table.ts';
-import type { Route } from './target.ts';
+import type { Route } from './queue/target.ts';
 
 const MODES = ['all', 'any', 'all-with-x', 'any-with-x'] as const;
 type Mode = (typeof MODES)[number];

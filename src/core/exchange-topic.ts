@@ -3,8 +3,8 @@
 
 import type { Binding, Dialect } from './binding.ts';
 import { Exchange, type ExchangeOptions, type FindExchange } from './exchange.ts';
+import type { Route } from './queue/target.ts';
 import { isBrokerTopic } from './retainer.ts';
-import type { Route } from './target.ts';
 import { MULTI, type PatternWord, SINGLE, TopicTrie } from './topic-trie.ts';
 
 const STAR = 0x2a;

@@ -5,10 +5,10 @@ import type { Binding, Dialect } from './binding.ts';
 import { BindingChanges } from './binding-changes.ts';
 import { type FieldTable, findField, textOf } from './message/field-table.ts';
 import type { Message } from './message/message.ts';
-import type { Queue } from './queue.ts';
+import type { Queue } from './queue/queue.ts';
+import { NO_TARGETS, Route, type Target } from './queue/target.ts';
 import type { Retainer } from './retainer.ts';
 import { RouteCache } from './route-cache.ts';
-import { NO_TARGETS, Route, type Target } from './target.ts';
 
 export interface ExchangeOptions {
   readonly name: string;

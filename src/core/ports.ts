@@ -4,8 +4,8 @@
 import { type LimitHits, newLimitHits } from './limit-hits.ts';
 import type { Message } from './message/message.ts';
 import type { Properties, PropertyCodec } from './message/properties.ts';
-import type { QueueEntry } from './queue-entry.ts';
-import type { Terms } from './terms.ts';
+import type { QueueEntry } from './queue/queue-entry.ts';
+import type { Terms } from './queue/subscription-options.ts';
 import type { ConfirmRing } from './turn/confirms.ts';
 
 /** A queue as the store recovered it, in place of a scan: what a restart needs to know. */

@@ -5,13 +5,13 @@
 import type { DoorSurroundings } from './door.ts';
 import { BrokerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
-import { FAN_OUT_SLICE, FanOut } from './fan-out.ts';
 import type { Message } from './message/message.ts';
 import type { Permits } from './permits.ts';
-import type { Queue } from './queue.ts';
+import { FAN_OUT_SLICE, FanOut } from './queue/fan-out.ts';
+import type { Queue } from './queue/queue.ts';
+import { NO_TARGETS, Target } from './queue/target.ts';
 import { parseReplyAddress } from './reply-address.ts';
 import { isBrokerTopic } from './retainer.ts';
-import { NO_TARGETS, Target } from './target.ts';
 import type { ConfirmRing } from './turn/confirms.ts';
 import type { VirtualHost } from './virtual-host.ts';
 

@@ -8,7 +8,7 @@
 // (bench/route-cache).
 
 import type { BindingChanges } from './binding-changes.ts';
-import type { Target } from './target.ts';
+import type { Target } from './queue/target.ts';
 
 /** Keys in each of the two maps. 2 × 8,192 keys of 32 bytes with one target each take about 3 MiB. */
 const CAPACITY = 8192;

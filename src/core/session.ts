@@ -7,7 +7,6 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Dialect } from './binding.ts';
-import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } from './consumer.ts';
 import type { DoorSurroundings } from './door.ts';
 import { BrokerError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
@@ -16,9 +15,10 @@ import type { Message } from './message/message.ts';
 import { Permits } from './permits.ts';
 import type { Identity } from './ports.ts';
 import { type PublishOutcome, PublishPath } from './publish-path.ts';
-import type { Queue, QueueOwner } from './queue.ts';
-import type { QueueEntry } from './queue-entry.ts';
-import type { Target } from './target.ts';
+import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } from './queue/consumer.ts';
+import type { Queue, QueueOwner } from './queue/queue.ts';
+import type { QueueEntry } from './queue/queue-entry.ts';
+import type { Target } from './queue/target.ts';
 import { type Settlement, type TransactedPublish, Transaction } from './transaction.ts';
 import type { ConfirmRing } from './turn/confirms.ts';
 import type { ExchangeDeclaration, VirtualHost } from './virtual-host.ts';

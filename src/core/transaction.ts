@@ -4,9 +4,9 @@
 
 import type { Message } from './message/message.ts';
 import type { Meters, QueueStore } from './ports.ts';
-import type { Queue } from './queue.ts';
-import { type QueueEntry, STORE_STATE } from './queue-entry.ts';
-import type { Target } from './target.ts';
+import type { Queue } from './queue/queue.ts';
+import { type QueueEntry, STORE_STATE } from './queue/queue-entry.ts';
+import type { Target } from './queue/target.ts';
 import { ConfirmRing, type ConfirmSink } from './turn/confirms.ts';
 import type { Turn } from './turn/turn.ts';
 import type { VirtualHost } from './virtual-host.ts';

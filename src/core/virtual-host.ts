@@ -17,11 +17,11 @@ import type { CoreLimits } from './limits.ts';
 import type { Logger } from './logger.ts';
 import { EMPTY_TABLE, FIELD_TYPE_NAMES, type FieldTable, findField, textOf } from './message/field-table.ts';
 import type { DefinitionStore, RetainedStore } from './ports.ts';
-import { Queue, type QueueEvents, type QueueOwner, type QueueSurroundings } from './queue.ts';
-import { checkQueueDeclaration, readQueueArguments } from './queue-arguments.ts';
-import type { QueueEntry } from './queue-entry.ts';
+import { Queue, type QueueEvents, type QueueOwner, type QueueSurroundings } from './queue/queue.ts';
+import { checkQueueDeclaration, readQueueArguments } from './queue/queue-arguments.ts';
+import type { QueueEntry } from './queue/queue-entry.ts';
+import { recoveredReturns } from './queue/return-counts.ts';
 import { Retainer } from './retainer.ts';
-import { recoveredReturns } from './return-counts.ts';
 
 export interface ExchangeDeclaration extends ExchangeOptions {
   readonly kind: string;

@@ -3,7 +3,7 @@
 
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
-import type { Queue } from '../core/queue.ts';
+import type { Queue } from '../core/queue/queue.ts';
 import { identityOf, seesVhost } from './access.ts';
 import type { HttpContext } from './context.ts';
 import { HttpError } from './http-error.ts';

@@ -4,8 +4,8 @@
 import type { Gauge, Registry } from 'prom-client';
 import type { ClientConnections } from '../core/client-connection.ts';
 import { COUNTED_LIMITS } from '../core/limit-hits.ts';
-import type { MemoryBudget } from '../core/memory-budget.ts';
 import type { Meters } from '../core/ports.ts';
+import type { MemoryBudget } from '../core/queue/memory-budget.ts';
 import type { VirtualHost } from '../core/virtual-host.ts';
 
 /** Where the figures come from. */

@@ -1,7 +1,7 @@
 // Writes the pending entries of queues into a batch as segments. An entry becomes `committing` here and is encoded here,
 // not earlier: what was settled before its batch was sealed costs nothing.
 
-import { type QueueEntry, STORE_STATE } from '../core/queue-entry.ts';
+import { type QueueEntry, STORE_STATE } from '../core/queue/queue-entry.ts';
 import { type SegmentKind, segmentKey } from './keys.ts';
 import type { KvBatch } from './kv.ts';
 import type { QueueState } from './queue-state.ts';

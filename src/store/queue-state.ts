@@ -2,7 +2,7 @@
 // handed over is committed, the entries that wait for their commit, and how far its disk space is reclaimed.
 
 import type { QueueMeta } from '../core/ports.ts';
-import type { QueueEntry } from '../core/queue-entry.ts';
+import type { QueueEntry } from '../core/queue/queue-entry.ts';
 import { GoneRanges } from './gone-ranges.ts';
 import { readU64, writeU64 } from './keys.ts';
 import { DamagedDataError } from './kv.ts';

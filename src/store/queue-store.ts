@@ -8,7 +8,7 @@
 
 import type { PropertyCodec } from '../core/message/properties.ts';
 import type { LoadedRange, Meters, QueueMeta, QueueStore } from '../core/ports.ts';
-import { type QueueEntry, STORE_STATE, storeIdOf } from '../core/queue-entry.ts';
+import { type QueueEntry, STORE_STATE, storeIdOf } from '../core/queue/queue-entry.ts';
 import type { Committer, Participant } from './committer.ts';
 import { EntryWriter } from './entry-writer.ts';
 import type { Header } from './header.ts';

@@ -13,8 +13,8 @@
 import { Message, NEVER } from '../core/message/message.ts';
 import type { PropertyCodec } from '../core/message/properties.ts';
 import type { StoredEntry } from '../core/ports.ts';
-import { NEVER_EXPIRES, type QueueEntry } from '../core/queue-entry.ts';
-import { retainedTerms } from '../core/terms.ts';
+import { NEVER_EXPIRES, type QueueEntry } from '../core/queue/queue-entry.ts';
+import { retainedTerms } from '../core/queue/subscription-options.ts';
 import { DamagedDataError } from './kv.ts';
 
 const FORMAT = 1;

@@ -5,8 +5,8 @@ import { beforeEach, describe, it } from 'node:test';
 import { Backpressure } from '../../src/core/backpressure.ts';
 import { type ClientConnection, ClientConnections, type ConnectionInfo } from '../../src/core/client-connection.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
-import { MemoryBudget } from '../../src/core/memory-budget.ts';
 import { type Meters, newMeters } from '../../src/core/ports.ts';
+import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
 
 const LIMITS = {
   ...DEFAULT_LIMITS,

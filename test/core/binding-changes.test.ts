@@ -7,7 +7,7 @@ import { Binding, type Dialect } from '../../src/core/binding.ts';
 import { BindingChanges } from '../../src/core/binding-changes.ts';
 import type { Exchange } from '../../src/core/exchange.ts';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
-import { Route } from '../../src/core/target.ts';
+import { Route } from '../../src/core/queue/target.ts';
 import { Core, message } from './core.ts';
 
 const word = fc.constantFrom('a', 'b', 'ab', '', '*', '#', '+', '$x');

@@ -3,16 +3,16 @@
 
 import { setImmediate as nextImmediate } from 'node:timers/promises';
 import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
-import type { ConsumeOptions, Consumer, DeliverySink } from '../../src/core/consumer.ts';
 import { type CoreLimits, DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { type Logger, SILENT } from '../../src/core/logger.ts';
-import { MemoryBudget } from '../../src/core/memory-budget.ts';
 import { EMPTY_TABLE, type FieldTable } from '../../src/core/message/field-table.ts';
 import { Message, NEVER } from '../../src/core/message/message.ts';
 import { NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/message/properties.ts';
 import { type Meters, newMeters } from '../../src/core/ports.ts';
-import type { Queue } from '../../src/core/queue.ts';
-import type { QueueEntry } from '../../src/core/queue-entry.ts';
+import type { ConsumeOptions, Consumer, DeliverySink } from '../../src/core/queue/consumer.ts';
+import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
+import type { Queue } from '../../src/core/queue/queue.ts';
+import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import type { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 import { type QueueDeclaration, VirtualHost } from '../../src/core/virtual-host.ts';

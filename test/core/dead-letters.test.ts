@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { Consumer } from '../../src/core/consumer.ts';
 import { type Field, type FieldTable, findField, textField } from '../../src/core/message/field-table.ts';
-import type { Queue } from '../../src/core/queue.ts';
+import { Consumer } from '../../src/core/queue/consumer.ts';
+import type { Queue } from '../../src/core/queue/queue.ts';
 import { Transaction, TransactionFailed } from '../../src/core/transaction.ts';
 import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import { FakeStore } from '../support/fake-store.ts';

@@ -6,8 +6,8 @@ import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import amqplib from 'amqplib';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import type { DrainWaiter } from '../../src/core/drain-waiters.ts';
 import { PUBLISHES_A_TURN, PublisherRest } from '../../src/core/publisher-rest.ts';
+import type { DrainWaiter } from '../../src/core/queue/drain-waiters.ts';
 import type { Session } from '../../src/core/session.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BindingChanges } from '../../src/core/binding-changes.ts';
+import { ANY_TERMS } from '../../src/core/queue/subscription-options.ts';
+import { NO_TARGETS, Target } from '../../src/core/queue/target.ts';
 import { RouteCache } from '../../src/core/route-cache.ts';
-import { NO_TARGETS, Target } from '../../src/core/target.ts';
-import { ANY_TERMS } from '../../src/core/terms.ts';
 import { Core } from './core.ts';
 
 const target = new Target(new Core().queue('q'), ANY_TERMS);

@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { QueueWindow } from '../../src/core/queue-window.ts';
+import { QueueWindow } from '../../src/core/queue/queue-window.ts';
 import { CoreWorld, type Sabotage } from './core-world.ts';
 import { Random } from './random.ts';
 

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { STORE_STATE } from '../../src/core/queue-entry.ts';
-import { retainedTerms, Terms } from '../../src/core/terms.ts';
+import { STORE_STATE } from '../../src/core/queue/queue-entry.ts';
+import { retainedTerms, Terms } from '../../src/core/queue/subscription-options.ts';
 import { END_KEY, FIRST_KEY, HEADER, headerKey, kindOf, u64 } from '../../src/store/keys.ts';
 import type { Kv } from '../../src/store/kv.ts';
 import { KvBatch } from '../../src/store/kv.ts';

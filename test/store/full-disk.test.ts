@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
+import { type QueueEntry, STORE_STATE } from '../../src/core/queue/queue-entry.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
 import { Confirms, FakeQueue, message, Opened } from './harness.ts';
 

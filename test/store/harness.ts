@@ -10,8 +10,8 @@ import {
   type StoredEntry,
   type StoreEvents,
 } from '../../src/core/ports.ts';
-import type { Queue } from '../../src/core/queue.ts';
-import { NEVER_EXPIRES, QueueEntry } from '../../src/core/queue-entry.ts';
+import type { Queue } from '../../src/core/queue/queue.ts';
+import { NEVER_EXPIRES, QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import type { Kv } from '../../src/store/kv.ts';
 import { RECLAIM_LIMITS, type ReclaimLimits } from '../../src/store/reclaimer.ts';

@@ -8,7 +8,6 @@ import { Door } from '../../src/core/door.ts';
 import type { FrontEnd } from '../../src/core/front-end.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { type Logger, SILENT } from '../../src/core/logger.ts';
-import { MemoryBudget } from '../../src/core/memory-budget.ts';
 import {
   type AuthenticationExchange,
   type Authenticator,
@@ -18,6 +17,7 @@ import {
   newMeters,
   type Permission,
 } from '../../src/core/ports.ts';
+import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
 import type { Session } from '../../src/core/session.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 import { VirtualHosts } from '../../src/core/virtual-hosts.ts';

@@ -1,11 +1,11 @@
 // Where a route ends: a queue, with what the bindings that matched say, merged. A publish reaches a queue once, however
 // many of its bindings match.
 
-import type { Binding } from './binding.ts';
-import type { Exchange } from './exchange.ts';
-import type { Message } from './message/message.ts';
+import type { Binding } from '../binding.ts';
+import type { Exchange } from '../exchange.ts';
+import type { Message } from '../message/message.ts';
 import type { Queue } from './queue.ts';
-import { mergeTerms, type Terms } from './terms.ts';
+import { mergeTerms, type Terms } from './subscription-options.ts';
 
 export class Target {
   readonly queue: Queue;

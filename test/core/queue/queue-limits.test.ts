@@ -2,14 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Consumer } from '../../src/core/consumer.ts';
-import { EMPTY_TABLE, type Field, type FieldTable } from '../../src/core/message/field-table.ts';
-import type { Queue } from '../../src/core/queue.ts';
-import { readQueueArguments } from '../../src/core/queue-arguments.ts';
-import { dropsHead, refusesMore } from '../../src/core/queue-limits.ts';
-import { ConfirmRing } from '../../src/core/turn/confirms.ts';
-import { FakeStore } from '../support/fake-store.ts';
-import { Core, message, RecordingSink, turns } from './core.ts';
+import { EMPTY_TABLE, type Field, type FieldTable } from '../../../src/core/message/field-table.ts';
+import { Consumer } from '../../../src/core/queue/consumer.ts';
+import type { Queue } from '../../../src/core/queue/queue.ts';
+import { readQueueArguments } from '../../../src/core/queue/queue-arguments.ts';
+import { dropsHead, refusesMore } from '../../../src/core/queue/queue-limits.ts';
+import { ConfirmRing } from '../../../src/core/turn/confirms.ts';
+import { FakeStore } from '../../support/fake-store.ts';
+import { Core, message, RecordingSink, turns } from '../core.ts';
 
 const number = (name: string, value: number): Field => ({ name, value: { type: 'I', value } });
 const text = (name: string, value: string): Field => ({ name, value: { type: 'S', value } });

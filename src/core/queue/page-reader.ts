@@ -1,9 +1,9 @@
 // Reads entries of one queue back from disk, one range at a time. Where a record is damaged the queue stands until it is
 // purged: what comes behind it must not overtake it.
 
-import { BrokerError } from './errors.ts';
+import { BrokerError } from '../errors.ts';
+import type { LoadedRange, QueueStore } from '../ports.ts';
 import type { MemoryBudget } from './memory-budget.ts';
-import type { LoadedRange, QueueStore } from './ports.ts';
 import type { Queue } from './queue.ts';
 
 /** Entries that one load reads at most, so that a turn stays short. */

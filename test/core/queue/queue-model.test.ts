@@ -5,14 +5,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Consumer, type DeliverySink } from '../../src/core/consumer.ts';
-import { ENTRY_OVERHEAD_BYTES } from '../../src/core/memory-budget.ts';
-import type { Message } from '../../src/core/message/message.ts';
-import type { Queue } from '../../src/core/queue.ts';
-import type { QueueEntry } from '../../src/core/queue-entry.ts';
-import { ConfirmRing } from '../../src/core/turn/confirms.ts';
-import { FakeStore } from '../support/fake-store.ts';
-import { Core, consumeOptions, message, turns } from './core.ts';
+import type { Message } from '../../../src/core/message/message.ts';
+import { Consumer, type DeliverySink } from '../../../src/core/queue/consumer.ts';
+import { ENTRY_OVERHEAD_BYTES } from '../../../src/core/queue/memory-budget.ts';
+import type { Queue } from '../../../src/core/queue/queue.ts';
+import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
+import { ConfirmRing } from '../../../src/core/turn/confirms.ts';
+import { FakeStore } from '../../support/fake-store.ts';
+import { Core, consumeOptions, message, turns } from '../core.ts';
 
 type Command = readonly [
   (

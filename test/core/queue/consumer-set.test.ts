@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Consumer } from '../../src/core/consumer.ts';
-import { ConsumerSet } from '../../src/core/consumer-set.ts';
-import { Core, consumeOptions, RecordingSink } from './core.ts';
+import { Consumer } from '../../../src/core/queue/consumer.ts';
+import { ConsumerSet } from '../../../src/core/queue/consumer-set.ts';
+import { Core, consumeOptions, RecordingSink } from '../core.ts';
 
 const queue = new Core().queue('q');
 

@@ -2,7 +2,7 @@
 // into what a queue goes by. The rules and the words of refusals are those of RabbitMQ 3.10; unknown arguments are kept
 // and mean nothing.
 
-import { BrokerError } from './errors.ts';
+import { BrokerError } from '../errors.ts';
 import {
   FIELD_TYPE_NAMES,
   type FieldTable,
@@ -10,7 +10,7 @@ import {
   findField,
   integerOf,
   textOf,
-} from './message/field-table.ts';
+} from '../message/field-table.ts';
 import { OVERFLOWS, type Overflow, type QueueLimits } from './queue-limits.ts';
 
 /** Where a queue's dead letters go. */

@@ -12,16 +12,16 @@
 // An entry that was withdrawn (its commit failed) stays where it is, marked deleted and accounted for no more, until its
 // turn comes.
 
-import type { CoreLimits } from './limits.ts';
+import type { CoreLimits } from '../limits.ts';
+import { Ring } from '../message/ring.ts';
+import type { LoadedRange, Meters, QueueStore, StoredEntry } from '../ports.ts';
+import type { Turn } from '../turn/turn.ts';
 import type { MemoryBudget } from './memory-budget.ts';
-import { Ring } from './message/ring.ts';
 import { PageReader } from './page-reader.ts';
-import type { LoadedRange, Meters, QueueStore, StoredEntry } from './ports.ts';
 import type { Queue } from './queue.ts';
 import { heldBytes, messageBytes, NEVER_EXPIRES, QueueEntry, STORE_STATE } from './queue-entry.ts';
 import type { ReadyEntries } from './ready-entries.ts';
 import { ReturnedEntries } from './returned-entries.ts';
-import type { Turn } from './turn/turn.ts';
 
 /** What a window needs from its surroundings; shared by all queues. */
 export interface WindowSurroundings {

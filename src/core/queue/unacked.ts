@@ -6,7 +6,7 @@
 // a few old ones, these move out of it (stragglers.ts).
 
 import type { QueueEntry } from './queue-entry.ts';
-import { Stragglers } from './stragglers.ts';
+import { Stragglers } from './unacked-tail.ts';
 
 const FIRST_CAPACITY = 64;
 /** A full ring that is filled to this share at most keeps its size: what it holds are stragglers. */

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { QueueEntry } from '../../src/core/queue-entry.ts';
-import { Unacked } from '../../src/core/unacked.ts';
-import { Core, message } from './core.ts';
+import { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
+import { Unacked } from '../../../src/core/queue/unacked.ts';
+import { Core, message } from '../core.ts';
 
 const queue = new Core().queue('q');
 const shared = message();

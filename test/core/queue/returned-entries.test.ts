@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type QueueEntry, STORE_STATE } from '../../src/core/queue-entry.ts';
-import { ReturnedEntries } from '../../src/core/returned-entries.ts';
+import { type QueueEntry, STORE_STATE } from '../../../src/core/queue/queue-entry.ts';
+import { ReturnedEntries } from '../../../src/core/queue/returned-entries.ts';
 
 let looks = 0;
 

@@ -5,18 +5,20 @@
 //
 // Invariant: every entry is in exactly one place: ready (window), out (out-entries.ts), or gone.
 
-import type { Binding } from './binding.ts';
+import type { Binding } from '../binding.ts';
+import type { Death } from '../death.ts';
+import { withDeliveryCount } from '../delivery-count.ts';
+import type { FieldTable } from '../message/field-table.ts';
+import type { Message } from '../message/message.ts';
+import type { DefinitionStore, PropertyRewriter } from '../ports.ts';
+import type { ConfirmRing } from '../turn/confirms.ts';
+import type { Task } from '../turn/turn.ts';
 import type { Consumer } from './consumer.ts';
 import { ConsumerSet } from './consumer-set.ts';
-import type { Death } from './death.ts';
-import { withDeliveryCount } from './delivery-count.ts';
 import { DeliveryMark } from './delivery-mark.ts';
 import { type DrainWaiter, DrainWaiters } from './drain-waiters.ts';
-import { Lifetimes, type Mortal } from './lifetimes.ts';
-import type { FieldTable } from './message/field-table.ts';
-import type { Message } from './message/message.ts';
-import { OutEntries } from './out-entries.ts';
-import type { DefinitionStore, PropertyRewriter } from './ports.ts';
+import { Lifetimes, type Mortal } from './expiry.ts';
+import { OutEntries } from './outstanding.ts';
 import { PriorityLanes } from './priority-lanes.ts';
 import { type DeadLetterAddress, readQueueArguments } from './queue-arguments.ts';
 import { heldBytes, messageBytes, NEVER_EXPIRES, QueueEntry, STORE_STATE } from './queue-entry.ts';
@@ -24,10 +26,8 @@ import { dropsHead, hasRoom, type QueueLimits, refusesMore } from './queue-limit
 import { QueueWindow, type WindowSurroundings } from './queue-window.ts';
 import type { ReadyEntries } from './ready-entries.ts';
 import { ReturnCounts } from './return-counts.ts';
+import { ANY_TERMS } from './subscription-options.ts';
 import { Target } from './target.ts';
-import { ANY_TERMS } from './terms.ts';
-import type { ConfirmRing } from './turn/confirms.ts';
-import type { Task } from './turn/turn.ts';
 
 export interface QueueOptions {
   readonly id: number;

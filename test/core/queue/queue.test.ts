@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { Consumer } from '../../src/core/consumer.ts';
-import type { Queue } from '../../src/core/queue.ts';
-import { Target } from '../../src/core/target.ts';
-import { ANY_QOS, Terms } from '../../src/core/terms.ts';
-import { FakeStore } from '../support/fake-store.ts';
-import { Core, consumeOptions, message, RecordingSink, turns } from './core.ts';
+import { Consumer } from '../../../src/core/queue/consumer.ts';
+import type { Queue } from '../../../src/core/queue/queue.ts';
+import { ANY_QOS, Terms } from '../../../src/core/queue/subscription-options.ts';
+import { Target } from '../../../src/core/queue/target.ts';
+import { FakeStore } from '../../support/fake-store.ts';
+import { Core, consumeOptions, message, RecordingSink, turns } from '../core.ts';
 
 let core: Core;
 let queue: Queue;

@@ -1,7 +1,7 @@
 // The ready entries of one queue that were out with somebody and came back, in the order of their numbers. They are few
 // as a rule, and ahead of everything else. The bytes of some may be on disk only.
 
-import type { StoredEntry } from './ports.ts';
+import type { StoredEntry } from '../ports.ts';
 import { messageBytes, type QueueEntry, STORE_STATE } from './queue-entry.ts';
 
 export class ReturnedEntries {

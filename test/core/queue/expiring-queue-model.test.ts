@@ -5,12 +5,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type FieldTable, textField } from '../../src/core/message/field-table.ts';
-import type { Queue } from '../../src/core/queue.ts';
-import type { QueueEntry } from '../../src/core/queue-entry.ts';
-import { Transaction } from '../../src/core/transaction.ts';
-import { FakeStore } from '../support/fake-store.ts';
-import { Core, message, turns } from './core.ts';
+import { type FieldTable, textField } from '../../../src/core/message/field-table.ts';
+import type { Queue } from '../../../src/core/queue/queue.ts';
+import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
+import { Transaction } from '../../../src/core/transaction.ts';
+import { FakeStore } from '../../support/fake-store.ts';
+import { Core, message, turns } from '../core.ts';
 
 type Command = readonly [
   kind: 'publish' | 'transact' | 'get' | 'ack' | 'reject' | 'requeue' | 'pass' | 'purge' | 'commit' | 'load' | 'turn',

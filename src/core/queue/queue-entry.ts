@@ -1,12 +1,12 @@
 // What one queue knows of one message. The message is shared, the entry is not: two queues with different TTLs give
 // one message two expiries.
 
+import type { Message } from '../message/message.ts';
+import type { ConfirmRing } from '../turn/confirms.ts';
 import type { Consumer } from './consumer.ts';
 import { ENTRY_OVERHEAD_BYTES } from './memory-budget.ts';
-import type { Message } from './message/message.ts';
 import type { Queue } from './queue.ts';
-import type { Terms } from './terms.ts';
-import type { ConfirmRing } from './turn/confirms.ts';
+import type { Terms } from './subscription-options.ts';
 
 /** Where an entry stands with the store. It moves only forwards. */
 export const STORE_STATE = {

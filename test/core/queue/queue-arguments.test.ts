@@ -3,13 +3,13 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Field, type FieldTable, textField } from '../../src/core/message/field-table.ts';
+import { type Field, type FieldTable, textField } from '../../../src/core/message/field-table.ts';
 import {
   COMPARED_ARGUMENTS,
   checkQueueDeclaration,
   type DeclaredProperties,
   readQueueArguments,
-} from '../../src/core/queue-arguments.ts';
+} from '../../../src/core/queue/queue-arguments.ts';
 
 const PLAIN: DeclaredProperties = { durable: true, exclusive: false, autoDelete: false };
 const QUORUM = textField('x-queue-type', 'quorum');

@@ -3,14 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { Consumer } from '../../src/core/consumer.ts';
-import { type Field, type FieldTable, findField, textField } from '../../src/core/message/field-table.ts';
-import type { Message } from '../../src/core/message/message.ts';
-import type { Queue } from '../../src/core/queue.ts';
-import type { QueueEntry } from '../../src/core/queue-entry.ts';
-import { Transaction } from '../../src/core/transaction.ts';
-import { VirtualHost } from '../../src/core/virtual-host.ts';
-import { Core, consumeOptions, message, RecordingSink, turns } from './core.ts';
+import { type Field, type FieldTable, findField, textField } from '../../../src/core/message/field-table.ts';
+import type { Message } from '../../../src/core/message/message.ts';
+import { Consumer } from '../../../src/core/queue/consumer.ts';
+import type { Queue } from '../../../src/core/queue/queue.ts';
+import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
+import { Transaction } from '../../../src/core/transaction.ts';
+import { VirtualHost } from '../../../src/core/virtual-host.ts';
+import { Core, consumeOptions, message, RecordingSink, turns } from '../core.ts';
 
 const integer = (name: string, value: number): Field => ({ name, value: { type: 'I', value } });
 const PRIORITIES: FieldTable = [integer('x-max-priority', 5)];

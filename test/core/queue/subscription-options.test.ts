@@ -2,9 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Field } from '../../src/core/message/field-table.ts';
-import { ANY_TERMS, mergeTerms, readTerms, TERM_ARGUMENT, Terms } from '../../src/core/terms.ts';
-import { Core, message } from './core.ts';
+import type { Field } from '../../../src/core/message/field-table.ts';
+import {
+  ANY_TERMS,
+  mergeTerms,
+  readTerms,
+  TERM_ARGUMENT,
+  Terms,
+} from '../../../src/core/queue/subscription-options.ts';
+import { Core, message } from '../core.ts';
 
 function args(qos: number, noLocal = false, retain = false, id = 0): Field[] {
   const fields: Field[] = [{ name: TERM_ARGUMENT.qos, value: { type: 'B', value: qos } }];

@@ -2,7 +2,7 @@
 // (binding arguments `x-mqtt-…`). Terms are immutable and shared: one publish that several bindings of a queue select
 // reaches it once, under their merged terms (MQTT 5 §3.3.4).
 
-import { type FieldTable, findField, integerOf } from './message/field-table.ts';
+import { type FieldTable, findField, integerOf } from '../message/field-table.ts';
 
 /** What a binding that says nothing of QoS allows: everything. */
 export const ANY_QOS = 2;

@@ -1,8 +1,8 @@
 // A consumer: one subscription to one queue. It owns its credit (how much it may still be sent) and nothing about
 // protocols; the sink encodes.
 
-import type { FieldTable } from './message/field-table.ts';
-import type { Message } from './message/message.ts';
+import type { FieldTable } from '../message/field-table.ts';
+import type { Message } from '../message/message.ts';
 import type { Queue } from './queue.ts';
 import type { QueueEntry } from './queue-entry.ts';
 

@@ -3,12 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { Consumer } from '../../src/core/consumer.ts';
-import type { FieldTable } from '../../src/core/message/field-table.ts';
-import { ConfirmRing } from '../../src/core/turn/confirms.ts';
-import { VirtualHost } from '../../src/core/virtual-host.ts';
-import { FakeStore } from '../support/fake-store.ts';
-import { Core, consumeOptions, message, RecordingSink, turns } from './core.ts';
+import type { FieldTable } from '../../../src/core/message/field-table.ts';
+import { Consumer } from '../../../src/core/queue/consumer.ts';
+import { ConfirmRing } from '../../../src/core/turn/confirms.ts';
+import { VirtualHost } from '../../../src/core/virtual-host.ts';
+import { FakeStore } from '../../support/fake-store.ts';
+import { Core, consumeOptions, message, RecordingSink, turns } from '../core.ts';
 
 const integer = (name: string, value: number): FieldTable => [{ name, value: { type: 'I', value } }];
 const ttl = (ms: number): FieldTable => integer('x-message-ttl', ms);

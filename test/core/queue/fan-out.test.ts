@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { FAN_OUT_SLICE, FanOut } from '../../src/core/fan-out.ts';
-import { Target } from '../../src/core/target.ts';
-import { ANY_TERMS } from '../../src/core/terms.ts';
-import { ConfirmRing } from '../../src/core/turn/confirms.ts';
-import { Core, message, turns } from './core.ts';
+import { FAN_OUT_SLICE, FanOut } from '../../../src/core/queue/fan-out.ts';
+import { ANY_TERMS } from '../../../src/core/queue/subscription-options.ts';
+import { Target } from '../../../src/core/queue/target.ts';
+import { ConfirmRing } from '../../../src/core/turn/confirms.ts';
+import { Core, message, turns } from '../core.ts';
 
 const COUNT = 2 * FAN_OUT_SLICE + 1;
 

@@ -2,10 +2,10 @@
 // over and has the queue look then (alarms.ts); what is done about it is the queue's business. A queue that has neither
 // a time of its own nor ever took a message with one sets no alarm and pays a comparison.
 
-import type { Message } from './message/message.ts';
+import type { Message } from '../message/message.ts';
+import type { Alarmed } from '../turn/alarms.ts';
+import type { Turn } from '../turn/turn.ts';
 import { NEVER_EXPIRES, type QueueEntry } from './queue-entry.ts';
-import type { Alarmed } from './turn/alarms.ts';
-import type { Turn } from './turn/turn.ts';
 
 /** A queue, as its lifetimes see it. */
 export interface Mortal {
