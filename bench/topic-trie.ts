@@ -1,8 +1,8 @@
 // The topic exchange without its route cache: a million bindings, a million distinct keys, each key walked once. Run it
 // alone (`node bench/topic-trie.ts`) or as part of the bench.
 
-import { Binding, type Dialect } from '../src/core/binding.ts';
-import { TopicExchange } from '../src/core/exchange-topic.ts';
+import { Binding, type Dialect } from '../src/core/exchange/binding.ts';
+import { TopicExchange } from '../src/core/exchange/topic.ts';
 import { Route } from '../src/core/queue/target.ts';
 import { type Figure, printFigures } from './figure.ts';
 import { messageTo, standInQueues } from './stand-ins.ts';

@@ -2,7 +2,7 @@
 // control operation: the connection parses nothing more until its promise is settled.
 
 import { REPLY_ADDRESS_PREFIX, REPLY_QUEUE } from '../../src/core/direct-replies.ts';
-import { isExchangeKind } from '../../src/core/exchange-kinds.ts';
+import { isExchangeKind } from '../../src/core/exchange/kinds.ts';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import type { QueueState, Session } from '../../src/core/session.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';

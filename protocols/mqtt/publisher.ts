@@ -4,11 +4,11 @@
 // the commit of what must be durable; with a persistent session that is also the packet id of QoS 2.
 
 import { BrokerError } from '../../src/core/errors.ts';
+import { isBrokerTopic } from '../../src/core/exchange/retainer.ts';
 import { Message, NEVER } from '../../src/core/message/message.ts';
 import { NO_CODEC } from '../../src/core/message/properties.ts';
 import { PUBLISH } from '../../src/core/publish-path.ts';
 import { PublisherRest } from '../../src/core/publisher-rest.ts';
-import { isBrokerTopic } from '../../src/core/retainer.ts';
 import type { Session } from '../../src/core/session.ts';
 import { ConfirmRing, type ConfirmSink } from '../../src/core/turn/confirms.ts';
 import type { Transport } from '../../src/net/transport.ts';

@@ -3,8 +3,8 @@
 // groups (shared-groups.ts) and known here. Failures that are the client's own (no permission, a limit) are SUBACK codes,
 // not errors.
 
-import { Binding, type Dialect } from '../../src/core/binding.ts';
 import { BrokerError } from '../../src/core/errors.ts';
+import { Binding, type Dialect } from '../../src/core/exchange/binding.ts';
 import { EMPTY_TABLE, type Field, type FieldTable } from '../../src/core/message/field-table.ts';
 import type { Consumer } from '../../src/core/queue/consumer.ts';
 import type { Queue } from '../../src/core/queue/queue.ts';

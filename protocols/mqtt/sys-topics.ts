@@ -1,6 +1,6 @@
 // What the broker says of itself below `$SYS/broker`, under Mosquitto's names (mosquitto(8)): a retained view that is
 // computed when somebody asks, and a publish of what changed, at an interval, to those who are subscribed. Nobody else
-// publishes there (src/core/retainer.ts), and `#` and `+/…` select none of it [MQTT-4.7.2-1].
+// publishes there (src/core/exchange/retainer.ts), and `#` and `+/…` select none of it [MQTT-4.7.2-1].
 //
 // What is published and delivered is of all protocols; clients, their packets and bytes, and subscriptions are MQTT's.
 

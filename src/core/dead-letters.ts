@@ -8,7 +8,7 @@
 
 import { Burial } from './burial.ts';
 import { type Death, furtherKeys, propertiesOfDead } from './death.ts';
-import type { Exchange } from './exchange.ts';
+import type { Exchange } from './exchange/exchange.ts';
 import { Ring } from './message/ring.ts';
 import type { LoadedRange, Meters, PropertyRewriter, QueueStore } from './ports.ts';
 import { type QueueEntry, storeIdOf } from './queue/queue-entry.ts';

@@ -2,7 +2,7 @@
 // that RabbitMQ's users search for.
 
 import { BrokerError } from './errors.ts';
-import type { Exchange } from './exchange.ts';
+import type { Exchange } from './exchange/exchange.ts';
 import {
   FIELD_TYPE_NAMES,
   type FieldTable,

@@ -2,7 +2,7 @@
 // regular expression. An authoriser may answer late: `knows` says that it is not known yet, `require` waits.
 
 import { BrokerError } from './errors.ts';
-import type { Exchange } from './exchange.ts';
+import type { Exchange } from './exchange/exchange.ts';
 import type { Authorizer, Identity, Permission, TopicPermission } from './ports.ts';
 
 /** Answers kept for one session; beyond it they are asked anew. */

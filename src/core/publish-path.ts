@@ -4,14 +4,14 @@
 
 import type { DoorSurroundings } from './door.ts';
 import { BrokerError } from './errors.ts';
-import type { Exchange } from './exchange.ts';
+import type { Exchange } from './exchange/exchange.ts';
+import { isBrokerTopic } from './exchange/retainer.ts';
 import type { Message } from './message/message.ts';
 import type { Permits } from './permits.ts';
 import { FAN_OUT_SLICE, FanOut } from './queue/fan-out.ts';
 import type { Queue } from './queue/queue.ts';
 import { NO_TARGETS, Target } from './queue/target.ts';
 import { parseReplyAddress } from './reply-address.ts';
-import { isBrokerTopic } from './retainer.ts';
 import type { ConfirmRing } from './turn/confirms.ts';
 import type { VirtualHost } from './virtual-host.ts';
 

@@ -6,10 +6,10 @@
 // they do.
 
 import { randomBytes } from 'node:crypto';
-import type { Dialect } from './binding.ts';
 import type { DoorSurroundings } from './door.ts';
 import { BrokerError } from './errors.ts';
-import type { Exchange } from './exchange.ts';
+import type { Dialect } from './exchange/binding.ts';
+import type { Exchange } from './exchange/exchange.ts';
 import { type FieldTable, findField, textOf } from './message/field-table.ts';
 import type { Message } from './message/message.ts';
 import { Permits } from './permits.ts';

@@ -1,17 +1,18 @@
 // A virtual host: the registry of its exchanges, queues and bindings. It declares, checks equivalence, binds and deletes,
 // and has what is durable written down (host-definitions.ts). It does not check permissions: session.ts, the one door, does.
 
-import { AlternateExchanges } from './alternate-exchanges.ts';
-import { Binding, type Destination, type Dialect } from './binding.ts';
 import { DeadLetters } from './dead-letters.ts';
 import type { Death } from './death.ts';
 import { DefinitionChanges } from './definition-changes.ts';
 import { DirectReplies } from './direct-replies.ts';
 import { requireSameExchange, requireSameQueue } from './equivalence.ts';
 import { BrokerError } from './errors.ts';
-import type { Exchange, ExchangeOptions } from './exchange.ts';
-import { DefaultExchange } from './exchange-default.ts';
-import { EXCHANGE_KINDS, type ExchangeKind, isExchangeKind, newExchange, PREDECLARED } from './exchange-kinds.ts';
+import { AlternateExchanges } from './exchange/alternate-exchanges.ts';
+import { Binding, type Destination, type Dialect } from './exchange/binding.ts';
+import { DefaultExchange } from './exchange/default.ts';
+import type { Exchange, ExchangeOptions } from './exchange/exchange.ts';
+import { EXCHANGE_KINDS, type ExchangeKind, isExchangeKind, newExchange, PREDECLARED } from './exchange/kinds.ts';
+import { Retainer } from './exchange/retainer.ts';
 import { HostDefinitions, type StoredBinding } from './host-definitions.ts';
 import type { CoreLimits } from './limits.ts';
 import type { Logger } from './logger.ts';
@@ -21,7 +22,6 @@ import { Queue, type QueueEvents, type QueueOwner, type QueueSurroundings } from
 import { checkQueueDeclaration, readQueueArguments } from './queue/queue-arguments.ts';
 import type { QueueEntry } from './queue/queue-entry.ts';
 import { recoveredReturns } from './queue/return-counts.ts';
-import { Retainer } from './retainer.ts';
 
 export interface ExchangeDeclaration extends ExchangeOptions {
   readonly kind: string;

@@ -10,7 +10,9 @@
 //   due    nothing: an index of what expires
 //   tally  format u8 = 1 | messages u64 | bytes u64
 
-import { patternWords } from '../core/exchange-topic.ts';
+import { patternWords } from '../core/exchange/topic.ts';
+import { filterSelects, hasWildcard } from '../core/exchange/topic-pattern.ts';
+import type { PatternWord } from '../core/exchange/topic-trie.ts';
 import { type Message, NEVER } from '../core/message/message.ts';
 import type { PropertyCodec } from '../core/message/properties.ts';
 import type {
@@ -22,8 +24,6 @@ import type {
   RetainedPlace,
   RetainedStore,
 } from '../core/ports.ts';
-import { filterSelects, hasWildcard } from '../core/topic-filter.ts';
-import type { PatternWord } from '../core/topic-trie.ts';
 import type { ConfirmRing } from '../core/turn/confirms.ts';
 import type { Participant } from './committer.ts';
 import {

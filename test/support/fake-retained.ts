@@ -1,7 +1,8 @@
 // Retained messages in a map, committed as soon as they are set: for tests of those who use them. The real store has a
 // suite of its own (test/store/retained-contract.ts).
 
-import { patternWords } from '../../src/core/exchange-topic.ts';
+import { patternWords } from '../../src/core/exchange/topic.ts';
+import { filterSelects } from '../../src/core/exchange/topic-pattern.ts';
 import type { Message } from '../../src/core/message/message.ts';
 import type {
   RetainedCount,
@@ -10,7 +11,6 @@ import type {
   RetainedPlace,
   RetainedStore,
 } from '../../src/core/ports.ts';
-import { filterSelects } from '../../src/core/topic-filter.ts';
 
 export class FakeRetained implements RetainedStore {
   readonly hosts: Map<string, Map<string, Message>> = new Map();

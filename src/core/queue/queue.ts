@@ -5,9 +5,9 @@
 //
 // Invariant: every entry is in exactly one place: ready (window), out (out-entries.ts), or gone.
 
-import type { Binding } from '../binding.ts';
 import type { Death } from '../death.ts';
 import { withDeliveryCount } from '../delivery-count.ts';
+import type { Binding } from '../exchange/binding.ts';
 import type { FieldTable } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
 import type { DefinitionStore, PropertyRewriter } from '../ports.ts';

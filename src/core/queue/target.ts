@@ -1,8 +1,8 @@
 // Where a route ends: a queue, with what the bindings that matched say, merged. A publish reaches a queue once, however
 // many of its bindings match.
 
-import type { Binding } from '../binding.ts';
-import type { Exchange } from '../exchange.ts';
+import type { Binding } from '../exchange/binding.ts';
+import type { Exchange } from '../exchange/exchange.ts';
 import type { Message } from '../message/message.ts';
 import type { Queue } from './queue.ts';
 import { mergeTerms, type Terms } from './subscription-options.ts';

@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import type { Dialect } from '../../src/core/binding.ts';
-import type { Exchange } from '../../src/core/exchange.ts';
-import { EMPTY_TABLE, type FieldTable, type FieldValue, textField } from '../../src/core/message/field-table.ts';
-import { Core, message } from './core.ts';
+import type { Dialect } from '../../../src/core/exchange/binding.ts';
+import type { Exchange } from '../../../src/core/exchange/exchange.ts';
+import { EMPTY_TABLE, type FieldTable, type FieldValue, textField } from '../../../src/core/message/field-table.ts';
+import { Core, message } from '../core.ts';
 
 let core: Core;
 beforeEach(() => {

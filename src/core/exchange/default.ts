@@ -1,13 +1,13 @@
 // The default exchange (AMQP 0-9-1 §3.1.2.1): every queue is bound to it under its own name, and nobody can change that.
 // It has no bindings of its own: a route is one look into the registry of queues.
 
+import { EMPTY_TABLE } from '../message/field-table.ts';
+import type { Message } from '../message/message.ts';
+import type { Queue } from '../queue/queue.ts';
+import { ANY_TERMS } from '../queue/subscription-options.ts';
+import { NO_TARGETS, type Route, type Target } from '../queue/target.ts';
 import type { Binding } from './binding.ts';
 import { Exchange } from './exchange.ts';
-import { EMPTY_TABLE } from './message/field-table.ts';
-import type { Message } from './message/message.ts';
-import type { Queue } from './queue/queue.ts';
-import { ANY_TERMS } from './queue/subscription-options.ts';
-import { NO_TARGETS, type Route, type Target } from './queue/target.ts';
 
 export class DefaultExchange extends Exchange {
   readonly kind = 'direct';

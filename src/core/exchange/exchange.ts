@@ -1,12 +1,12 @@
 // What all exchanges share: identity, the set of bindings, the route cache and its generation. A kind supplies how
 // bindings are filed and which of them a message matches, in a file of its own.
 
+import { type FieldTable, findField, textOf } from '../message/field-table.ts';
+import type { Message } from '../message/message.ts';
+import type { Queue } from '../queue/queue.ts';
+import { NO_TARGETS, Route, type Target } from '../queue/target.ts';
 import type { Binding, Dialect } from './binding.ts';
 import { BindingChanges } from './binding-changes.ts';
-import { type FieldTable, findField, textOf } from './message/field-table.ts';
-import type { Message } from './message/message.ts';
-import type { Queue } from './queue/queue.ts';
-import { NO_TARGETS, Route, type Target } from './queue/target.ts';
 import type { Retainer } from './retainer.ts';
 import { RouteCache } from './route-cache.ts';
 

@@ -1,10 +1,10 @@
 // The kinds of exchanges there are, and those exchanges that are there from the start.
 
+import { DirectExchange } from './direct.ts';
 import type { Exchange, ExchangeOptions } from './exchange.ts';
-import { DirectExchange } from './exchange-direct.ts';
-import { FanoutExchange } from './exchange-fanout.ts';
-import { HeadersExchange } from './exchange-headers.ts';
-import { TopicExchange } from './exchange-topic.ts';
+import { FanoutExchange } from './fanout.ts';
+import { HeadersExchange } from './headers.ts';
+import { TopicExchange } from './topic.ts';
 
 export const EXCHANGE_KINDS = ['direct', 'fanout', 'topic', 'headers'] as const;
 export type ExchangeKind = (typeof EXCHANGE_KINDS)[number];

@@ -4,10 +4,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Binding, DIALECTS, type Dialect } from '../../src/core/binding.ts';
-import { keyWords, patternWords } from '../../src/core/exchange-topic.ts';
-import { TopicTrie } from '../../src/core/topic-trie.ts';
-import { Core } from './core.ts';
+import { Binding, DIALECTS, type Dialect } from '../../../src/core/exchange/binding.ts';
+import { keyWords, patternWords } from '../../../src/core/exchange/topic.ts';
+import { TopicTrie } from '../../../src/core/exchange/topic-trie.ts';
+import { Core } from '../core.ts';
 
 const core = new Core();
 const exchange = core.host.exchange('amq.topic');

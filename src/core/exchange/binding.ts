@@ -2,10 +2,10 @@
 // key is read. Two bindings are the same where all of these are the same (AMQP 0-9-1 §1.7.2.3, arguments included, as
 // RabbitMQ).
 
+import { type FieldTable, sameTable } from '../message/field-table.ts';
+import type { Queue } from '../queue/queue.ts';
+import { readTerms, type Terms } from '../queue/subscription-options.ts';
 import type { Exchange } from './exchange.ts';
-import { type FieldTable, sameTable } from './message/field-table.ts';
-import type { Queue } from './queue/queue.ts';
-import { readTerms, type Terms } from './queue/subscription-options.ts';
 
 /**
  * How a topic binding's key is read. `amqp`: words between dots, `*` one word, `#` zero or more. `mqtt`: an MQTT topic

@@ -2,11 +2,11 @@
 // compared with the message's headers. A binding argument of type void asks for presence only. Arguments that start with
 // `x-` are left out of the comparison unless the mode says `-with-x`.
 
+import { BrokerError } from '../errors.ts';
+import { type FieldTable, type FieldValue, fieldFinder, findField, sameValue, textOf } from '../message/field-table.ts';
+import type { Route } from '../queue/target.ts';
 import type { Binding } from './binding.ts';
-import { BrokerError } from './errors.ts';
 import { Exchange } from './exchange.ts';
-import { type FieldTable, type FieldValue, fieldFinder, findField, sameValue, textOf } from './message/field-table.ts';
-import type { Route } from './queue/target.ts';
 
 const MODES = ['all', 'any', 'all-with-x', 'any-with-x'] as const;
 type Mode = (typeof MODES)[number];

@@ -1,6 +1,6 @@
 // One topic filter against one routing key: what the trie does for many bindings, for those who hold a single filter.
 
-import { keyWords } from './exchange-topic.ts';
+import { keyWords } from './topic.ts';
 import { MULTI, type PatternWord, SINGLE } from './topic-trie.ts';
 
 const DOLLAR = 0x24;

@@ -2,11 +2,11 @@
 // protocols that ask for it with the header `x-mqtt-retain`. It hangs on the one topic exchange that MQTT uses; whatever
 // is published elsewhere, or has no properties that could hold the header, pays one comparison.
 
-import { findField, textOf } from './message/field-table.ts';
-import type { Message } from './message/message.ts';
-import { CODEC_IDS } from './message/properties.ts';
-import type { RetainedStore } from './ports.ts';
-import type { ConfirmRing } from './turn/confirms.ts';
+import { findField, textOf } from '../message/field-table.ts';
+import type { Message } from '../message/message.ts';
+import { CODEC_IDS } from '../message/properties.ts';
+import type { RetainedStore } from '../ports.ts';
+import type { ConfirmRing } from '../turn/confirms.ts';
 
 /** The header: boolean true, or the text `true` where a protocol has nothing but text. */
 const HEADER = 'x-mqtt-retain';

@@ -7,8 +7,8 @@
 // them may match its key. 1,000 subscriptions a second would otherwise empty the cache of every publisher 1,000 times
 // (bench/route-cache).
 
+import type { Target } from '../queue/target.ts';
 import type { BindingChanges } from './binding-changes.ts';
-import type { Target } from './queue/target.ts';
 
 /** Keys in each of the two maps. 2 × 8,192 keys of 32 bytes with one target each take about 3 MiB. */
 const CAPACITY = 8192;
