@@ -1,8 +1,8 @@
 // A virtual host: the registry of its exchanges, queues and bindings. It declares, checks equivalence, binds and deletes,
 // and has what is durable written down (host-definitions.ts). It does not check permissions: session.ts, the one door, does.
 
-import { DeadLetters } from './dead-letters.ts';
-import type { Death } from './death.ts';
+import { DeadLetters } from './dead-letter/dead-lettering.ts';
+import type { Death } from './dead-letter/x-death.ts';
 import { DefinitionChanges } from './definition-changes.ts';
 import { DirectReplies } from './direct-replies.ts';
 import { requireSameExchange, requireSameQueue } from './equivalence.ts';

@@ -5,7 +5,7 @@
 //
 // Invariant: every entry is in exactly one place: ready (window), out (out-entries.ts), or gone.
 
-import type { Death } from '../death.ts';
+import type { Death } from '../dead-letter/x-death.ts';
 import { withDeliveryCount } from '../delivery-count.ts';
 import type { Binding } from '../exchange/binding.ts';
 import type { FieldTable } from '../message/field-table.ts';

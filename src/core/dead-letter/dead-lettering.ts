@@ -6,14 +6,14 @@
 // confirm waits for the copies in place of the original: no crash loses a dead letter that was promised. One that reaches
 // thousands of queues goes to them in slices, and leaves its own with the last of them: a crash between two repeats it.
 
-import { Burial } from './burial.ts';
-import { type Death, furtherKeys, propertiesOfDead } from './death.ts';
-import type { Exchange } from './exchange/exchange.ts';
-import { Ring } from './message/ring.ts';
-import type { LoadedRange, Meters, PropertyRewriter, QueueStore } from './ports.ts';
-import { type QueueEntry, storeIdOf } from './queue/queue-entry.ts';
-import { NO_TARGETS } from './queue/target.ts';
-import type { Task, Turn } from './turn/turn.ts';
+import type { Exchange } from '../exchange/exchange.ts';
+import { Ring } from '../message/ring.ts';
+import type { LoadedRange, Meters, PropertyRewriter, QueueStore } from '../ports.ts';
+import { type QueueEntry, storeIdOf } from '../queue/queue-entry.ts';
+import { NO_TARGETS } from '../queue/target.ts';
+import type { Task, Turn } from '../turn/turn.ts';
+import { Burial } from './dead-letter-transfer.ts';
+import { type Death, furtherKeys, propertiesOfDead } from './x-death.ts';
 
 /**
  * Dead letters in one slice of the work list, and queues that they are offered to after which it ends. A letter that

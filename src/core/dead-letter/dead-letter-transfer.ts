@@ -1,12 +1,12 @@
 // One dead letter on its way from the queue in which it died to those that get it: a copy for each of them, then the
 // entry leaves. A publisher that still waits for its confirm waits for all of it.
 
-import { type Death, isAutomaticCycle } from './death.ts';
-import type { FieldTable } from './message/field-table.ts';
-import type { Message } from './message/message.ts';
-import { type QueueEntry, STORE_STATE } from './queue/queue-entry.ts';
-import type { Target } from './queue/target.ts';
-import type { ConfirmRing } from './turn/confirms.ts';
+import type { FieldTable } from '../message/field-table.ts';
+import type { Message } from '../message/message.ts';
+import { type QueueEntry, STORE_STATE } from '../queue/queue-entry.ts';
+import type { Target } from '../queue/target.ts';
+import type { ConfirmRing } from '../turn/confirms.ts';
+import { type Death, isAutomaticCycle } from './x-death.ts';
 
 export class Burial {
   /** Queues that got it so far. */

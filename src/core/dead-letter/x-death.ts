@@ -1,10 +1,10 @@
 // What a message becomes when it dies in a queue: the dead letter's properties, and where it may not go. Pure. The rules
 // are RabbitMQ's (dead letter exchanges, 3.10), because its users' code reads these headers.
 
-import type { Field, FieldTable, FieldValue } from './message/field-table.ts';
-import { findField, integerOf, textField, textOf } from './message/field-table.ts';
-import type { Message } from './message/message.ts';
-import type { Properties } from './message/properties.ts';
+import type { Field, FieldTable, FieldValue } from '../message/field-table.ts';
+import { findField, integerOf, textField, textOf } from '../message/field-table.ts';
+import type { Message } from '../message/message.ts';
+import type { Properties } from '../message/properties.ts';
 
 export const DEATHS = ['expired', 'rejected', 'maxlen', 'delivery_limit'] as const;
 /** Why a message died. */
