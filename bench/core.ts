@@ -15,7 +15,7 @@ import { MemoryBudget } from '../src/core/queue/memory-budget.ts';
 import { Unacked } from '../src/core/queue/unacked.ts';
 import { Session } from '../src/core/session.ts';
 import { Turn } from '../src/core/turn/turn.ts';
-import { VirtualHosts } from '../src/core/virtual-hosts.ts';
+import { VirtualHosts } from '../src/core/vhost/virtual-hosts.ts';
 import { FakeRetained } from '../test/support/fake-retained.ts';
 import { forgetfulStore } from '../test/support/forgetful-store.ts';
 import { type Figure, printFigures } from './figure.ts';

@@ -22,7 +22,7 @@ import { NO_CODEC, type PropertyCodec } from './core/message/properties.ts';
 import { type Meters, newMeters, type StoreEvents } from './core/ports.ts';
 import { MemoryBudget } from './core/queue/memory-budget.ts';
 import { Turn } from './core/turn/turn.ts';
-import { DEFAULT_VHOST, VirtualHosts } from './core/virtual-hosts.ts';
+import { DEFAULT_VHOST, VirtualHosts } from './core/vhost/virtual-hosts.ts';
 import type { HttpServer } from './http/http-server.ts';
 import { atMost, Listeners, PORT_NAMES, type PortName, type Ports, tlsFiles } from './listeners.ts';
 import type { CollectYoung } from './net/chunk-garbage.ts';

@@ -2,11 +2,11 @@
 // basic.cancel, their queue or their channel.
 
 import { randomBytes } from 'node:crypto';
-import { REPLY_QUEUE, type ReplyReceiver } from '../../src/core/direct-replies.ts';
 import { FIELD_TYPE_NAMES, findField, integerOf } from '../../src/core/message/field-table.ts';
 import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import type { Session } from '../../src/core/session.ts';
+import { REPLY_QUEUE, type ReplyReceiver } from '../../src/core/vhost/direct-replies.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { Delivery, type DeliveryChannel } from './delivery.ts';
 import { consumerCancelled, consumerTagOk } from './method-frames.ts';

@@ -1,10 +1,10 @@
 // The methods of classes exchange and queue on one channel: decode, ask the session, answer. Every one of them is a
 // control operation: the connection parses nothing more until its promise is settled.
 
-import { REPLY_ADDRESS_PREFIX, REPLY_QUEUE } from '../../src/core/direct-replies.ts';
 import { isExchangeKind } from '../../src/core/exchange/kinds.ts';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import type { QueueState, Session } from '../../src/core/session.ts';
+import { REPLY_ADDRESS_PREFIX, REPLY_QUEUE } from '../../src/core/vhost/direct-replies.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { bareMethod, messageCountOk, queueDeclareOk } from './method-frames.ts';
 import { METHOD, type MethodId } from './method-ids.ts';

@@ -7,10 +7,10 @@
 // The bytes are checked once, when they arrive (`PropertyScanner`), and are forwarded untouched to AMQP consumers;
 // `amqpProperties` decodes them for everybody else.
 
-import { REPLY_QUEUE } from '../../src/core/direct-replies.ts';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import { NEVER } from '../../src/core/message/message.ts';
 import { CODEC_IDS, NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/message/properties.ts';
+import { REPLY_QUEUE } from '../../src/core/vhost/direct-replies.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { checkTable } from './field-table-codec.ts';
 import { Reader } from './reader.ts';

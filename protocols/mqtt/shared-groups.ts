@@ -7,7 +7,7 @@ import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import type { DirectReceiver, Queue } from '../../src/core/queue/queue.ts';
 import type { Terms } from '../../src/core/queue/subscription-options.ts';
-import type { VirtualHost } from '../../src/core/virtual-host.ts';
+import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
 import type { Deliveries } from './delivery.ts';
 import { isShared, sharedQueueNameOf } from './session-queue.ts';
 import type { SharedFilter } from './shared-filter.ts';

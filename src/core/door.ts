@@ -14,7 +14,7 @@ import type {
 } from './ports.ts';
 import { Session } from './session.ts';
 import type { Turn } from './turn/turn.ts';
-import type { VirtualHosts } from './virtual-hosts.ts';
+import type { VirtualHosts } from './vhost/virtual-hosts.ts';
 
 /** What sessions need from their surroundings; one for the process. */
 export interface DoorSurroundings {

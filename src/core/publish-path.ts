@@ -13,7 +13,7 @@ import type { Queue } from './queue/queue.ts';
 import { NO_TARGETS, Target } from './queue/target.ts';
 import { parseReplyAddress } from './reply-address.ts';
 import type { ConfirmRing } from './turn/confirms.ts';
-import type { VirtualHost } from './virtual-host.ts';
+import type { VirtualHost } from './vhost/virtual-host.ts';
 
 /** What became of a publish. */
 export const PUBLISH = { unroutable: 0, routed: 1, pending: 2 } as const;

@@ -21,7 +21,7 @@ import type { QueueEntry } from './queue/queue-entry.ts';
 import type { Target } from './queue/target.ts';
 import { type Settlement, type TransactedPublish, Transaction } from './transaction.ts';
 import type { ConfirmRing } from './turn/confirms.ts';
-import type { ExchangeDeclaration, VirtualHost } from './virtual-host.ts';
+import type { ExchangeDeclaration, VirtualHost } from './vhost/virtual-host.ts';
 
 export interface QueueRequest {
   /** Empty: the broker names it `amq.gen-…`. */

@@ -9,7 +9,7 @@ import { type QueueEntry, STORE_STATE } from './queue/queue-entry.ts';
 import type { Target } from './queue/target.ts';
 import { ConfirmRing, type ConfirmSink } from './turn/confirms.ts';
 import type { Turn } from './turn/turn.ts';
-import type { VirtualHost } from './virtual-host.ts';
+import type { VirtualHost } from './vhost/virtual-host.ts';
 
 /** A message with the queues that it reached when it was published. */
 export interface TransactedPublish {

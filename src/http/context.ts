@@ -4,7 +4,7 @@
 import type { ClientConnections } from '../core/client-connection.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Identity, Meters } from '../core/ports.ts';
-import type { VirtualHosts } from '../core/virtual-hosts.ts';
+import type { VirtualHosts } from '../core/vhost/virtual-hosts.ts';
 
 /** One open port of the broker. */
 export interface ListenerInfo {

@@ -6,7 +6,7 @@ import type { ClientConnections } from '../core/client-connection.ts';
 import { COUNTED_LIMITS } from '../core/limit-hits.ts';
 import type { Meters } from '../core/ports.ts';
 import type { MemoryBudget } from '../core/queue/memory-budget.ts';
-import type { VirtualHost } from '../core/virtual-host.ts';
+import type { VirtualHost } from '../core/vhost/virtual-host.ts';
 
 /** Where the figures come from. */
 export interface MetricSources {

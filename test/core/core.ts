@@ -15,7 +15,7 @@ import type { Queue } from '../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import type { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
-import { type QueueDeclaration, VirtualHost } from '../../src/core/virtual-host.ts';
+import { type QueueDeclaration, VirtualHost } from '../../src/core/vhost/virtual-host.ts';
 import { FakeRetained } from '../support/fake-retained.ts';
 import { FakeStore } from '../support/fake-store.ts';
 

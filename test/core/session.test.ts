@@ -12,7 +12,7 @@ import { PUBLISH } from '../../src/core/publish-path.ts';
 import { FAN_OUT_SLICE } from '../../src/core/queue/fan-out.ts';
 import { type QueueRequest, Session } from '../../src/core/session.ts';
 import { ConfirmRing } from '../../src/core/turn/confirms.ts';
-import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
+import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
 import { FakeStore } from '../support/fake-store.ts';
 import { Core, consumeOptions, message, RecordingSink, turns } from './core.ts';
 

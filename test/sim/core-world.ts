@@ -24,7 +24,7 @@ import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import { type Settlement, Transaction, TransactionFailed } from '../../src/core/transaction.ts';
 import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
-import { VirtualHost } from '../../src/core/virtual-host.ts';
+import { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
 import type { KvQueueStore } from '../../src/store/queue-store.ts';
 import { consumeOptions, turns } from '../core/core.ts';
 import { Opened } from '../store/harness.ts';

@@ -20,7 +20,7 @@ import {
 import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
 import type { Session } from '../../src/core/session.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
-import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
+import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
 import { OUTBOX_DEFAULTS, type OutboxLimits } from '../../src/net/outbox.ts';
 import { SlabPool } from '../../src/net/slab-pool.ts';
 import { Ticker } from '../../src/net/ticker.ts';

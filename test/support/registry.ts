@@ -9,7 +9,7 @@ import { EMPTY_TABLE, type FieldTable } from '../../src/core/message/field-table
 import { type Meters, newMeters } from '../../src/core/ports.ts';
 import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
-import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
+import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
 import { FakeRetained } from './fake-retained.ts';
 import { forgetfulStore } from './forgetful-store.ts';
 import { RecordedDefinitions } from './recorded-definitions.ts';

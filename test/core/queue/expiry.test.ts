@@ -6,7 +6,7 @@ import { beforeEach, describe, it } from 'node:test';
 import type { FieldTable } from '../../../src/core/message/field-table.ts';
 import { Consumer } from '../../../src/core/queue/consumer.ts';
 import { ConfirmRing } from '../../../src/core/turn/confirms.ts';
-import { VirtualHost } from '../../../src/core/virtual-host.ts';
+import { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import { FakeStore } from '../../support/fake-store.ts';
 import { Core, consumeOptions, message, RecordingSink, turns } from '../core.ts';
 

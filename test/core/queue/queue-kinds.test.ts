@@ -9,7 +9,7 @@ import { Consumer } from '../../../src/core/queue/consumer.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
 import { Transaction } from '../../../src/core/transaction.ts';
-import { VirtualHost } from '../../../src/core/virtual-host.ts';
+import { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import { Core, consumeOptions, message, RecordingSink, turns } from '../core.ts';
 
 const integer = (name: string, value: number): Field => ({ name, value: { type: 'I', value } });

@@ -4,7 +4,7 @@
 // dropped. One for each virtual host.
 
 import { randomBytes } from 'node:crypto';
-import type { Message } from './message/message.ts';
+import type { Message } from '../message/message.ts';
 
 /** What a requester consumes from, and names in its reply-to (RabbitMQ's name). */
 export const REPLY_QUEUE = 'amq.rabbitmq.reply-to';

@@ -1,8 +1,8 @@
 // Declaring again what exists must be the same declaration (AMQP 0-9-1 §1.7.2.1, rule "equivalent"). The texts are those
 // that RabbitMQ's users search for.
 
-import { BrokerError } from './errors.ts';
-import type { Exchange } from './exchange/exchange.ts';
+import { BrokerError } from '../errors.ts';
+import type { Exchange } from '../exchange/exchange.ts';
 import {
   FIELD_TYPE_NAMES,
   type FieldTable,
@@ -10,9 +10,9 @@ import {
   findField,
   sameValue,
   textOf,
-} from './message/field-table.ts';
-import type { Queue } from './queue/queue.ts';
-import { COMPARED_ARGUMENTS } from './queue/queue-arguments.ts';
+} from '../message/field-table.ts';
+import type { Queue } from '../queue/queue.ts';
+import { COMPARED_ARGUMENTS } from '../queue/queue-arguments.ts';
 import type { ExchangeDeclaration, QueueDeclaration } from './virtual-host.ts';
 
 /** Exchange arguments that take part in the comparison. */

@@ -1,27 +1,27 @@
 // A virtual host: the registry of its exchanges, queues and bindings. It declares, checks equivalence, binds and deletes,
 // and has what is durable written down (host-definitions.ts). It does not check permissions: session.ts, the one door, does.
 
-import { DeadLetters } from './dead-letter/dead-lettering.ts';
-import type { Death } from './dead-letter/x-death.ts';
+import { DeadLetters } from '../dead-letter/dead-lettering.ts';
+import type { Death } from '../dead-letter/x-death.ts';
+import { BrokerError } from '../errors.ts';
+import { AlternateExchanges } from '../exchange/alternate-exchanges.ts';
+import { Binding, type Destination, type Dialect } from '../exchange/binding.ts';
+import { DefaultExchange } from '../exchange/default.ts';
+import type { Exchange, ExchangeOptions } from '../exchange/exchange.ts';
+import { EXCHANGE_KINDS, type ExchangeKind, isExchangeKind, newExchange, PREDECLARED } from '../exchange/kinds.ts';
+import { Retainer } from '../exchange/retainer.ts';
+import type { CoreLimits } from '../limits.ts';
+import type { Logger } from '../logger.ts';
+import { EMPTY_TABLE, FIELD_TYPE_NAMES, type FieldTable, findField, textOf } from '../message/field-table.ts';
+import type { DefinitionStore, RetainedStore } from '../ports.ts';
+import { Queue, type QueueEvents, type QueueOwner, type QueueSurroundings } from '../queue/queue.ts';
+import { checkQueueDeclaration, readQueueArguments } from '../queue/queue-arguments.ts';
+import type { QueueEntry } from '../queue/queue-entry.ts';
+import { recoveredReturns } from '../queue/return-counts.ts';
 import { DefinitionChanges } from './definition-changes.ts';
 import { DirectReplies } from './direct-replies.ts';
 import { requireSameExchange, requireSameQueue } from './equivalence.ts';
-import { BrokerError } from './errors.ts';
-import { AlternateExchanges } from './exchange/alternate-exchanges.ts';
-import { Binding, type Destination, type Dialect } from './exchange/binding.ts';
-import { DefaultExchange } from './exchange/default.ts';
-import type { Exchange, ExchangeOptions } from './exchange/exchange.ts';
-import { EXCHANGE_KINDS, type ExchangeKind, isExchangeKind, newExchange, PREDECLARED } from './exchange/kinds.ts';
-import { Retainer } from './exchange/retainer.ts';
 import { HostDefinitions, type StoredBinding } from './host-definitions.ts';
-import type { CoreLimits } from './limits.ts';
-import type { Logger } from './logger.ts';
-import { EMPTY_TABLE, FIELD_TYPE_NAMES, type FieldTable, findField, textOf } from './message/field-table.ts';
-import type { DefinitionStore, RetainedStore } from './ports.ts';
-import { Queue, type QueueEvents, type QueueOwner, type QueueSurroundings } from './queue/queue.ts';
-import { checkQueueDeclaration, readQueueArguments } from './queue/queue-arguments.ts';
-import type { QueueEntry } from './queue/queue-entry.ts';
-import { recoveredReturns } from './queue/return-counts.ts';
 
 export interface ExchangeDeclaration extends ExchangeOptions {
   readonly kind: string;

@@ -3,11 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import type { FieldTable, FieldValue } from '../../src/core/message/field-table.ts';
-import { EMPTY_TABLE, textField } from '../../src/core/message/field-table.ts';
-import { type ExchangeDeclaration, VirtualHost } from '../../src/core/virtual-host.ts';
-import { VirtualHosts } from '../../src/core/virtual-hosts.ts';
-import { Core, message } from './core.ts';
+import type { FieldTable, FieldValue } from '../../../src/core/message/field-table.ts';
+import { EMPTY_TABLE, textField } from '../../../src/core/message/field-table.ts';
+import { type ExchangeDeclaration, VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
+import { VirtualHosts } from '../../../src/core/vhost/virtual-hosts.ts';
+import { Core, message } from '../core.ts';
 
 let core: Core;
 beforeEach(() => {

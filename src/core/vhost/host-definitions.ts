@@ -1,13 +1,13 @@
 // The durable definitions of one virtual host: how its exchanges, queues and bindings are written down and found again.
 // It knows the form of the records and nothing of what they mean.
 
-import type { Binding, Dialect } from './exchange/binding.ts';
-import type { Exchange, ExchangeOptions } from './exchange/exchange.ts';
-import type { ExchangeKind } from './exchange/kinds.ts';
-import type { FieldTable } from './message/field-table.ts';
-import { tableFromJson, tableToJson } from './message/field-table-json.ts';
-import type { DefinitionKind, DefinitionStore, DefinitionValue } from './ports.ts';
-import type { Queue, QueueOptions } from './queue/queue.ts';
+import type { Binding, Dialect } from '../exchange/binding.ts';
+import type { Exchange, ExchangeOptions } from '../exchange/exchange.ts';
+import type { ExchangeKind } from '../exchange/kinds.ts';
+import type { FieldTable } from '../message/field-table.ts';
+import { tableFromJson, tableToJson } from '../message/field-table-json.ts';
+import type { DefinitionKind, DefinitionStore, DefinitionValue } from '../ports.ts';
+import type { Queue, QueueOptions } from '../queue/queue.ts';
 
 export interface StoredExchange extends ExchangeOptions {
   readonly kind: ExchangeKind;

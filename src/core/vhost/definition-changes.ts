@@ -1,9 +1,9 @@
 // Changes of a virtual host's durable definitions whose commit is awaited: whoever asked for one is answered when it is
 // on disk, and whoever asks for what is there already is not answered before that is.
 
-import { BrokerError } from './errors.ts';
-import type { QueueStore } from './ports.ts';
-import type { Turn } from './turn/turn.ts';
+import { BrokerError } from '../errors.ts';
+import type { QueueStore } from '../ports.ts';
+import type { Turn } from '../turn/turn.ts';
 
 export class DefinitionChanges {
   private readonly store: QueueStore;
