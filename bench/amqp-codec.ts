@@ -11,10 +11,10 @@ import { type PublishChannel, Publishing } from '../protocols/amqp/publishing.ts
 import { ShortStringCache, ShortStringEncoder } from '../protocols/amqp/short-string.ts';
 import { Message, NEVER } from '../src/core/message/message.ts';
 import { newMeters } from '../src/core/ports.ts';
-import { PUBLISH } from '../src/core/publish-path.ts';
 import type { Consumer } from '../src/core/queue/consumer.ts';
 import { Unacked } from '../src/core/queue/unacked.ts';
-import type { Session } from '../src/core/session.ts';
+import { PUBLISH } from '../src/core/session/publish-path.ts';
+import type { Session } from '../src/core/session/session.ts';
 import { Turn } from '../src/core/turn/turn.ts';
 import * as wire from '../test/support/wire/amqp.ts';
 import { type Figure, printFigures } from './figure.ts';

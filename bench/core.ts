@@ -13,7 +13,7 @@ import { newMeters } from '../src/core/ports.ts';
 import { Consumer, type DeliverySink } from '../src/core/queue/consumer.ts';
 import { MemoryBudget } from '../src/core/queue/memory-budget.ts';
 import { Unacked } from '../src/core/queue/unacked.ts';
-import { Session } from '../src/core/session.ts';
+import { Session } from '../src/core/session/session.ts';
 import { Turn } from '../src/core/turn/turn.ts';
 import { VirtualHosts } from '../src/core/vhost/virtual-hosts.ts';
 import { FakeRetained } from '../test/support/fake-retained.ts';

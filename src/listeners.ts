@@ -3,9 +3,9 @@
 // port for everything, too.
 
 import type { Config } from './config/schema.ts';
-import type { ClientConnections } from './core/client-connection.ts';
 import type { Logger } from './core/logger.ts';
 import type { Meters } from './core/ports.ts';
+import type { ClientConnections } from './core/session/client-connection.ts';
 import type { Turn } from './core/turn/turn.ts';
 import { type AnswerHttp, AutoListener } from './net/auto-listener.ts';
 import { ChunkGarbage, type CollectYoung } from './net/chunk-garbage.ts';

@@ -8,8 +8,8 @@
 import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
 import { Unacked } from '../../src/core/queue/unacked.ts';
-import type { Session } from '../../src/core/session.ts';
-import type { Outcome } from '../../src/core/transaction.ts';
+import type { Session } from '../../src/core/session/session.ts';
+import type { Outcome } from '../../src/core/session/transaction.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';

@@ -4,11 +4,11 @@
 //
 // Invariant: whatever the peer sends ends in a method, in the protocol's own error, or in a closed connection.
 
-import type { ClientConnection, ConnectionInfo } from '../../src/core/client-connection.ts';
-import type { FrontEnd } from '../../src/core/front-end.ts';
 import { countLimit } from '../../src/core/limit-hits.ts';
 import type { Meters } from '../../src/core/ports.ts';
-import type { Session } from '../../src/core/session.ts';
+import type { ClientConnection, ConnectionInfo } from '../../src/core/session/client-connection.ts';
+import type { FrontEnd } from '../../src/core/session/front-end.ts';
+import type { Session } from '../../src/core/session/session.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { type Ticked, ticksFor } from '../../src/net/ticker.ts';

@@ -3,7 +3,7 @@
 
 import { isExchangeKind } from '../../src/core/exchange/kinds.ts';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
-import type { QueueState, Session } from '../../src/core/session.ts';
+import type { QueueState, Session } from '../../src/core/session/session.ts';
 import { REPLY_ADDRESS_PREFIX, REPLY_QUEUE } from '../../src/core/vhost/direct-replies.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { bareMethod, messageCountOk, queueDeclareOk } from './method-frames.ts';

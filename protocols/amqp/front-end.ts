@@ -1,7 +1,7 @@
 // What all AMQP connections share: the way into the broker, the limits, and the caches, which repay their memory only
 // when a process has one of each.
 
-import type { FrontEnd } from '../../src/core/front-end.ts';
+import type { FrontEnd } from '../../src/core/session/front-end.ts';
 import type { CertificateLogin } from '../../src/net/certificate-login.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';

@@ -2,8 +2,8 @@
 // publishers (memory, disk) once it has published, and the rest of a publisher that floods. Its connection tells it of
 // them and of every publish.
 
-import { FULL_CHUNK_BYTES, PUBLISHES_A_TURN, PublisherRest } from '../../src/core/publisher-rest.ts';
-import type { Session } from '../../src/core/session.ts';
+import { FULL_CHUNK_BYTES, PUBLISHES_A_TURN, PublisherRest } from '../../src/core/session/publisher-throttle.ts';
+import type { Session } from '../../src/core/session/session.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
 import type { Transport } from '../../src/net/transport.ts';
 

@@ -4,8 +4,8 @@
 
 import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports.ts';
-import { PUBLISH, type PublishOutcome } from '../../src/core/publish-path.ts';
-import type { Session } from '../../src/core/session.ts';
+import { PUBLISH, type PublishOutcome } from '../../src/core/session/publish-path.ts';
+import type { Session } from '../../src/core/session/session.ts';
 import { ConfirmRing, type ConfirmSink, type RingScheduler } from '../../src/core/turn/confirms.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';

@@ -1,19 +1,19 @@
 // The transaction of one channel in transactional mode (class tx): what was published and acknowledged since the last
 // commit or rollback. Publishes are routed when they arrive, so that a missing exchange is told at once; nobody gets
-// them before the commit, which the core carries out as one (src/core/transaction.ts). What is acknowledged stays with the
+// them before the commit, which the core carries out as one (src/core/session/transaction.ts). What is acknowledged stays with the
 // channel, and on its prefetch, until then.
 
 import type { CountedLimit } from '../../src/core/limit-hits.ts';
 import type { Message } from '../../src/core/message/message.ts';
 import type { Unacked } from '../../src/core/queue/unacked.ts';
-import type { Session } from '../../src/core/session.ts';
+import type { Session } from '../../src/core/session/session.ts';
 import {
   type Outcome,
   refusing,
   type Settlement,
   type TransactedPublish,
   TransactionFailed,
-} from '../../src/core/transaction.ts';
+} from '../../src/core/session/transaction.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { METHOD } from './method-ids.ts';

@@ -1,8 +1,8 @@
 // Enhanced authentication (MQTT 5 §4.12): CONNECT names a method, and AUTH packets carry its messages until one side has
 // enough. The methods themselves are the authenticator's (src/auth/), behind the core's port.
 
-import type { Door } from '../../src/core/door.ts';
 import type { AuthenticationExchange, Identity } from '../../src/core/ports.ts';
+import type { Door } from '../../src/core/session/login.ts';
 import type { AuthRequest } from './control.ts';
 import { ConnectRefused, MalformedPacket } from './errors.ts';
 import { REASON } from './reason-codes.ts';

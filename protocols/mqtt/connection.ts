@@ -5,11 +5,11 @@
 // Order: while a control operation runs, input waits (paused transport, packets kept by the framer), so that commands
 // never overtake each other.
 
-import type { ClientConnection, ConnectionInfo } from '../../src/core/client-connection.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { countLimit } from '../../src/core/limit-hits.ts';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
-import type { Session } from '../../src/core/session.ts';
+import type { ClientConnection, ConnectionInfo } from '../../src/core/session/client-connection.ts';
+import type { Session } from '../../src/core/session/session.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import type { Ticked } from '../../src/net/ticker.ts';
 import { MESSAGE_KIND, type Transport, type TransportHandler } from '../../src/net/transport.ts';

@@ -1,6 +1,6 @@
 // The MQTT front-end of a broker: made once, it gives each new transport its connection.
 
-import type { FrontEnd } from '../../src/core/front-end.ts';
+import type { FrontEnd } from '../../src/core/session/front-end.ts';
 import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';

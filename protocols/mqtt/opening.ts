@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Identity } from '../../src/core/ports.ts';
-import type { Session } from '../../src/core/session.ts';
+import type { Session } from '../../src/core/session/session.ts';
 import { certificateUser } from '../../src/net/certificate-login.ts';
 import type { Transport } from '../../src/net/transport.ts';
 import type { ConnectRequest } from './connect-packet.ts';

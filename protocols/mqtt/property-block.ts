@@ -5,7 +5,7 @@ import { type Field, findField, integerOf } from '../../src/core/message/field-t
 import { fieldText } from '../../src/core/message/field-text.ts';
 import type { Message } from '../../src/core/message/message.ts';
 import { CODEC_IDS, type Properties } from '../../src/core/message/properties.ts';
-import { parseReplyAddress } from '../../src/core/reply-address.ts';
+import { parseReplyAddress } from '../../src/core/session/reply-address.ts';
 import { PROPERTY, type PropertyScanner } from './properties.ts';
 import { correlationDataOf, hasBlock, PAYLOAD_FORMAT_HEADER } from './property-codec.ts';
 import { replyTopicOf } from './reply-topics.ts';

@@ -17,7 +17,7 @@ import {
   type PropertyCodec,
 } from '../../src/core/message/properties.ts';
 import type { Terms } from '../../src/core/queue/subscription-options.ts';
-import { formatReplyAddress } from '../../src/core/reply-address.ts';
+import { formatReplyAddress } from '../../src/core/session/reply-address.ts';
 import { PROPERTY } from './properties.ts';
 import { queueOfReplyTopic } from './reply-topics.ts';
 import { swapSeparators } from './topics.ts';

@@ -2,7 +2,7 @@
 // of the session at the latest (§3.1.3.2.2). The will is published once, in the name of whoever left it.
 
 import { BrokerError } from '../../src/core/errors.ts';
-import type { Session } from '../../src/core/session.ts';
+import type { Session } from '../../src/core/session/session.ts';
 import { NEVER_ENDS } from './connect-packet.ts';
 import type { Due } from './deadlines.ts';
 import type { SessionRecord } from './session-record.ts';

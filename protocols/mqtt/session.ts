@@ -12,7 +12,7 @@ import type { DefinitionValue, PacketWaiter } from '../../src/core/ports.ts';
 import type { Consumer } from '../../src/core/queue/consumer.ts';
 import type { Queue } from '../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
-import type { Session } from '../../src/core/session.ts';
+import type { Session } from '../../src/core/session/session.ts';
 import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
 import { NEVER_ENDS } from './connect-packet.ts';
 import type { Subscription } from './control.ts';

@@ -1,9 +1,9 @@
 // What all MQTT connections and sessions of a broker share: codecs with their caches, the retained messages, and the
 // parts of the core that they act on. Made once by front-end.ts.
 
-import type { FrontEnd } from '../../src/core/front-end.ts';
 import type { Logger } from '../../src/core/logger.ts';
 import type { Meters } from '../../src/core/ports.ts';
+import type { FrontEnd } from '../../src/core/session/front-end.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
 import type { CertificateLogin } from '../../src/net/certificate-login.ts';
 import type { Ticker } from '../../src/net/ticker.ts';

@@ -9,7 +9,7 @@ import { EMPTY_TABLE, type Field, type FieldTable } from '../../src/core/message
 import type { Consumer } from '../../src/core/queue/consumer.ts';
 import type { Queue } from '../../src/core/queue/queue.ts';
 import { ANY_TERMS, TERM_ARGUMENT, Terms } from '../../src/core/queue/subscription-options.ts';
-import type { QueueBinding, Session } from '../../src/core/session.ts';
+import type { QueueBinding, Session } from '../../src/core/session/session.ts';
 import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
 import type { Subscription } from './control.ts';
 import type { Deliveries } from './delivery.ts';

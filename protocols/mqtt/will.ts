@@ -3,8 +3,8 @@
 
 import { BrokerError } from '../../src/core/errors.ts';
 import { Message } from '../../src/core/message/message.ts';
-import { PUBLISH } from '../../src/core/publish-path.ts';
-import type { Session } from '../../src/core/session.ts';
+import { PUBLISH } from '../../src/core/session/publish-path.ts';
+import type { Session } from '../../src/core/session/session.ts';
 import type { MqttShared } from './shared.ts';
 import { swapSeparators } from './topics.ts';
 

@@ -2,11 +2,11 @@
 // (a declaration, an authorisation) suspends the parser; nothing overtakes it. Every violation and every refusal ends
 // in one ERROR frame and the end of this connection, and of no other.
 
-import type { ClientConnection, ConnectionInfo } from '../../src/core/client-connection.ts';
 import { BrokerError } from '../../src/core/errors.ts';
 import { countLimit } from '../../src/core/limit-hits.ts';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
-import type { Session } from '../../src/core/session.ts';
+import type { ClientConnection, ConnectionInfo } from '../../src/core/session/client-connection.ts';
+import type { Session } from '../../src/core/session/session.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import type { StompClient } from './client.ts';
 import { COMMAND, commandName } from './command.ts';

@@ -1,7 +1,7 @@
 // What a STOMP connection is given, and the entry point of the front-end: `stompFrontEnd` makes the handler of each
 // accepted transport, TCP or WebSocket.
 
-import type { FrontEnd } from '../../src/core/front-end.ts';
+import type { FrontEnd } from '../../src/core/session/front-end.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
 import type { Accept } from '../../src/net/transport.ts';
 import { StompConnection } from './connection.ts';

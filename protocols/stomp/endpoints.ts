@@ -4,7 +4,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE, type Field, type FieldTable, type FieldValue } from '../../src/core/message/field-table.ts';
-import type { Session } from '../../src/core/session.ts';
+import type { Session } from '../../src/core/session/session.ts';
 import { DESTINATION_KIND, type Destination } from './destination.ts';
 import type { Frame } from './frame.ts';
 import { isTrue } from './property-codec.ts';

@@ -3,7 +3,7 @@
 
 import { hostname } from 'node:os';
 import { BrokerError } from '../../src/core/errors.ts';
-import type { Session } from '../../src/core/session.ts';
+import type { Session } from '../../src/core/session/session.ts';
 import { DEFAULT_VHOST } from '../../src/core/vhost/virtual-hosts.ts';
 import type { Transport } from '../../src/net/transport.ts';
 import type { StompContext } from './context.ts';

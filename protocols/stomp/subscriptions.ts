@@ -2,7 +2,7 @@
 
 import { EMPTY_TABLE, type FieldTable, findField, integerOf } from '../../src/core/message/field-table.ts';
 import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
-import type { Session } from '../../src/core/session.ts';
+import type { Session } from '../../src/core/session/session.ts';
 import type { StompClient } from './client.ts';
 import { COMMAND, commandName } from './command.ts';
 import type { DestinationCache } from './destination-cache.ts';

@@ -1,9 +1,9 @@
 // What the HTTP API is given by the broker. It reads the core's registries and acts on nothing yet; whoever asks is
 // identified as any other client is.
 
-import type { ClientConnections } from '../core/client-connection.ts';
 import type { Logger } from '../core/logger.ts';
 import type { Identity, Meters } from '../core/ports.ts';
+import type { ClientConnections } from '../core/session/client-connection.ts';
 import type { VirtualHosts } from '../core/vhost/virtual-hosts.ts';
 
 /** One open port of the broker. */

@@ -2,7 +2,7 @@
 
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
-import type { ClientConnection, ConnectionInfo } from '../core/client-connection.ts';
+import type { ClientConnection, ConnectionInfo } from '../core/session/client-connection.ts';
 import { identityOf, seesEverything } from './access.ts';
 import type { HttpContext } from './context.ts';
 import { listOf, PageQuery, pageOf } from './paging.ts';

@@ -2,10 +2,10 @@
 // kept a second time. prom-client loads with the first scrape; a broker that nobody scrapes does not pay for it.
 
 import type { Gauge, Registry } from 'prom-client';
-import type { ClientConnections } from '../core/client-connection.ts';
 import { COUNTED_LIMITS } from '../core/limit-hits.ts';
 import type { Meters } from '../core/ports.ts';
 import type { MemoryBudget } from '../core/queue/memory-budget.ts';
+import type { ClientConnections } from '../core/session/client-connection.ts';
 import type { VirtualHost } from '../core/vhost/virtual-host.ts';
 
 /** Where the figures come from. */

@@ -21,7 +21,7 @@ import { Consumer, type DeliverySink } from '../../src/core/queue/consumer.ts';
 import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
 import type { Queue } from '../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
-import { type Settlement, Transaction, TransactionFailed } from '../../src/core/transaction.ts';
+import { type Settlement, Transaction, TransactionFailed } from '../../src/core/session/transaction.ts';
 import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 import { VirtualHost } from '../../src/core/vhost/virtual-host.ts';

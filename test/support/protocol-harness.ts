@@ -3,9 +3,6 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
-import { ClientConnections } from '../../src/core/client-connection.ts';
-import { Door } from '../../src/core/door.ts';
-import type { FrontEnd } from '../../src/core/front-end.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { type Logger, SILENT } from '../../src/core/logger.ts';
 import {
@@ -18,7 +15,10 @@ import {
   type Permission,
 } from '../../src/core/ports.ts';
 import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
-import type { Session } from '../../src/core/session.ts';
+import { ClientConnections } from '../../src/core/session/client-connection.ts';
+import type { FrontEnd } from '../../src/core/session/front-end.ts';
+import { Door } from '../../src/core/session/login.ts';
+import type { Session } from '../../src/core/session/session.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
 import { OUTBOX_DEFAULTS, type OutboxLimits } from '../../src/net/outbox.ts';

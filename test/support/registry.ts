@@ -2,12 +2,16 @@
 // keeps nothing, and connections that only say who they are.
 
 import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
-import { type ClientConnection, ClientConnections, type ConnectionInfo } from '../../src/core/client-connection.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { SILENT } from '../../src/core/logger.ts';
 import { EMPTY_TABLE, type FieldTable } from '../../src/core/message/field-table.ts';
 import { type Meters, newMeters } from '../../src/core/ports.ts';
 import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
+import {
+  type ClientConnection,
+  ClientConnections,
+  type ConnectionInfo,
+} from '../../src/core/session/client-connection.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
 import { FakeRetained } from './fake-retained.ts';

@@ -6,7 +6,7 @@ import { beforeEach, describe, it } from 'node:test';
 import { type Field, type FieldTable, findField, textField } from '../../../src/core/message/field-table.ts';
 import { Consumer } from '../../../src/core/queue/consumer.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
-import { Transaction, TransactionFailed } from '../../../src/core/transaction.ts';
+import { Transaction, TransactionFailed } from '../../../src/core/session/transaction.ts';
 import { ConfirmRing } from '../../../src/core/turn/confirms.ts';
 import { FakeStore } from '../../support/fake-store.ts';
 import { Core, consumeOptions, type MessageFields, message, RecordingSink, turns } from '../core.ts';

@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { type FieldTable, textField } from '../../../src/core/message/field-table.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
-import { Transaction } from '../../../src/core/transaction.ts';
+import { Transaction } from '../../../src/core/session/transaction.ts';
 import { FakeStore } from '../../support/fake-store.ts';
 import { Core, message, turns } from '../core.ts';
 

@@ -8,7 +8,7 @@ import type { Message } from '../../../src/core/message/message.ts';
 import { Consumer } from '../../../src/core/queue/consumer.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
-import { Transaction } from '../../../src/core/transaction.ts';
+import { Transaction } from '../../../src/core/session/transaction.ts';
 import { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import { Core, consumeOptions, message, RecordingSink, turns } from '../core.ts';
 

@@ -3,10 +3,10 @@
 // go on, which is what brings the numbers down. Each bound has a lower mark at which publishing goes on, so that it
 // does not flutter.
 
+import type { CoreLimits } from '../limits.ts';
+import type { Meters } from '../ports.ts';
+import type { MemoryBudget } from '../queue/memory-budget.ts';
 import type { ClientConnections, Hold } from './client-connection.ts';
-import type { CoreLimits } from './limits.ts';
-import type { Meters } from './ports.ts';
-import type { MemoryBudget } from './queue/memory-budget.ts';
 
 const FULL_DISK: Hold = Object.freeze({ reason: 'low on disk', alarm: true, disk: true });
 const MEMORY: Hold = Object.freeze({ reason: 'low on memory', alarm: true, disk: false });

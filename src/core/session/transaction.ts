@@ -2,14 +2,14 @@
 // acknowledgements are done in the same commit of the store, and whoever asked learns of it when that has ended. Until
 // then what was published is held in its queues, where it has its place but nobody can take it.
 
-import type { Message } from './message/message.ts';
-import type { Meters, QueueStore } from './ports.ts';
-import type { Queue } from './queue/queue.ts';
-import { type QueueEntry, STORE_STATE } from './queue/queue-entry.ts';
-import type { Target } from './queue/target.ts';
-import { ConfirmRing, type ConfirmSink } from './turn/confirms.ts';
-import type { Turn } from './turn/turn.ts';
-import type { VirtualHost } from './vhost/virtual-host.ts';
+import type { Message } from '../message/message.ts';
+import type { Meters, QueueStore } from '../ports.ts';
+import type { Queue } from '../queue/queue.ts';
+import { type QueueEntry, STORE_STATE } from '../queue/queue-entry.ts';
+import type { Target } from '../queue/target.ts';
+import { ConfirmRing, type ConfirmSink } from '../turn/confirms.ts';
+import type { Turn } from '../turn/turn.ts';
+import type { VirtualHost } from '../vhost/virtual-host.ts';
 
 /** A message with the queues that it reached when it was published. */
 export interface TransactedPublish {

@@ -8,10 +8,10 @@
 // 3.4, because messages are still in the processor's cache when they are delivered. MQTT QoS 1 with 20,000 in flight:
 // 1.2 instead of 0.06 million; STOMP with an ack every 100: a seventh less processor time for each message.
 
-import type { DrainWaiter } from './queue/drain-waiters.ts';
-import type { Queue } from './queue/queue.ts';
+import type { DrainWaiter } from '../queue/drain-waiters.ts';
+import type { Queue } from '../queue/queue.ts';
+import type { Flushable, Turn } from '../turn/turn.ts';
 import type { Session } from './session.ts';
-import type { Flushable, Turn } from './turn/turn.ts';
 
 /** Publishes after which a connection rests. */
 export const PUBLISHES_A_TURN = 256;

@@ -1,7 +1,7 @@
 // The registry of client connections, whatever their protocol: what the management API lists, what a graceful stop
 // tells, and whom backpressure holds.
 
-import type { FieldTable } from './message/field-table.ts';
+import type { FieldTable } from '../message/field-table.ts';
 
 /** What the management API and the log say of a connection. Never holds a secret. */
 export interface ConnectionInfo {

@@ -6,22 +6,22 @@
 // they do.
 
 import { randomBytes } from 'node:crypto';
-import type { DoorSurroundings } from './door.ts';
-import { BrokerError } from './errors.ts';
-import type { Dialect } from './exchange/binding.ts';
-import type { Exchange } from './exchange/exchange.ts';
-import { type FieldTable, findField, textOf } from './message/field-table.ts';
-import type { Message } from './message/message.ts';
-import { Permits } from './permits.ts';
-import type { Identity } from './ports.ts';
+import { BrokerError } from '../errors.ts';
+import type { Dialect } from '../exchange/binding.ts';
+import type { Exchange } from '../exchange/exchange.ts';
+import { type FieldTable, findField, textOf } from '../message/field-table.ts';
+import type { Message } from '../message/message.ts';
+import type { Identity } from '../ports.ts';
+import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } from '../queue/consumer.ts';
+import type { Queue, QueueOwner } from '../queue/queue.ts';
+import type { QueueEntry } from '../queue/queue-entry.ts';
+import type { Target } from '../queue/target.ts';
+import type { ConfirmRing } from '../turn/confirms.ts';
+import type { ExchangeDeclaration, VirtualHost } from '../vhost/virtual-host.ts';
+import type { DoorSurroundings } from './login.ts';
+import { Permits } from './permission-cache.ts';
 import { type PublishOutcome, PublishPath } from './publish-path.ts';
-import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } from './queue/consumer.ts';
-import type { Queue, QueueOwner } from './queue/queue.ts';
-import type { QueueEntry } from './queue/queue-entry.ts';
-import type { Target } from './queue/target.ts';
 import { type Settlement, type TransactedPublish, Transaction } from './transaction.ts';
-import type { ConfirmRing } from './turn/confirms.ts';
-import type { ExchangeDeclaration, VirtualHost } from './vhost/virtual-host.ts';
 
 export interface QueueRequest {
   /** Empty: the broker names it `amq.gen-…`. */

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { formatReplyAddress, parseReplyAddress } from '../../src/core/reply-address.ts';
+import { formatReplyAddress, parseReplyAddress } from '../../../src/core/session/reply-address.ts';
 
 const text = fc.string({ minLength: 1, maxLength: 12, unit: fc.constantFrom('a', '/', '%', '.', '2', 'F', 'ü', ' ') });
 

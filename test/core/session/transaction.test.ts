@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Queue } from '../../src/core/queue/queue.ts';
-import { Transaction } from '../../src/core/transaction.ts';
-import { FakeStore } from '../support/fake-store.ts';
-import { Core, message, turns } from './core.ts';
+import type { Queue } from '../../../src/core/queue/queue.ts';
+import { Transaction } from '../../../src/core/session/transaction.ts';
+import { FakeStore } from '../../support/fake-store.ts';
+import { Core, message, turns } from '../core.ts';
 
 const WINDOW = 2;
 

@@ -1,11 +1,11 @@
 // What every front-end is given: the one context from which a protocol's connections act on the broker. A front-end adds
 // its own limits to it.
 
+import type { Logger } from '../logger.ts';
+import type { DefinitionStore, Meters, PacketStore, RetainedStore } from '../ports.ts';
+import type { Turn } from '../turn/turn.ts';
 import type { ClientConnections } from './client-connection.ts';
-import type { Door } from './door.ts';
-import type { Logger } from './logger.ts';
-import type { DefinitionStore, Meters, PacketStore, RetainedStore } from './ports.ts';
-import type { Turn } from './turn/turn.ts';
+import type { Door } from './login.ts';
 
 export interface FrontEnd {
   readonly door: Door;

@@ -2,11 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { Backpressure } from '../../src/core/backpressure.ts';
-import { type ClientConnection, ClientConnections, type ConnectionInfo } from '../../src/core/client-connection.ts';
-import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
-import { type Meters, newMeters } from '../../src/core/ports.ts';
-import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
+import { DEFAULT_LIMITS } from '../../../src/core/limits.ts';
+import { type Meters, newMeters } from '../../../src/core/ports.ts';
+import { MemoryBudget } from '../../../src/core/queue/memory-budget.ts';
+import { Backpressure } from '../../../src/core/session/backpressure.ts';
+import {
+  type ClientConnection,
+  ClientConnections,
+  type ConnectionInfo,
+} from '../../../src/core/session/client-connection.ts';
 
 const LIMITS = {
   ...DEFAULT_LIMITS,

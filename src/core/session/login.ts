@@ -1,7 +1,7 @@
 // Who may come in: credentials become a session, or a refusal. Every front-end and the HTTP API log in here.
 
-import { BrokerError } from './errors.ts';
-import type { Logger } from './logger.ts';
+import { BrokerError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
 import type {
   AuthenticationExchange,
   Authenticator,
@@ -11,10 +11,10 @@ import type {
   Identity,
   Meters,
   QueueStore,
-} from './ports.ts';
+} from '../ports.ts';
+import type { Turn } from '../turn/turn.ts';
+import type { VirtualHosts } from '../vhost/virtual-hosts.ts';
 import { Session } from './session.ts';
-import type { Turn } from './turn/turn.ts';
-import type { VirtualHosts } from './vhost/virtual-hosts.ts';
 
 /** What sessions need from their surroundings; one for the process. */
 export interface DoorSurroundings {

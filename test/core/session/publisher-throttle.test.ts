@@ -5,11 +5,11 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import amqplib from 'amqplib';
-import { type Broker, createBroker } from '../../src/broker.ts';
-import { PUBLISHES_A_TURN, PublisherRest } from '../../src/core/publisher-rest.ts';
-import type { DrainWaiter } from '../../src/core/queue/drain-waiters.ts';
-import type { Session } from '../../src/core/session.ts';
-import { Turn } from '../../src/core/turn/turn.ts';
+import { type Broker, createBroker } from '../../../src/broker.ts';
+import type { DrainWaiter } from '../../../src/core/queue/drain-waiters.ts';
+import { PUBLISHES_A_TURN, PublisherRest } from '../../../src/core/session/publisher-throttle.ts';
+import type { Session } from '../../../src/core/session/session.ts';
+import { Turn } from '../../../src/core/turn/turn.ts';
 
 /** A session whose last queue is as crowded as the test says. */
 class StubSession {

@@ -1,9 +1,9 @@
 // What a session may do. Answers of the authoriser are kept until its generation changes, so that a publish costs no
 // regular expression. An authoriser may answer late: `knows` says that it is not known yet, `require` waits.
 
-import { BrokerError } from './errors.ts';
-import type { Exchange } from './exchange/exchange.ts';
-import type { Authorizer, Identity, Permission, TopicPermission } from './ports.ts';
+import { BrokerError } from '../errors.ts';
+import type { Exchange } from '../exchange/exchange.ts';
+import type { Authorizer, Identity, Permission, TopicPermission } from '../ports.ts';
 
 /** Answers kept for one session; beyond it they are asked anew. */
 const CAPACITY = 4096;

@@ -3,18 +3,18 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { Door } from '../../src/core/door.ts';
-import { EMPTY_TABLE, type FieldTable, textField } from '../../src/core/message/field-table.ts';
-import { Message, NEVER } from '../../src/core/message/message.ts';
-import { CODEC_IDS, NO_PROPERTIES } from '../../src/core/message/properties.ts';
-import type { Authenticator, Authorizer } from '../../src/core/ports.ts';
-import { PUBLISH } from '../../src/core/publish-path.ts';
-import { FAN_OUT_SLICE } from '../../src/core/queue/fan-out.ts';
-import { type QueueRequest, Session } from '../../src/core/session.ts';
-import { ConfirmRing } from '../../src/core/turn/confirms.ts';
-import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
-import { FakeStore } from '../support/fake-store.ts';
-import { Core, consumeOptions, message, RecordingSink, turns } from './core.ts';
+import { EMPTY_TABLE, type FieldTable, textField } from '../../../src/core/message/field-table.ts';
+import { Message, NEVER } from '../../../src/core/message/message.ts';
+import { CODEC_IDS, NO_PROPERTIES } from '../../../src/core/message/properties.ts';
+import type { Authenticator, Authorizer } from '../../../src/core/ports.ts';
+import { FAN_OUT_SLICE } from '../../../src/core/queue/fan-out.ts';
+import { Door } from '../../../src/core/session/login.ts';
+import { PUBLISH } from '../../../src/core/session/publish-path.ts';
+import { type QueueRequest, Session } from '../../../src/core/session/session.ts';
+import { ConfirmRing } from '../../../src/core/turn/confirms.ts';
+import { VirtualHosts } from '../../../src/core/vhost/virtual-hosts.ts';
+import { FakeStore } from '../../support/fake-store.ts';
+import { Core, consumeOptions, message, RecordingSink, turns } from '../core.ts';
 
 /** Answers as the test says, and remembers what it was asked. */
 class FakeAuthorizer implements Authorizer {

@@ -2,18 +2,18 @@
 // queues. Synchronous and free of allocation; what takes longer (a permission from elsewhere, a fan-out in slices) is
 // waited for by whoever publishes.
 
-import type { DoorSurroundings } from './door.ts';
-import { BrokerError } from './errors.ts';
-import type { Exchange } from './exchange/exchange.ts';
-import { isBrokerTopic } from './exchange/retainer.ts';
-import type { Message } from './message/message.ts';
-import type { Permits } from './permits.ts';
-import { FAN_OUT_SLICE, FanOut } from './queue/fan-out.ts';
-import type { Queue } from './queue/queue.ts';
-import { NO_TARGETS, Target } from './queue/target.ts';
+import { BrokerError } from '../errors.ts';
+import type { Exchange } from '../exchange/exchange.ts';
+import { isBrokerTopic } from '../exchange/retainer.ts';
+import type { Message } from '../message/message.ts';
+import { FAN_OUT_SLICE, FanOut } from '../queue/fan-out.ts';
+import type { Queue } from '../queue/queue.ts';
+import { NO_TARGETS, Target } from '../queue/target.ts';
+import type { ConfirmRing } from '../turn/confirms.ts';
+import type { VirtualHost } from '../vhost/virtual-host.ts';
+import type { DoorSurroundings } from './login.ts';
+import type { Permits } from './permission-cache.ts';
 import { parseReplyAddress } from './reply-address.ts';
-import type { ConfirmRing } from './turn/confirms.ts';
-import type { VirtualHost } from './vhost/virtual-host.ts';
 
 /** What became of a publish. */
 export const PUBLISH = { unroutable: 0, routed: 1, pending: 2 } as const;
