@@ -11,7 +11,7 @@ import { NO_CODEC } from '../src/core/message/properties.ts';
 import { newMeters } from '../src/core/ports.ts';
 import type { Queue } from '../src/core/queue/queue.ts';
 import { NEVER_EXPIRES, QueueEntry } from '../src/core/queue/queue-entry.ts';
-import { LmdbKv } from '../src/store/kv-lmdb.ts';
+import { LmdbKv } from '../src/store/kv/lmdb.ts';
 import { Store } from '../src/store/store.ts';
 import { type Figure, printFigures } from './figure.ts';
 

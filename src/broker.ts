@@ -27,7 +27,7 @@ import type { HttpServer } from './http/http-server.ts';
 import { atMost, Listeners, PORT_NAMES, type PortName, type Ports, tlsFiles } from './listeners.ts';
 import type { CollectYoung } from './net/chunk-garbage.ts';
 import { Ticker } from './net/ticker.ts';
-import type { Kv } from './store/kv.ts';
+import type { Kv } from './store/kv/kv.ts';
 import { Store } from './store/store.ts';
 import { upgrade } from './store/upgrade.ts';
 import { VERSION } from './version.ts';
@@ -280,10 +280,10 @@ function turnEnd(): Promise<void> {
 
 async function openKv(config: Config): Promise<Kv> {
   if (config.store === 'memory') {
-    const { MemoryKv } = await import('./store/kv-memory.ts');
+    const { MemoryKv } = await import('./store/kv/memory.ts');
     return new MemoryKv();
   }
-  const { LmdbKv } = await import('./store/kv-lmdb.ts');
+  const { LmdbKv } = await import('./store/kv/lmdb.ts');
   return LmdbKv.open(config.dataDir);
 }
 

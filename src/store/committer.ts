@@ -8,7 +8,7 @@
 
 import type { StoreEvents } from '../core/ports.ts';
 import { HEADER, headerKey } from './keys.ts';
-import { type Kv, KvBatch, OutOfSpaceError } from './kv.ts';
+import { type Kv, KvBatch, OutOfSpaceError } from './kv/kv.ts';
 
 /** Somebody with records in the batches. */
 export interface Participant {

@@ -4,7 +4,7 @@
 import type { DefinitionKind, DefinitionStore, DefinitionValue } from '../core/ports.ts';
 import type { Participant } from './committer.ts';
 import { keyBehind, namedBounds, namedKey } from './keys.ts';
-import { DamagedDataError, type Kv, type KvBatch, type KvRecord } from './kv.ts';
+import { DamagedDataError, type Kv, type KvBatch, type KvRecord } from './kv/kv.ts';
 
 /** Records that are read at once: iterators of the store do not survive a turn, slices do. */
 const SLICE = 256;

@@ -3,7 +3,7 @@
 
 import { type QueueEntry, STORE_STATE } from '../core/queue/queue-entry.ts';
 import { type SegmentKind, segmentKey } from './keys.ts';
-import type { KvBatch } from './kv.ts';
+import type { KvBatch } from './kv/kv.ts';
 import type { QueueState } from './queue-state.ts';
 import { SegmentWriter, type Slab } from './segment-codec.ts';
 import { SHARED_BODY_BYTES, type SharedBodies } from './shared-bodies.ts';

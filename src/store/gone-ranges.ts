@@ -6,7 +6,7 @@
 // settled entry joins them.
 
 import { goneKey, u64 } from './keys.ts';
-import type { KvBatch } from './kv.ts';
+import type { KvBatch } from './kv/kv.ts';
 
 interface Range {
   from: number;

@@ -3,7 +3,7 @@
 
 import type { Participant } from './committer.ts';
 import { END_KEY, FIRST_KEY, HEADER, headerKey, readU64, u64 } from './keys.ts';
-import type { Kv, KvBatch } from './kv.ts';
+import type { Kv, KvBatch } from './kv/kv.ts';
 
 /** Version 1 kept packet ids one by one: upgrade.ts. */
 export const SCHEMA_VERSION = 2;

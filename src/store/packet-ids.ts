@@ -10,7 +10,7 @@ import { PACKET_STATE, type PacketStore, type PacketWaiter, type StoredPacket } 
 import type { ConfirmRing } from '../core/turn/confirms.ts';
 import type { Participant } from './committer.ts';
 import { keyBehind, packetPageBounds, readU64 } from './keys.ts';
-import type { Kv, KvBatch, KvRecord } from './kv.ts';
+import type { Kv, KvBatch, KvRecord } from './kv/kv.ts';
 import { DIRECTION, type Direction, FREE, type IdState, PAGE_IDS, PacketPage, pageNumber } from './packet-page.ts';
 
 /** Pages that stay in memory though nothing of them waits for the disk: 5 KB each at most, and read again when needed. */

@@ -4,7 +4,7 @@
 import type { PropertyCodec } from '../core/message/properties.ts';
 import type { LoadedRange, StoredEntry } from '../core/ports.ts';
 import { bodyIdOf, bodyKey, firstSeqOf, lastSeqOf } from './keys.ts';
-import type { Kv } from './kv.ts';
+import type { Kv } from './kv/kv.ts';
 import type { QueueState } from './queue-state.ts';
 import { SegmentCursor, segmentKeys } from './segment-cursor.ts';
 

@@ -5,7 +5,7 @@ import type { QueueMeta } from '../core/ports.ts';
 import type { QueueEntry } from '../core/queue/queue-entry.ts';
 import { GoneRanges } from './gone-ranges.ts';
 import { readU64, writeU64 } from './keys.ts';
-import { DamagedDataError } from './kv.ts';
+import { DamagedDataError } from './kv/kv.ts';
 
 const FORMAT = 1;
 const META_BYTES = 1 + 7 * 8;

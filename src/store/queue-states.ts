@@ -2,7 +2,7 @@
 // for the next batch. A queue that was dropped is known no more, and is not found on disk either while its drop waits.
 
 import { goneBounds, keyBehind, metaKey, readU64 } from './keys.ts';
-import type { Kv } from './kv.ts';
+import type { Kv } from './kv/kv.ts';
 import { decodeMeta, QueueState } from './queue-state.ts';
 
 /** Gone ranges that are read at once when a queue is recovered. */

@@ -13,7 +13,7 @@ import type { Committer, Participant } from './committer.ts';
 import { EntryWriter } from './entry-writer.ts';
 import type { Header } from './header.ts';
 import { droppedKey, metaKey } from './keys.ts';
-import type { Kv, KvBatch } from './kv.ts';
+import type { Kv, KvBatch } from './kv/kv.ts';
 import { MoveGroups } from './move-groups.ts';
 import { QueueReader } from './queue-reader.ts';
 import { encodeMeta, type QueueState } from './queue-state.ts';

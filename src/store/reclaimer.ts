@@ -13,7 +13,7 @@ import {
   segmentBound,
   segmentBounds,
 } from './keys.ts';
-import type { Kv, KvBatch } from './kv.ts';
+import type { Kv, KvBatch } from './kv/kv.ts';
 import { type QueueState, RECLAIM_PHASE } from './queue-state.ts';
 import type { SharedBodies } from './shared-bodies.ts';
 

@@ -11,7 +11,7 @@ import { Message } from '../core/message/message.ts';
 import type { PropertyCodec } from '../core/message/properties.ts';
 import type { RetainedMoment } from '../core/ports.ts';
 import { isCut, routingKeyOf } from './keys.ts';
-import { DamagedDataError } from './kv.ts';
+import { DamagedDataError } from './kv/kv.ts';
 
 const FORMAT = 1;
 const FIXED_BYTES = 44;

@@ -8,7 +8,7 @@
 import { startsWild } from '../core/exchange/topic-pattern.ts';
 import { MULTI, type PatternWord, SINGLE } from '../core/exchange/topic-trie.ts';
 import { isCut, keptBound, keyBehind } from './keys.ts';
-import type { Kv } from './kv.ts';
+import type { Kv } from './kv/kv.ts';
 
 /** Keys that are read at once: few where the search skips, many where it walks. */
 const FEWEST = 4;

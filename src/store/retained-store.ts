@@ -40,7 +40,7 @@ import {
   vhostOf,
   writeU64,
 } from './keys.ts';
-import { DamagedDataError, type Kv, type KvBatch } from './kv.ts';
+import { DamagedDataError, type Kv, type KvBatch } from './kv/kv.ts';
 import { type EarlyMessage, KvRetainedCursor, type RecordSource } from './retained-cursor.ts';
 import {
   costOf,

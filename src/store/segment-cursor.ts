@@ -3,7 +3,7 @@
 
 import type { PropertyCodec } from '../core/message/properties.ts';
 import { bodyIdOf, bodyKey, firstSeqOf, lastSeqOf, type SegmentKind, segmentBound, segmentBounds } from './keys.ts';
-import { DamagedDataError, type Kv } from './kv.ts';
+import { DamagedDataError, type Kv } from './kv/kv.ts';
 import { SegmentReader } from './segment-codec.ts';
 
 const SLICE_KEYS = 32;

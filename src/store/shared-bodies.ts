@@ -5,7 +5,7 @@
 import type { Message } from '../core/message/message.ts';
 import type { Header } from './header.ts';
 import { bodyKey, refBounds, refKey } from './keys.ts';
-import type { Kv, KvBatch } from './kv.ts';
+import type { Kv, KvBatch } from './kv/kv.ts';
 
 /** Smaller bodies are written into every segment: a copy is cheaper than two more records. */
 export const SHARED_BODY_BYTES = 4 * 1024;

@@ -5,7 +5,7 @@ import { type Clock, type Meters, newMeters, type StoreEvents } from '../core/po
 import { Committer, type Later } from './committer.ts';
 import { Definitions } from './definitions.ts';
 import { Header } from './header.ts';
-import type { Kv } from './kv.ts';
+import type { Kv } from './kv/kv.ts';
 import { CACHED_PAGES, PacketIds } from './packet-ids.ts';
 import { KvQueueStore } from './queue-store.ts';
 import { RECLAIM_LIMITS, type ReclaimLimits } from './reclaimer.ts';

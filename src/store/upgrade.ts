@@ -10,7 +10,7 @@
 import { PACKET_STATE, type PacketState } from '../core/ports.ts';
 import { SCHEMA_VERSION } from './header.ts';
 import { HEADER, headerKey, packetBounds, readU64, u64 } from './keys.ts';
-import { DamagedDataError, type Kv, KvBatch, type KvRecord } from './kv.ts';
+import { DamagedDataError, type Kv, KvBatch, type KvRecord } from './kv/kv.ts';
 import { type Direction, PAGE_IDS, PacketPage, pageNumber } from './packet-page.ts';
 
 const SENT_BYTES = 17;

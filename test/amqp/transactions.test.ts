@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import { MemoryKv } from '../../src/store/kv-memory.ts';
+import { MemoryKv } from '../../src/store/kv/memory.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
 import * as wire from '../support/wire/amqp.ts';
 import { RawClient } from './raw-client.ts';

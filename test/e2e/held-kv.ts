@@ -1,7 +1,7 @@
 // A disk whose commits end when the test says so, with a way to wait until one has been asked for: what happens then
 // needs no clock.
 
-import type { KvBatch } from '../../src/store/kv.ts';
+import type { KvBatch } from '../../src/store/kv/kv.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
 
 export class HeldKv extends FaultyKv {

@@ -20,7 +20,7 @@ import {
   tallyKey,
   vhostOf,
 } from '../../src/store/keys.ts';
-import type { Kv } from '../../src/store/kv.ts';
+import type { Kv } from '../../src/store/kv/kv.ts';
 import { PacketPage } from '../../src/store/packet-page.ts';
 import { costOf, expiryOf } from '../../src/store/retained-record.ts';
 

@@ -22,7 +22,7 @@ import type { Queue } from '../../src/core/queue/queue.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from '../../src/core/queue/queue-entry.ts';
 import { retainedTerms, type Terms } from '../../src/core/queue/subscription-options.ts';
 import { ConfirmRing } from '../../src/core/turn/confirms.ts';
-import type { Kv } from '../../src/store/kv.ts';
+import type { Kv } from '../../src/store/kv/kv.ts';
 import { FakeQueue, message, Opened } from '../store/harness.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
 import { checkDisk } from './disk-check.ts';

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { NEVER_EXPIRES } from '../../src/core/queue/queue-entry.ts';
 import { kindOf, namedBounds } from '../../src/store/keys.ts';
-import { type Kv, KvBatch } from '../../src/store/kv.ts';
+import { type Kv, KvBatch } from '../../src/store/kv/kv.ts';
 import type { FaultyKv } from '../support/faulty-kv.ts';
 import { Random } from './random.ts';
 import { type Sabotage, StoreWorld } from './store-world.ts';

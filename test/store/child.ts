@@ -4,7 +4,7 @@
 //   confirm  appends a message, and says `confirmed` when the store says that it is committed
 
 import { writeSync } from 'node:fs';
-import { LmdbKv } from '../../src/store/kv-lmdb.ts';
+import { LmdbKv } from '../../src/store/kv/lmdb.ts';
 import { FakeQueue, message, Opened } from './harness.ts';
 
 const [mode, directory] = process.argv.slice(2);

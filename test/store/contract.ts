@@ -5,8 +5,8 @@ import { describe, test } from 'node:test';
 import { STORE_STATE } from '../../src/core/queue/queue-entry.ts';
 import { retainedTerms, Terms } from '../../src/core/queue/subscription-options.ts';
 import { END_KEY, FIRST_KEY, HEADER, headerKey, kindOf, u64 } from '../../src/store/keys.ts';
-import type { Kv } from '../../src/store/kv.ts';
-import { KvBatch } from '../../src/store/kv.ts';
+import type { Kv } from '../../src/store/kv/kv.ts';
+import { KvBatch } from '../../src/store/kv/kv.ts';
 import { Confirms, FakeQueue, message, Opened } from './harness.ts';
 
 /** One place where data is kept, which survives closing. */

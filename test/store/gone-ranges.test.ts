@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { GoneRanges } from '../../src/store/gone-ranges.ts';
 import { goneBounds, readU64 } from '../../src/store/keys.ts';
-import { KvBatch } from '../../src/store/kv.ts';
-import { MemoryKv } from '../../src/store/kv-memory.ts';
+import { KvBatch } from '../../src/store/kv/kv.ts';
+import { MemoryKv } from '../../src/store/kv/memory.ts';
 
 const SEQS = 60;
 const QUEUE = 7;

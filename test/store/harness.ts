@@ -13,7 +13,7 @@ import {
 import type { Queue } from '../../src/core/queue/queue.ts';
 import { NEVER_EXPIRES, QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import { ConfirmRing } from '../../src/core/turn/confirms.ts';
-import type { Kv } from '../../src/store/kv.ts';
+import type { Kv } from '../../src/store/kv/kv.ts';
 import { RECLAIM_LIMITS, type ReclaimLimits } from '../../src/store/reclaimer.ts';
 import { Store, type StoreOptions } from '../../src/store/store.ts';
 

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { LmdbKv } from '../../src/store/kv-lmdb.ts';
+import { LmdbKv } from '../../src/store/kv/lmdb.ts';
 import { storeContract } from './contract.ts';
 import { retainedContract } from './retained-contract.ts';
 

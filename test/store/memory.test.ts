@@ -1,6 +1,6 @@
 // The store's contract over memory.
 
-import { MemoryKv } from '../../src/store/kv-memory.ts';
+import { MemoryKv } from '../../src/store/kv/memory.ts';
 import { storeContract } from './contract.ts';
 import { retainedContract } from './retained-contract.ts';
 

@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { PACKET_STATE, type PacketStore } from '../../src/core/ports.ts';
-import type { Kv } from '../../src/store/kv.ts';
-import { LmdbKv } from '../../src/store/kv-lmdb.ts';
-import { MemoryKv } from '../../src/store/kv-memory.ts';
+import type { Kv } from '../../src/store/kv/kv.ts';
+import { LmdbKv } from '../../src/store/kv/lmdb.ts';
+import { MemoryKv } from '../../src/store/kv/memory.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
 import { Confirms, FakeQueue, message, Opened } from './harness.ts';
 

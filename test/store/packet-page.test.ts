@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { PACKET_STATE, type PacketState } from '../../src/core/ports.ts';
-import { DamagedDataError } from '../../src/store/kv.ts';
+import { DamagedDataError } from '../../src/store/kv/kv.ts';
 import { DIRECTION, FREE, PacketPage, pageNumber } from '../../src/store/packet-page.ts';
 
 const SESSION = 2 ** 33 + 5;

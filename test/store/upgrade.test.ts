@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { HEADER, headerKey, kindOf, readU64, u64 } from '../../src/store/keys.ts';
-import { DamagedDataError, KvBatch, OutOfSpaceError } from '../../src/store/kv.ts';
-import { MemoryKv } from '../../src/store/kv-memory.ts';
+import { DamagedDataError, KvBatch, OutOfSpaceError } from '../../src/store/kv/kv.ts';
+import { MemoryKv } from '../../src/store/kv/memory.ts';
 import { upgrade } from '../../src/store/upgrade.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
 import { Opened } from './harness.ts';

@@ -11,8 +11,8 @@
 
 import assert from 'node:assert/strict';
 import { kindOf } from '../../src/store/keys.ts';
-import { type Kv, KvBatch, type KvRecord, OutOfSpaceError } from '../../src/store/kv.ts';
-import { MemoryKv } from '../../src/store/kv-memory.ts';
+import { type Kv, KvBatch, type KvRecord, OutOfSpaceError } from '../../src/store/kv/kv.ts';
+import { MemoryKv } from '../../src/store/kv/memory.ts';
 
 interface InFlight {
   readonly given: KvBatch;

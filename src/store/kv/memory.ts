@@ -1,7 +1,7 @@
 // A `Kv` in memory: for a broker without a data directory, and beneath the simulation's faulty disk. Keys are kept in
 // order as latin1 text (which sorts as the bytes do) in chunks, so that an insert moves a chunk at most.
 
-import { ownBytes } from '../core/message/own-bytes.ts';
+import { ownBytes } from '../../core/message/own-bytes.ts';
 import type { Kv, KvBatch, KvRecord } from './kv.ts';
 
 const CHUNK_KEYS = 512;
