@@ -7,8 +7,8 @@ import { Definitions } from './definitions.ts';
 import { Header } from './header.ts';
 import type { Kv } from './kv/kv.ts';
 import { CACHED_PAGES, PacketIds } from './packet-ids.ts';
-import { KvQueueStore } from './queue-store.ts';
-import { RECLAIM_LIMITS, type ReclaimLimits } from './reclaimer.ts';
+import { KvQueueStore } from './queues/queue-store.ts';
+import { RECLAIM_LIMITS, type ReclaimLimits } from './queues/reclaimer.ts';
 import { KvRetainedStore, RETAINED_LIMITS, type RetainedLimits } from './retained-store.ts';
 
 export interface StoreOptions {

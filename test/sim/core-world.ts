@@ -25,7 +25,7 @@ import { type Settlement, Transaction, TransactionFailed } from '../../src/core/
 import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 import { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
-import type { KvQueueStore } from '../../src/store/queue-store.ts';
+import type { KvQueueStore } from '../../src/store/queues/queue-store.ts';
 import { consumeOptions, turns } from '../core/core.ts';
 import { Opened } from '../store/harness.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';

@@ -14,7 +14,7 @@ import type { Queue } from '../../src/core/queue/queue.ts';
 import { NEVER_EXPIRES, QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import type { Kv } from '../../src/store/kv/kv.ts';
-import { RECLAIM_LIMITS, type ReclaimLimits } from '../../src/store/reclaimer.ts';
+import { RECLAIM_LIMITS, type ReclaimLimits } from '../../src/store/queues/reclaimer.ts';
 import { Store, type StoreOptions } from '../../src/store/store.ts';
 
 const TEST_CODEC: PropertyCodec = { id: 77, protocol: 'test', decode: () => NO_PROPERTIES };

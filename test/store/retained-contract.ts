@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { END_KEY, FIRST_KEY, kindOf } from '../../src/store/keys.ts';
-import { RECLAIM_LIMITS } from '../../src/store/reclaimer.ts';
+import { RECLAIM_LIMITS } from '../../src/store/queues/reclaimer.ts';
 import type { Place } from './contract.ts';
 import { Confirms, message, Opened } from './harness.ts';
 

@@ -1,9 +1,9 @@
 // Walks the entries of one queue in sequence order over both kinds of segments. It lives for one synchronous read; every
 // step reads a bounded slice of keys or one segment.
 
-import type { PropertyCodec } from '../core/message/properties.ts';
-import { bodyIdOf, bodyKey, firstSeqOf, lastSeqOf, type SegmentKind, segmentBound, segmentBounds } from './keys.ts';
-import { DamagedDataError, type Kv } from './kv/kv.ts';
+import type { PropertyCodec } from '../../core/message/properties.ts';
+import { bodyIdOf, bodyKey, firstSeqOf, lastSeqOf, type SegmentKind, segmentBound, segmentBounds } from '../keys.ts';
+import { DamagedDataError, type Kv } from '../kv/kv.ts';
 import { SegmentReader } from './segment-codec.ts';
 
 const SLICE_KEYS = 32;

@@ -1,10 +1,10 @@
 // Reads ranges of a queue's entries back. What may not be in memory is brought there first, off the main thread; after
 // each range the next one is brought along, so that a queue that is read through answers at once.
 
-import type { PropertyCodec } from '../core/message/properties.ts';
-import type { LoadedRange, StoredEntry } from '../core/ports.ts';
-import { bodyIdOf, bodyKey, firstSeqOf, lastSeqOf } from './keys.ts';
-import type { Kv } from './kv/kv.ts';
+import type { PropertyCodec } from '../../core/message/properties.ts';
+import type { LoadedRange, StoredEntry } from '../../core/ports.ts';
+import { bodyIdOf, bodyKey, firstSeqOf, lastSeqOf } from '../keys.ts';
+import type { Kv } from '../kv/kv.ts';
 import type { QueueState } from './queue-state.ts';
 import { SegmentCursor, segmentKeys } from './segment-cursor.ts';
 

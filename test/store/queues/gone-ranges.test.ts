@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { GoneRanges } from '../../src/store/gone-ranges.ts';
-import { goneBounds, readU64 } from '../../src/store/keys.ts';
-import { KvBatch } from '../../src/store/kv/kv.ts';
-import { MemoryKv } from '../../src/store/kv/memory.ts';
+import { goneBounds, readU64 } from '../../../src/store/keys.ts';
+import { KvBatch } from '../../../src/store/kv/kv.ts';
+import { MemoryKv } from '../../../src/store/kv/memory.ts';
+import { GoneRanges } from '../../../src/store/queues/gone-ranges.ts';
 
 const SEQS = 60;
 const QUEUE = 7;

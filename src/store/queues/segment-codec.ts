@@ -10,12 +10,12 @@
 //
 // Big-endian. Names are left out where they equal those of the entry before.
 
-import { Message, NEVER } from '../core/message/message.ts';
-import type { PropertyCodec } from '../core/message/properties.ts';
-import type { StoredEntry } from '../core/ports.ts';
-import { NEVER_EXPIRES, type QueueEntry } from '../core/queue/queue-entry.ts';
-import { retainedTerms } from '../core/queue/subscription-options.ts';
-import { DamagedDataError } from './kv/kv.ts';
+import { Message, NEVER } from '../../core/message/message.ts';
+import type { PropertyCodec } from '../../core/message/properties.ts';
+import type { StoredEntry } from '../../core/ports.ts';
+import { NEVER_EXPIRES, type QueueEntry } from '../../core/queue/queue-entry.ts';
+import { retainedTerms } from '../../core/queue/subscription-options.ts';
+import { DamagedDataError } from '../kv/kv.ts';
 
 const FORMAT = 1;
 const HEADER_BYTES = 9;

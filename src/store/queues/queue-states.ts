@@ -1,8 +1,8 @@
 // The queues that the store knows: each is read from disk when it is first asked for, and those that changed are listed
 // for the next batch. A queue that was dropped is known no more, and is not found on disk either while its drop waits.
 
-import { goneBounds, keyBehind, metaKey, readU64 } from './keys.ts';
-import type { Kv } from './kv/kv.ts';
+import { goneBounds, keyBehind, metaKey, readU64 } from '../keys.ts';
+import type { Kv } from '../kv/kv.ts';
 import { decodeMeta, QueueState } from './queue-state.ts';
 
 /** Gone ranges that are read at once when a queue is recovered. */

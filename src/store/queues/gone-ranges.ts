@@ -5,8 +5,8 @@
 // is gone too. Such gaps are known from writing and from loading; they are not written down by themselves, only when a
 // settled entry joins them.
 
-import { goneKey, u64 } from './keys.ts';
-import type { KvBatch } from './kv/kv.ts';
+import { goneKey, u64 } from '../keys.ts';
+import type { KvBatch } from '../kv/kv.ts';
 
 interface Range {
   from: number;

@@ -5,7 +5,7 @@
 // All that waits goes into the next whole batch together. So it need not be known which belongs to which, only which
 // appends are promised, because something was settled for them, and which removes wait with them.
 
-import type { QueueEntry } from '../core/queue/queue-entry.ts';
+import type { QueueEntry } from '../../core/queue/queue-entry.ts';
 
 /** What was done between the beginning and the end of a group. */
 class Group {

@@ -6,14 +6,14 @@
 // the same transaction, and whole segments are removed in the background. So an acknowledgement costs an addition,
 // purging a queue of millions costs a record, and a restart reads a record for each queue.
 
-import type { PropertyCodec } from '../core/message/properties.ts';
-import type { LoadedRange, Meters, QueueMeta, QueueStore } from '../core/ports.ts';
-import { type QueueEntry, STORE_STATE, storeIdOf } from '../core/queue/queue-entry.ts';
-import type { Committer, Participant } from './committer.ts';
+import type { PropertyCodec } from '../../core/message/properties.ts';
+import type { LoadedRange, Meters, QueueMeta, QueueStore } from '../../core/ports.ts';
+import { type QueueEntry, STORE_STATE, storeIdOf } from '../../core/queue/queue-entry.ts';
+import type { Committer, Participant } from '../committer.ts';
+import type { Header } from '../header.ts';
+import { droppedKey, metaKey } from '../keys.ts';
+import type { Kv, KvBatch } from '../kv/kv.ts';
 import { EntryWriter } from './entry-writer.ts';
-import type { Header } from './header.ts';
-import { droppedKey, metaKey } from './keys.ts';
-import type { Kv, KvBatch } from './kv/kv.ts';
 import { MoveGroups } from './move-groups.ts';
 import { QueueReader } from './queue-reader.ts';
 import { encodeMeta, type QueueState } from './queue-state.ts';

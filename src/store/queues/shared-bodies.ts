@@ -2,10 +2,10 @@
 // counted in memory: the batch that removes refs looks at what refs remain on disk, which is the truth, because only one
 // commit is in flight and batches are gathered when none is.
 
-import type { Message } from '../core/message/message.ts';
-import type { Header } from './header.ts';
-import { bodyKey, refBounds, refKey } from './keys.ts';
-import type { Kv, KvBatch } from './kv/kv.ts';
+import type { Message } from '../../core/message/message.ts';
+import type { Header } from '../header.ts';
+import { bodyKey, refBounds, refKey } from '../keys.ts';
+import type { Kv, KvBatch } from '../kv/kv.ts';
 
 /** Smaller bodies are written into every segment: a copy is cheaper than two more records. */
 export const SHARED_BODY_BYTES = 4 * 1024;

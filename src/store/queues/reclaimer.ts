@@ -12,8 +12,8 @@ import {
   queueIdOf,
   segmentBound,
   segmentBounds,
-} from './keys.ts';
-import type { Kv, KvBatch } from './kv/kv.ts';
+} from '../keys.ts';
+import type { Kv, KvBatch } from '../kv/kv.ts';
 import { type QueueState, RECLAIM_PHASE } from './queue-state.ts';
 import type { SharedBodies } from './shared-bodies.ts';
 

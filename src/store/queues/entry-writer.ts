@@ -1,9 +1,9 @@
 // Writes the pending entries of queues into a batch as segments. An entry becomes `committing` here and is encoded here,
 // not earlier: what was settled before its batch was sealed costs nothing.
 
-import { type QueueEntry, STORE_STATE } from '../core/queue/queue-entry.ts';
-import { type SegmentKind, segmentKey } from './keys.ts';
-import type { KvBatch } from './kv/kv.ts';
+import { type QueueEntry, STORE_STATE } from '../../core/queue/queue-entry.ts';
+import { type SegmentKind, segmentKey } from '../keys.ts';
+import type { KvBatch } from '../kv/kv.ts';
 import type { QueueState } from './queue-state.ts';
 import { SegmentWriter, type Slab } from './segment-codec.ts';
 import { SHARED_BODY_BYTES, type SharedBodies } from './shared-bodies.ts';
