@@ -9,7 +9,7 @@ import type { Kv } from './kv/kv.ts';
 import { CACHED_PAGES, PacketIds } from './packet-ids.ts';
 import { KvQueueStore } from './queues/queue-store.ts';
 import { RECLAIM_LIMITS, type ReclaimLimits } from './queues/reclaimer.ts';
-import { KvRetainedStore, RETAINED_LIMITS, type RetainedLimits } from './retained-store.ts';
+import { KvRetainedStore, RETAINED_LIMITS, type RetainedLimits } from './retained/retained-store.ts';
 
 export interface StoreOptions {
   readonly events: StoreEvents;

@@ -22,7 +22,7 @@ import {
 } from '../../src/store/keys.ts';
 import type { Kv } from '../../src/store/kv/kv.ts';
 import { PacketPage } from '../../src/store/packet-page.ts';
-import { costOf, expiryOf } from '../../src/store/retained-record.ts';
+import { costOf, expiryOf } from '../../src/store/retained/retained-record.ts';
 
 /** `reclaimed`: whether the background work is done, so that nothing of deleted queues may be left. */
 export function checkDisk(kv: Kv, reclaimed: boolean): void {

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { LmdbKv } from '../../src/store/kv/lmdb.ts';
 import { storeContract } from './contract.ts';
-import { retainedContract } from './retained-contract.ts';
+import { retainedContract } from './retained/retained-contract.ts';
 
 const CHILD = fileURLToPath(new URL('child.ts', import.meta.url));
 

@@ -2,7 +2,7 @@
 
 import { MemoryKv } from '../../src/store/kv/memory.ts';
 import { storeContract } from './contract.ts';
-import { retainedContract } from './retained-contract.ts';
+import { retainedContract } from './retained/retained-contract.ts';
 
 for (const contract of [storeContract, retainedContract]) {
   contract('memory', async () => {

@@ -1,5 +1,5 @@
 // Retained messages in a map, committed as soon as they are set: for tests of those who use them. The real store has a
-// suite of its own (test/store/retained-contract.ts).
+// suite of its own (test/store/retained/retained-contract.ts).
 
 import { patternWords } from '../../src/core/exchange/topic.ts';
 import { filterSelects } from '../../src/core/exchange/topic-pattern.ts';

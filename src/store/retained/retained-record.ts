@@ -7,11 +7,11 @@
 // Big-endian. The routing key is there where the record's key is cut; else it is read from that. `epoch` and `revision`
 // say when the record was set, so that a reader tells what is older than itself.
 
-import { Message } from '../core/message/message.ts';
-import type { PropertyCodec } from '../core/message/properties.ts';
-import type { RetainedMoment } from '../core/ports.ts';
-import { isCut, routingKeyOf } from './keys.ts';
-import { DamagedDataError } from './kv/kv.ts';
+import { Message } from '../../core/message/message.ts';
+import type { PropertyCodec } from '../../core/message/properties.ts';
+import type { RetainedMoment } from '../../core/ports.ts';
+import { isCut, routingKeyOf } from '../keys.ts';
+import { DamagedDataError } from '../kv/kv.ts';
 
 const FORMAT = 1;
 const FIXED_BYTES = 44;

@@ -10,11 +10,11 @@
 //   due    nothing: an index of what expires
 //   tally  format u8 = 1 | messages u64 | bytes u64
 
-import { patternWords } from '../core/exchange/topic.ts';
-import { filterSelects, hasWildcard } from '../core/exchange/topic-pattern.ts';
-import type { PatternWord } from '../core/exchange/topic-trie.ts';
-import { type Message, NEVER } from '../core/message/message.ts';
-import type { PropertyCodec } from '../core/message/properties.ts';
+import { patternWords } from '../../core/exchange/topic.ts';
+import { filterSelects, hasWildcard } from '../../core/exchange/topic-pattern.ts';
+import type { PatternWord } from '../../core/exchange/topic-trie.ts';
+import { type Message, NEVER } from '../../core/message/message.ts';
+import type { PropertyCodec } from '../../core/message/properties.ts';
 import type {
   Clock,
   Meters,
@@ -23,9 +23,9 @@ import type {
   RetainedMoment,
   RetainedPlace,
   RetainedStore,
-} from '../core/ports.ts';
-import type { ConfirmRing } from '../core/turn/confirms.ts';
-import type { Participant } from './committer.ts';
+} from '../../core/ports.ts';
+import type { ConfirmRing } from '../../core/turn/confirms.ts';
+import type { Participant } from '../committer.ts';
 import {
   dueBounds,
   dueKey,
@@ -39,8 +39,8 @@ import {
   tallyVhost,
   vhostOf,
   writeU64,
-} from './keys.ts';
-import { DamagedDataError, type Kv, type KvBatch } from './kv/kv.ts';
+} from '../keys.ts';
+import { DamagedDataError, type Kv, type KvBatch } from '../kv/kv.ts';
 import { type EarlyMessage, KvRetainedCursor, type RecordSource } from './retained-cursor.ts';
 import {
   costOf,

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { END_KEY, FIRST_KEY, kindOf } from '../../src/store/keys.ts';
-import { RECLAIM_LIMITS } from '../../src/store/queues/reclaimer.ts';
-import type { Place } from './contract.ts';
-import { Confirms, message, Opened } from './harness.ts';
+import { END_KEY, FIRST_KEY, kindOf } from '../../../src/store/keys.ts';
+import { RECLAIM_LIMITS } from '../../../src/store/queues/reclaimer.ts';
+import type { Place } from '../contract.ts';
+import { Confirms, message, Opened } from '../harness.ts';
 
 const START = 1_700_000_000_123;
 const LIMITS = { retainedMessages: 2_000, retainedBytes: 1_000_000 };
