@@ -6,7 +6,7 @@ import { Committer, type Later } from './committer.ts';
 import { Definitions } from './definitions.ts';
 import { Header } from './header.ts';
 import type { Kv } from './kv/kv.ts';
-import { CACHED_PAGES, PacketIds } from './packet-ids.ts';
+import { CACHED_PAGES, PacketIds } from './packets/packet-ids.ts';
 import { KvQueueStore } from './queues/queue-store.ts';
 import { RECLAIM_LIMITS, type ReclaimLimits } from './queues/reclaimer.ts';
 import { KvRetainedStore, RETAINED_LIMITS, type RetainedLimits } from './retained/retained-store.ts';

@@ -11,7 +11,7 @@ import { PACKET_STATE, type PacketState } from '../core/ports.ts';
 import { SCHEMA_VERSION } from './header.ts';
 import { HEADER, headerKey, packetBounds, readU64, u64 } from './keys.ts';
 import { DamagedDataError, type Kv, KvBatch, type KvRecord } from './kv/kv.ts';
-import { type Direction, PAGE_IDS, PacketPage, pageNumber } from './packet-page.ts';
+import { type Direction, PAGE_IDS, PacketPage, pageNumber } from './packets/packet-page.ts';
 
 const SENT_BYTES = 17;
 /** Records that one transaction folds in. */

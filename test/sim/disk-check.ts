@@ -21,7 +21,7 @@ import {
   vhostOf,
 } from '../../src/store/keys.ts';
 import type { Kv } from '../../src/store/kv/kv.ts';
-import { PacketPage } from '../../src/store/packet-page.ts';
+import { PacketPage } from '../../src/store/packets/packet-page.ts';
 import { costOf, expiryOf } from '../../src/store/retained/retained-record.ts';
 
 /** `reclaimed`: whether the background work is done, so that nothing of deleted queues may be left. */

@@ -9,7 +9,7 @@ import type { Queue } from '../../src/core/queue/queue.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE, storeIdOf } from '../../src/core/queue/queue-entry.ts';
 import { KvBatch } from '../../src/store/kv/kv.ts';
 import { MemoryKv } from '../../src/store/kv/memory.ts';
-import { CACHED_PAGES, PacketIds } from '../../src/store/packet-ids.ts';
+import { CACHED_PAGES, PacketIds } from '../../src/store/packets/packet-ids.ts';
 import { RecordedDefinitions } from './recorded-definitions.ts';
 
 export interface FakeStoreOptions {

@@ -6,11 +6,11 @@
 // Where a batch could not be written its pages are read again from disk, and what must be made all the same (whatever
 // a session has answered for) is made again; no change carries what was before it.
 
-import { PACKET_STATE, type PacketStore, type PacketWaiter, type StoredPacket } from '../core/ports.ts';
-import type { ConfirmRing } from '../core/turn/confirms.ts';
-import type { Participant } from './committer.ts';
-import { keyBehind, packetPageBounds, readU64 } from './keys.ts';
-import type { Kv, KvBatch, KvRecord } from './kv/kv.ts';
+import { PACKET_STATE, type PacketStore, type PacketWaiter, type StoredPacket } from '../../core/ports.ts';
+import type { ConfirmRing } from '../../core/turn/confirms.ts';
+import type { Participant } from '../committer.ts';
+import { keyBehind, packetPageBounds, readU64 } from '../keys.ts';
+import type { Kv, KvBatch, KvRecord } from '../kv/kv.ts';
 import { DIRECTION, type Direction, FREE, type IdState, PAGE_IDS, PacketPage, pageNumber } from './packet-page.ts';
 
 /** Pages that stay in memory though nothing of them waits for the disk: 5 KB each at most, and read again when needed. */

@@ -7,9 +7,9 @@
 //
 // Queue and seq are there where the state is `sent`: the entry of the first id, those of the others follow it one by one.
 
-import { PACKET_STATE, type PacketState, type StoredPacket } from '../core/ports.ts';
-import { packetPageKey, readU64, writeU64 } from './keys.ts';
-import { DamagedDataError, type Kv } from './kv/kv.ts';
+import { PACKET_STATE, type PacketState, type StoredPacket } from '../../core/ports.ts';
+import { packetPageKey, readU64, writeU64 } from '../keys.ts';
+import { DamagedDataError, type Kv } from '../kv/kv.ts';
 
 /** Whose packet ids: each side numbers its own publishes. */
 export const DIRECTION = { received: 1, sent: 2 } as const;

@@ -6,12 +6,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { PACKET_STATE, type PacketStore } from '../../src/core/ports.ts';
-import type { Kv } from '../../src/store/kv/kv.ts';
-import { LmdbKv } from '../../src/store/kv/lmdb.ts';
-import { MemoryKv } from '../../src/store/kv/memory.ts';
-import { FaultyKv } from '../support/faulty-kv.ts';
-import { Confirms, FakeQueue, message, Opened } from './harness.ts';
+import { PACKET_STATE, type PacketStore } from '../../../src/core/ports.ts';
+import type { Kv } from '../../../src/store/kv/kv.ts';
+import { LmdbKv } from '../../../src/store/kv/lmdb.ts';
+import { MemoryKv } from '../../../src/store/kv/memory.ts';
+import { FaultyKv } from '../../support/faulty-kv.ts';
+import { Confirms, FakeQueue, message, Opened } from '../harness.ts';
 
 class Waiter {
   readonly told: [number, boolean][] = [];
