@@ -5,7 +5,7 @@ import { amqpRewriter } from '../protocols/amqp/foreign-properties.ts';
 import { AmqpFrontEnd } from '../protocols/amqp/front-end.ts';
 import { amqpProperties } from '../protocols/amqp/properties.ts';
 import { MqttFrontEnd } from '../protocols/mqtt/front-end.ts';
-import { MqttForms } from '../protocols/mqtt/property-codec.ts';
+import { MqttForms } from '../protocols/mqtt/packet/property-codec.ts';
 import { stompFrontEnd } from '../protocols/stomp/context.ts';
 import { STOMP_CODEC } from '../protocols/stomp/property-codec.ts';
 import { ensureFirstUser, PasswordAuthenticator } from './auth/password-authenticator.ts';

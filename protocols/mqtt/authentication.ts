@@ -3,9 +3,9 @@
 
 import type { AuthenticationExchange, Identity } from '../../src/core/ports.ts';
 import type { Door } from '../../src/core/session/login.ts';
-import type { AuthRequest } from './control.ts';
-import { ConnectRefused, MalformedPacket } from './errors.ts';
-import { REASON } from './reason-codes.ts';
+import type { AuthRequest } from './packet/control.ts';
+import { ConnectRefused, MalformedPacket } from './packet/errors.ts';
+import { REASON } from './packet/reason-codes.ts';
 
 const NO_DATA = Buffer.alloc(0);
 

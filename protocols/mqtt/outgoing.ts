@@ -8,12 +8,12 @@
 import type { Message } from '../../src/core/message/message.ts';
 import { NEVER_EXPIRES, type QueueEntry, STORE_STATE } from '../../src/core/queue/queue-entry.ts';
 import type { Terms } from '../../src/core/queue/subscription-options.ts';
-import { isExpired, publishByte } from './encoder-v5.ts';
 import { Inflight, type Recalled, recalledId, recalledQos2, recalledStored, STAGE } from './inflight.ts';
+import { isExpired, publishByte } from './packet/encoder-v5.ts';
+import { FIRST_BYTE } from './packet/packet-types.ts';
+import { sentRetained } from './packet/property-codec.ts';
+import { REASON, type Reason } from './packet/reason-codes.ts';
 import { PacketIdMap } from './packet-id-map.ts';
-import { FIRST_BYTE } from './packet-types.ts';
-import { sentRetained } from './property-codec.ts';
-import { REASON, type Reason } from './reason-codes.ts';
 import type { SessionLink } from './session.ts';
 import type { MqttShared } from './shared.ts';
 

@@ -3,8 +3,8 @@
 
 import { BrokerError } from '../../src/core/errors.ts';
 import type { Session } from '../../src/core/session/session.ts';
-import { NEVER_ENDS } from './connect-packet.ts';
 import type { Due } from './deadlines.ts';
+import { NEVER_ENDS } from './packet/connect-packet.ts';
 import type { SessionRecord } from './session-record.ts';
 import type { MqttShared } from './shared.ts';
 import { publishWill, type Will } from './will.ts';

@@ -5,8 +5,8 @@
 import { isUtf8 } from 'node:buffer';
 import { ByteCache } from '../../src/core/message/byte-cache.ts';
 import { ownUtf8 } from '../../src/core/message/own-bytes.ts';
-import { MalformedPacket } from './errors.ts';
-import { REASON } from './reason-codes.ts';
+import { MalformedPacket } from './packet/errors.ts';
+import { REASON } from './packet/reason-codes.ts';
 import { type TopicLimits, topicOfKey } from './topics.ts';
 
 /** Topics that are remembered. */

@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { MqttForms } from '../../protocols/mqtt/property-codec.ts';
+import { MqttForms } from '../../protocols/mqtt/packet/property-codec.ts';
 import { Message, NEVER } from '../../src/core/message/message.ts';
 import { connect5, p, packet, publish5, subscribe5, u16 } from '../support/wire/mqtt5.ts';
 import { type Client, Harness, reasonOf } from './harness.ts';

@@ -1,16 +1,16 @@
 // Writes to one client what its session has for it, in the form of the version that it speaks. One for all connections.
 
-import type { Message } from '../../src/core/message/message.ts';
-import type { Meters } from '../../src/core/ports.ts';
-import type { Turn } from '../../src/core/turn/turn.ts';
-import type { Outbox } from '../../src/net/outbox.ts';
+import type { Message } from '../../../src/core/message/message.ts';
+import type { Meters } from '../../../src/core/ports.ts';
+import type { Turn } from '../../../src/core/turn/turn.ts';
+import type { Outbox } from '../../../src/net/outbox.ts';
+import type { Traffic } from '../traffic.ts';
 import type { PublishEncoder } from './encoder.ts';
 import { type PublishEncoder5, WRITTEN } from './encoder-v5.ts';
 import { FIRST_BYTE } from './packet-types.ts';
-import { writeAck, writeReason } from './publish.ts';
+import { writeAck, writeReason } from './publish-packet.ts';
 import { REASON, type Reason } from './reason-codes.ts';
 import type { BrokerAliases } from './topic-aliases.ts';
-import type { Traffic } from './traffic.ts';
 
 /** Where it goes. */
 export interface Destination {

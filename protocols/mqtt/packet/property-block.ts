@@ -1,15 +1,15 @@
 // Makes the property blocks that go out: those of MQTT 5 publishers in the form in which they are kept (see
 // property-codec.ts), and those of messages that came over another protocol, from their common properties.
 
-import { type Field, findField, integerOf } from '../../src/core/message/field-table.ts';
-import { fieldText } from '../../src/core/message/field-text.ts';
-import type { Message } from '../../src/core/message/message.ts';
-import { CODEC_IDS, type Properties } from '../../src/core/message/properties.ts';
-import { parseReplyAddress } from '../../src/core/session/reply-address.ts';
+import { type Field, findField, integerOf } from '../../../src/core/message/field-table.ts';
+import { fieldText } from '../../../src/core/message/field-text.ts';
+import type { Message } from '../../../src/core/message/message.ts';
+import { CODEC_IDS, type Properties } from '../../../src/core/message/properties.ts';
+import { parseReplyAddress } from '../../../src/core/session/reply-address.ts';
+import { replyTopicOf } from '../reply-topics.ts';
+import { topicOfKey } from '../topics.ts';
 import { PROPERTY, type PropertyScanner } from './properties.ts';
 import { correlationDataOf, hasBlock, PAYLOAD_FORMAT_HEADER } from './property-codec.ts';
-import { replyTopicOf } from './reply-topics.ts';
-import { topicOfKey } from './topics.ts';
 
 /** `Message.wireKind` of this front-end: 48, a block that was made of common properties. */
 const WIRE_BLOCK = 48;

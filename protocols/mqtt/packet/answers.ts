@@ -4,7 +4,7 @@
 
 import { generate, type IConnackPacket, type Packet } from 'mqtt-packet';
 import { connack, FIRST_BYTE } from './packet-types.ts';
-import { writeLength } from './publish.ts';
+import { writeLength } from './publish-packet.ts';
 import { connectCodeOf, REASON, type Reason } from './reason-codes.ts';
 
 const V5 = { protocolVersion: 5 } as const;

@@ -1,15 +1,15 @@
 // CONNECT (MQTT 5 §3.1, 3.1.1 §3.1), of every version: walked and checked here, decoded by mqtt-packet.
 
 import type { IConnectPacket } from 'mqtt-packet';
-import { ownBytes } from '../../src/core/message/own-bytes.ts';
+import { ownBytes } from '../../../src/core/message/own-bytes.ts';
+import { type TopicLimits, topicProblem } from '../topics.ts';
+import type { Will } from '../will.ts';
 import { ConnectRefused, MalformedPacket } from './errors.ts';
 import { PacketParser, skipBytes, skipText } from './packet-parser.ts';
 import { LEVEL } from './packet-types.ts';
 import { ALLOWED, PROPERTY, type PropertyScanner } from './properties.ts';
 import { isKeepable, keptBlock } from './property-block.ts';
 import { REASON } from './reason-codes.ts';
-import { type TopicLimits, topicProblem } from './topics.ts';
-import type { Will } from './will.ts';
 
 /** A session that never expires (§3.1.2.11.2). */
 export const NEVER_ENDS = 0xffff_ffff;

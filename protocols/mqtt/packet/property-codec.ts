@@ -7,20 +7,20 @@
 // (property-block.ts sees to it), for it is counted down on the way.
 
 import { isUtf8 } from 'node:buffer';
-import { EMPTY_TABLE, type Field, textField } from '../../src/core/message/field-table.ts';
-import type { Message } from '../../src/core/message/message.ts';
+import { EMPTY_TABLE, type Field, textField } from '../../../src/core/message/field-table.ts';
+import type { Message } from '../../../src/core/message/message.ts';
 import {
   CODEC_IDS,
   NO_CODEC,
   NO_PROPERTIES,
   type Properties,
   type PropertyCodec,
-} from '../../src/core/message/properties.ts';
-import type { Terms } from '../../src/core/queue/subscription-options.ts';
-import { formatReplyAddress } from '../../src/core/session/reply-address.ts';
+} from '../../../src/core/message/properties.ts';
+import type { Terms } from '../../../src/core/queue/subscription-options.ts';
+import { formatReplyAddress } from '../../../src/core/session/reply-address.ts';
+import { queueOfReplyTopic } from '../reply-topics.ts';
+import { swapSeparators } from '../topics.ts';
 import { PROPERTY } from './properties.ts';
-import { queueOfReplyTopic } from './reply-topics.ts';
-import { swapSeparators } from './topics.ts';
 
 const FLAG = { exactlyOnce: 1, retain: 2, properties: 4 } as const;
 const ALL_FLAGS = 7;

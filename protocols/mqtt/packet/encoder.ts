@@ -1,12 +1,12 @@
 // Writes PUBLISH packets into outboxes; one encoder serves all connections. A message that is being published is encoded
 // once at the most for all its receivers (frame-at-hand.ts).
 
-import type { Message } from '../../src/core/message/message.ts';
-import type { Outbox } from '../../src/net/outbox.ts';
+import type { Message } from '../../../src/core/message/message.ts';
+import type { Outbox } from '../../../src/net/outbox.ts';
+import type { KeyTopics } from '../topic-cache.ts';
 import { COPIED_FRAME_BYTES, FrameAtHand } from './frame-at-hand.ts';
 import { FIRST_BYTE } from './packet-types.ts';
-import { headerBytes, publishLength, writeLength, writePublishHead } from './publish.ts';
-import type { KeyTopics } from './topic-cache.ts';
+import { headerBytes, publishLength, writeLength, writePublishHead } from './publish-packet.ts';
 
 /** Topics up to this size are written with their packet's head in one reservation. */
 const SHORT_TOPIC_BYTES = 4096;

@@ -2,8 +2,8 @@
 // there is no error reply but CONNACK: there a breach ends in a closed connection, and its reason is for the log. An
 // MQTT 5 client is sent a DISCONNECT (or CONNACK) with the reason code first.
 
-import type { ErrorKind } from '../../src/core/errors.ts';
-import type { CountedLimit, Limited } from '../../src/core/limit-hits.ts';
+import type { ErrorKind } from '../../../src/core/errors.ts';
+import type { CountedLimit, Limited } from '../../../src/core/limit-hits.ts';
 import { REASON, type Reason } from './reason-codes.ts';
 
 /** The peer sent something that the specification forbids. The connection is closed; `message` goes to the log. */

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { ConnectReader, type ConnectRequest, NEVER_ENDS } from '../../protocols/mqtt/connect-packet.ts';
-import { ControlPackets } from '../../protocols/mqtt/control.ts';
-import { DEFAULT_MQTT_LIMITS } from '../../protocols/mqtt/limits.ts';
-import { connack, LEVEL } from '../../protocols/mqtt/packet-types.ts';
-import { PropertyScanner } from '../../protocols/mqtt/properties.ts';
+import { DEFAULT_MQTT_LIMITS } from '../../../protocols/mqtt/limits.ts';
+import { ConnectReader, type ConnectRequest, NEVER_ENDS } from '../../../protocols/mqtt/packet/connect-packet.ts';
+import { ControlPackets } from '../../../protocols/mqtt/packet/control.ts';
+import { connack, LEVEL } from '../../../protocols/mqtt/packet/packet-types.ts';
+import { PropertyScanner } from '../../../protocols/mqtt/packet/properties.ts';
 import {
   headerBytes,
   PublishReader,
@@ -15,9 +15,9 @@ import {
   readPacketId,
   writeAck,
   writePublishHead,
-} from '../../protocols/mqtt/publish.ts';
-import { CONNECT_CODE, REASON } from '../../protocols/mqtt/reason-codes.ts';
-import { ack, type ConnectFields, connect, packet, publish, subscribe, text, u16, unsubscribe } from './bytes.ts';
+} from '../../../protocols/mqtt/packet/publish-packet.ts';
+import { CONNECT_CODE, REASON } from '../../../protocols/mqtt/packet/reason-codes.ts';
+import { ack, type ConnectFields, connect, packet, publish, subscribe, text, u16, unsubscribe } from '../bytes.ts';
 
 const scanner = new PropertyScanner(DEFAULT_MQTT_LIMITS.propertyBytes);
 const control = new ControlPackets(scanner, DEFAULT_MQTT_LIMITS);

@@ -4,14 +4,14 @@
 // flags, bytes after the end, and of MQTT 5 whatever is wrong with properties (properties.ts reads their values too).
 
 import type { ISubscribePacket, IUnsubscribePacket } from 'mqtt-packet';
+import type { MqttLimits } from '../limits.ts';
+import { sharedFilter } from '../shared-filter.ts';
+import { filterProblem } from '../topics.ts';
 import { MalformedPacket } from './errors.ts';
-import type { MqttLimits } from './limits.ts';
 import { PacketParser, skipText } from './packet-parser.ts';
 import { LEVEL } from './packet-types.ts';
 import { ALLOWED, PROPERTY, type PropertyScanner } from './properties.ts';
 import { REASON } from './reason-codes.ts';
-import { sharedFilter } from './shared-filter.ts';
-import { filterProblem } from './topics.ts';
 
 export interface Subscription {
   readonly filter: string;

@@ -4,16 +4,16 @@
 //
 //   properties  [message expiry] [subscription identifier]* [topic alias] block        the block as it is kept
 
-import { type Message, NEVER } from '../../src/core/message/message.ts';
-import type { Outbox } from '../../src/net/outbox.ts';
+import { type Message, NEVER } from '../../../src/core/message/message.ts';
+import type { Outbox } from '../../../src/net/outbox.ts';
+import type { KeyTopics } from '../topic-cache.ts';
 import { COPIED_FRAME_BYTES, FrameAtHand } from './frame-at-hand.ts';
 import { FIRST_BYTE, PUBLISH_FLAG } from './packet-types.ts';
 import { PROPERTY, variableBytes, writeVariable } from './properties.ts';
 import { foreignBlock } from './property-block.ts';
 import { hasBlock } from './property-codec.ts';
-import { headerBytes, writeLength } from './publish.ts';
+import { headerBytes, writeLength } from './publish-packet.ts';
 import type { BrokerAliases } from './topic-aliases.ts';
-import type { KeyTopics } from './topic-cache.ts';
 
 /** Message expiry as a property. */
 const EXPIRY_BYTES = 5;

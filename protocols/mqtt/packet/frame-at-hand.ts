@@ -2,8 +2,8 @@
 // receivers get is taken over from its publisher; what is put together for a first receiver is kept for the others. So a
 // delivery is one copy, and a few bytes that are the receiver's own. Nothing is remembered of messages that wait in queues.
 
-import type { Message } from '../../src/core/message/message.ts';
-import type { Outbox } from '../../src/net/outbox.ts';
+import type { Message } from '../../../src/core/message/message.ts';
+import type { Outbox } from '../../../src/net/outbox.ts';
 
 /** Frames below this size are copied whole; of larger ones the body may go by reference. */
 export const COPIED_FRAME_BYTES = 8 * 1024;

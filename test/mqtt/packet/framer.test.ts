@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { NEXT, type Next, PacketFramer } from '../../protocols/mqtt/framer.ts';
-import { connect, DISCONNECT, PINGREQ, packet, publish, subscribe } from './bytes.ts';
+import { NEXT, type Next, PacketFramer } from '../../../protocols/mqtt/packet/framer.ts';
+import { connect, DISCONNECT, PINGREQ, packet, publish, subscribe } from '../bytes.ts';
 
 function framer(maxPacketBytes = 1 << 20): { framer: PacketFramer; seen: string[]; answers: Next[] } {
   const seen: string[] = [];
