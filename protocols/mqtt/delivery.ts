@@ -18,7 +18,7 @@ import { type FeedOwner, RetainedFeed } from './retained-feed.ts';
 import type { SessionLink } from './session.ts';
 import type { MqttShared } from './shared.ts';
 import type { SharedGroup } from './shared-groups.ts';
-import { filterMatches, swapSeparators } from './topics.ts';
+import { filterMatches, swapSeparators } from './topic/topics.ts';
 
 /** The session that the deliveries are for. */
 export interface DeliveryOwner extends OutgoingOwner, FeedOwner {

@@ -20,7 +20,7 @@ import { Sessions } from './sessions.ts';
 import { DEFAULT_MQTT_OPTIONS, type MqttOptions, type MqttShared } from './shared.ts';
 import { SharedGroups } from './shared-groups.ts';
 import { SysTopics } from './sys-topics.ts';
-import { KeyTopics, TopicKeys } from './topic-cache.ts';
+import { KeyTopics, TopicKeys } from './topic/topic-cache.ts';
 import { Traffic } from './traffic.ts';
 
 export class MqttFrontEnd {

@@ -13,7 +13,7 @@ import { MqttSession, type SessionLink } from './session.ts';
 import type { Holder } from './sessions.ts';
 import type { MqttOptions, MqttShared } from './shared.ts';
 
-import { swapSeparators } from './topics.ts';
+import { swapSeparators } from './topic/topics.ts';
 
 /** Characters of a client id of MQTT 3.1. */
 const CLIENT_ID_3_1 = 23;

@@ -21,10 +21,10 @@ import { PROPERTY } from './packet/properties.ts';
 import { isKeepable, keptBlock } from './packet/property-block.ts';
 import { REASON, type Reason } from './packet/reason-codes.ts';
 import { ClientAliases } from './packet/topic-aliases.ts';
-import { isReplyKey, queueOfReplyTopic } from './reply-topics.ts';
 import type { MqttSession } from './session.ts';
 import type { MqttShared } from './shared.ts';
-import { swapSeparators } from './topics.ts';
+import { isReplyKey, queueOfReplyTopic } from './topic/reply-topics.ts';
+import { swapSeparators } from './topic/topics.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 /** What the confirm ring's tags carry beside the packet id: its QoS, and the reason code of its answer above. */

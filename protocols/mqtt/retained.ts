@@ -6,7 +6,7 @@ import type { RetainedCursor, RetainedPlace, RetainedStore } from '../../src/cor
 import type { Task, Turn } from '../../src/core/turn/turn.ts';
 import { type Ticked, type Ticker, ticksFor } from '../../src/net/ticker.ts';
 import { SysTopics } from './sys-topics.ts';
-import { swapSeparators } from './topics.ts';
+import { swapSeparators } from './topic/topics.ts';
 
 /** How often what has expired is looked for. Nobody is sent it meanwhile. */
 const EXPIRE_MS = 5_000;

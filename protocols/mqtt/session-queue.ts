@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { type Field, type FieldTable, findField, textField, textOf } from '../../src/core/message/field-table.ts';
 import type { Queue } from '../../src/core/queue/queue.ts';
 import type { MqttLimits } from './limits.ts';
-import type { SharedFilter } from './shared-filter.ts';
+import type { SharedFilter } from './topic/shared-filter.ts';
 
 /** Queue argument that marks a session's queue; its value is the client id. */
 const SESSION_ARGUMENT = 'x-mqtt-client-id';

@@ -25,8 +25,8 @@ import { SessionClock, type Timed } from './session-clock.ts';
 import { queueNameOf, sessionArguments, sessionOf } from './session-queue.ts';
 import { recordToJson, type SessionRecord } from './session-record.ts';
 import type { MqttShared } from './shared.ts';
-import { sharedFilter } from './shared-filter.ts';
 import { findSubscription, refusedBindings, type SharedSubscription, Subscriptions, termsOf } from './subscriptions.ts';
+import { sharedFilter } from './topic/shared-filter.ts';
 import type { Will } from './will.ts';
 
 /** The session's end of a connection. */

@@ -10,7 +10,7 @@ import type { Terms } from '../../src/core/queue/subscription-options.ts';
 import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
 import type { Deliveries } from './delivery.ts';
 import { isShared, sharedQueueNameOf } from './session-queue.ts';
-import type { SharedFilter } from './shared-filter.ts';
+import type { SharedFilter } from './topic/shared-filter.ts';
 
 export class SharedGroup implements DirectReceiver {
   readonly queue: Queue;

@@ -20,7 +20,7 @@ import type { AckReader, PublishReader } from './packet/publish-packet.ts';
 import type { RetainedMessages } from './retained.ts';
 import type { Sessions } from './sessions.ts';
 import type { SharedGroups } from './shared-groups.ts';
-import type { TopicKeys } from './topic-cache.ts';
+import type { TopicKeys } from './topic/topic-cache.ts';
 import type { Traffic } from './traffic.ts';
 
 /** What happens to one message too many in a session's queue: the oldest goes, or the new one is refused. */

@@ -17,9 +17,9 @@ import { refusalReasonOf } from './packet/errors.ts';
 import { FIRST_FAILURE, REASON, type Reason } from './packet/reason-codes.ts';
 import { isShared, sharedArguments, sharedQueueNameOf } from './session-queue.ts';
 import type { MqttShared } from './shared.ts';
-import { sharedFilter } from './shared-filter.ts';
 import type { SharedGroup } from './shared-groups.ts';
-import { filterLimit, swapSeparators } from './topics.ts';
+import { sharedFilter } from './topic/shared-filter.ts';
+import { filterLimit, swapSeparators } from './topic/topics.ts';
 
 const DIALECT: Dialect = 'mqtt';
 

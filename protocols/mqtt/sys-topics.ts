@@ -11,7 +11,7 @@ import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
 import { TICK_MS, type Ticked } from '../../src/net/ticker.ts';
 import { isShared } from './session-queue.ts';
 import type { MqttShared } from './shared.ts';
-import { filterMatches, swapSeparators } from './topics.ts';
+import { filterMatches, swapSeparators } from './topic/topics.ts';
 
 const ROOT = '$SYS';
 const NO_BYTES = Buffer.alloc(0);

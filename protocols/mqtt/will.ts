@@ -6,7 +6,7 @@ import { Message } from '../../src/core/message/message.ts';
 import { PUBLISH } from '../../src/core/session/publish-path.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { MqttShared } from './shared.ts';
-import { swapSeparators } from './topics.ts';
+import { swapSeparators } from './topic/topics.ts';
 
 export interface Will {
   readonly topic: string;

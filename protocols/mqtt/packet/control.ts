@@ -5,8 +5,8 @@
 
 import type { ISubscribePacket, IUnsubscribePacket } from 'mqtt-packet';
 import type { MqttLimits } from '../limits.ts';
-import { sharedFilter } from '../shared-filter.ts';
-import { filterProblem } from '../topics.ts';
+import { sharedFilter } from '../topic/shared-filter.ts';
+import { filterProblem } from '../topic/topics.ts';
 import { MalformedPacket } from './errors.ts';
 import { PacketParser, skipText } from './packet-parser.ts';
 import { LEVEL } from './packet-types.ts';

@@ -6,7 +6,7 @@
 
 import { type Message, NEVER } from '../../../src/core/message/message.ts';
 import type { Outbox } from '../../../src/net/outbox.ts';
-import type { KeyTopics } from '../topic-cache.ts';
+import type { KeyTopics } from '../topic/topic-cache.ts';
 import { COPIED_FRAME_BYTES, FrameAtHand } from './frame-at-hand.ts';
 import { FIRST_BYTE, PUBLISH_FLAG } from './packet-types.ts';
 import { PROPERTY, variableBytes, writeVariable } from './properties.ts';

@@ -6,8 +6,8 @@ import { fieldText } from '../../../src/core/message/field-text.ts';
 import type { Message } from '../../../src/core/message/message.ts';
 import { CODEC_IDS, type Properties } from '../../../src/core/message/properties.ts';
 import { parseReplyAddress } from '../../../src/core/session/reply-address.ts';
-import { replyTopicOf } from '../reply-topics.ts';
-import { topicOfKey } from '../topics.ts';
+import { replyTopicOf } from '../topic/reply-topics.ts';
+import { topicOfKey } from '../topic/topics.ts';
 import { PROPERTY, type PropertyScanner } from './properties.ts';
 import { correlationDataOf, hasBlock, PAYLOAD_FORMAT_HEADER } from './property-codec.ts';
 

@@ -18,8 +18,8 @@ import {
 } from '../../../src/core/message/properties.ts';
 import type { Terms } from '../../../src/core/queue/subscription-options.ts';
 import { formatReplyAddress } from '../../../src/core/session/reply-address.ts';
-import { queueOfReplyTopic } from '../reply-topics.ts';
-import { swapSeparators } from '../topics.ts';
+import { queueOfReplyTopic } from '../topic/reply-topics.ts';
+import { swapSeparators } from '../topic/topics.ts';
 import { PROPERTY } from './properties.ts';
 
 const FLAG = { exactlyOnce: 1, retain: 2, properties: 4 } as const;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { KeyTopics, TopicKeys } from '../../protocols/mqtt/topic-cache.ts';
+import { KeyTopics, TopicKeys } from '../../../protocols/mqtt/topic/topic-cache.ts';
 import {
   filterLimit,
   filterMatches,
@@ -11,7 +11,7 @@ import {
   swapSeparators,
   topicOfKey,
   topicProblem,
-} from '../../protocols/mqtt/topics.ts';
+} from '../../../protocols/mqtt/topic/topics.ts';
 
 const LIMITS = { topicBytes: 4096, topicLevels: 128 };
 const topicText = fc

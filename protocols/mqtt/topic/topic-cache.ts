@@ -3,10 +3,10 @@
 // shared by all connections.
 
 import { isUtf8 } from 'node:buffer';
-import { ByteCache } from '../../src/core/message/byte-cache.ts';
-import { ownUtf8 } from '../../src/core/message/own-bytes.ts';
-import { MalformedPacket } from './packet/errors.ts';
-import { REASON } from './packet/reason-codes.ts';
+import { ByteCache } from '../../../src/core/message/byte-cache.ts';
+import { ownUtf8 } from '../../../src/core/message/own-bytes.ts';
+import { MalformedPacket } from '../packet/errors.ts';
+import { REASON } from '../packet/reason-codes.ts';
 import { type TopicLimits, topicOfKey } from './topics.ts';
 
 /** Topics that are remembered. */
