@@ -15,11 +15,11 @@ import { LinkWriter } from './packet/link-writer.ts';
 import { PropertyScanner } from './packet/properties.ts';
 import { MqttForms } from './packet/property-codec.ts';
 import { AckReader, PublishReader } from './packet/publish-packet.ts';
-import { RetainedMessages } from './retained.ts';
+import { RetainedMessages } from './retained/retained.ts';
+import { SysTopics } from './retained/sys-topics.ts';
 import { Sessions } from './sessions.ts';
 import { DEFAULT_MQTT_OPTIONS, type MqttOptions, type MqttShared } from './shared.ts';
 import { SharedGroups } from './shared-groups.ts';
-import { SysTopics } from './sys-topics.ts';
 import { KeyTopics, TopicKeys } from './topic/topic-cache.ts';
 import { Traffic } from './traffic.ts';
 

@@ -17,10 +17,10 @@ import { ConfirmRing, type ConfirmSink } from '../../src/core/turn/confirms.ts';
 import type { Task } from '../../src/core/turn/turn.ts';
 import { isExpired, publishByte } from './packet/encoder-v5.ts';
 import { qosOf } from './packet/property-codec.ts';
+import { SysTopics } from './retained/sys-topics.ts';
 import { RetainedSelection } from './retained-selection.ts';
 import type { SessionLink } from './session.ts';
 import type { MqttShared } from './shared.ts';
-import { SysTopics } from './sys-topics.ts';
 
 /** Reading stops when so many messages or bytes of bodies are there. */
 const ENOUGH_MESSAGES = 64;

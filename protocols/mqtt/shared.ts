@@ -17,7 +17,7 @@ import type { LinkWriter } from './packet/link-writer.ts';
 import type { PropertyScanner } from './packet/properties.ts';
 import type { MqttForms } from './packet/property-codec.ts';
 import type { AckReader, PublishReader } from './packet/publish-packet.ts';
-import type { RetainedMessages } from './retained.ts';
+import type { RetainedMessages } from './retained/retained.ts';
 import type { Sessions } from './sessions.ts';
 import type { SharedGroups } from './shared-groups.ts';
 import type { TopicKeys } from './topic/topic-cache.ts';

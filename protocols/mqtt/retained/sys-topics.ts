@@ -4,14 +4,14 @@
 //
 // What is published and delivered is of all protocols; clients, their packets and bytes, and subscriptions are MQTT's.
 
-import { Message, NEVER } from '../../src/core/message/message.ts';
-import { NO_CODEC } from '../../src/core/message/properties.ts';
-import type { Meters, RetainedCursor, RetainedMoment } from '../../src/core/ports.ts';
-import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
-import { TICK_MS, type Ticked } from '../../src/net/ticker.ts';
-import { isShared } from './session-queue.ts';
-import type { MqttShared } from './shared.ts';
-import { filterMatches, swapSeparators } from './topic/topics.ts';
+import { Message, NEVER } from '../../../src/core/message/message.ts';
+import { NO_CODEC } from '../../../src/core/message/properties.ts';
+import type { Meters, RetainedCursor, RetainedMoment } from '../../../src/core/ports.ts';
+import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
+import { TICK_MS, type Ticked } from '../../../src/net/ticker.ts';
+import { isShared } from '../session-queue.ts';
+import type { MqttShared } from '../shared.ts';
+import { filterMatches, swapSeparators } from '../topic/topics.ts';
 
 const ROOT = '$SYS';
 const NO_BYTES = Buffer.alloc(0);

@@ -1,12 +1,12 @@
 // The retained messages of all virtual hosts as MQTT sees them: what a subscription that is new selects (MQTT 3.1.1
 // §3.3.1.3), and the removal of those whose time is over. They are kept by the core and its store.
 
-import type { Logger } from '../../src/core/logger.ts';
-import type { RetainedCursor, RetainedPlace, RetainedStore } from '../../src/core/ports.ts';
-import type { Task, Turn } from '../../src/core/turn/turn.ts';
-import { type Ticked, type Ticker, ticksFor } from '../../src/net/ticker.ts';
+import type { Logger } from '../../../src/core/logger.ts';
+import type { RetainedCursor, RetainedPlace, RetainedStore } from '../../../src/core/ports.ts';
+import type { Task, Turn } from '../../../src/core/turn/turn.ts';
+import { type Ticked, type Ticker, ticksFor } from '../../../src/net/ticker.ts';
+import { swapSeparators } from '../topic/topics.ts';
 import { SysTopics } from './sys-topics.ts';
-import { swapSeparators } from './topic/topics.ts';
 
 /** How often what has expired is looked for. Nobody is sent it meanwhile. */
 const EXPIRE_MS = 5_000;
