@@ -73,7 +73,7 @@ for (const [path, specifier] of [
   ['src/http/server.ts', '../store/x.ts'],
   ['src/store/store.ts', '../http/x.ts'],
   ['protocols/amqp/channel.ts', '../mqtt/x.ts'],
-  ['protocols/mqtt/session.ts', '../../src/store/x.ts'],
+  ['protocols/mqtt/session/session.ts', '../../src/store/x.ts'],
   ['protocols/stomp/frame.ts', '../../src/x.ts'],
   ['src/elsewhere.ts', './missing.ts'],
   ['other/file.ts', './x.ts'],

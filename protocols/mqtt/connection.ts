@@ -25,7 +25,7 @@ import { NEXT, type Next, PacketFramer, type PacketHandler } from './packet/fram
 import { connack, LARGEST_PACKET_BYTES, LEVEL } from './packet/packet-types.ts';
 import { CONNECT_CODE, REASON, type Reason } from './packet/reason-codes.ts';
 import { BrokerAliases } from './packet/topic-aliases.ts';
-import type { MqttSession } from './session.ts';
+import type { MqttSession } from './session/session.ts';
 import type { MqttShared } from './shared.ts';
 
 const STATE = { waiting: 0, opening: 1, open: 2, closed: 3 } as const;

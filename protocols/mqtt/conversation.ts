@@ -9,7 +9,7 @@ import { FIRST_BYTE, LEVEL, PACKET, PINGRESP, SUBSCRIBE_REFUSED } from './packet
 import { readPacketId } from './packet/publish-packet.ts';
 import { FIRST_FAILURE, REASON } from './packet/reason-codes.ts';
 import { Publisher, type PublishingConnection } from './publisher.ts';
-import type { MqttSession } from './session.ts';
+import type { MqttSession } from './session/session.ts';
 import type { MqttShared } from './shared.ts';
 
 /** The connection that carries it. */

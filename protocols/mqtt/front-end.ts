@@ -17,9 +17,9 @@ import { MqttForms } from './packet/property-codec.ts';
 import { AckReader, PublishReader } from './packet/publish-packet.ts';
 import { RetainedMessages } from './retained/retained.ts';
 import { SysTopics } from './retained/sys-topics.ts';
-import { Sessions } from './sessions.ts';
+import { Sessions } from './session/sessions.ts';
+import { SharedGroups } from './session/shared-groups.ts';
 import { DEFAULT_MQTT_OPTIONS, type MqttOptions, type MqttShared } from './shared.ts';
-import { SharedGroups } from './shared-groups.ts';
 import { KeyTopics, TopicKeys } from './topic/topic-cache.ts';
 import { Traffic } from './traffic.ts';
 

@@ -9,8 +9,8 @@ import type { ConnectRequest } from './packet/connect-packet.ts';
 import { ConnectRefused } from './packet/errors.ts';
 import { LEVEL } from './packet/packet-types.ts';
 import { REASON } from './packet/reason-codes.ts';
-import { MqttSession, type SessionLink } from './session.ts';
-import type { Holder } from './sessions.ts';
+import { MqttSession, type SessionLink } from './session/session.ts';
+import type { Holder } from './session/sessions.ts';
 import type { MqttOptions, MqttShared } from './shared.ts';
 
 import { swapSeparators } from './topic/topics.ts';

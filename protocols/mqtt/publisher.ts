@@ -21,7 +21,7 @@ import { PROPERTY } from './packet/properties.ts';
 import { isKeepable, keptBlock } from './packet/property-block.ts';
 import { REASON, type Reason } from './packet/reason-codes.ts';
 import { ClientAliases } from './packet/topic-aliases.ts';
-import type { MqttSession } from './session.ts';
+import type { MqttSession } from './session/session.ts';
 import type { MqttShared } from './shared.ts';
 import { isReplyKey, queueOfReplyTopic } from './topic/reply-topics.ts';
 import { swapSeparators } from './topic/topics.ts';

@@ -18,8 +18,8 @@ import type { PropertyScanner } from './packet/properties.ts';
 import type { MqttForms } from './packet/property-codec.ts';
 import type { AckReader, PublishReader } from './packet/publish-packet.ts';
 import type { RetainedMessages } from './retained/retained.ts';
-import type { Sessions } from './sessions.ts';
-import type { SharedGroups } from './shared-groups.ts';
+import type { Sessions } from './session/sessions.ts';
+import type { SharedGroups } from './session/shared-groups.ts';
 import type { TopicKeys } from './topic/topic-cache.ts';
 import type { Traffic } from './traffic.ts';
 

@@ -2,8 +2,8 @@
 
 import type { IConnectPacket } from 'mqtt-packet';
 import { ownBytes } from '../../../src/core/message/own-bytes.ts';
+import type { Will } from '../session/will.ts';
 import { type TopicLimits, topicProblem } from '../topic/topics.ts';
-import type { Will } from '../will.ts';
 import { ConnectRefused, MalformedPacket } from './errors.ts';
 import { PacketParser, skipBytes, skipText } from './packet-parser.ts';
 import { LEVEL } from './packet-types.ts';

@@ -9,7 +9,7 @@ import { NO_CODEC } from '../../../src/core/message/properties.ts';
 import type { Meters, RetainedCursor, RetainedMoment } from '../../../src/core/ports.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import { TICK_MS, type Ticked } from '../../../src/net/ticker.ts';
-import { isShared } from '../session-queue.ts';
+import { isShared } from '../session/session-queue.ts';
 import type { MqttShared } from '../shared.ts';
 import { filterMatches, swapSeparators } from '../topic/topics.ts';
 

@@ -5,7 +5,7 @@
 // When the connection goes, entries return to their queues and their ids wait for them (`away`): a message is sent again
 // under the id that it had [MQTT-4.4.0-1].
 
-import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
+import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
 
 const LARGEST_ID = 65_535;
 const FIRST_CAPACITY = 16;

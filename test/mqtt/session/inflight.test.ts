@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Inflight, recalledId, recalledQos2, recalledStored, STAGE } from '../../protocols/mqtt/inflight.ts';
-import type { Queue } from '../../src/core/queue/queue.ts';
-import { QueueEntry } from '../../src/core/queue/queue-entry.ts';
+import { Inflight, recalledId, recalledQos2, recalledStored, STAGE } from '../../../protocols/mqtt/session/inflight.ts';
+import type { Queue } from '../../../src/core/queue/queue.ts';
+import { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
 
 const QUEUE = { id: 7 } as Queue;
 const OTHER = { id: 8 } as Queue;

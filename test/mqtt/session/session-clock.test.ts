@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Deadlines, type Due } from '../../protocols/mqtt/deadlines.ts';
-import { Ticker, ticksFor } from '../../src/net/ticker.ts';
+import { Deadlines, type Due } from '../../../protocols/mqtt/deadlines.ts';
+import { Ticker, ticksFor } from '../../../src/net/ticker.ts';
 
 const DAY_MS = 86_400_000;
 

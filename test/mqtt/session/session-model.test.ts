@@ -7,10 +7,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { MqttForms } from '../../protocols/mqtt/packet/property-codec.ts';
-import { Message, NEVER } from '../../src/core/message/message.ts';
-import { connect5, p, packet, publish5, subscribe5, u16 } from '../support/wire/mqtt5.ts';
-import { type Client, Harness, reasonOf } from './harness.ts';
+import { MqttForms } from '../../../protocols/mqtt/packet/property-codec.ts';
+import { Message, NEVER } from '../../../src/core/message/message.ts';
+import { connect5, p, packet, publish5, subscribe5, u16 } from '../../support/wire/mqtt5.ts';
+import { type Client, Harness, reasonOf } from '../harness.ts';
 
 /** What is retained: every other one at QoS 2. */
 const RETAINED = Array.from({ length: 100 }, (_, i) => ({ qos: ((i % 2) + 1) as 1 | 2, body: `r${100 + i}` }));

@@ -1,12 +1,12 @@
 // Which connection holds which client id, and the persistent sessions. One client id is one session, and one connection
 // at a time holds it: whoever comes later takes it over (MQTT 3.1.1 §3.1.4).
 
-import { PACKET_STATE } from '../../src/core/ports.ts';
-import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
+import { PACKET_STATE } from '../../../src/core/ports.ts';
+import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
+import type { MqttShared } from '../shared.ts';
 import { MqttSession } from './session.ts';
 import { isShared, sessionOf } from './session-queue.ts';
 import { recordFromJson, type SessionRecord } from './session-record.ts';
-import type { MqttShared } from './shared.ts';
 
 /** A connection that holds a client id. */
 export interface Holder {

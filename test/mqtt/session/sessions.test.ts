@@ -3,15 +3,15 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { queueNameOf } from '../../protocols/mqtt/session-queue.ts';
-import type { Sessions } from '../../protocols/mqtt/sessions.ts';
-import { textField } from '../../src/core/message/field-table.ts';
-import { Message, NEVER } from '../../src/core/message/message.ts';
-import { NO_CODEC } from '../../src/core/message/properties.ts';
-import type { Session } from '../../src/core/session/session.ts';
-import { connect5, p, publish5, subscribe5, unsuback5, unsubscribe5 } from '../support/wire/mqtt5.ts';
-import { ack, connect, DISCONNECT, packet, publish, subscribe, unsubscribe } from './bytes.ts';
-import { Harness, reasonOf } from './harness.ts';
+import { queueNameOf } from '../../../protocols/mqtt/session/session-queue.ts';
+import type { Sessions } from '../../../protocols/mqtt/session/sessions.ts';
+import { textField } from '../../../src/core/message/field-table.ts';
+import { Message, NEVER } from '../../../src/core/message/message.ts';
+import { NO_CODEC } from '../../../src/core/message/properties.ts';
+import type { Session } from '../../../src/core/session/session.ts';
+import { connect5, p, publish5, subscribe5, unsuback5, unsubscribe5 } from '../../support/wire/mqtt5.ts';
+import { ack, connect, DISCONNECT, packet, publish, subscribe, unsubscribe } from '../bytes.ts';
+import { Harness, reasonOf } from '../harness.ts';
 
 const hex = (...packets: Buffer[]): string[] => packets.map((bytes) => bytes.toString('hex'));
 const suback = (id: number, ...codes: number[]): string =>

@@ -6,27 +6,27 @@
 // Deliveries are delivery.ts's, subscriptions subscriptions.ts's. What the store completes for a connection that has gone
 // meanwhile carries an older epoch and is discarded.
 
-import { BrokerError } from '../../src/core/errors.ts';
-import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
-import type { DefinitionValue, PacketWaiter } from '../../src/core/ports.ts';
-import type { Consumer } from '../../src/core/queue/consumer.ts';
-import type { Queue } from '../../src/core/queue/queue.ts';
-import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
-import type { Session } from '../../src/core/session/session.ts';
-import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
+import { BrokerError } from '../../../src/core/errors.ts';
+import { EMPTY_TABLE } from '../../../src/core/message/field-table.ts';
+import type { DefinitionValue, PacketWaiter } from '../../../src/core/ports.ts';
+import type { Consumer } from '../../../src/core/queue/consumer.ts';
+import type { Queue } from '../../../src/core/queue/queue.ts';
+import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
+import type { Session } from '../../../src/core/session/session.ts';
+import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
+import { NEVER_ENDS } from '../packet/connect-packet.ts';
+import type { Subscription } from '../packet/control.ts';
+import type { Destination } from '../packet/link-writer.ts';
+import { FIRST_BYTE } from '../packet/packet-types.ts';
+import { REASON, type Reason } from '../packet/reason-codes.ts';
+import type { MqttShared } from '../shared.ts';
+import { sharedFilter } from '../topic/shared-filter.ts';
 import { Deliveries, type DeliveryOwner } from './delivery.ts';
-import { NEVER_ENDS } from './packet/connect-packet.ts';
-import type { Subscription } from './packet/control.ts';
-import type { Destination } from './packet/link-writer.ts';
-import { FIRST_BYTE } from './packet/packet-types.ts';
-import { REASON, type Reason } from './packet/reason-codes.ts';
 import { ARRIVAL, Received } from './received.ts';
 import { SessionClock, type Timed } from './session-clock.ts';
 import { queueNameOf, sessionArguments, sessionOf } from './session-queue.ts';
 import { recordToJson, type SessionRecord } from './session-record.ts';
-import type { MqttShared } from './shared.ts';
 import { findSubscription, refusedBindings, type SharedSubscription, Subscriptions, termsOf } from './subscriptions.ts';
-import { sharedFilter } from './topic/shared-filter.ts';
 import type { Will } from './will.ts';
 
 /** The session's end of a connection. */

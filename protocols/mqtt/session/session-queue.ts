@@ -1,10 +1,10 @@
 // The names and marks of the queues behind MQTT: a session's, as RabbitMQ names it, and that of a shared subscription.
 
 import { createHash } from 'node:crypto';
-import { type Field, type FieldTable, findField, textField, textOf } from '../../src/core/message/field-table.ts';
-import type { Queue } from '../../src/core/queue/queue.ts';
-import type { MqttLimits } from './limits.ts';
-import type { SharedFilter } from './topic/shared-filter.ts';
+import { type Field, type FieldTable, findField, textField, textOf } from '../../../src/core/message/field-table.ts';
+import type { Queue } from '../../../src/core/queue/queue.ts';
+import type { MqttLimits } from '../limits.ts';
+import type { SharedFilter } from '../topic/shared-filter.ts';
 
 /** Queue argument that marks a session's queue; its value is the client id. */
 const SESSION_ARGUMENT = 'x-mqtt-client-id';

@@ -1,12 +1,12 @@
 // The time of a session while its client is away: when it ends (MQTT 5 §3.1.2.11.2) and when its will is due, at the end
 // of the session at the latest (§3.1.3.2.2). The will is published once, in the name of whoever left it.
 
-import { BrokerError } from '../../src/core/errors.ts';
-import type { Session } from '../../src/core/session/session.ts';
-import type { Due } from './deadlines.ts';
-import { NEVER_ENDS } from './packet/connect-packet.ts';
+import { BrokerError } from '../../../src/core/errors.ts';
+import type { Session } from '../../../src/core/session/session.ts';
+import type { Due } from '../deadlines.ts';
+import { NEVER_ENDS } from '../packet/connect-packet.ts';
+import type { MqttShared } from '../shared.ts';
 import type { SessionRecord } from './session-record.ts';
-import type { MqttShared } from './shared.ts';
 import { publishWill, type Will } from './will.ts';
 
 /** The session whose time it is. */

@@ -3,14 +3,14 @@
 // get it; only QoS 2 messages that are under way wait for their member ("claims"). The queue ends with its last member,
 // connected or not.
 
-import type { Message } from '../../src/core/message/message.ts';
-import type { Meters } from '../../src/core/ports.ts';
-import type { DirectReceiver, Queue } from '../../src/core/queue/queue.ts';
-import type { Terms } from '../../src/core/queue/subscription-options.ts';
-import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
+import type { Message } from '../../../src/core/message/message.ts';
+import type { Meters } from '../../../src/core/ports.ts';
+import type { DirectReceiver, Queue } from '../../../src/core/queue/queue.ts';
+import type { Terms } from '../../../src/core/queue/subscription-options.ts';
+import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
+import type { SharedFilter } from '../topic/shared-filter.ts';
 import type { Deliveries } from './delivery.ts';
 import { isShared, sharedQueueNameOf } from './session-queue.ts';
-import type { SharedFilter } from './topic/shared-filter.ts';
 
 export class SharedGroup implements DirectReceiver {
   readonly queue: Queue;

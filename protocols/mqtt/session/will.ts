@@ -1,12 +1,12 @@
 // Wills: what the broker publishes when a client goes without saying goodbye (MQTT 5 §3.1.2.5). Here is what one is, how
 // it is kept with a session that outlives its connection, and how it is published; when, says session-clock.ts.
 
-import { BrokerError } from '../../src/core/errors.ts';
-import { Message } from '../../src/core/message/message.ts';
-import { PUBLISH } from '../../src/core/session/publish-path.ts';
-import type { Session } from '../../src/core/session/session.ts';
-import type { MqttShared } from './shared.ts';
-import { swapSeparators } from './topic/topics.ts';
+import { BrokerError } from '../../../src/core/errors.ts';
+import { Message } from '../../../src/core/message/message.ts';
+import { PUBLISH } from '../../../src/core/session/publish-path.ts';
+import type { Session } from '../../../src/core/session/session.ts';
+import type { MqttShared } from '../shared.ts';
+import { swapSeparators } from '../topic/topics.ts';
 
 export interface Will {
   readonly topic: string;

@@ -9,18 +9,18 @@
 // What was replaced between reading and joining is left out: its successor has come live, and the older one must not come
 // behind it. In the queue the older one is in front.
 
-import type { Message } from '../../src/core/message/message.ts';
-import type { DefinitionValue, RetainedCursor } from '../../src/core/ports.ts';
-import type { Queue } from '../../src/core/queue/queue.ts';
-import { retainedTerms } from '../../src/core/queue/subscription-options.ts';
-import { ConfirmRing, type ConfirmSink } from '../../src/core/turn/confirms.ts';
-import type { Task } from '../../src/core/turn/turn.ts';
-import { isExpired, publishByte } from './packet/encoder-v5.ts';
-import { qosOf } from './packet/property-codec.ts';
-import { SysTopics } from './retained/sys-topics.ts';
+import type { Message } from '../../../src/core/message/message.ts';
+import type { DefinitionValue, RetainedCursor } from '../../../src/core/ports.ts';
+import type { Queue } from '../../../src/core/queue/queue.ts';
+import { retainedTerms } from '../../../src/core/queue/subscription-options.ts';
+import { ConfirmRing, type ConfirmSink } from '../../../src/core/turn/confirms.ts';
+import type { Task } from '../../../src/core/turn/turn.ts';
+import { isExpired, publishByte } from '../packet/encoder-v5.ts';
+import { qosOf } from '../packet/property-codec.ts';
+import { SysTopics } from '../retained/sys-topics.ts';
+import type { MqttShared } from '../shared.ts';
 import { RetainedSelection } from './retained-selection.ts';
 import type { SessionLink } from './session.ts';
-import type { MqttShared } from './shared.ts';
 
 /** Reading stops when so many messages or bytes of bodies are there. */
 const ENOUGH_MESSAGES = 64;

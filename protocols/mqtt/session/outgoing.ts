@@ -5,17 +5,17 @@
 // PUBLISH leaves, and that the client has it (in the transaction that removes the entry) before its PUBREL. What is
 // committed for a connection that has gone meanwhile is told to nobody (see `epoch` in session.ts).
 
-import type { Message } from '../../src/core/message/message.ts';
-import { NEVER_EXPIRES, type QueueEntry, STORE_STATE } from '../../src/core/queue/queue-entry.ts';
-import type { Terms } from '../../src/core/queue/subscription-options.ts';
+import type { Message } from '../../../src/core/message/message.ts';
+import { NEVER_EXPIRES, type QueueEntry, STORE_STATE } from '../../../src/core/queue/queue-entry.ts';
+import type { Terms } from '../../../src/core/queue/subscription-options.ts';
+import { isExpired, publishByte } from '../packet/encoder-v5.ts';
+import { FIRST_BYTE } from '../packet/packet-types.ts';
+import { sentRetained } from '../packet/property-codec.ts';
+import { REASON, type Reason } from '../packet/reason-codes.ts';
+import type { MqttShared } from '../shared.ts';
 import { Inflight, type Recalled, recalledId, recalledQos2, recalledStored, STAGE } from './inflight.ts';
-import { isExpired, publishByte } from './packet/encoder-v5.ts';
-import { FIRST_BYTE } from './packet/packet-types.ts';
-import { sentRetained } from './packet/property-codec.ts';
-import { REASON, type Reason } from './packet/reason-codes.ts';
 import { PacketIdMap } from './packet-id-map.ts';
 import type { SessionLink } from './session.ts';
-import type { MqttShared } from './shared.ts';
 
 /** The session whose deliveries they are. */
 export interface OutgoingOwner {

@@ -2,23 +2,23 @@
 // within the client's receive maximum, and are outgoing.ts's from then on; QoS 0 comes past the queue and is dropped and
 // counted where the client cannot take it; retained messages come by way of retained-feed.ts.
 
-import type { Message } from '../../src/core/message/message.ts';
-import type { DefinitionValue } from '../../src/core/ports.ts';
-import type { Consumer, DeliverySink } from '../../src/core/queue/consumer.ts';
-import type { DirectReceiver, Queue } from '../../src/core/queue/queue.ts';
-import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
-import { ANY_TERMS, mergeTerms, type Terms } from '../../src/core/queue/subscription-options.ts';
-import type { Target } from '../../src/core/queue/target.ts';
+import type { Message } from '../../../src/core/message/message.ts';
+import type { DefinitionValue } from '../../../src/core/ports.ts';
+import type { Consumer, DeliverySink } from '../../../src/core/queue/consumer.ts';
+import type { DirectReceiver, Queue } from '../../../src/core/queue/queue.ts';
+import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
+import { ANY_TERMS, mergeTerms, type Terms } from '../../../src/core/queue/subscription-options.ts';
+import type { Target } from '../../../src/core/queue/target.ts';
+import type { Subscription } from '../packet/control.ts';
+import { isExpired, publishByte } from '../packet/encoder-v5.ts';
+import { qosOf, sentRetained } from '../packet/property-codec.ts';
+import type { MqttShared } from '../shared.ts';
+import { filterMatches, swapSeparators } from '../topic/topics.ts';
 import { recalledQos2 } from './inflight.ts';
 import { Outgoing, type OutgoingOwner } from './outgoing.ts';
-import type { Subscription } from './packet/control.ts';
-import { isExpired, publishByte } from './packet/encoder-v5.ts';
-import { qosOf, sentRetained } from './packet/property-codec.ts';
 import { type FeedOwner, RetainedFeed } from './retained-feed.ts';
 import type { SessionLink } from './session.ts';
-import type { MqttShared } from './shared.ts';
 import type { SharedGroup } from './shared-groups.ts';
-import { filterMatches, swapSeparators } from './topic/topics.ts';
 
 /** The session that the deliveries are for. */
 export interface DeliveryOwner extends OutgoingOwner, FeedOwner {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { PacketIdMap } from '../../protocols/mqtt/packet-id-map.ts';
+import { PacketIdMap } from '../../../protocols/mqtt/session/packet-id-map.ts';
 
 describe('a map of packet ids', () => {
   test('holds what a Map would', () => {

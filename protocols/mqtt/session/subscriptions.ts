@@ -3,23 +3,23 @@
 // groups (shared-groups.ts) and known here. Failures that are the client's own (no permission, a limit) are SUBACK codes,
 // not errors.
 
-import { BrokerError } from '../../src/core/errors.ts';
-import { Binding, type Dialect } from '../../src/core/exchange/binding.ts';
-import { EMPTY_TABLE, type Field, type FieldTable } from '../../src/core/message/field-table.ts';
-import type { Consumer } from '../../src/core/queue/consumer.ts';
-import type { Queue } from '../../src/core/queue/queue.ts';
-import { ANY_TERMS, TERM_ARGUMENT, Terms } from '../../src/core/queue/subscription-options.ts';
-import type { QueueBinding, Session } from '../../src/core/session/session.ts';
-import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
+import { BrokerError } from '../../../src/core/errors.ts';
+import { Binding, type Dialect } from '../../../src/core/exchange/binding.ts';
+import { EMPTY_TABLE, type Field, type FieldTable } from '../../../src/core/message/field-table.ts';
+import type { Consumer } from '../../../src/core/queue/consumer.ts';
+import type { Queue } from '../../../src/core/queue/queue.ts';
+import { ANY_TERMS, TERM_ARGUMENT, Terms } from '../../../src/core/queue/subscription-options.ts';
+import type { QueueBinding, Session } from '../../../src/core/session/session.ts';
+import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
+import type { Subscription } from '../packet/control.ts';
+import { refusalReasonOf } from '../packet/errors.ts';
+import { FIRST_FAILURE, REASON, type Reason } from '../packet/reason-codes.ts';
+import type { MqttShared } from '../shared.ts';
+import { sharedFilter } from '../topic/shared-filter.ts';
+import { filterLimit, swapSeparators } from '../topic/topics.ts';
 import type { Deliveries } from './delivery.ts';
-import type { Subscription } from './packet/control.ts';
-import { refusalReasonOf } from './packet/errors.ts';
-import { FIRST_FAILURE, REASON, type Reason } from './packet/reason-codes.ts';
 import { isShared, sharedArguments, sharedQueueNameOf } from './session-queue.ts';
-import type { MqttShared } from './shared.ts';
 import type { SharedGroup } from './shared-groups.ts';
-import { sharedFilter } from './topic/shared-filter.ts';
-import { filterLimit, swapSeparators } from './topic/topics.ts';
 
 const DIALECT: Dialect = 'mqtt';
 
