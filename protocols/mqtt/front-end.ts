@@ -4,7 +4,8 @@ import type { FrontEnd } from '../../src/core/session/front-end.ts';
 import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
-import { MqttConnection } from './connection.ts';
+import { MqttConnection } from './connection/connection.ts';
+import { Traffic } from './connection/traffic.ts';
 import { Deadlines } from './deadlines.ts';
 import { DEFAULT_MQTT_LIMITS, type MqttLimits } from './limits.ts';
 import { ConnectReader } from './packet/connect-packet.ts';
@@ -21,7 +22,6 @@ import { Sessions } from './session/sessions.ts';
 import { SharedGroups } from './session/shared-groups.ts';
 import { DEFAULT_MQTT_OPTIONS, type MqttOptions, type MqttShared } from './shared.ts';
 import { KeyTopics, TopicKeys } from './topic/topic-cache.ts';
-import { Traffic } from './traffic.ts';
 
 export class MqttFrontEnd {
   private readonly shared: MqttShared;

@@ -7,6 +7,7 @@ import type { FrontEnd } from '../../src/core/session/front-end.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
 import type { CertificateLogin } from '../../src/net/certificate-login.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
+import type { Traffic } from './connection/traffic.ts';
 import type { Deadlines } from './deadlines.ts';
 import type { MqttLimits } from './limits.ts';
 import type { ConnectReader } from './packet/connect-packet.ts';
@@ -21,7 +22,6 @@ import type { RetainedMessages } from './retained/retained.ts';
 import type { Sessions } from './session/sessions.ts';
 import type { SharedGroups } from './session/shared-groups.ts';
 import type { TopicKeys } from './topic/topic-cache.ts';
-import type { Traffic } from './traffic.ts';
 
 /** What happens to one message too many in a session's queue: the oldest goes, or the new one is refused. */
 export type Overflow = 'drop-head' | 'refuse';

@@ -4,7 +4,7 @@ import type { Message } from '../../../src/core/message/message.ts';
 import type { Meters } from '../../../src/core/ports.ts';
 import type { Turn } from '../../../src/core/turn/turn.ts';
 import type { Outbox } from '../../../src/net/outbox.ts';
-import type { Traffic } from '../traffic.ts';
+import type { Traffic } from '../connection/traffic.ts';
 import type { PublishEncoder } from './encoder.ts';
 import { type PublishEncoder5, WRITTEN } from './encoder-v5.ts';
 import { FIRST_BYTE } from './packet-types.ts';

@@ -1,16 +1,16 @@
 // What a client says once it is connected: each packet becomes a call of its session or of its publisher, which is made
 // with the first PUBLISH, and whatever is no legal packet of a client ends in MalformedPacket.
 
-import { subscriptionAnswer } from './packet/answers.ts';
-import type { AuthRequest } from './packet/control.ts';
-import { MalformedPacket } from './packet/errors.ts';
-import { NEXT, type Next, type PacketHandler } from './packet/framer.ts';
-import { FIRST_BYTE, LEVEL, PACKET, PINGRESP, SUBSCRIBE_REFUSED } from './packet/packet-types.ts';
-import { readPacketId } from './packet/publish-packet.ts';
-import { FIRST_FAILURE, REASON } from './packet/reason-codes.ts';
+import { subscriptionAnswer } from '../packet/answers.ts';
+import type { AuthRequest } from '../packet/control.ts';
+import { MalformedPacket } from '../packet/errors.ts';
+import { NEXT, type Next, type PacketHandler } from '../packet/framer.ts';
+import { FIRST_BYTE, LEVEL, PACKET, PINGRESP, SUBSCRIBE_REFUSED } from '../packet/packet-types.ts';
+import { readPacketId } from '../packet/publish-packet.ts';
+import { FIRST_FAILURE, REASON } from '../packet/reason-codes.ts';
+import type { MqttSession } from '../session/session.ts';
+import type { MqttShared } from '../shared.ts';
 import { Publisher, type PublishingConnection } from './publisher.ts';
-import type { MqttSession } from './session/session.ts';
-import type { MqttShared } from './shared.ts';
 
 /** The connection that carries it. */
 export interface Conversing extends PublishingConnection {

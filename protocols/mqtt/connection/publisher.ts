@@ -3,28 +3,28 @@
 // it allocates. Acknowledgements leave through the confirm ring only, so they keep the publisher's order and wait for
 // the commit of what must be durable; with a persistent session that is also the packet id of QoS 2.
 
-import { BrokerError } from '../../src/core/errors.ts';
-import { isBrokerTopic } from '../../src/core/exchange/retainer.ts';
-import { Message, NEVER } from '../../src/core/message/message.ts';
-import { NO_CODEC } from '../../src/core/message/properties.ts';
-import { PUBLISH } from '../../src/core/session/publish-path.ts';
-import { PublisherRest } from '../../src/core/session/publisher-throttle.ts';
-import type { Session } from '../../src/core/session/session.ts';
-import { ConfirmRing, type ConfirmSink } from '../../src/core/turn/confirms.ts';
-import type { Transport } from '../../src/net/transport.ts';
-import { checkResponseTopic } from './packet/connect-packet.ts';
-import { MalformedPacket, refusalReasonOf } from './packet/errors.ts';
-import { NEXT, type Next } from './packet/framer.ts';
-import type { Destination } from './packet/link-writer.ts';
-import { FIRST_BYTE } from './packet/packet-types.ts';
-import { PROPERTY } from './packet/properties.ts';
-import { isKeepable, keptBlock } from './packet/property-block.ts';
-import { REASON, type Reason } from './packet/reason-codes.ts';
-import { ClientAliases } from './packet/topic-aliases.ts';
-import type { MqttSession } from './session/session.ts';
-import type { MqttShared } from './shared.ts';
-import { isReplyKey, queueOfReplyTopic } from './topic/reply-topics.ts';
-import { swapSeparators } from './topic/topics.ts';
+import { BrokerError } from '../../../src/core/errors.ts';
+import { isBrokerTopic } from '../../../src/core/exchange/retainer.ts';
+import { Message, NEVER } from '../../../src/core/message/message.ts';
+import { NO_CODEC } from '../../../src/core/message/properties.ts';
+import { PUBLISH } from '../../../src/core/session/publish-path.ts';
+import { PublisherRest } from '../../../src/core/session/publisher-throttle.ts';
+import type { Session } from '../../../src/core/session/session.ts';
+import { ConfirmRing, type ConfirmSink } from '../../../src/core/turn/confirms.ts';
+import type { Transport } from '../../../src/net/transport.ts';
+import { checkResponseTopic } from '../packet/connect-packet.ts';
+import { MalformedPacket, refusalReasonOf } from '../packet/errors.ts';
+import { NEXT, type Next } from '../packet/framer.ts';
+import type { Destination } from '../packet/link-writer.ts';
+import { FIRST_BYTE } from '../packet/packet-types.ts';
+import { PROPERTY } from '../packet/properties.ts';
+import { isKeepable, keptBlock } from '../packet/property-block.ts';
+import { REASON, type Reason } from '../packet/reason-codes.ts';
+import { ClientAliases } from '../packet/topic-aliases.ts';
+import type { MqttSession } from '../session/session.ts';
+import type { MqttShared } from '../shared.ts';
+import { isReplyKey, queueOfReplyTopic } from '../topic/reply-topics.ts';
+import { swapSeparators } from '../topic/topics.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 /** What the confirm ring's tags carry beside the packet id: its QoS, and the reason code of its answer above. */

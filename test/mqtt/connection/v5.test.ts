@@ -16,9 +16,9 @@ import {
   unsuback5,
   unsubscribe5,
   variable,
-} from '../support/wire/mqtt5.ts';
-import { ack, PINGREQ, packet, publish, subscribe, text, u16 } from './bytes.ts';
-import { type Client, Harness, reasonOf } from './harness.ts';
+} from '../../support/wire/mqtt5.ts';
+import { ack, PINGREQ, packet, publish, subscribe, text, u16 } from '../bytes.ts';
+import { type Client, Harness, reasonOf } from '../harness.ts';
 
 function hex(...packets: Buffer[]): string[] {
   return packets.map((bytes) => bytes.toString('hex'));

@@ -5,9 +5,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import mqtt, { type IClientOptions } from 'mqtt';
-import { type Broker, createBroker } from '../../src/broker.ts';
-import type { PartialConfig } from '../../src/config/schema.ts';
-import { hasOpenssl, type Pair, TestAuthority } from '../net/certificates.ts';
+import { type Broker, createBroker } from '../../../src/broker.ts';
+import type { PartialConfig } from '../../../src/config/schema.ts';
+import { hasOpenssl, type Pair, TestAuthority } from '../../net/certificates.ts';
 
 const ALL = { configure: '.*', write: '.*', read: '.*' };
 const OPTIONS: IClientOptions = { reconnectPeriod: 0, protocolVersion: 5 };

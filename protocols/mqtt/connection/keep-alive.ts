@@ -1,6 +1,6 @@
 // How long a client may be silent. Chunks of input only set a flag; the ticker looks at it (MQTT 3.1.1 §3.1.2.10).
 
-import { ticksFor } from '../../src/net/ticker.ts';
+import { ticksFor } from '../../../src/net/ticker.ts';
 
 export class KeepAlive {
   /** Something was heard since the last tick. */

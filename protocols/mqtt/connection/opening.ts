@@ -1,19 +1,19 @@
 // What a CONNECT sets in motion between login and CONNACK: who it is, which client id, which session (MQTT 5 §3.1).
 
 import { randomBytes } from 'node:crypto';
-import type { Identity } from '../../src/core/ports.ts';
-import type { Session } from '../../src/core/session/session.ts';
-import { certificateUser } from '../../src/net/certificate-login.ts';
-import type { Transport } from '../../src/net/transport.ts';
-import type { ConnectRequest } from './packet/connect-packet.ts';
-import { ConnectRefused } from './packet/errors.ts';
-import { LEVEL } from './packet/packet-types.ts';
-import { REASON } from './packet/reason-codes.ts';
-import { MqttSession, type SessionLink } from './session/session.ts';
-import type { Holder } from './session/sessions.ts';
-import type { MqttOptions, MqttShared } from './shared.ts';
+import type { Identity } from '../../../src/core/ports.ts';
+import type { Session } from '../../../src/core/session/session.ts';
+import { certificateUser } from '../../../src/net/certificate-login.ts';
+import type { Transport } from '../../../src/net/transport.ts';
+import type { ConnectRequest } from '../packet/connect-packet.ts';
+import { ConnectRefused } from '../packet/errors.ts';
+import { LEVEL } from '../packet/packet-types.ts';
+import { REASON } from '../packet/reason-codes.ts';
+import { MqttSession, type SessionLink } from '../session/session.ts';
+import type { Holder } from '../session/sessions.ts';
+import type { MqttOptions, MqttShared } from '../shared.ts';
 
-import { swapSeparators } from './topic/topics.ts';
+import { swapSeparators } from '../topic/topics.ts';
 
 /** Characters of a client id of MQTT 3.1. */
 const CLIENT_ID_3_1 = 23;

@@ -5,28 +5,28 @@
 // Order: while a control operation runs, input waits (paused transport, packets kept by the framer), so that commands
 // never overtake each other.
 
-import { BrokerError } from '../../src/core/errors.ts';
-import { countLimit } from '../../src/core/limit-hits.ts';
-import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
-import type { ClientConnection, ConnectionInfo } from '../../src/core/session/client-connection.ts';
-import type { Session } from '../../src/core/session/session.ts';
-import type { Outbox } from '../../src/net/outbox.ts';
-import type { Ticked } from '../../src/net/ticker.ts';
-import { MESSAGE_KIND, type Transport, type TransportHandler } from '../../src/net/transport.ts';
+import { BrokerError } from '../../../src/core/errors.ts';
+import { countLimit } from '../../../src/core/limit-hits.ts';
+import { EMPTY_TABLE } from '../../../src/core/message/field-table.ts';
+import type { ClientConnection, ConnectionInfo } from '../../../src/core/session/client-connection.ts';
+import type { Session } from '../../../src/core/session/session.ts';
+import type { Outbox } from '../../../src/net/outbox.ts';
+import type { Ticked } from '../../../src/net/ticker.ts';
+import { MESSAGE_KIND, type Transport, type TransportHandler } from '../../../src/net/transport.ts';
+import { acceptedConnack, disconnect, refusedConnack } from '../packet/answers.ts';
+import type { ConnectRequest } from '../packet/connect-packet.ts';
+import type { AuthRequest } from '../packet/control.ts';
+import { ConnectRefused, MalformedPacket, refusalReasonOf } from '../packet/errors.ts';
+import { NEXT, type Next, PacketFramer, type PacketHandler } from '../packet/framer.ts';
+import { connack, LARGEST_PACKET_BYTES, LEVEL } from '../packet/packet-types.ts';
+import { CONNECT_CODE, REASON, type Reason } from '../packet/reason-codes.ts';
+import { BrokerAliases } from '../packet/topic-aliases.ts';
+import type { MqttSession } from '../session/session.ts';
+import type { MqttShared } from '../shared.ts';
 import { Conversation, type Conversing } from './conversation.ts';
 import { type Arriving, Handshake, requireConnect } from './handshake.ts';
 import { KeepAlive } from './keep-alive.ts';
 import type { Opened } from './opening.ts';
-import { acceptedConnack, disconnect, refusedConnack } from './packet/answers.ts';
-import type { ConnectRequest } from './packet/connect-packet.ts';
-import type { AuthRequest } from './packet/control.ts';
-import { ConnectRefused, MalformedPacket, refusalReasonOf } from './packet/errors.ts';
-import { NEXT, type Next, PacketFramer, type PacketHandler } from './packet/framer.ts';
-import { connack, LARGEST_PACKET_BYTES, LEVEL } from './packet/packet-types.ts';
-import { CONNECT_CODE, REASON, type Reason } from './packet/reason-codes.ts';
-import { BrokerAliases } from './packet/topic-aliases.ts';
-import type { MqttSession } from './session/session.ts';
-import type { MqttShared } from './shared.ts';
 
 const STATE = { waiting: 0, opening: 1, open: 2, closed: 3 } as const;
 type State = (typeof STATE)[keyof typeof STATE];

@@ -2,19 +2,19 @@
 // with which a client authenticates again. What is wrong on the way is answered with a CONNACK before the close, where
 // the version has one for it.
 
-import { BrokerError } from '../../src/core/errors.ts';
-import { countLimit } from '../../src/core/limit-hits.ts';
-import type { Identity } from '../../src/core/ports.ts';
+import { BrokerError } from '../../../src/core/errors.ts';
+import { countLimit } from '../../../src/core/limit-hits.ts';
+import type { Identity } from '../../../src/core/ports.ts';
+import { auth, type ConnackProperties } from '../packet/answers.ts';
+import type { ConnectRequest } from '../packet/connect-packet.ts';
+import type { AuthRequest } from '../packet/control.ts';
+import { ConnectRefused, loginReasonOf, MalformedPacket } from '../packet/errors.ts';
+import { NEXT, type Next } from '../packet/framer.ts';
+import { LARGEST_PACKET_BYTES, LEVEL, PACKET } from '../packet/packet-types.ts';
+import { REASON, type Reason } from '../packet/reason-codes.ts';
+import type { MqttShared } from '../shared.ts';
 import { Authentication } from './authentication.ts';
 import { type Opened, type Opening, openSession } from './opening.ts';
-import { auth, type ConnackProperties } from './packet/answers.ts';
-import type { ConnectRequest } from './packet/connect-packet.ts';
-import type { AuthRequest } from './packet/control.ts';
-import { ConnectRefused, loginReasonOf, MalformedPacket } from './packet/errors.ts';
-import { NEXT, type Next } from './packet/framer.ts';
-import { LARGEST_PACKET_BYTES, LEVEL, PACKET } from './packet/packet-types.ts';
-import { REASON, type Reason } from './packet/reason-codes.ts';
-import type { MqttShared } from './shared.ts';
 
 /** The connection that comes in. */
 export interface Arriving extends Opening {

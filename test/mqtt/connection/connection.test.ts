@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { SILENT } from '../../src/core/logger.ts';
-import { TURN_INPUT_BYTES } from '../../src/core/turn/turn.ts';
-import { ack, connect, DISCONNECT, PINGREQ, packet, publish, subscribe, unsubscribe } from './bytes.ts';
-import { Harness } from './harness.ts';
+import { SILENT } from '../../../src/core/logger.ts';
+import { TURN_INPUT_BYTES } from '../../../src/core/turn/turn.ts';
+import { ack, connect, DISCONNECT, PINGREQ, packet, publish, subscribe, unsubscribe } from '../bytes.ts';
+import { Harness } from '../harness.ts';
 
 const hex = (...packets: Buffer[]): string[] => packets.map((bytes) => bytes.toString('hex'));
 const suback = (id: number, ...codes: number[]): string =>

@@ -1,7 +1,7 @@
 // What goes through all MQTT connections, for `$SYS`: packets of every kind, bytes, sockets, sessions that ran out. Plain
 // counters; bytes are the transports' own, read when somebody asks, and added up when a connection has gone.
 
-import type { Transport } from '../../src/net/transport.ts';
+import type { Transport } from '../../../src/net/transport.ts';
 
 export class Traffic {
   packetsReceived: number;
