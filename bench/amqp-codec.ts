@@ -10,7 +10,7 @@ import { amqpProperties, PropertyScanner } from '../protocols/amqp/properties.ts
 import { type PublishChannel, Publishing } from '../protocols/amqp/publishing.ts';
 import { ShortStringCache, ShortStringEncoder } from '../protocols/amqp/short-string.ts';
 import { Message, NEVER } from '../src/core/message/message.ts';
-import { newMeters } from '../src/core/ports.ts';
+import { newMeters } from '../src/core/ports/meters.ts';
 import type { Consumer } from '../src/core/queue/consumer.ts';
 import { Unacked } from '../src/core/queue/unacked.ts';
 import { PUBLISH } from '../src/core/session/publish-path.ts';

@@ -9,7 +9,7 @@ import { SILENT } from '../src/core/logger.ts';
 import { EMPTY_TABLE } from '../src/core/message/field-table.ts';
 import { Message, NEVER } from '../src/core/message/message.ts';
 import { NO_CODEC } from '../src/core/message/properties.ts';
-import { newMeters } from '../src/core/ports.ts';
+import { newMeters } from '../src/core/ports/meters.ts';
 import { Consumer, type DeliverySink } from '../src/core/queue/consumer.ts';
 import { MemoryBudget } from '../src/core/queue/memory-budget.ts';
 import { Unacked } from '../src/core/queue/unacked.ts';

@@ -5,7 +5,8 @@
 
 import { DEFAULT_LIMITS } from '../src/core/limits.ts';
 import { EMPTY_TABLE } from '../src/core/message/field-table.ts';
-import { newMeters, type PropertyRewriter } from '../src/core/ports.ts';
+import type { PropertyRewriter } from '../src/core/message/property-rewriter.ts';
+import { newMeters } from '../src/core/ports/meters.ts';
 import { MemoryBudget } from '../src/core/queue/memory-budget.ts';
 import { Queue, type QueueEvents } from '../src/core/queue/queue.ts';
 import type { QueueEntry } from '../src/core/queue/queue-entry.ts';

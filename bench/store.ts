@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Message, NEVER } from '../src/core/message/message.ts';
 import { NO_CODEC } from '../src/core/message/properties.ts';
-import { newMeters } from '../src/core/ports.ts';
+import { newMeters } from '../src/core/ports/meters.ts';
 import type { Queue } from '../src/core/queue/queue.ts';
 import { NEVER_EXPIRES, QueueEntry } from '../src/core/queue/queue-entry.ts';
 import { LmdbKv } from '../src/store/kv/lmdb.ts';

@@ -15,8 +15,9 @@ import { embeddedConfig } from './config/embedded.ts';
 import type { Config, PartialConfig } from './config/schema.ts';
 import { type Logger, SILENT } from './core/logger.ts';
 import { NO_CODEC, type PropertyCodec } from './core/message/properties.ts';
-import { type Meters, newMeters, type StoreEvents } from './core/ports.ts';
+import { type Meters, newMeters } from './core/ports/meters.ts';
 import { MemoryBudget } from './core/queue/memory-budget.ts';
+import type { StoreEvents } from './core/queue/queue-store.ts';
 import { Backpressure } from './core/session/backpressure.ts';
 import { ClientConnections } from './core/session/client-connection.ts';
 import type { FrontEnd } from './core/session/front-end.ts';
@@ -160,7 +161,6 @@ export class Broker {
       door,
       retained,
       definitions,
-      packets: this.store.packets,
       turn,
       connections: this.connections,
       meters: this.meters,
@@ -175,7 +175,7 @@ export class Broker {
     const first = { user, password };
     const { anonymous: from } = config.mqtt;
     const anonymous = from === 'off' ? null : { ...first, loopbackOnly: from === 'loopback' };
-    this.mqtt = new MqttFrontEnd(frontEnd, this.ticker, { ...config.mqtt, anonymous }, config.mqtt);
+    this.mqtt = new MqttFrontEnd(frontEnd, this.ticker, this.store.packets, { ...config.mqtt, anonymous }, config.mqtt);
     const stomp = { ...config.stomp, anonymous: config.stomp.anonymous ? first : null };
     const accepts = {
       amqp: amqp.accept.bind(amqp),

@@ -4,7 +4,7 @@
 
 import type { Config } from './config/schema.ts';
 import type { Logger } from './core/logger.ts';
-import type { Meters } from './core/ports.ts';
+import type { Meters } from './core/ports/meters.ts';
 import type { ClientConnections } from './core/session/client-connection.ts';
 import type { Turn } from './core/turn/turn.ts';
 import { type AnswerHttp, AutoListener } from './net/auto-listener.ts';

@@ -6,7 +6,7 @@
 // Invariant: after `release` the channel holds nothing of the core's: no consumer, no entry, no ring.
 
 import type { Message } from '../../src/core/message/message.ts';
-import type { Meters } from '../../src/core/ports.ts';
+import type { Meters } from '../../src/core/ports/meters.ts';
 import { Unacked } from '../../src/core/queue/unacked.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { Outcome } from '../../src/core/session/transaction.ts';

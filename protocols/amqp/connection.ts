@@ -5,7 +5,7 @@
 // Invariant: whatever the peer sends ends in a method, in the protocol's own error, or in a closed connection.
 
 import { countLimit } from '../../src/core/limit-hits.ts';
-import type { Meters } from '../../src/core/ports.ts';
+import type { Meters } from '../../src/core/ports/meters.ts';
 import type { ClientConnection, ConnectionInfo } from '../../src/core/session/client-connection.ts';
 import type { FrontEnd } from '../../src/core/session/front-end.ts';
 import type { Session } from '../../src/core/session/session.ts';

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { FIELD_TYPE_NAMES, findField, integerOf } from '../../src/core/message/field-table.ts';
 import type { Message } from '../../src/core/message/message.ts';
-import type { Meters } from '../../src/core/ports.ts';
+import type { Meters } from '../../src/core/ports/meters.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import { REPLY_QUEUE, type ReplyReceiver } from '../../src/core/vhost/direct-replies.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';

@@ -4,7 +4,7 @@
 import type { Field } from '../../src/core/message/field-table.ts';
 import type { Message } from '../../src/core/message/message.ts';
 import type { Properties } from '../../src/core/message/properties.ts';
-import type { PropertyRewriter } from '../../src/core/ports.ts';
+import type { PropertyRewriter } from '../../src/core/message/property-rewriter.ts';
 import { amqpProperties, encodeProperties } from './properties.ts';
 
 const SHORT_STRING_MAX_BYTES = 255;

@@ -4,7 +4,7 @@
 
 import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE, type FieldTable } from '../../src/core/message/field-table.ts';
-import type { Identity } from '../../src/core/ports.ts';
+import type { Identity } from '../../src/core/ports/authorization.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import { certificateUser } from '../../src/net/certificate-login.ts';
 import { ticksFor } from '../../src/net/ticker.ts';

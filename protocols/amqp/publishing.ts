@@ -3,7 +3,7 @@
 // assembled in content-parser.ts.
 
 import type { Message } from '../../src/core/message/message.ts';
-import type { Meters } from '../../src/core/ports.ts';
+import type { Meters } from '../../src/core/ports/meters.ts';
 import { PUBLISH, type PublishOutcome } from '../../src/core/session/publish-path.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import { ConfirmRing, type ConfirmSink, type RingScheduler } from '../../src/core/turn/confirms.ts';

@@ -4,7 +4,7 @@
 
 import { FIELD_TYPE_NAMES, type FieldTable, findField } from '../../src/core/message/field-table.ts';
 import { Message } from '../../src/core/message/message.ts';
-import type { Identity } from '../../src/core/ports.ts';
+import type { Identity } from '../../src/core/ports/authorization.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { amqpProperties, encodeProperties, INVALID_EXPIRATION } from './properties.ts';
 

@@ -18,6 +18,7 @@ import { MqttForms } from './packet/property-codec.ts';
 import { AckReader, PublishReader } from './packet/publish-packet.ts';
 import { RetainedMessages } from './retained/retained.ts';
 import { SysTopics } from './retained/sys-topics.ts';
+import type { PacketStore } from './session/packet-store.ts';
 import { Sessions } from './session/sessions.ts';
 import { SharedGroups } from './session/shared-groups.ts';
 import { DEFAULT_MQTT_OPTIONS, type MqttOptions, type MqttShared } from './shared.ts';
@@ -26,7 +27,13 @@ import { KeyTopics, TopicKeys } from './topic/topic-cache.ts';
 export class MqttFrontEnd {
   private readonly shared: MqttShared;
 
-  constructor(context: FrontEnd, ticker: Ticker, options: Partial<MqttOptions> = {}, limits: Partial<MqttLimits> = {}) {
+  constructor(
+    context: FrontEnd,
+    ticker: Ticker,
+    packets: PacketStore,
+    options: Partial<MqttOptions> = {},
+    limits: Partial<MqttLimits> = {},
+  ) {
     const allLimits: MqttLimits = { ...DEFAULT_MQTT_LIMITS, ...limits };
     const allOptions: MqttOptions = { ...DEFAULT_MQTT_OPTIONS, ...options };
     const scanner = new PropertyScanner(allLimits.propertyBytes);
@@ -36,6 +43,7 @@ export class MqttFrontEnd {
     const traffic = new Traffic();
     this.shared = {
       context,
+      packets,
       ticker,
       turn: context.turn,
       meters: context.meters,

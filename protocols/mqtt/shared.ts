@@ -2,7 +2,7 @@
 // parts of the core that they act on. Made once by front-end.ts.
 
 import type { Logger } from '../../src/core/logger.ts';
-import type { Meters } from '../../src/core/ports.ts';
+import type { Meters } from '../../src/core/ports/meters.ts';
 import type { FrontEnd } from '../../src/core/session/front-end.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
 import type { CertificateLogin } from '../../src/net/certificate-login.ts';
@@ -19,6 +19,7 @@ import type { PropertyScanner } from './packet/properties.ts';
 import type { MqttForms } from './packet/property-codec.ts';
 import type { AckReader, PublishReader } from './packet/publish-packet.ts';
 import type { RetainedMessages } from './retained/retained.ts';
+import type { PacketStore } from './session/packet-store.ts';
 import type { Sessions } from './session/sessions.ts';
 import type { SharedGroups } from './session/shared-groups.ts';
 import type { TopicKeys } from './topic/topic-cache.ts';
@@ -58,6 +59,7 @@ export const DEFAULT_MQTT_OPTIONS: MqttOptions = Object.freeze({
 
 export interface MqttShared {
   readonly context: FrontEnd;
+  readonly packets: PacketStore;
   readonly ticker: Ticker;
   readonly turn: Turn;
   readonly meters: Meters;

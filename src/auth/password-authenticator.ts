@@ -1,7 +1,7 @@
 // Lets somebody in by user name and password: the broker's own users, their access to the virtual host, and the rule
 // that some users (guest) come from this machine only. The reasons it gives are for the log, never for the peer.
 
-import type { AuthenticationExchange, Authenticator, Credentials, Identity } from '../core/ports.ts';
+import type { AuthenticationExchange, Authenticator, Credentials, Identity } from '../core/ports/authorization.ts';
 import { ALL, type Permissions } from './permissions.ts';
 import { SCRAM_METHOD, ScramExchange } from './scram.ts';
 import { type Users, VERDICT } from './users.ts';

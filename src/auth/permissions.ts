@@ -2,7 +2,8 @@
 // and virtual host, kept as definitions of kind `permission`. A user without a record has no access to the virtual
 // host at all. Answers are synchronous; sessions remember them until `generation` moves.
 
-import type { Authorizer, DefinitionStore, Identity, Permission, TopicPermission } from '../core/ports.ts';
+import type { Authorizer, Identity, Permission, TopicPermission } from '../core/ports/authorization.ts';
+import type { DefinitionStore } from '../core/ports/definitions.ts';
 import { compilePattern } from './pattern.ts';
 import { TopicPermissions } from './topic-permissions.ts';
 

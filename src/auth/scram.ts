@@ -9,7 +9,7 @@
 
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
-import type { AuthenticationExchange, ExchangeStep, Identity } from '../core/ports.ts';
+import type { AuthenticationExchange, ExchangeStep, Identity } from '../core/ports/authorization.ts';
 
 export const SCRAM_METHOD = 'SCRAM-SHA-256';
 

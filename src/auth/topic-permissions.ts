@@ -6,7 +6,8 @@
 // it stands in a topic, whose key has '/' and '.' swapped. A client chooses its own id, so a value that would be more than
 // one word of a key, or a wildcard, matches nothing; so does `{client_id}` where there is none (clients other than MQTT's).
 
-import type { DefinitionStore, Identity } from '../core/ports.ts';
+import type { Identity } from '../core/ports/authorization.ts';
+import type { DefinitionStore } from '../core/ports/definitions.ts';
 import { compilePattern } from './pattern.ts';
 
 /** The two patterns of one user in one exchange. */

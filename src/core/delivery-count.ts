@@ -1,7 +1,7 @@
 // How often a message came back, told to whoever gets it next, as RabbitMQ's quorum queues do.
 
 import type { Message } from './message/message.ts';
-import type { PropertyRewriter } from './ports.ts';
+import type { PropertyRewriter } from './message/property-rewriter.ts';
 
 const HEADER = 'x-delivery-count';
 

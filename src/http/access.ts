@@ -3,7 +3,7 @@
 // others what is theirs.
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Identity } from '../core/ports.ts';
+import type { Identity } from '../core/ports/authorization.ts';
 import { basicCredentials } from '../net/http-credentials.ts';
 import { isLoopback } from '../net/socket-transport.ts';
 import type { HttpContext } from './context.ts';

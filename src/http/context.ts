@@ -2,7 +2,8 @@
 // identified as any other client is.
 
 import type { Logger } from '../core/logger.ts';
-import type { Identity, Meters } from '../core/ports.ts';
+import type { Identity } from '../core/ports/authorization.ts';
+import type { Meters } from '../core/ports/meters.ts';
 import type { ClientConnections } from '../core/session/client-connection.ts';
 import type { VirtualHosts } from '../core/vhost/virtual-hosts.ts';
 

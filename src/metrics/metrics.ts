@@ -3,7 +3,7 @@
 
 import type { Gauge, Registry } from 'prom-client';
 import { COUNTED_LIMITS } from '../core/limit-hits.ts';
-import type { Meters } from '../core/ports.ts';
+import type { Meters } from '../core/ports/meters.ts';
 import type { MemoryBudget } from '../core/queue/memory-budget.ts';
 import type { ClientConnections } from '../core/session/client-connection.ts';
 import type { VirtualHost } from '../core/vhost/virtual-host.ts';

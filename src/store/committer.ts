@@ -6,7 +6,7 @@
 // succeeds ends the alarm. Any other failure stops everything: nobody is answered, the owner ends the process and the
 // next start recovers.
 
-import type { StoreEvents } from '../core/ports.ts';
+import type { StoreEvents } from '../core/queue/queue-store.ts';
 import { HEADER, headerKey } from './keys.ts';
 import { type Kv, KvBatch, OutOfSpaceError } from './kv/kv.ts';
 

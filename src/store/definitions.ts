@@ -1,7 +1,7 @@
 // The named records: definitions, retained messages, sessions. They go through the same batches as queue entries. What
 // is handed over and not committed yet overlays what is on disk, so that reading sees what was put.
 
-import type { DefinitionKind, DefinitionStore, DefinitionValue } from '../core/ports.ts';
+import type { DefinitionKind, DefinitionStore, DefinitionValue } from '../core/ports/definitions.ts';
 import type { Participant } from './committer.ts';
 import { keyBehind, namedBounds, namedKey } from './keys.ts';
 import { DamagedDataError, type Kv, type KvBatch, type KvRecord } from './kv/kv.ts';

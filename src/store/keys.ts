@@ -22,7 +22,7 @@
 // The trailing body id is there where the segment is one entry whose body is shared. Queue and body ids are never reused.
 
 import { createHash } from 'node:crypto';
-import type { DefinitionKind } from '../core/ports.ts';
+import type { DefinitionKind } from '../core/ports/definitions.ts';
 
 const KIND = {
   header: 1,

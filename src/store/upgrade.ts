@@ -7,11 +7,11 @@
 //   sent      02 | queue u64 | seq u64
 //   released  03
 
-import { PACKET_STATE, type PacketState } from '../core/ports.ts';
 import { SCHEMA_VERSION } from './header.ts';
 import { HEADER, headerKey, packetBounds, readU64, u64 } from './keys.ts';
 import { DamagedDataError, type Kv, KvBatch, type KvRecord } from './kv/kv.ts';
 import { type Direction, PAGE_IDS, PacketPage, pageNumber } from './packets/packet-page.ts';
+import { PACKET_STATE, type PacketState } from './packets/packet-state.ts';
 
 const SENT_BYTES = 17;
 /** Records that one transaction folds in. */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ALL, Permissions } from '../../src/auth/permissions.ts';
 import { BrokerError } from '../../src/core/errors.ts';
-import { PERMISSIONS } from '../../src/core/ports.ts';
+import { PERMISSIONS } from '../../src/core/ports/authorization.ts';
 import { RecordedDefinitions } from '../support/recorded-definitions.ts';
 
 const ANNA = { user: 'anna', tags: [] };

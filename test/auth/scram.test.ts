@@ -6,7 +6,7 @@ import { createHash, createHmac, pbkdf2Sync } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { ScramExchange, scramVerifier } from '../../src/auth/scram.ts';
 import { Users } from '../../src/auth/users.ts';
-import type { ExchangeStep } from '../../src/core/ports.ts';
+import type { ExchangeStep } from '../../src/core/ports/authorization.ts';
 import { RecordedDefinitions } from '../support/recorded-definitions.ts';
 import { ScramClient } from '../support/scram-client.ts';
 

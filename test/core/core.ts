@@ -8,7 +8,7 @@ import { type Logger, SILENT } from '../../src/core/logger.ts';
 import { EMPTY_TABLE, type FieldTable } from '../../src/core/message/field-table.ts';
 import { Message, NEVER } from '../../src/core/message/message.ts';
 import { NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/message/properties.ts';
-import { type Meters, newMeters } from '../../src/core/ports.ts';
+import { type Meters, newMeters } from '../../src/core/ports/meters.ts';
 import type { ConsumeOptions, Consumer, DeliverySink } from '../../src/core/queue/consumer.ts';
 import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
 import type { Queue } from '../../src/core/queue/queue.ts';

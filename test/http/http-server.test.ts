@@ -8,7 +8,7 @@ import { request } from 'node:https';
 import { type TestContext, test } from 'node:test';
 import type { TSchema } from 'typebox';
 import { Value } from 'typebox/value';
-import type { Identity } from '../../src/core/ports.ts';
+import type { Identity } from '../../src/core/ports/authorization.ts';
 import type { HttpContext } from '../../src/http/context.ts';
 import { HttpServer } from '../../src/http/http-server.ts';
 import { ConnectionBody } from '../../src/http/routes-connections.ts';

@@ -21,7 +21,8 @@ export class Harness extends ProtocolHarness {
 
   constructor(given: HarnessOptions = {}) {
     super(given);
-    this.makeFrontEnd = () => new MqttFrontEnd(this.context, this.ticker, given.options, given.limits);
+    this.makeFrontEnd = () =>
+      new MqttFrontEnd(this.context, this.ticker, this.store.packets, given.options, given.limits);
     this.frontEnd = this.makeFrontEnd();
   }
 

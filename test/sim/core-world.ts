@@ -16,7 +16,7 @@ import { SILENT } from '../../src/core/logger.ts';
 import { type FieldTable, textField } from '../../src/core/message/field-table.ts';
 import { Message } from '../../src/core/message/message.ts';
 import { NO_CODEC, NO_PROPERTIES } from '../../src/core/message/properties.ts';
-import { newMeters } from '../../src/core/ports.ts';
+import { newMeters } from '../../src/core/ports/meters.ts';
 import { Consumer, type DeliverySink } from '../../src/core/queue/consumer.ts';
 import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
 import type { Queue } from '../../src/core/queue/queue.ts';

@@ -2,8 +2,8 @@
 // message came with it. store-world.ts drives it.
 
 import assert from 'node:assert/strict';
-import { PACKET_STATE, type PacketWaiter } from '../../src/core/ports.ts';
 import type { ConfirmRing } from '../../src/core/turn/confirms.ts';
+import type { PacketWaiter } from '../../src/store/packets/packet-state.ts';
 import type { Opened } from '../store/harness.ts';
 import type { Random } from './random.ts';
 import type { Copy, Published } from './store-world.ts';
@@ -144,16 +144,9 @@ function isRefused({ refused, published }: Version): boolean {
 function foundIn({ store }: Opened): Map<string, string> {
   const found = new Map<string, string>();
   for (const { sessionId, packetId, state, queueId, seq } of store.packets.all()) {
-    const key = `${sessionId} ${state === PACKET_STATE.received ? 'in' : 'out'} ${packetId}`;
+    const key = `${sessionId} ${state === 'received' ? 'in' : 'out'} ${packetId}`;
     assert.ok(!found.has(key), `packet id ${key} is there twice`);
-    found.set(
-      key,
-      state === PACKET_STATE.received
-        ? 'received'
-        : state === PACKET_STATE.sent
-          ? `sent ${queueId} ${seq}`
-          : 'released',
-    );
+    found.set(key, state === 'sent' ? `sent ${queueId} ${seq}` : state);
   }
   return found;
 }

@@ -17,9 +17,9 @@
 import assert from 'node:assert/strict';
 import { crc32 } from 'node:zlib';
 import type { Message } from '../../src/core/message/message.ts';
-import type { StoredEntry } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue/queue.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from '../../src/core/queue/queue-entry.ts';
+import type { StoredEntry } from '../../src/core/queue/queue-store.ts';
 import { retainedTerms, type Terms } from '../../src/core/queue/subscription-options.ts';
 import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import type { Kv } from '../../src/store/kv/kv.ts';

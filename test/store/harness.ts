@@ -3,15 +3,11 @@
 
 import { Message, NEVER } from '../../src/core/message/message.ts';
 import { NO_CODEC, NO_PROPERTIES, type PropertyCodec } from '../../src/core/message/properties.ts';
-import {
-  type Meters,
-  newMeters,
-  type RetainedPlace,
-  type StoredEntry,
-  type StoreEvents,
-} from '../../src/core/ports.ts';
+import { type Meters, newMeters } from '../../src/core/ports/meters.ts';
+import type { RetainedPlace } from '../../src/core/ports/retained-store.ts';
 import type { Queue } from '../../src/core/queue/queue.ts';
 import { NEVER_EXPIRES, QueueEntry } from '../../src/core/queue/queue-entry.ts';
+import type { StoredEntry, StoreEvents } from '../../src/core/queue/queue-store.ts';
 import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import type { Kv } from '../../src/store/kv/kv.ts';
 import { RECLAIM_LIMITS, type ReclaimLimits } from '../../src/store/queues/reclaimer.ts';

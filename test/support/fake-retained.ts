@@ -10,7 +10,7 @@ import type {
   RetainedMoment,
   RetainedPlace,
   RetainedStore,
-} from '../../src/core/ports.ts';
+} from '../../src/core/ports/retained-store.ts';
 
 export class FakeRetained implements RetainedStore {
   readonly hosts: Map<string, Map<string, Message>> = new Map();

@@ -4,9 +4,9 @@
 
 import assert from 'node:assert/strict';
 import type { Message } from '../../src/core/message/message.ts';
-import type { LoadedRange, QueueMeta, QueueStore, StoredEntry } from '../../src/core/ports.ts';
 import type { Queue } from '../../src/core/queue/queue.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE, storeIdOf } from '../../src/core/queue/queue-entry.ts';
+import type { LoadedRange, QueueMeta, QueueStore, StoredEntry } from '../../src/core/queue/queue-store.ts';
 import { KvBatch } from '../../src/store/kv/kv.ts';
 import { MemoryKv } from '../../src/store/kv/memory.ts';
 import { CACHED_PAGES, PacketIds } from '../../src/store/packets/packet-ids.ts';

@@ -5,15 +5,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { type Logger, SILENT } from '../../src/core/logger.ts';
-import {
-  type AuthenticationExchange,
-  type Authenticator,
-  type Authorizer,
-  type Identity,
-  type Meters,
-  newMeters,
-  type Permission,
-} from '../../src/core/ports.ts';
+import type {
+  AuthenticationExchange,
+  Authenticator,
+  Authorizer,
+  Identity,
+  Permission,
+} from '../../src/core/ports/authorization.ts';
+import { type Meters, newMeters } from '../../src/core/ports/meters.ts';
 import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
 import { ClientConnections } from '../../src/core/session/client-connection.ts';
 import type { FrontEnd } from '../../src/core/session/front-end.ts';
@@ -105,7 +104,6 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
       log: given.log ?? SILENT,
       retained,
       definitions: store.definitions,
-      packets: store.packets,
       unauthenticatedMs: 10_000,
       messageBytes: given.messageBytes ?? 1 << 27,
       unackedPerChannel: given.unackedPerChannel ?? 1000,

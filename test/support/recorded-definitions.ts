@@ -1,6 +1,6 @@
 // A DefinitionStore that keeps its records in a map, for tests of what owns definitions.
 
-import type { DefinitionKind, DefinitionStore, DefinitionValue } from '../../src/core/ports.ts';
+import type { DefinitionKind, DefinitionStore, DefinitionValue } from '../../src/core/ports/definitions.ts';
 
 export class RecordedDefinitions implements DefinitionStore {
   readonly records: Map<string, { kind: DefinitionKind; name: readonly string[]; value: DefinitionValue }>;

@@ -5,7 +5,7 @@ import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { SILENT } from '../../src/core/logger.ts';
 import { EMPTY_TABLE, type FieldTable } from '../../src/core/message/field-table.ts';
-import { type Meters, newMeters } from '../../src/core/ports.ts';
+import { type Meters, newMeters } from '../../src/core/ports/meters.ts';
 import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
 import {
   type ClientConnection,

@@ -1,7 +1,7 @@
 // Enhanced authentication (MQTT 5 §4.12): CONNECT names a method, and AUTH packets carry its messages until one side has
 // enough. The methods themselves are the authenticator's (src/auth/), behind the core's port.
 
-import type { AuthenticationExchange, Identity } from '../../../src/core/ports.ts';
+import type { AuthenticationExchange, Identity } from '../../../src/core/ports/authorization.ts';
 import type { Door } from '../../../src/core/session/login.ts';
 import type { AuthRequest } from '../packet/control.ts';
 import { ConnectRefused, MalformedPacket } from '../packet/errors.ts';

@@ -4,7 +4,7 @@
 
 import { BrokerError } from '../../../src/core/errors.ts';
 import { countLimit } from '../../../src/core/limit-hits.ts';
-import type { Identity } from '../../../src/core/ports.ts';
+import type { Identity } from '../../../src/core/ports/authorization.ts';
 import { auth, type ConnackProperties } from '../packet/answers.ts';
 import type { ConnectRequest } from '../packet/connect-packet.ts';
 import type { AuthRequest } from '../packet/control.ts';

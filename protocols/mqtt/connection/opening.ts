@@ -1,7 +1,7 @@
 // What a CONNECT sets in motion between login and CONNACK: who it is, which client id, which session (MQTT 5 §3.1).
 
 import { randomBytes } from 'node:crypto';
-import type { Identity } from '../../../src/core/ports.ts';
+import type { Identity } from '../../../src/core/ports/authorization.ts';
 import type { Session } from '../../../src/core/session/session.ts';
 import { certificateUser } from '../../../src/net/certificate-login.ts';
 import type { Transport } from '../../../src/net/transport.ts';
@@ -12,7 +12,6 @@ import { REASON } from '../packet/reason-codes.ts';
 import { MqttSession, type SessionLink } from '../session/session.ts';
 import type { Holder } from '../session/sessions.ts';
 import type { MqttOptions, MqttShared } from '../shared.ts';
-
 import { swapSeparators } from '../topic/topics.ts';
 
 /** Characters of a client id of MQTT 3.1. */

@@ -216,7 +216,7 @@ export class Publisher implements ConfirmSink {
         this.openSlot = -1;
         if (outcome !== PUBLISH.routed) this.answerWith(ring, slot, outcome);
         if (qos === 2 && outcome !== DROPPED && this.session.persistent) {
-          this.shared.context.packets.received(this.session.sessionId, packetId, ring, slot);
+          this.shared.packets.received(this.session.sessionId, packetId, ring, slot);
           turn.begin();
         }
         ring.settle(slot);

@@ -1,7 +1,7 @@
 // Writes to one client what its session has for it, in the form of the version that it speaks. One for all connections.
 
 import type { Message } from '../../../src/core/message/message.ts';
-import type { Meters } from '../../../src/core/ports.ts';
+import type { Meters } from '../../../src/core/ports/meters.ts';
 import type { Turn } from '../../../src/core/turn/turn.ts';
 import type { Outbox } from '../../../src/net/outbox.ts';
 import type { Traffic } from '../connection/traffic.ts';

@@ -2,7 +2,7 @@
 // §3.3.1.3), and the removal of those whose time is over. They are kept by the core and its store.
 
 import type { Logger } from '../../../src/core/logger.ts';
-import type { RetainedCursor, RetainedPlace, RetainedStore } from '../../../src/core/ports.ts';
+import type { RetainedCursor, RetainedPlace, RetainedStore } from '../../../src/core/ports/retained-store.ts';
 import type { Task, Turn } from '../../../src/core/turn/turn.ts';
 import { type Ticked, type Ticker, ticksFor } from '../../../src/net/ticker.ts';
 import { swapSeparators } from '../topic/topics.ts';

@@ -6,7 +6,8 @@
 
 import { Message, NEVER } from '../../../src/core/message/message.ts';
 import { NO_CODEC } from '../../../src/core/message/properties.ts';
-import type { Meters, RetainedCursor, RetainedMoment } from '../../../src/core/ports.ts';
+import type { Meters } from '../../../src/core/ports/meters.ts';
+import type { RetainedCursor, RetainedMoment } from '../../../src/core/ports/retained-store.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import { TICK_MS, type Ticked } from '../../../src/net/ticker.ts';
 import { isShared } from '../session/session-queue.ts';

@@ -3,7 +3,7 @@
 // counted where the client cannot take it; retained messages come by way of retained-feed.ts.
 
 import type { Message } from '../../../src/core/message/message.ts';
-import type { DefinitionValue } from '../../../src/core/ports.ts';
+import type { DefinitionValue } from '../../../src/core/ports/definitions.ts';
 import type { Consumer, DeliverySink } from '../../../src/core/queue/consumer.ts';
 import type { DirectReceiver, Queue } from '../../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';

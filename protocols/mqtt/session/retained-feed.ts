@@ -10,7 +10,8 @@
 // behind it. In the queue the older one is in front.
 
 import type { Message } from '../../../src/core/message/message.ts';
-import type { DefinitionValue, RetainedCursor } from '../../../src/core/ports.ts';
+import type { DefinitionValue } from '../../../src/core/ports/definitions.ts';
+import type { RetainedCursor } from '../../../src/core/ports/retained-store.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
 import { retainedTerms } from '../../../src/core/queue/subscription-options.ts';
 import { ConfirmRing, type ConfirmSink } from '../../../src/core/turn/confirms.ts';

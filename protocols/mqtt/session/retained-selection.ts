@@ -3,7 +3,8 @@
 // client id and filter, from the commit of its subscription until the last message is in the session's queue; so it goes
 // on where it was left, whatever ends meanwhile, the connection or the broker.
 
-import type { DefinitionValue, RetainedCursor, RetainedMoment } from '../../../src/core/ports.ts';
+import type { DefinitionValue } from '../../../src/core/ports/definitions.ts';
+import type { RetainedCursor, RetainedMoment } from '../../../src/core/ports/retained-store.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
 import { retainedTerms, type Terms } from '../../../src/core/queue/subscription-options.ts';
 import { Target } from '../../../src/core/queue/target.ts';

@@ -1,7 +1,7 @@
 // What is on disk of a persistent session beside its queue, its bindings and its packet ids: a definition of kind
 // `session`, named by virtual host and client id.
 
-import type { DefinitionValue } from '../../../src/core/ports.ts';
+import type { DefinitionValue } from '../../../src/core/ports/definitions.ts';
 import type { SharedSubscription } from './subscriptions.ts';
 import { type StoredWill, type Will, willFromJson, willToJson } from './will.ts';
 

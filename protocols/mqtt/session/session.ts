@@ -8,7 +8,7 @@
 
 import { BrokerError } from '../../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../../src/core/message/field-table.ts';
-import type { DefinitionValue, PacketWaiter } from '../../../src/core/ports.ts';
+import type { DefinitionValue } from '../../../src/core/ports/definitions.ts';
 import type { Consumer } from '../../../src/core/queue/consumer.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
@@ -22,6 +22,7 @@ import { REASON, type Reason } from '../packet/reason-codes.ts';
 import type { MqttShared } from '../shared.ts';
 import { sharedFilter } from '../topic/shared-filter.ts';
 import { Deliveries, type DeliveryOwner } from './delivery.ts';
+import type { PacketWaiter } from './packet-store.ts';
 import { ARRIVAL, Received } from './received.ts';
 import { SessionClock, type Timed } from './session-clock.ts';
 import { queueNameOf, sessionArguments, sessionOf } from './session-queue.ts';
@@ -236,7 +237,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     if (!this.persistent) return publishing;
     const queue = host.queues.get(this.queueName);
     if (queue !== undefined && queue.id === this.sessionId) host.deleteQueue(queue);
-    shared.context.packets.drop(this.sessionId);
+    shared.packets.drop(this.sessionId);
     shared.context.definitions.remove('session', [host.name, this.clientId]);
     shared.sessions.forget(this);
     return publishing;
@@ -290,7 +291,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     // A queue may have refused what others took: then the id was written with it, and a restart would take the next
     // publish under it for this one.
     if (!ok && this.persistent) {
-      this.shared.context.packets.forgetReceived(this.sessionId, id, null, 0);
+      this.shared.packets.forgetReceived(this.sessionId, id, null, 0);
       this.shared.turn.begin();
     }
     if (!answers) return;
@@ -306,7 +307,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     if (this.persistent) {
       // Also one that is not known: that it was released before may not be on disk yet.
       const kind = known ? KIND.forgotten : KIND.unknown;
-      this.shared.context.packets.forgetReceived(this.sessionId, id, this, this.token(kind, id));
+      this.shared.packets.forgetReceived(this.sessionId, id, this, this.token(kind, id));
       this.shared.turn.begin();
     } else {
       this.writeCompleted(link, id, known ? REASON.success : REASON.packetIdNotFound);
@@ -316,16 +317,16 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
   // What deliveries ask of the store, and what it answers.
 
   storeSent(id: number, entry: QueueEntry): void {
-    const { packets } = this.shared.context;
+    const { packets } = this.shared;
     packets.sent(this.sessionId, id, entry.queue.id, entry.seq, this, this.token(KIND.sent, id));
   }
 
   storeReleased(id: number): void {
-    this.shared.context.packets.released(this.sessionId, id, this, this.token(KIND.released, id));
+    this.shared.packets.released(this.sessionId, id, this, this.token(KIND.released, id));
   }
 
   forgetSent(id: number): void {
-    this.shared.context.packets.forgetSent(this.sessionId, id);
+    this.shared.packets.forgetSent(this.sessionId, id);
   }
 
   packetStored(token: number, ok: boolean): void {

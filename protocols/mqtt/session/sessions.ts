@@ -1,7 +1,6 @@
 // Which connection holds which client id, and the persistent sessions. One client id is one session, and one connection
 // at a time holds it: whoever comes later takes it over (MQTT 3.1.1 §3.1.4).
 
-import { PACKET_STATE } from '../../../src/core/ports.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import type { MqttShared } from '../shared.ts';
 import { MqttSession } from './session.ts';
@@ -76,7 +75,8 @@ export class Sessions {
 
   /** Takes up what an earlier start left in these virtual hosts. Called once, when the definitions are recovered. */
   recover(hosts: Iterable<VirtualHost>, shared: MqttShared): void {
-    const { definitions, packets } = shared.context;
+    const { packets } = shared;
+    const { definitions } = shared.context;
     const records = new Map<string, SessionRecord>();
     for (const { name, value } of definitions.all('session')) {
       records.set(keyOf(name[0]!, name[1]!), recordFromJson(value));
@@ -110,9 +110,9 @@ export class Sessions {
     for (const { sessionId, packetId, state, queueId, seq } of packets.all()) {
       const session = byId.get(sessionId);
       if (session === undefined) strangers.add(sessionId);
-      else if (state === PACKET_STATE.received) session.recoverReceived(packetId);
+      else if (state === 'received') session.recoverReceived(packetId);
       // Whose queue is gone will not come again: all that is left of it is to end the exchange.
-      else session.recoverSent(packetId, state === PACKET_STATE.released || !queueIds.has(queueId), queueId, seq);
+      else session.recoverSent(packetId, state === 'released' || !queueIds.has(queueId), queueId, seq);
     }
     for (const sessionId of strangers) packets.drop(sessionId);
   }

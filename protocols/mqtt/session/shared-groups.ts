@@ -4,7 +4,7 @@
 // connected or not.
 
 import type { Message } from '../../../src/core/message/message.ts';
-import type { Meters } from '../../../src/core/ports.ts';
+import type { Meters } from '../../../src/core/ports/meters.ts';
 import type { DirectReceiver, Queue } from '../../../src/core/queue/queue.ts';
 import type { Terms } from '../../../src/core/queue/subscription-options.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';

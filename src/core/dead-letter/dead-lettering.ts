@@ -7,9 +7,11 @@
 // thousands of queues goes to them in slices, and leaves its own with the last of them: a crash between two repeats it.
 
 import type { Exchange } from '../exchange/exchange.ts';
+import type { PropertyRewriter } from '../message/property-rewriter.ts';
 import { Ring } from '../message/ring.ts';
-import type { LoadedRange, Meters, PropertyRewriter, QueueStore } from '../ports.ts';
+import type { Meters } from '../ports/meters.ts';
 import { type QueueEntry, storeIdOf } from '../queue/queue-entry.ts';
+import type { LoadedRange, QueueStore } from '../queue/queue-store.ts';
 import { NO_TARGETS } from '../queue/target.ts';
 import type { Task, Turn } from '../turn/turn.ts';
 import { Burial } from './dead-letter-transfer.ts';

@@ -5,7 +5,7 @@
 import { findField, textOf } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
 import { CODEC_IDS } from '../message/properties.ts';
-import type { RetainedStore } from '../ports.ts';
+import type { RetainedStore } from '../ports/retained-store.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
 
 /** The header: boolean true, or the text `true` where a protocol has nothing but text. */

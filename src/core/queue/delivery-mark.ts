@@ -2,7 +2,7 @@
 // the redelivered mark then. One mark for all that is in a lane: which entries went out exactly is only written down
 // when the broker stops in order. A queue that does not survive has none.
 
-import type { QueueStore } from '../ports.ts';
+import type { QueueStore } from './queue-store.ts';
 import type { QueueWindow } from './queue-window.ts';
 import type { ReadyEntries } from './ready-entries.ts';
 

@@ -2,9 +2,9 @@
 // purged: what comes behind it must not overtake it.
 
 import { BrokerError } from '../errors.ts';
-import type { LoadedRange, QueueStore } from '../ports.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import type { Queue } from './queue.ts';
+import type { LoadedRange, QueueStore } from './queue-store.ts';
 
 /** Entries that one load reads at most, so that a turn stays short. */
 const LOAD_ENTRIES = 4096;

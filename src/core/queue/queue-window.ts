@@ -14,12 +14,13 @@
 
 import type { CoreLimits } from '../limits.ts';
 import { Ring } from '../message/ring.ts';
-import type { LoadedRange, Meters, QueueStore, StoredEntry } from '../ports.ts';
+import type { Meters } from '../ports/meters.ts';
 import type { Turn } from '../turn/turn.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { PageReader } from './page-reader.ts';
 import type { Queue } from './queue.ts';
 import { heldBytes, messageBytes, NEVER_EXPIRES, QueueEntry, STORE_STATE } from './queue-entry.ts';
+import type { LoadedRange, QueueStore, StoredEntry } from './queue-store.ts';
 import type { ReadyEntries } from './ready-entries.ts';
 import { ReturnedEntries } from './returned-entries.ts';
 

@@ -2,7 +2,7 @@
 // that a message that brings its consumers down is given up however often the broker is started meanwhile. A record for
 // each entry that came back and is not settled, in the same batches as the entries; on a full disk a count may be lost.
 
-import type { DefinitionStore } from '../ports.ts';
+import type { DefinitionStore } from '../ports/definitions.ts';
 
 const KIND = 'return';
 

@@ -1,8 +1,8 @@
 // The ready entries of one queue that were out with somebody and came back, in the order of their numbers. They are few
 // as a rule, and ahead of everything else. The bytes of some may be on disk only.
 
-import type { StoredEntry } from '../ports.ts';
 import { messageBytes, type QueueEntry, STORE_STATE } from './queue-entry.ts';
+import type { StoredEntry } from './queue-store.ts';
 
 export class ReturnedEntries {
   /** From the highest sequence number to the lowest, so that the next one is popped. */

@@ -4,7 +4,7 @@
 // does not flutter.
 
 import type { CoreLimits } from '../limits.ts';
-import type { Meters } from '../ports.ts';
+import type { Meters } from '../ports/meters.ts';
 import type { MemoryBudget } from '../queue/memory-budget.ts';
 import type { ClientConnections, Hold } from './client-connection.ts';
 

@@ -2,7 +2,9 @@
 // its own limits to it.
 
 import type { Logger } from '../logger.ts';
-import type { DefinitionStore, Meters, PacketStore, RetainedStore } from '../ports.ts';
+import type { DefinitionStore } from '../ports/definitions.ts';
+import type { Meters } from '../ports/meters.ts';
+import type { RetainedStore } from '../ports/retained-store.ts';
 import type { Turn } from '../turn/turn.ts';
 import type { ClientConnections } from './client-connection.ts';
 import type { Door } from './login.ts';
@@ -16,7 +18,6 @@ export interface FrontEnd {
   readonly log: Logger;
   /** Where what a front-end itself must not forget is kept: MQTT sessions and their packet ids. */
   readonly definitions: DefinitionStore;
-  readonly packets: PacketStore;
   /** A connection that has not logged in by then is closed. Milliseconds. */
   readonly unauthenticatedMs: number;
   /** Largest body of a message, bytes. */

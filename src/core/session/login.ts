@@ -7,11 +7,11 @@ import type {
   Authenticator,
   Authorizer,
   Credentials,
-  DefinitionStore,
   Identity,
-  Meters,
-  QueueStore,
-} from '../ports.ts';
+} from '../ports/authorization.ts';
+import type { DefinitionStore } from '../ports/definitions.ts';
+import type { Meters } from '../ports/meters.ts';
+import type { QueueStore } from '../queue/queue-store.ts';
 import type { Turn } from '../turn/turn.ts';
 import type { VirtualHosts } from '../vhost/virtual-hosts.ts';
 import { Session } from './session.ts';

@@ -3,7 +3,7 @@
 
 import { BrokerError } from '../errors.ts';
 import type { Exchange } from '../exchange/exchange.ts';
-import type { Authorizer, Identity, Permission, TopicPermission } from '../ports.ts';
+import type { Authorizer, Identity, Permission, TopicPermission } from '../ports/authorization.ts';
 
 /** Answers kept for one session; beyond it they are asked anew. */
 const CAPACITY = 4096;

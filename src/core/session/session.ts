@@ -11,7 +11,7 @@ import type { Dialect } from '../exchange/binding.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { type FieldTable, findField, textOf } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
-import type { Identity } from '../ports.ts';
+import type { Identity } from '../ports/authorization.ts';
 import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } from '../queue/consumer.ts';
 import type { Queue, QueueOwner } from '../queue/queue.ts';
 import type { QueueEntry } from '../queue/queue-entry.ts';

@@ -3,9 +3,10 @@
 // then what was published is held in its queues, where it has its place but nobody can take it.
 
 import type { Message } from '../message/message.ts';
-import type { Meters, QueueStore } from '../ports.ts';
+import type { Meters } from '../ports/meters.ts';
 import type { Queue } from '../queue/queue.ts';
 import { type QueueEntry, STORE_STATE } from '../queue/queue-entry.ts';
+import type { QueueStore } from '../queue/queue-store.ts';
 import type { Target } from '../queue/target.ts';
 import { ConfirmRing, type ConfirmSink } from '../turn/confirms.ts';
 import type { Turn } from '../turn/turn.ts';

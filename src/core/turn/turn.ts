@@ -15,7 +15,7 @@
 
 import type { Message } from '../message/message.ts';
 import { MessageSlabs } from '../message/message-slabs.ts';
-import type { Clock } from '../ports.ts';
+import type { Clock } from '../ports/clock.ts';
 import { Alarms, type StartTimer } from './alarms.ts';
 import type { ConfirmRing, RingScheduler } from './confirms.ts';
 

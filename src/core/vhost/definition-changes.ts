@@ -2,7 +2,7 @@
 // on disk, and whoever asks for what is there already is not answered before that is.
 
 import { BrokerError } from '../errors.ts';
-import type { QueueStore } from '../ports.ts';
+import type { QueueStore } from '../queue/queue-store.ts';
 import type { Turn } from '../turn/turn.ts';
 
 export class DefinitionChanges {

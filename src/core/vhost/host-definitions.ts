@@ -6,7 +6,7 @@ import type { Exchange, ExchangeOptions } from '../exchange/exchange.ts';
 import type { ExchangeKind } from '../exchange/kinds.ts';
 import type { FieldTable } from '../message/field-table.ts';
 import { tableFromJson, tableToJson } from '../message/field-table-json.ts';
-import type { DefinitionKind, DefinitionStore, DefinitionValue } from '../ports.ts';
+import type { DefinitionKind, DefinitionStore, DefinitionValue } from '../ports/definitions.ts';
 import type { Queue, QueueOptions } from '../queue/queue.ts';
 
 export interface StoredExchange extends ExchangeOptions {

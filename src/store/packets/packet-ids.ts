@@ -1,4 +1,4 @@
-// The packet ids of persistent MQTT sessions: the core's `PacketStore` over a `Kv`. There are four changes to each QoS 2
+// The packet ids of persistent MQTT sessions: MQTT's packet store over a `Kv`. There are four changes to each QoS 2
 // message, so ids are not records of their own: a page (packet-page.ts) holds 256 neighbours, and a batch writes each page
 // that was changed once, as it is then. A window of 100 messages under way costs two small records a commit, not hundreds.
 //
@@ -6,12 +6,12 @@
 // Where a batch could not be written its pages are read again from disk, and what must be made all the same (whatever
 // a session has answered for) is made again; no change carries what was before it.
 
-import { PACKET_STATE, type PacketStore, type PacketWaiter, type StoredPacket } from '../../core/ports.ts';
 import type { ConfirmRing } from '../../core/turn/confirms.ts';
 import type { Participant } from '../committer.ts';
 import { keyBehind, packetPageBounds, readU64 } from '../keys.ts';
 import type { Kv, KvBatch, KvRecord } from '../kv/kv.ts';
 import { DIRECTION, type Direction, FREE, type IdState, PAGE_IDS, PacketPage, pageNumber } from './packet-page.ts';
+import { PACKET_STATE, type PacketWaiter, type StoredPacket } from './packet-state.ts';
 
 /** Pages that stay in memory though nothing of them waits for the disk: 5 KB each at most, and read again when needed. */
 export const CACHED_PAGES = 1_024;
@@ -55,7 +55,7 @@ class Change {
   }
 }
 
-export class PacketIds implements PacketStore, Participant {
+export class PacketIds implements Participant {
   private readonly kv: Kv;
   private readonly cachedPages: number;
   /** By number. All that are listed or in flight are here. */

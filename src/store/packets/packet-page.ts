@@ -7,9 +7,9 @@
 //
 // Queue and seq are there where the state is `sent`: the entry of the first id, those of the others follow it one by one.
 
-import { PACKET_STATE, type PacketState, type StoredPacket } from '../../core/ports.ts';
 import { packetPageKey, readU64, writeU64 } from '../keys.ts';
 import { DamagedDataError, type Kv } from '../kv/kv.ts';
+import { PACKET_STATE, PACKET_STATE_NAME, type PacketState, type StoredPacket } from './packet-state.ts';
 
 /** Whose packet ids: each side numbers its own publishes. */
 export const DIRECTION = { received: 1, sent: 2 } as const;
@@ -114,7 +114,7 @@ export class PacketPage {
       const sent = state === PACKET_STATE.sent;
       const queueId = sent ? this.queueIds![at]! : 0;
       const seq = sent ? this.seqs![at]! : 0;
-      yield { sessionId, packetId: first + at, state, queueId, seq };
+      yield { sessionId, packetId: first + at, state: PACKET_STATE_NAME[state], queueId, seq };
     }
   }
 

@@ -2,7 +2,7 @@
 // each range the next one is brought along, so that a queue that is read through answers at once.
 
 import type { PropertyCodec } from '../../core/message/properties.ts';
-import type { LoadedRange, StoredEntry } from '../../core/ports.ts';
+import type { LoadedRange, StoredEntry } from '../../core/queue/queue-store.ts';
 import { bodyIdOf, bodyKey, firstSeqOf, lastSeqOf } from '../keys.ts';
 import type { Kv } from '../kv/kv.ts';
 import type { QueueState } from './queue-state.ts';

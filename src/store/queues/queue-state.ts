@@ -1,8 +1,8 @@
 // What the store knows of one queue: the counts and marks of its `meta` record as they will be once everything that was
 // handed over is committed, the entries that wait for their commit, and how far its disk space is reclaimed.
 
-import type { QueueMeta } from '../../core/ports.ts';
 import type { QueueEntry } from '../../core/queue/queue-entry.ts';
+import type { QueueMeta } from '../../core/queue/queue-store.ts';
 import { readU64, writeU64 } from '../keys.ts';
 import { DamagedDataError } from '../kv/kv.ts';
 import { GoneRanges } from './gone-ranges.ts';

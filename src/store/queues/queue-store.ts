@@ -7,8 +7,9 @@
 // purging a queue of millions costs a record, and a restart reads a record for each queue.
 
 import type { PropertyCodec } from '../../core/message/properties.ts';
-import type { LoadedRange, Meters, QueueMeta, QueueStore } from '../../core/ports.ts';
+import type { Meters } from '../../core/ports/meters.ts';
 import { type QueueEntry, STORE_STATE, storeIdOf } from '../../core/queue/queue-entry.ts';
+import type { LoadedRange, QueueMeta, QueueStore } from '../../core/queue/queue-store.ts';
 import type { Committer, Participant } from '../committer.ts';
 import type { Header } from '../header.ts';
 import { droppedKey, metaKey } from '../keys.ts';

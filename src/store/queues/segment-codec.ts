@@ -12,8 +12,8 @@
 
 import { Message, NEVER } from '../../core/message/message.ts';
 import type { PropertyCodec } from '../../core/message/properties.ts';
-import type { StoredEntry } from '../../core/ports.ts';
 import { NEVER_EXPIRES, type QueueEntry } from '../../core/queue/queue-entry.ts';
+import type { StoredEntry } from '../../core/queue/queue-store.ts';
 import { retainedTerms } from '../../core/queue/subscription-options.ts';
 import { DamagedDataError } from '../kv/kv.ts';
 

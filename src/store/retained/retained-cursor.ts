@@ -6,7 +6,7 @@
 // that has a change waiting is left out, too: that change was kept at the start, or came later.
 
 import type { Message } from '../../core/message/message.ts';
-import type { RetainedCursor, RetainedMoment } from '../../core/ports.ts';
+import type { RetainedCursor, RetainedMoment } from '../../core/ports/retained-store.ts';
 import type { RetainedSearch } from './retained-search.ts';
 
 /** Keys that are looked at before others have their turn: about a millisecond. */

@@ -9,7 +9,7 @@
 
 import { Message } from '../../core/message/message.ts';
 import type { PropertyCodec } from '../../core/message/properties.ts';
-import type { RetainedMoment } from '../../core/ports.ts';
+import type { RetainedMoment } from '../../core/ports/retained-store.ts';
 import { isCut, routingKeyOf } from '../keys.ts';
 import { DamagedDataError } from '../kv/kv.ts';
 

@@ -15,15 +15,15 @@ import { filterSelects, hasWildcard } from '../../core/exchange/topic-pattern.ts
 import type { PatternWord } from '../../core/exchange/topic-trie.ts';
 import { type Message, NEVER } from '../../core/message/message.ts';
 import type { PropertyCodec } from '../../core/message/properties.ts';
+import type { Clock } from '../../core/ports/clock.ts';
+import type { Meters } from '../../core/ports/meters.ts';
 import type {
-  Clock,
-  Meters,
   RetainedCount,
   RetainedCursor,
   RetainedMoment,
   RetainedPlace,
   RetainedStore,
-} from '../../core/ports.ts';
+} from '../../core/ports/retained-store.ts';
 import type { ConfirmRing } from '../../core/turn/confirms.ts';
 import type { Participant } from '../committer.ts';
 import {

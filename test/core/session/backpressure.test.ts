@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { DEFAULT_LIMITS } from '../../../src/core/limits.ts';
-import { type Meters, newMeters } from '../../../src/core/ports.ts';
+import { type Meters, newMeters } from '../../../src/core/ports/meters.ts';
 import { MemoryBudget } from '../../../src/core/queue/memory-budget.ts';
 import { Backpressure } from '../../../src/core/session/backpressure.ts';
 import {

@@ -6,7 +6,7 @@ import { beforeEach, describe, it } from 'node:test';
 import { EMPTY_TABLE, type FieldTable, textField } from '../../../src/core/message/field-table.ts';
 import { Message, NEVER } from '../../../src/core/message/message.ts';
 import { CODEC_IDS, NO_PROPERTIES } from '../../../src/core/message/properties.ts';
-import type { Authenticator, Authorizer } from '../../../src/core/ports.ts';
+import type { Authenticator, Authorizer } from '../../../src/core/ports/authorization.ts';
 import { FAN_OUT_SLICE } from '../../../src/core/queue/fan-out.ts';
 import { Door } from '../../../src/core/session/login.ts';
 import { PUBLISH } from '../../../src/core/session/publish-path.ts';

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { PACKET_STATE, type PacketStore } from '../../../src/core/ports.ts';
+import type { PacketStore } from '../../../protocols/mqtt/session/packet-store.ts';
 import type { Kv } from '../../../src/store/kv/kv.ts';
 import { LmdbKv } from '../../../src/store/kv/lmdb.ts';
 import { MemoryKv } from '../../../src/store/kv/memory.ts';
@@ -22,10 +22,9 @@ class Waiter {
 }
 
 function ids(packets: PacketStore): string[] {
-  const names = Object.fromEntries(Object.entries(PACKET_STATE).map(([name, state]) => [state, name]));
   return [...packets.all()]
     .map(({ sessionId, packetId, state, queueId, seq }) =>
-      [sessionId, packetId, names[state], ...(state === PACKET_STATE.sent ? [queueId, seq] : [])].join(' '),
+      [sessionId, packetId, state, ...(state === 'sent' ? [queueId, seq] : [])].join(' '),
     )
     .sort();
 }

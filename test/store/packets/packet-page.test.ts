@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { PACKET_STATE, type PacketState } from '../../../src/core/ports.ts';
 import { DamagedDataError } from '../../../src/store/kv/kv.ts';
 import { DIRECTION, FREE, PacketPage, pageNumber } from '../../../src/store/packets/packet-page.ts';
+import { PACKET_STATE, type PacketState } from '../../../src/store/packets/packet-state.ts';
 
 const SESSION = 2 ** 33 + 5;
 const NUMBER = pageNumber(SESSION, DIRECTION.sent, 0x12ff);
