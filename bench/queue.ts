@@ -38,9 +38,9 @@ function overtaken(): number {
   const queue = emptyQueue();
   const ring = new ConfirmRing({ confirmed() {} }, { drainLater() {} });
   const entries: QueueEntry[] = [];
-  for (let i = 0; i < MANY; i++) entries.push(queue.hold(messageTo('q'), queue.alone[0]!, ring, 0)!);
+  for (let i = 0; i < MANY; i++) entries.push(queue.hold(messageTo('q'), queue.selfRoute[0]!, ring, 0)!);
   fill(queue, WINDOW);
-  return timed(() => queue.letGo(entries));
+  return timed(() => queue.releaseHeld(entries));
 }
 
 function returned(): number {
@@ -55,7 +55,7 @@ function returned(): number {
 }
 
 function fill(queue: Queue, count: number): void {
-  for (let i = 0; i < count; i++) queue.accept(messageTo('q'), queue.alone[0]!, null, 0);
+  for (let i = 0; i < count; i++) queue.accept(messageTo('q'), queue.selfRoute[0]!, null, 0);
 }
 
 function emptyQueue(): Queue {

@@ -1,10 +1,10 @@
 // The route cache: what a hit saves over the walk, what a scan of keys that never come back costs, and what is left of
 // it while subscriptions come and go. Run it alone (`node bench/route-cache.ts`) or as part of the bench.
 
-import { Binding } from '../src/core/exchange/binding.ts';
+import { Binding } from '../src/core/exchange/exchange.ts';
+import { Route } from '../src/core/exchange/route.ts';
 import { TopicExchange } from '../src/core/exchange/topic.ts';
 import type { Message } from '../src/core/message/message.ts';
-import { Route } from '../src/core/queue/target.ts';
 import { type Figure, printFigures } from './figure.ts';
 import { messageTo, standInQueues } from './stand-ins.ts';
 

@@ -18,10 +18,10 @@ import { NO_CODEC, type PropertyCodec } from './core/message/properties.ts';
 import { type Meters, newMeters } from './core/ports/meters.ts';
 import { MemoryBudget } from './core/queue/memory-budget.ts';
 import type { StoreEvents } from './core/queue/queue-store.ts';
+import { AccessControl } from './core/session/access-control.ts';
 import { Backpressure } from './core/session/backpressure.ts';
 import { ClientConnections } from './core/session/client-connection.ts';
 import type { FrontEnd } from './core/session/front-end.ts';
-import { Door } from './core/session/login.ts';
 import { Turn } from './core/turn/turn.ts';
 import { DEFAULT_VHOST, VirtualHosts } from './core/vhost/virtual-hosts.ts';
 import type { HttpServer } from './http/http-server.ts';
@@ -147,7 +147,7 @@ export class Broker {
     this.users = new Users(definitions, limits, this.meters.limitHits);
     this.permissions = new Permissions(definitions);
     this.authenticator = new PasswordAuthenticator(this.users, this.permissions, config.auth.loopbackUsers);
-    const door = new Door({
+    const access = new AccessControl({
       hosts: this.hosts,
       authenticator: this.authenticator,
       authorizer: this.permissions,
@@ -158,7 +158,7 @@ export class Broker {
       log,
     });
     const frontEnd: FrontEnd = {
-      door,
+      access,
       retained,
       definitions,
       turn,

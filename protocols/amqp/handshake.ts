@@ -129,15 +129,15 @@ export class Handshake {
   }
 
   private login(mechanism: string, response: Buffer): Promise<Identity> {
-    const { door } = this.frontEnd.context;
+    const { access } = this.frontEnd.context;
     const certified = this.certificateUser();
     if (mechanism === MECHANISM.external && certified !== null) {
       this.user = certified;
-      return door.identifyCertified(certified, this.transport.loopback);
+      return access.identifyCertified(certified, this.transport.loopback);
     }
     const { user, password } = readLogin(mechanism, response);
     this.user = user;
-    return door.identify(user, password, this.transport.loopback);
+    return access.identify(user, password, this.transport.loopback);
   }
 
   private certificateUser(): string | null {
@@ -156,7 +156,7 @@ export class Handshake {
   private open(vhost: string): Session {
     this.vhost = vhost;
     try {
-      const session = this.frontEnd.context.door.enter(this.identity!, vhost);
+      const session = this.frontEnd.context.access.enter(this.identity!, vhost);
       this.step = STEP.done;
       this.connection.send(connectionOpenOk());
       return session;

@@ -2,7 +2,7 @@
 // publishers (memory, disk) once it has published, and the rest of a publisher that floods. Its connection tells it of
 // them and of every publish.
 
-import { FULL_CHUNK_BYTES, PUBLISHES_A_TURN, PublisherRest } from '../../src/core/session/publisher-throttle.ts';
+import { FULL_CHUNK_BYTES, PUBLISHES_A_TURN, PublisherThrottle } from '../../src/core/session/publisher-throttle.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
 import type { Transport } from '../../src/net/transport.ts';
@@ -13,7 +13,7 @@ export class Intake {
   /** A control operation is under way. */
   busy: boolean;
   private readonly transport: Transport;
-  private readonly rest: PublisherRest;
+  private readonly throttle: PublisherThrottle;
   /** Publishes since the last rest; whether there ever was one. */
   private published: number;
   private publishes: boolean;
@@ -25,7 +25,7 @@ export class Intake {
     this.paused = false;
     this.busy = false;
     this.transport = transport;
-    this.rest = new PublisherRest(turn, () => this.update());
+    this.throttle = new PublisherThrottle(turn, () => this.update());
     this.published = 0;
     this.publishes = false;
     this.held = false;
@@ -49,7 +49,7 @@ export class Intake {
   took(bytes: number, session: Session | null): void {
     if (this.published < PUBLISHES_A_TURN || bytes < FULL_CHUNK_BYTES || session === null) return;
     this.published = 0;
-    this.rest.begin(session);
+    this.throttle.begin(session);
   }
 
   wait(busy: boolean): void {
@@ -69,11 +69,11 @@ export class Intake {
 
   /** The transport is gone. */
   end(): void {
-    this.rest.end();
+    this.throttle.end();
   }
 
   private update(): void {
-    const pause = this.busy || this.rest.resting || (this.blocked && !this.closing);
+    const pause = this.busy || this.throttle.throttled || (this.blocked && !this.closing);
     if (pause === this.paused) return;
     this.paused = pause;
     if (pause) this.transport.pause();

@@ -1,4 +1,4 @@
-// A STOMP connection: it turns frames into calls of the session door, in the order in which they came. What has to wait
+// A STOMP connection: it turns frames into calls of the session, in the order in which they came. What has to wait
 // (a declaration, an authorisation) suspends the parser; nothing overtakes it. Every violation and every refusal ends
 // in one ERROR frame and the end of this connection, and of no other.
 
@@ -76,7 +76,7 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
     this.parser.push(chunk);
     if (!this.hearing()) return;
     this.pump();
-    if (this.hearing()) this.publisher?.rest.afterChunk(chunk.length, this.session!);
+    if (this.hearing()) this.publisher?.throttle.afterChunk(chunk.length, this.session!);
     this.updateReading();
   }
 
@@ -90,7 +90,7 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
     this.state = 'closed';
     this.context.connections.remove(this);
     this.context.turn.begin();
-    this.publisher?.rest.end();
+    this.publisher?.throttle.end();
     this.release();
     this.heartBeat.stop();
     const { log } = this.context;
@@ -107,7 +107,7 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
   // What the heart-beat calls.
 
   hearing(): boolean {
-    return this.suspensions === 0 && !this.publisher?.rest.resting && !this.isHeld();
+    return this.suspensions === 0 && !this.publisher?.throttle.throttled && !this.isHeld();
   }
 
   beat(): void {
@@ -322,7 +322,7 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
 
   finish(): void {
     this.state = 'closing';
-    this.publisher?.rest.end();
+    this.publisher?.throttle.end();
     this.transport.end();
   }
 

@@ -93,14 +93,14 @@ export function connectedFrame(version: StompVersion, sessionId: string, context
  * «It is RECOMMENDED clients set this to the host name that the socket was established against» (STOMP 1.2, CONNECT),
  * and several libraries do: where that is no virtual host of the user's, the default one is meant.
  */
-async function enter(request: ConnectRequest, transport: Transport, { door }: StompContext): Promise<Session> {
+async function enter(request: ConnectRequest, transport: Transport, { access }: StompContext): Promise<Session> {
   const { user, password, vhost } = request;
   const { loopback } = transport;
   try {
-    return await door.login({ user, password, vhost, loopback });
+    return await access.login({ user, password, vhost, loopback });
   } catch (error) {
     if (!(error instanceof BrokerError) || !isOwnName(vhost, transport.local)) throw error;
-    return door.login({ user, password, vhost: DEFAULT_VHOST, loopback });
+    return access.login({ user, password, vhost: DEFAULT_VHOST, loopback });
   }
 }
 

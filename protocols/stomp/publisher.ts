@@ -6,7 +6,7 @@ import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import { Message } from '../../src/core/message/message.ts';
 import { OWN_ALLOCATION_BYTES } from '../../src/core/message/message-slabs.ts';
 import { PUBLISH, type PublishOutcome } from '../../src/core/session/publish-path.ts';
-import { PublisherRest } from '../../src/core/session/publisher-throttle.ts';
+import { PublisherThrottle } from '../../src/core/session/publisher-throttle.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import type { StompClient } from './client.ts';
@@ -27,7 +27,7 @@ export class Publisher {
   /** SENDs so far. */
   count: number;
   /** Keeps it from flooding its receivers. */
-  readonly rest: PublisherRest;
+  readonly throttle: PublisherThrottle;
   private readonly client: StompClient;
   private readonly parser: FrameParser;
   private readonly session: Session;
@@ -45,7 +45,7 @@ export class Publisher {
 
   constructor(client: StompClient, session: Session, subscriptions: Subscriptions, destinations: DestinationCache) {
     this.count = 0;
-    this.rest = new PublisherRest(client.context.turn, () => {
+    this.throttle = new PublisherThrottle(client.context.turn, () => {
       client.context.turn.begin();
       client.goOn();
     });
@@ -65,7 +65,7 @@ export class Publisher {
   /** The parser's current frame is a SEND. */
   send(): void {
     const { parser } = this;
-    this.rest.published++;
+    this.throttle.published++;
     let headers: SendHeaders;
     let destination: Destination;
     if (parser.repeated) {

@@ -1,9 +1,9 @@
 // The store as the broker holds it: queues, retained messages and definitions over one `Kv`, in the same transactions.
 
 import type { PropertyCodec } from '../core/message/properties.ts';
-import type { Clock } from '../core/ports/clock.ts';
 import { type Meters, newMeters } from '../core/ports/meters.ts';
 import type { StoreEvents } from '../core/queue/queue-store.ts';
+import type { Clock } from '../core/turn/clock.ts';
 import { Committer, type Later } from './committer.ts';
 import { Definitions } from './definitions.ts';
 import { Header } from './header.ts';

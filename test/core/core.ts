@@ -15,7 +15,8 @@ import type { Queue } from '../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import type { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
-import { type QueueDeclaration, VirtualHost } from '../../src/core/vhost/virtual-host.ts';
+import type { QueueDeclaration } from '../../src/core/vhost/declarations.ts';
+import { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
 import { FakeRetained } from '../support/fake-retained.ts';
 import { FakeStore } from '../support/fake-store.ts';
 
@@ -114,7 +115,7 @@ export class Core {
   /** Publishes to the default exchange without a session. */
   put(queue: Queue, body: string, persistent = false): void {
     this.turn.begin();
-    queue.accept(message({ key: queue.name, body, persistent }), queue.alone[0]!, null, 0);
+    queue.accept(message({ key: queue.name, body, persistent }), queue.selfRoute[0]!, null, 0);
   }
 }
 

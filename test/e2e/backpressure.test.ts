@@ -38,7 +38,7 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
-  kv.letGo();
+  kv.releaseHeld();
   for (const peer of open) await peer.close();
   await broker.stop();
 });
@@ -180,7 +180,7 @@ test('publishers that outrun the disk are not read until it has caught up', PATI
   await expectMethod(watching, METHOD.basicQosOk);
 
   const consumed = consumeAll(publishers);
-  kv.letGo();
+  kv.releaseHeld();
   await Promise.all([...publishers.map(({ done }) => done), consumed]);
   for (let id = 1; id <= publishers[1]!.written; id++) {
     assert.equal((await device.take()).toString('hex'), mqtt.acknowledgement(mqtt.PACKET.puback, id).toString('hex'));
@@ -232,6 +232,6 @@ test('who connects while publishing is held is held with its first message, and 
   const late = new Publisher(await amqpClient(), (body) => amqp.publish(1, '', 'load', body, 2), 'late');
   await untilStopped([early, late], canary);
   const consumed = consumeAll([early, late]);
-  kv.letGo();
+  kv.releaseHeld();
   await Promise.all([early.done, late.done, consumed]);
 });

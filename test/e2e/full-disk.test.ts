@@ -54,7 +54,7 @@ test('every publisher learns that it is not stored, and all goes on when there i
   await expectMethod(kept.peer, METHOD.basicAck);
   await kv.whenWaiting();
   kv.fill();
-  kv.letGo();
+  kv.releaseHeld();
 
   await expectMethod(kept.peer, METHOD_BLOCKED);
   const nack = await expectMethod(publisher.peer, METHOD.basicNack);

@@ -165,7 +165,7 @@ test('confirms that wait for the disk leave before the clients are sent away', P
   for (const client of [backend, device, browser]) await client.saysNothing();
   const stopped = broker.stop();
   for (const client of [backend, device, browser]) await client.saysNothing();
-  kv.letGo();
+  kv.releaseHeld();
 
   await expectMethod(backend.peer, METHOD.basicAck);
   await expectForced(backend.peer);

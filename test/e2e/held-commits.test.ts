@@ -29,7 +29,7 @@ before(async () => {
 
 /** What the operations below work on, made anew where one of them has deleted it. */
 beforeEach(async () => {
-  kv.letGo();
+  kv.releaseHeld();
   const { peer } = await clients.connect('amqp');
   for (const [request, answer] of [
     [amqp.declareQueue(1, 'q', { durable: true }), METHOD.queueDeclareOk],
@@ -58,7 +58,7 @@ describe('while a commit is held', () => {
       client.send(...send);
       await kv.whenWaiting();
       await client.saysNothing();
-      kv.letGo();
+      kv.releaseHeld();
       answer(await client.peer.take());
       await client.saysNothing();
       await client.peer.close();
@@ -73,7 +73,7 @@ describe('while a commit is held', () => {
     await kv.whenWaiting();
     await other.saysNothing();
     assert.equal(client.socket.bytesRead, 0);
-    kv.letGo();
+    kv.releaseHeld();
     assert.equal((await client.take()).toString('hex'), '20020000');
     assert.equal((await client.take())[0]! >> 4, mqtt.PACKET.pingresp);
     await client.close();
@@ -88,7 +88,7 @@ describe('while a commit is held', () => {
     await first.saysNothing();
     second.send(amqp.declareQueue(1, 'shared', { durable: true }));
     await second.saysNothing();
-    kv.letGo();
+    kv.releaseHeld();
     for (const { peer } of [first, second]) await expectMethod(peer, METHOD.queueDeclareOk);
     await Promise.all([first.peer.close(), second.peer.close()]);
   });
@@ -103,7 +103,7 @@ describe('while a commit is held', () => {
     client.send(amqp.declareQueue(1, 'transient', { exclusive: true }), amqp.qos(1, 5));
     await expectMethod(client.peer, METHOD.queueDeclareOk);
     await expectMethod(client.peer, METHOD.basicQosOk);
-    kv.letGo();
+    kv.releaseHeld();
     await expectMethod(client.peer, METHOD.basicAck);
     await client.peer.close();
   });
@@ -120,7 +120,7 @@ describe('while a commit is held', () => {
     await expectMethod(consumer.peer, METHOD.basicDeliver);
     await kv.whenWaiting();
     await publisher.saysNothing();
-    kv.letGo();
+    kv.releaseHeld();
     assert.equal((await publisher.peer.take()).toString('hex'), '40020003');
     await Promise.all([publisher.peer.close(), consumer.peer.close()]);
   });
@@ -137,7 +137,7 @@ describe('when a commit ends, confirms leave in the order of their messages', ()
     await kv.whenWaiting();
     for (const mode of modes) client.send(amqp.publish(1, '', 'q', BODY, mode));
     await client.saysNothing();
-    kv.letGo();
+    kv.releaseHeld();
     let acked = 0;
     while (acked < modes.length + 1) {
       const args = await expectMethod(client.peer, METHOD.basicAck);
@@ -162,7 +162,7 @@ describe('when a commit ends, confirms leave in the order of their messages', ()
       mqtt.publish('held', BODY, 1, 15),
     );
     await client.saysNothing();
-    kv.letGo();
+    kv.releaseHeld();
     const answers: string[] = [];
     for (let i = 0; i < 5; i++) answers.push((await client.peer.take()).toString('hex'));
     assert.deepEqual(answers, ['4002000b', '4002000c', '5002000d', '5002000e', '4002000f']);
@@ -183,7 +183,7 @@ describe('when a commit ends, confirms leave in the order of their messages', ()
       stomp.frame('ABORT', { transaction: 't', receipt: '5' }),
     );
     await client.saysNothing();
-    kv.letGo();
+    kv.releaseHeld();
     for (const id of ['1', '2', '3', '4', '5']) receipt(id)(await client.peer.take());
     await client.peer.close();
   });
@@ -196,7 +196,7 @@ describe('when a commit ends, confirms leave in the order of their messages', ()
     client.send(stomp.frame('DISCONNECT', { receipt: 'bye' }));
     const other = await clients.connect('mqtt');
     await other.saysNothing();
-    kv.letGo();
+    kv.releaseHeld();
     const last = (await client.peer.rest()).map((unit) => headerOf(readStompFrame(unit), 'receipt-id'));
     assert.deepEqual(last, ['sent', 'bye']);
     await other.peer.close();

@@ -23,7 +23,7 @@ export class HeldKv extends FaultyKv {
   }
 
   /** Ends what waits, and all that come from now on, at once. */
-  letGo(): void {
+  releaseHeld(): void {
     this.hold = false;
     if (this.waiting) this.release();
   }

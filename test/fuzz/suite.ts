@@ -26,7 +26,7 @@ const WARM_UP = 4000;
  */
 const LEFT_BYTES = 64 * 1024 * 1024;
 const COLLECTIONS = 5;
-/** At least so many of the inputs must get to the deepest state, or the fuzzer tests only the door. */
+/** At least so many of the inputs must get to the deepest state, or the fuzzer only tests the login. */
 const DEEP_SHARE = 0.1;
 /** Canary exchanges that go with the inputs at least. */
 const EXCHANGES = 100;

@@ -30,7 +30,7 @@ export class Harness extends ProtocolHarness {
   restartFrontEnd(): this {
     // What sessions that are no more held on to is in its queue again.
     for (const queue of this.hosts.get('/')!.queues.values()) {
-      queue.requeue([...(queue as unknown as { out: Iterable<QueueEntry> }).out]);
+      queue.requeue([...(queue as unknown as { outstanding: Iterable<QueueEntry> }).outstanding]);
     }
     this.frontEnd = this.makeFrontEnd();
     this.frontEnd.recover(this.hosts);

@@ -192,7 +192,7 @@ export class CoreWorld {
       life.turn,
     );
     const slot = ring.open();
-    queue.accept(message, queue.alone[0]!, ring, slot);
+    queue.accept(message, queue.selfRoute[0]!, ring, slot);
     ring.settle(slot);
   }
 
@@ -216,7 +216,7 @@ export class CoreWorld {
         for (const [sent] of publishes) Object.assign(sent, { hidden: false, confirmed: ok, failed: !ok });
       confirmed.call(transaction, ring, from, to, ok);
     };
-    const targets = publishes.map(([, message, queue]) => ({ message, targets: queue.alone }));
+    const targets = publishes.map(([, message, queue]) => ({ message, targets: queue.selfRoute }));
     transaction.commit(targets, settlements).catch((error) => assert.ok(error instanceof TransactionFailed));
   }
 

@@ -20,7 +20,7 @@ import type { Message } from '../../src/core/message/message.ts';
 import type { Queue } from '../../src/core/queue/queue.ts';
 import { NEVER_EXPIRES, QueueEntry, STORE_STATE } from '../../src/core/queue/queue-entry.ts';
 import type { StoredEntry } from '../../src/core/queue/queue-store.ts';
-import { retainedTerms, type Terms } from '../../src/core/queue/subscription-options.ts';
+import { retainedSubscriptionOptions, type SubscriptionOptions } from '../../src/core/queue/subscription-options.ts';
 import { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import type { Kv } from '../../src/store/kv/kv.ts';
 import { FakeQueue, message, Opened } from '../store/harness.ts';
@@ -89,7 +89,8 @@ class SimQueue extends FakeQueue {
   override entryAt(seq: number, message: Message, expiresAt = NEVER_EXPIRES): QueueEntry {
     const entry = new QueueEntry(this.owner, seq, message, expiresAt, false, this.lane);
     // Some came in as retained messages do.
-    if (seq % 5 === 0) entry.terms = retainedTerms(seq % 3, seq % 2 === 0 ? 0 : 0xffff_ffff - seq);
+    if (seq % 5 === 0)
+      entry.subscriptionOptions = retainedSubscriptionOptions(seq % 3, seq % 2 === 0 ? 0 : 0xffff_ffff - seq);
     return entry;
   }
 
@@ -665,17 +666,19 @@ export class StoreWorld {
 }
 
 function describe(entry: StoredEntry): string {
-  const { seq, expiresAt, message, terms } = entry;
-  return `${seq} ${expiresAt} ${message.routingKey} ${brief(message.bodyBytes().toString())} ${sayTerms(terms)}`;
+  const { seq, expiresAt, message, subscriptionOptions } = entry;
+  return `${seq} ${expiresAt} ${message.routingKey} ${brief(message.bodyBytes().toString())} ${describeOptions(subscriptionOptions)}`;
 }
 
 function describeCopy({ entry, expiresAt, published }: Copy): string {
-  const { seq, message, terms } = entry;
-  return `${seq} ${expiresAt} ${message.routingKey} ${brief(published.text)} ${sayTerms(terms)}`;
+  const { seq, message, subscriptionOptions } = entry;
+  return `${seq} ${expiresAt} ${message.routingKey} ${brief(published.text)} ${describeOptions(subscriptionOptions)}`;
 }
 
-function sayTerms(terms: Terms | null): string {
-  return terms === null ? 'no terms' : `QoS ${terms.qos} of ${terms.subscriptionIds}, retained ${terms.retained}`;
+function describeOptions(subscriptionOptions: SubscriptionOptions | null): string {
+  return subscriptionOptions === null
+    ? 'no subscriptionOptions'
+    : `QoS ${subscriptionOptions.qos} of ${subscriptionOptions.subscriptionIds}, retained ${subscriptionOptions.retained}`;
 }
 
 function brief(text: string): string {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { STORE_STATE } from '../../src/core/queue/queue-entry.ts';
-import { retainedTerms, Terms } from '../../src/core/queue/subscription-options.ts';
+import { retainedSubscriptionOptions, SubscriptionOptions } from '../../src/core/queue/subscription-options.ts';
 import { END_KEY, FIRST_KEY, HEADER, headerKey, kindOf, u64 } from '../../src/store/keys.ts';
 import type { Kv } from '../../src/store/kv/kv.ts';
 import { KvBatch } from '../../src/store/kv/kv.ts';
@@ -115,34 +115,37 @@ export function storeContract(name: string, newPlace: () => Promise<Place>): voi
       });
     });
 
-    check('the terms of a retained message come back with it, those of bindings do not', async (first, again) => {
-      const queue = new FakeQueue(first.queues.nextQueueId());
-      const given = [
-        retainedTerms(1, 0),
-        new Terms(2, false, true, [7]),
-        retainedTerms(2, 268_435_455),
-        null,
-        retainedTerms(1, 1),
-      ];
-      for (const [at, terms] of given.entries()) {
-        // With all that may stand around them, a body of its own record among it.
-        const expirationMs = at > 1 ? 60_000 : -1;
-        const entry = queue.entry(message(at === 4 ? 'x'.repeat(10_000) : `${at}`, { expirationMs }));
-        if (at > 1) entry.expiresAt = 1_800_000_000_000;
-        entry.terms = terms;
-        first.queues.append(entry);
-      }
-      const read = await (await again()).readAll(queue.id);
-      assert.deepEqual(
-        read.map(({ terms }) => terms),
-        given.map((terms) => (terms?.retained === true ? terms : null)),
-      );
-      for (const [at, { message, expiresAt }] of read.entries()) {
-        assert.equal(message.expirationMs, at > 1 ? 60_000 : -1);
-        assert.equal(expiresAt, at > 1 ? 1_800_000_000_000 : Number.POSITIVE_INFINITY);
-        assert.equal(message.bodyLength, at === 4 ? 10_000 : 1);
-      }
-    });
+    check(
+      'the subscriptionOptions of a retained message come back with it, those of bindings do not',
+      async (first, again) => {
+        const queue = new FakeQueue(first.queues.nextQueueId());
+        const given = [
+          retainedSubscriptionOptions(1, 0),
+          new SubscriptionOptions(2, false, true, [7]),
+          retainedSubscriptionOptions(2, 268_435_455),
+          null,
+          retainedSubscriptionOptions(1, 1),
+        ];
+        for (const [at, subscriptionOptions] of given.entries()) {
+          // With all that may stand around them, a body of its own record among it.
+          const expirationMs = at > 1 ? 60_000 : -1;
+          const entry = queue.entry(message(at === 4 ? 'x'.repeat(10_000) : `${at}`, { expirationMs }));
+          if (at > 1) entry.expiresAt = 1_800_000_000_000;
+          entry.subscriptionOptions = subscriptionOptions;
+          first.queues.append(entry);
+        }
+        const read = await (await again()).readAll(queue.id);
+        assert.deepEqual(
+          read.map(({ subscriptionOptions }) => subscriptionOptions),
+          given.map((subscriptionOptions) => (subscriptionOptions?.retained === true ? subscriptionOptions : null)),
+        );
+        for (const [at, { message, expiresAt }] of read.entries()) {
+          assert.equal(message.expirationMs, at > 1 ? 60_000 : -1);
+          assert.equal(expiresAt, at > 1 ? 1_800_000_000_000 : Number.POSITIVE_INFINITY);
+          assert.equal(message.bodyLength, at === 4 ? 10_000 : 1);
+        }
+      },
+    );
 
     check('an entry acknowledged while pending is never written, and its confirm settles', async (open) => {
       const queue = new FakeQueue(open.queues.nextQueueId());

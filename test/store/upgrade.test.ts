@@ -59,11 +59,11 @@ describe('data of schema version 1', () => {
     assert.equal(version(kv), 2);
     assert.equal(oldRecords(kv), 0);
     assert.deepEqual(ids(kv), [
-      '5 1 1 0 0',
-      '5 65535 1 0 0',
-      '5 1 2 5 9',
-      '5 2 3 0 0',
-      `6 300 2 ${2 ** 33} ${2 ** 40}`,
+      '5 1 received 0 0',
+      '5 65535 received 0 0',
+      '5 1 sent 5 9',
+      '5 2 released 0 0',
+      `6 300 sent ${2 ** 33} ${2 ** 40}`,
     ]);
   });
 
@@ -76,7 +76,7 @@ describe('data of schema version 1', () => {
   test('is brought to version 2 in transactions of which any may be the last before a crash', async () => {
     const records = Object.fromEntries(Array.from({ length: MANY }, (_, id) => [oldKey(5, 1, id + 1), '01']));
     const disk = old(records);
-    const expected = Object.keys(records).map((_, i) => `5 ${i + 1} 1 0 0`);
+    const expected = Object.keys(records).map((_, i) => `5 ${i + 1} received 0 0`);
     for (const applied of [false, true]) {
       for (let crashAt = 1; ; crashAt++) {
         const kv = new FaultyKv(disk.clone());

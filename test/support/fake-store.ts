@@ -106,8 +106,14 @@ export class FakeStore implements QueueStore {
         const full = entries.length >= Math.min(maxEntries, this.entriesPerLoad) || bytes > maxBytes;
         if (entries.length > 0 && full) return { entries, nextSeq: entry.seq };
         const { seq, expiresAt } = entry;
-        const terms = entry.terms?.retained === true ? entry.terms : null;
-        entries.push({ seq, message: this.written.get(`${queueId} ${seq}`)!, expiresAt, redelivered: false, terms });
+        const subscriptionOptions = entry.subscriptionOptions?.retained === true ? entry.subscriptionOptions : null;
+        entries.push({
+          seq,
+          message: this.written.get(`${queueId} ${seq}`)!,
+          expiresAt,
+          redelivered: false,
+          subscriptionOptions,
+        });
       }
       return { entries, nextSeq: to };
     };

@@ -14,9 +14,9 @@ import type {
 } from '../../src/core/ports/authorization.ts';
 import { type Meters, newMeters } from '../../src/core/ports/meters.ts';
 import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
+import { AccessControl } from '../../src/core/session/access-control.ts';
 import { ClientConnections } from '../../src/core/session/client-connection.ts';
 import type { FrontEnd } from '../../src/core/session/front-end.ts';
-import { Door } from '../../src/core/session/login.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
@@ -51,7 +51,7 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
   readonly meters: Meters;
   readonly hosts: VirtualHosts;
   readonly connections: ClientConnections;
-  readonly door: Door;
+  readonly access: AccessControl;
   /** What the broker gives to a front-end. */
   readonly context: FrontEnd;
   readonly outboxLimits: OutboxLimits;
@@ -95,9 +95,9 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
       exchange: (method) => given.exchange?.(method) ?? null,
       mayEnter: () => true,
     };
-    this.door = new Door({ ...shared, hosts: this.hosts, authenticator, authorizer: this });
+    this.access = new AccessControl({ ...shared, hosts: this.hosts, authenticator, authorizer: this });
     this.context = {
-      door: this.door,
+      access: this.access,
       turn,
       connections: this.connections,
       meters,
@@ -128,7 +128,7 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
 
   /** A session as another protocol's front-end would hold it. */
   session(): Promise<Session> {
-    return this.door.login({ user: 'guest', password: 'guest', vhost: '/', loopback: true });
+    return this.access.login({ user: 'guest', password: 'guest', vhost: '/', loopback: true });
   }
 
   /** Lets everything that is under way finish: promises, turns, commits that are not held. */

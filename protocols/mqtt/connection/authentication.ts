@@ -2,7 +2,7 @@
 // enough. The methods themselves are the authenticator's (src/auth/), behind the core's port.
 
 import type { AuthenticationExchange, Identity } from '../../../src/core/ports/authorization.ts';
-import type { Door } from '../../../src/core/session/login.ts';
+import type { AccessControl } from '../../../src/core/session/access-control.ts';
 import type { AuthRequest } from '../packet/control.ts';
 import { ConnectRefused, MalformedPacket } from '../packet/errors.ts';
 import { REASON } from '../packet/reason-codes.ts';
@@ -15,8 +15,8 @@ export class Authentication {
   private readonly exchange: AuthenticationExchange;
 
   /** Throws ConnectRefused where the method is not known here. */
-  constructor(method: string, door: Door, loopback: boolean) {
-    const exchange = door.exchange(method, loopback);
+  constructor(method: string, access: AccessControl, loopback: boolean) {
+    const exchange = access.exchange(method, loopback);
     if (exchange === null) {
       throw new ConnectRefused(REASON.badAuthenticationMethod, `authentication method '${method}' is not known`);
     }

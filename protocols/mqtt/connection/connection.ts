@@ -109,7 +109,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     } catch (error) {
       this.broke(error);
     }
-    if (this.state === STATE.open) this.conversation!.publisher?.rest.afterChunk(chunk.length, this.coreSession!);
+    if (this.state === STATE.open) this.conversation!.publisher?.throttle.afterChunk(chunk.length, this.coreSession!);
   }
 
   drained(): void {
@@ -251,7 +251,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   /** Reads on, unless something still waits. */
   readOn(): void {
     if (this.state === STATE.closed || this.work !== null || this.waits) return;
-    if (this.conversation?.publisher?.rest.resting || (this.held && this.publishes)) return;
+    if (this.conversation?.publisher?.throttle.throttled || (this.held && this.publishes)) return;
     this.transport.resume();
   }
 

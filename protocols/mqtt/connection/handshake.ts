@@ -161,7 +161,7 @@ export class Handshake {
   }
 
   private authentication(method: string): Authentication {
-    return new Authentication(method, this.shared.context.door, this.connection.transport.loopback);
+    return new Authentication(method, this.shared.context.access, this.connection.transport.loopback);
   }
 }
 

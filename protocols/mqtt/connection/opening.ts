@@ -97,13 +97,13 @@ async function logIn(
   request: ConnectRequest,
   identity: Identity | null,
   transport: Transport,
-  { options, context: { door } }: MqttShared,
+  { options, context: { access } }: MqttShared,
 ): Promise<Session> {
   const { clientCertificate, loopback } = transport;
-  if (identity !== null) return door.enter(identity, vhostOf(request, options));
+  if (identity !== null) return access.enter(identity, vhostOf(request, options));
   const certified = request.user === null ? certificateUser(clientCertificate, options.certificateLogin) : null;
-  if (certified === null) return await door.login(credentialsOf(request, options, loopback));
-  return door.enter(await door.identifyCertified(certified, loopback), options.vhost);
+  if (certified === null) return await access.login(credentialsOf(request, options, loopback));
+  return access.enter(await access.identifyCertified(certified, loopback), options.vhost);
 }
 
 /** `vhost:user` names a virtual host, cut at the last colon, as in RabbitMQ. */

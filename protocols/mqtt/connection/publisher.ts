@@ -8,7 +8,7 @@ import { isBrokerTopic } from '../../../src/core/exchange/retainer.ts';
 import { Message, NEVER } from '../../../src/core/message/message.ts';
 import { NO_CODEC } from '../../../src/core/message/properties.ts';
 import { PUBLISH } from '../../../src/core/session/publish-path.ts';
-import { PublisherRest } from '../../../src/core/session/publisher-throttle.ts';
+import { PublisherThrottle } from '../../../src/core/session/publisher-throttle.ts';
 import type { Session } from '../../../src/core/session/session.ts';
 import { ConfirmRing, type ConfirmSink } from '../../../src/core/turn/confirms.ts';
 import type { Transport } from '../../../src/net/transport.ts';
@@ -48,7 +48,7 @@ export interface PublishingConnection extends Destination {
 
 export class Publisher implements ConfirmSink {
   /** Keeps it from flooding its receivers. */
-  readonly rest: PublisherRest;
+  readonly throttle: PublisherThrottle;
   private readonly connection: PublishingConnection;
   private readonly session: MqttSession;
   private readonly shared: MqttShared;
@@ -66,8 +66,8 @@ export class Publisher implements ConfirmSink {
   private toldFull: boolean;
 
   constructor(connection: PublishingConnection, session: MqttSession, shared: MqttShared) {
-    this.rest = new PublisherRest(shared.turn, () => {
-      if (this.rest.resting) connection.transport.pause();
+    this.throttle = new PublisherThrottle(shared.turn, () => {
+      if (this.throttle.throttled) connection.transport.pause();
       else connection.readOn();
     });
     this.connection = connection;
@@ -86,7 +86,7 @@ export class Publisher implements ConfirmSink {
     const { reader, topicKeys, turn, encoder, exchange, forms } = this.shared;
     reader.read(buffer, buffer[start]!, body, end);
     const { qos, packetId, payloadStart, retain } = reader;
-    this.rest.published++;
+    this.throttle.published++;
     if (end - payloadStart > this.shared.context.messageBytes) {
       throw new MalformedPacket('a message over the limit', REASON.malformed, 'limits.messageBytes');
     }
@@ -117,7 +117,7 @@ export class Publisher implements ConfirmSink {
     const { reader, scanner, turn, encoder5, exchange, forms, limits } = this.shared;
     reader.read5(buffer, buffer[start]!, body, end, scanner);
     const { qos, packetId, payloadStart, retain } = reader;
-    this.rest.published++;
+    this.throttle.published++;
     if (end - payloadStart > this.shared.context.messageBytes) {
       throw new MalformedPacket('a message over the limit', REASON.packetTooLarge, 'limits.messageBytes');
     }
@@ -194,7 +194,7 @@ export class Publisher implements ConfirmSink {
 
   /** The connection is gone: a publish that still waited never happened. */
   abandon(): void {
-    this.rest.end();
+    this.throttle.end();
     if (this.openSlot !== -1) this.ring!.refuse(this.openSlot);
     this.openSlot = -1;
   }
@@ -237,7 +237,7 @@ export class Publisher implements ConfirmSink {
     ring.retag(slot, (ring.tagAt(slot) as number) + reason * REASON_FACTOR);
   }
 
-  /** Publishes through the one door; a refusal closes the connection or drops the message, as configured. */
+  /** Publishes through the session; a refusal closes the connection or drops the message, as configured. */
   private offer(message: Message, ring: ConfirmRing | null, slot: number): number {
     try {
       return this.connection.core.publish(message, ring, slot);

@@ -16,7 +16,7 @@ import {
   type Properties,
   type PropertyCodec,
 } from '../../../src/core/message/properties.ts';
-import type { Terms } from '../../../src/core/queue/subscription-options.ts';
+import type { SubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
 import { formatReplyAddress } from '../../../src/core/session/reply-address.ts';
 import { queueOfReplyTopic } from '../topic/reply-topics.ts';
 import { swapSeparators } from '../topic/topics.ts';
@@ -74,9 +74,11 @@ export function qosOf(message: Message): number {
   return message.persistent ? 1 : 0;
 }
 
-/** The retain flag with which it is sent under such terms (MQTT 5 §3.3.1.3). */
-export function sentRetained(message: Message, terms: Terms): boolean {
-  return terms.retained || (terms.retainAsPublished && (flagsOf(message) & FLAG.retain) !== 0);
+/** The retain flag with which it is sent under such subscriptionOptions (MQTT 5 §3.3.1.3). */
+export function sentRetained(message: Message, subscriptionOptions: SubscriptionOptions): boolean {
+  return (
+    subscriptionOptions.retained || (subscriptionOptions.retainAsPublished && (flagsOf(message) & FLAG.retain) !== 0)
+  );
 }
 
 function flagsOf(message: Message): number {

@@ -225,7 +225,7 @@ export class SysTopics implements Ticked {
       sums.bytes += bytes;
       for (const queue of host.queues.values()) {
         sums.messages += queue.readyCount + queue.unackedCount;
-        const count = [...queue.bindings].filter(({ dialect }) => dialect === 'mqtt').length;
+        const count = [...host.bindingsOf(queue)].filter(({ dialect }) => dialect === 'mqtt').length;
         if (isShared(queue)) sums.shared += count;
         else sums.subscriptions += count;
       }

@@ -7,13 +7,16 @@ import type { DefinitionValue } from '../../../src/core/ports/definitions.ts';
 import type { Consumer, DeliverySink } from '../../../src/core/queue/consumer.ts';
 import type { DirectReceiver, Queue } from '../../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
-import { ANY_TERMS, mergeTerms, type Terms } from '../../../src/core/queue/subscription-options.ts';
+import {
+  DEFAULT_SUBSCRIPTION_OPTIONS,
+  type SubscriptionOptions,
+} from '../../../src/core/queue/subscription-options.ts';
 import type { Target } from '../../../src/core/queue/target.ts';
+import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import type { Subscription } from '../packet/control.ts';
 import { isExpired, publishByte } from '../packet/encoder-v5.ts';
 import { qosOf, sentRetained } from '../packet/property-codec.ts';
 import type { MqttShared } from '../shared.ts';
-import { filterMatches, swapSeparators } from '../topic/topics.ts';
 import { recalledQos2 } from './inflight.ts';
 import { Outgoing, type OutgoingOwner } from './outgoing.ts';
 import { type FeedOwner, RetainedFeed } from './retained-feed.ts';
@@ -22,6 +25,7 @@ import type { SharedGroup } from './shared-groups.ts';
 
 /** The session that the deliveries are for. */
 export interface DeliveryOwner extends OutgoingOwner, FeedOwner {
+  readonly host: VirtualHost;
   /** The queue went away beneath it. */
   queueGone(consumer: Consumer): void;
 }
@@ -41,7 +45,10 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   private abandoned: boolean;
   /** The consumer of the session's own queue, and those of groups that it is in. */
   private own: Consumer | null;
-  private groups: Map<Consumer, { readonly group: SharedGroup; readonly terms: Terms }> | null;
+  private groups: Map<
+    Consumer,
+    { readonly group: SharedGroup; readonly subscriptionOptions: SubscriptionOptions }
+  > | null;
   /** This and all below are made when they are first used: most sessions are idle. */
   private outgoing: Outgoing | null;
   private feed: RetainedFeed | null;
@@ -75,9 +82,9 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   }
 
   /** A consumer of a group's queue; deliveries begin with `resume`. */
-  join(consumer: Consumer, group: SharedGroup, terms: Terms): void {
+  join(consumer: Consumer, group: SharedGroup, subscriptionOptions: SubscriptionOptions): void {
     this.groups ??= new Map();
-    this.groups.set(consumer, { group, terms });
+    this.groups.set(consumer, { group, subscriptionOptions });
   }
 
   /** Left a group. What it was sent and has not acknowledged stays with it until its connection goes. */
@@ -216,12 +223,15 @@ export class Deliveries implements DeliverySink, DirectReceiver {
         return;
       }
     }
-    const terms = member !== null ? member.terms : (entry.terms ?? this.termsOf(consumer, message));
+    const subscriptionOptions =
+      member !== null
+        ? member.subscriptionOptions
+        : (entry.subscriptionOptions ?? this.optionsOnDelivery(consumer, message));
     if (own && this.feed !== null) this.feed.handedOut(entry.seq);
     const recalled = this.outgoing === null ? 0 : this.outgoing.recall(entry);
-    const qos = Math.min(qosOf(message), terms.qos);
+    const qos = Math.min(qosOf(message), subscriptionOptions.qos);
     if (qos === 2 || recalledQos2(recalled)) {
-      this.openOutgoing().deliverOnce(entry, message, terms, recalled);
+      this.openOutgoing().deliverOnce(entry, message, subscriptionOptions, recalled);
       return;
     }
     if (recalled === 0 && isExpired(message, this.shared.turn.now)) {
@@ -231,12 +241,12 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     if (qos === 0) {
       // QoS 0 has a way of its own; what came through the queue all the same was bound or requeued by other hands.
       if (recalled !== 0) this.outgoing!.forget(recalled);
-      const firstByte = publishByte(0, sentRetained(message, terms), false);
-      this.shared.writer.publish(link, message, firstByte, 0, terms.subscriptionIds);
+      const firstByte = publishByte(0, sentRetained(message, subscriptionOptions), false);
+      this.shared.writer.publish(link, message, firstByte, 0, subscriptionOptions.subscriptionIds);
       link.core.acknowledge(entry);
       return;
     }
-    this.openOutgoing().deliver(entry, message, terms, recalled, redelivered && (own || recalled !== 0));
+    this.openOutgoing().deliver(entry, message, subscriptionOptions, recalled, redelivered && (own || recalled !== 0));
   }
 
   writable(): boolean {
@@ -257,11 +267,11 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   }
 
   receive(message: Message, target: Target): void {
-    this.receiveUnder(message, target.terms);
+    this.receiveWith(message, target.subscriptionOptions);
   }
 
-  /** At QoS 0, under the terms of a subscription. */
-  receiveUnder(message: Message, terms: Terms): void {
+  /** At QoS 0, under the subscriptionOptions of a subscription. */
+  receiveWith(message: Message, subscriptionOptions: SubscriptionOptions): void {
     const { link } = this;
     const { meters, encoder } = this.shared;
     // Nothing comes before CONNACK [MQTT-3.2.0-1].
@@ -270,8 +280,8 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       return;
     }
     if (link.v5) {
-      const firstByte = publishByte(0, sentRetained(message, terms), false);
-      if (!this.shared.writer.publish(link, message, firstByte, 0, terms.subscriptionIds)) return;
+      const firstByte = publishByte(0, sentRetained(message, subscriptionOptions), false);
+      if (!this.shared.writer.publish(link, message, firstByte, 0, subscriptionOptions.subscriptionIds)) return;
     } else if (encoder.writeQos0(link.outbox, message)) {
       this.shared.traffic.packetsSent++;
     } else {
@@ -329,7 +339,8 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     this.starved ||= held.length > room;
     const ready = held.splice(0, room);
     if (held.length === 0) this.held = null;
-    for (const { entry, message } of ready) outgoing.deliverOnce(entry, message, ANY_TERMS, outgoing.recall(entry));
+    for (const { entry, message } of ready)
+      outgoing.deliverOnce(entry, message, DEFAULT_SUBSCRIPTION_OPTIONS, outgoing.recall(entry));
   }
 
   /** There is room again. */
@@ -342,16 +353,13 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   }
 
   /**
-   * The terms under which an entry that was read back from disk is sent: those of the subscriptions that select it now.
-   * Where none does any more it is sent all the same, as it was published.
+   * The options for an entry that was read back from disk: those of the subscriptions that select it now, merged. They
+   * come from the route cache of the exchange, because matching each of a session's subscriptions takes 0.6 ms where it
+   * has 2,000. A message that no subscription selects any more is sent as it was published.
    */
-  private termsOf(consumer: Consumer, message: Message): Terms {
-    const topic = swapSeparators(message.routingKey);
-    let terms: Terms | null = null;
-    for (const binding of consumer.queue.bindings) {
-      if (binding.dialect !== 'mqtt' || !filterMatches(swapSeparators(binding.routingKey), topic)) continue;
-      terms = terms === null ? binding.terms : mergeTerms(terms, binding.terms);
-    }
-    return terms ?? ANY_TERMS;
+  private optionsOnDelivery({ queue }: Consumer, message: Message): SubscriptionOptions {
+    const exchange = this.owner.host.exchanges.get(this.shared.exchange);
+    const target = exchange?.route(message).find((each) => each.queue === queue);
+    return target?.subscriptionOptions ?? DEFAULT_SUBSCRIPTION_OPTIONS;
   }
 }

@@ -7,7 +7,7 @@
 
 import type { Message } from '../../../src/core/message/message.ts';
 import { NEVER_EXPIRES, type QueueEntry, STORE_STATE } from '../../../src/core/queue/queue-entry.ts';
-import type { Terms } from '../../../src/core/queue/subscription-options.ts';
+import type { SubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
 import { isExpired, publishByte } from '../packet/encoder-v5.ts';
 import { FIRST_BYTE } from '../packet/packet-types.ts';
 import { sentRetained } from '../packet/property-codec.ts';
@@ -32,7 +32,7 @@ export interface OutgoingOwner {
 /** A delivery that waits for its id to be stored. */
 interface Waiting {
   readonly message: Message;
-  readonly terms: Terms;
+  readonly subscriptionOptions: SubscriptionOptions;
 }
 
 export class Outgoing {
@@ -122,16 +122,22 @@ export class Outgoing {
   }
 
   /** QoS 1: under the id that the entry had before, or a new one. */
-  deliver(entry: QueueEntry, message: Message, terms: Terms, recalled: Recalled, duplicate: boolean): void {
+  deliver(
+    entry: QueueEntry,
+    message: Message,
+    subscriptionOptions: SubscriptionOptions,
+    recalled: Recalled,
+    duplicate: boolean,
+  ): void {
     const { inflight } = this;
     let id = recalledId(recalled);
     if (id === 0) id = inflight.add(entry, STAGE.sent1);
     else inflight.restore(id, entry, STAGE.sent1);
-    if (!this.write(message, terms, 1, duplicate, id)) this.end(id, entry);
+    if (!this.write(message, subscriptionOptions, 1, duplicate, id)) this.end(id, entry);
   }
 
   /** QoS 2: the same, once. */
-  deliverOnce(entry: QueueEntry, message: Message, terms: Terms, recalled: Recalled): void {
+  deliverOnce(entry: QueueEntry, message: Message, subscriptionOptions: SubscriptionOptions, recalled: Recalled): void {
     const { inflight, owner } = this;
     if (recalled === 0 && isExpired(message, this.shared.turn.now)) {
       this.link!.core.acknowledge(entry);
@@ -143,9 +149,9 @@ export class Outgoing {
     if (id === 0) id = inflight.add(entry, stage);
     else inflight.restore(id, entry, stage);
     if (stage === STAGE.storing) {
-      (this.waiting ??= new PacketIdMap()).set(id, { message, terms });
+      (this.waiting ??= new PacketIdMap()).set(id, { message, subscriptionOptions });
       owner.storeSent(id, entry);
-    } else if (!this.write(message, terms, 2, duplicate, id)) this.giveUp(this.link!, id);
+    } else if (!this.write(message, subscriptionOptions, 2, duplicate, id)) this.giveUp(this.link!, id);
   }
 
   // Acknowledgements of the client. Each says whether there is room for one more.
@@ -201,7 +207,7 @@ export class Outgoing {
     if (waiting === null) return false;
     if (!isRefused(inflight.entryOf(id)!)) {
       inflight.setStage(id, STAGE.sent2);
-      if (this.write(waiting.message, waiting.terms, 2, false, id)) return false;
+      if (this.write(waiting.message, waiting.subscriptionOptions, 2, false, id)) return false;
     }
     this.giveUp(link!, id);
     return true;
@@ -237,9 +243,15 @@ export class Outgoing {
     return waiting;
   }
 
-  private write(message: Message, terms: Terms, qos: number, duplicate: boolean, id: number): boolean {
-    const firstByte = publishByte(qos, sentRetained(message, terms), duplicate);
-    return this.shared.writer.publish(this.link!, message, firstByte, id, terms.subscriptionIds);
+  private write(
+    message: Message,
+    subscriptionOptions: SubscriptionOptions,
+    qos: number,
+    duplicate: boolean,
+    id: number,
+  ): boolean {
+    const firstByte = publishByte(qos, sentRetained(message, subscriptionOptions), duplicate);
+    return this.shared.writer.publish(this.link!, message, firstByte, id, subscriptionOptions.subscriptionIds);
   }
 
   private answer(id: number, reason: Reason): void {

@@ -13,7 +13,7 @@ import type { Message } from '../../../src/core/message/message.ts';
 import type { DefinitionValue } from '../../../src/core/ports/definitions.ts';
 import type { RetainedCursor } from '../../../src/core/ports/retained-store.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
-import { retainedTerms } from '../../../src/core/queue/subscription-options.ts';
+import { retainedSubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
 import { ConfirmRing, type ConfirmSink } from '../../../src/core/turn/confirms.ts';
 import type { Task } from '../../../src/core/turn/turn.ts';
 import { isExpired, publishByte } from '../packet/encoder-v5.ts';
@@ -129,7 +129,13 @@ export class RetainedFeed implements Task, ConfirmSink {
     const cursor = shared.retained.find(owner.vhost, filter);
     if (cursor.empty) return;
     const durable = owner.persistent && qos > 0 && !SysTopics.owns(filter);
-    const selection = new RetainedSelection(filter, retainedTerms(qos, identifier), durable, cursor.since, null);
+    const selection = new RetainedSelection(
+      filter,
+      retainedSubscriptionOptions(qos, identifier),
+      durable,
+      cursor.since,
+      null,
+    );
     selection.cursor = cursor;
     selection.awaited = durable;
     this.selections.set(filter, selection);
@@ -189,7 +195,7 @@ export class RetainedFeed implements Task, ConfirmSink {
     const moved = new Set<RetainedSelection>();
     for (let next = this.next(moved); next !== null; next = this.next(moved)) {
       const { selection, message } = next;
-      const joins = Math.min(qosOf(message), selection.terms.qos) > 0;
+      const joins = Math.min(qosOf(message), selection.subscriptionOptions.qos) > 0;
       if (joins ? !this.mayJoin(queue, message) : !link.outbox.writable) break;
       this.handOn(next, moved);
       if (joins) this.join(queue, next);
@@ -276,9 +282,9 @@ export class RetainedFeed implements Task, ConfirmSink {
     ring?.settle(slot);
   }
 
-  private send(link: SessionLink, { terms }: RetainedSelection, message: Message): void {
+  private send(link: SessionLink, { subscriptionOptions }: RetainedSelection, message: Message): void {
     const { writer, meters } = this.shared;
-    if (!writer.publish(link, message, publishByte(0, true, false), 0, terms.subscriptionIds)) return;
+    if (!writer.publish(link, message, publishByte(0, true, false), 0, subscriptionOptions.subscriptionIds)) return;
     meters.delivered++;
     meters.deliveredBytes += message.bodyLength;
   }

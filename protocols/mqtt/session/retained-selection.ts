@@ -6,13 +6,13 @@
 import type { DefinitionValue } from '../../../src/core/ports/definitions.ts';
 import type { RetainedCursor, RetainedMoment } from '../../../src/core/ports/retained-store.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
-import { retainedTerms, type Terms } from '../../../src/core/queue/subscription-options.ts';
+import { retainedSubscriptionOptions, type SubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
 import { Target } from '../../../src/core/queue/target.ts';
 
 export class RetainedSelection {
   readonly filter: string;
   /** How its messages are sent. */
-  readonly terms: Terms;
+  readonly subscriptionOptions: SubscriptionOptions;
   /** Whether it outlives its connection. */
   readonly durable: boolean;
   /** When its search began. */
@@ -30,9 +30,15 @@ export class RetainedSelection {
   dropped: boolean;
   private target: Target | null;
 
-  constructor(filter: string, terms: Terms, durable: boolean, since: RetainedMoment, after: string | null) {
+  constructor(
+    filter: string,
+    subscriptionOptions: SubscriptionOptions,
+    durable: boolean,
+    since: RetainedMoment,
+    after: string | null,
+  ) {
     this.filter = filter;
-    this.terms = terms;
+    this.subscriptionOptions = subscriptionOptions;
     this.durable = durable;
     this.since = since;
     this.awaited = false;
@@ -46,19 +52,19 @@ export class RetainedSelection {
 
   /** What the messages come into the session's queue under. */
   targetOf(queue: Queue): Target {
-    if (this.target?.queue !== queue) this.target = new Target(queue, this.terms);
+    if (this.target?.queue !== queue) this.target = new Target(queue, this.subscriptionOptions);
     return this.target;
   }
 
   toJson(after: string | null): DefinitionValue {
-    const { terms, since } = this;
-    const { qos, subscriptionIds } = terms;
+    const { subscriptionOptions, since } = this;
+    const { qos, subscriptionIds } = subscriptionOptions;
     return { qos, identifier: subscriptionIds[0] ?? 0, epoch: since.epoch, revision: since.revision, after };
   }
 
   static fromJson(filter: string, value: DefinitionValue): RetainedSelection {
-    const terms = retainedTerms(value.qos as number, value.identifier as number);
+    const subscriptionOptions = retainedSubscriptionOptions(value.qos as number, value.identifier as number);
     const since = { epoch: value.epoch as number, revision: value.revision as number };
-    return new RetainedSelection(filter, terms, true, since, value.after as string | null);
+    return new RetainedSelection(filter, subscriptionOptions, true, since, value.after as string | null);
   }
 }

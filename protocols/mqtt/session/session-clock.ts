@@ -90,12 +90,12 @@ export class SessionClock {
     shared.turn.begin();
     if (core !== null) return publishWill(will, core, shared);
     // Of an earlier start: in the name of whoever was connected then, if there is such a user.
-    const { door } = shared.context;
-    return door
+    const { access } = shared.context;
+    return access
       .identifyCertified(session.user, true)
       .then((identity) => {
         shared.turn.begin();
-        return publishWill(will, door.enter(identity, session.vhost), shared) ?? undefined;
+        return publishWill(will, access.enter(identity, session.vhost), shared) ?? undefined;
       })
       .catch((error: unknown) => {
         if (!(error instanceof BrokerError)) throw error;

@@ -27,7 +27,13 @@ import { ARRIVAL, Received } from './received.ts';
 import { SessionClock, type Timed } from './session-clock.ts';
 import { queueNameOf, sessionArguments, sessionOf } from './session-queue.ts';
 import { recordToJson, type SessionRecord } from './session-record.ts';
-import { findSubscription, refusedBindings, type SharedSubscription, Subscriptions, termsOf } from './subscriptions.ts';
+import {
+  findSubscription,
+  refusedBindings,
+  type SharedSubscription,
+  Subscriptions,
+  subscriptionOptionsOf,
+} from './subscriptions.ts';
 import type { Will } from './will.ts';
 
 /** The session's end of a connection. */
@@ -113,7 +119,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
       this.shares ??= new Map();
       this.shares.set(share.filter, share);
       const group = this.shared.groups.find(this.host, sharedFilter(share.filter)!);
-      group?.members.set(this.deliveries, termsOf(share));
+      group?.members.set(this.deliveries, subscriptionOptionsOf(share));
     }
     this.saved = JSON.stringify(recordToJson(record));
     this.clock.recover(record);
@@ -412,7 +418,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     this.consumer = consumer;
     this.deliveries.consume(consumer);
     consumer.queue.direct = this.deliveries;
-    this.subscriptions = new Subscriptions(consumer.queue, this, this.shared);
+    this.subscriptions = new Subscriptions(consumer.queue, this.host, this, this.shared);
     if (this.subscriptions.hasNoLocal) core.own = consumer.queue;
   }
 

@@ -6,7 +6,7 @@
 import type { Message } from '../../../src/core/message/message.ts';
 import type { Meters } from '../../../src/core/ports/meters.ts';
 import type { DirectReceiver, Queue } from '../../../src/core/queue/queue.ts';
-import type { Terms } from '../../../src/core/queue/subscription-options.ts';
+import type { SubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import type { SharedFilter } from '../topic/shared-filter.ts';
 import type { Deliveries } from './delivery.ts';
@@ -14,8 +14,8 @@ import { isShared, sharedQueueNameOf } from './session-queue.ts';
 
 export class SharedGroup implements DirectReceiver {
   readonly queue: Queue;
-  /** Members by session, with the terms of each one's subscription. */
-  readonly members: Map<Deliveries, Terms>;
+  /** Members by session, with the subscriptionOptions of each one's subscription. */
+  readonly members: Map<Deliveries, SubscriptionOptions>;
   /** Subscriptions that are being made: they may become members yet. */
   joining: number;
   /** Entries that are one member's to complete, by sequence number, ascending unless `unsorted`; null: none. */
@@ -35,11 +35,11 @@ export class SharedGroup implements DirectReceiver {
 
   /** A QoS 0 message goes to the first member that takes it; members take turns. */
   receive(message: Message): void {
-    for (const [member, terms] of this.members) {
+    for (const [member, subscriptionOptions] of this.members) {
       if (!member.takesDirect) continue;
       this.members.delete(member);
-      this.members.set(member, terms);
-      member.receiveUnder(message, terms);
+      this.members.set(member, subscriptionOptions);
+      member.receiveWith(message, subscriptionOptions);
       return;
     }
     this.meters.droppedDirect++;

@@ -4,11 +4,16 @@
 // not errors.
 
 import { BrokerError } from '../../../src/core/errors.ts';
-import { Binding, type Dialect } from '../../../src/core/exchange/binding.ts';
+import type { Dialect } from '../../../src/core/exchange/dialect.ts';
+import { Binding } from '../../../src/core/exchange/exchange.ts';
 import { EMPTY_TABLE, type Field, type FieldTable } from '../../../src/core/message/field-table.ts';
 import type { Consumer } from '../../../src/core/queue/consumer.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
-import { ANY_TERMS, TERM_ARGUMENT, Terms } from '../../../src/core/queue/subscription-options.ts';
+import {
+  DEFAULT_SUBSCRIPTION_OPTIONS,
+  SUBSCRIPTION_ARGUMENT,
+  SubscriptionOptions,
+} from '../../../src/core/queue/subscription-options.ts';
 import type { QueueBinding, Session } from '../../../src/core/session/session.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import type { Subscription } from '../packet/control.ts';
@@ -38,6 +43,7 @@ export interface Subscriber {
 
 export class Subscriptions {
   private readonly queue: Queue;
+  private readonly host: VirtualHost;
   private readonly subscriber: Subscriber;
   private readonly shared: MqttShared;
   private count: number;
@@ -49,20 +55,21 @@ export class Subscriptions {
   private refusals: number;
 
   /** `queue` is the session's; what it is bound to already was subscribed before. */
-  constructor(queue: Queue, subscriber: Subscriber, shared: MqttShared) {
+  constructor(queue: Queue, host: VirtualHost, subscriber: Subscriber, shared: MqttShared) {
     this.queue = queue;
+    this.host = host;
     this.subscriber = subscriber;
     this.shared = shared;
     this.count = subscriber.shares?.size ?? 0;
     this.memberships = null;
     this.detached = false;
     this.refusals = 0;
-    for (const binding of queue.bindings) if (binding.dialect === DIALECT) this.count++;
+    for (const binding of host.bindingsOf(queue)) if (binding.dialect === DIALECT) this.count++;
   }
 
   /** Whether a subscription does not want what its own client publishes. */
   get hasNoLocal(): boolean {
-    for (const binding of this.queue.bindings) if (binding.terms.noLocal) return true;
+    for (const binding of this.host.bindingsOf(this.queue)) if (binding.subscriptionOptions.noLocal) return true;
     return false;
   }
 
@@ -205,7 +212,7 @@ export class Subscriptions {
     this.shared.log.info({ queue: this.queue.name, filter, error: error.message }, what);
   }
 
-  /** Becomes a member of a group, or changes its terms. */
+  /** Becomes a member of a group, or changes its subscriptionOptions. */
   private async join(request: SharedSubscription, core: Session): Promise<void> {
     const { subscriber } = this;
     const { groups, limits, exchange } = this.shared;
@@ -242,9 +249,9 @@ export class Subscriptions {
 
   private enter(request: SharedSubscription, group: SharedGroup, consumer: Consumer): void {
     const { subscriber } = this;
-    const terms = termsOf(request);
-    group.members.set(subscriber.deliveries, terms);
-    subscriber.deliveries.join(consumer, group, terms);
+    const subscriptionOptions = subscriptionOptionsOf(request);
+    group.members.set(subscriber.deliveries, subscriptionOptions);
+    subscriber.deliveries.join(consumer, group, subscriptionOptions);
     this.memberships ??= new Map();
     this.memberships.set(request.filter, consumer);
     const { filter, qos, retainAsPublished, identifier } = request;
@@ -279,7 +286,7 @@ export class Subscriptions {
 
 /** The subscriptions of a session's queue that the user of `core` may not have. */
 export async function refusedBindings(queue: Queue, exchange: string, core: Session): Promise<readonly Binding[]> {
-  const bindings = [...queue.bindings].filter(({ dialect }) => dialect === DIALECT);
+  const bindings = [...core.vhost.bindingsOf(queue)].filter(({ dialect }) => dialect === DIALECT);
   const keys = bindings.map(({ routingKey }) => routingKey);
   const refused = new Set(await core.unbindable(queue.name, exchange, keys));
   return refused.size === 0 ? [] : bindings.filter(({ routingKey }) => refused.has(routingKey));
@@ -306,9 +313,10 @@ export interface SharedSubscription {
   readonly identifier: number;
 }
 
-export function termsOf({ qos, retainAsPublished, identifier }: SharedSubscription): Terms {
-  if (qos === ANY_TERMS.qos && !retainAsPublished && identifier === 0) return ANY_TERMS;
-  return new Terms(qos, false, retainAsPublished, identifier === 0 ? [] : [identifier]);
+export function subscriptionOptionsOf({ qos, retainAsPublished, identifier }: SharedSubscription): SubscriptionOptions {
+  if (qos === DEFAULT_SUBSCRIPTION_OPTIONS.qos && !retainAsPublished && identifier === 0)
+    return DEFAULT_SUBSCRIPTION_OPTIONS;
+  return new SubscriptionOptions(qos, false, retainAsPublished, identifier === 0 ? [] : [identifier]);
 }
 
 /** Whether a subscription gets the retained messages that it selects, being new or not (MQTT 5 §3.8.3.1). */
@@ -319,12 +327,14 @@ function wantsRetained({ retainHandling }: Subscription, isNew: boolean): boolea
 function argumentsOf({ qos, noLocal, retainAsPublished, identifier }: Subscription): FieldTable {
   if (!noLocal && !retainAsPublished && identifier === 0) return QOS_ARGUMENTS[qos]!;
   const args: Field[] = [qosField(qos)];
-  if (noLocal) args.push({ name: TERM_ARGUMENT.noLocal, value: { type: 't', value: true } });
-  if (retainAsPublished) args.push({ name: TERM_ARGUMENT.retainAsPublished, value: { type: 't', value: true } });
-  if (identifier > 0) args.push({ name: TERM_ARGUMENT.subscriptionId, value: { type: 'I', value: identifier } });
+  if (noLocal) args.push({ name: SUBSCRIPTION_ARGUMENT.noLocal, value: { type: 't', value: true } });
+  if (retainAsPublished)
+    args.push({ name: SUBSCRIPTION_ARGUMENT.retainAsPublished, value: { type: 't', value: true } });
+  if (identifier > 0)
+    args.push({ name: SUBSCRIPTION_ARGUMENT.subscriptionId, value: { type: 'I', value: identifier } });
   return args;
 }
 
 function qosField(value: number): Field {
-  return { name: TERM_ARGUMENT.qos, value: { type: 'B', value } };
+  return { name: SUBSCRIPTION_ARGUMENT.qos, value: { type: 'B', value } };
 }

@@ -3,12 +3,13 @@
 
 import type { FieldTable } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
+import type { Death } from '../queue/death-reason.ts';
 import { type QueueEntry, STORE_STATE } from '../queue/queue-entry.ts';
 import type { Target } from '../queue/target.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
-import { type Death, isAutomaticCycle } from './x-death.ts';
+import { isAutomaticCycle } from './x-death.ts';
 
-export class Burial {
+export class DeadLetterTransfer {
   /** Queues that got it so far. */
   copies: number;
   private readonly entry: QueueEntry;
@@ -62,7 +63,7 @@ export class Burial {
   /** Every queue has it. */
   end(): void {
     const { entry } = this;
-    entry.queue.buried(entry);
+    entry.queue.deadLettered(entry);
     // Where the store had not committed it, it has settled this already.
     const { ring } = entry;
     entry.ring = null;

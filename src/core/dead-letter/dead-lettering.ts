@@ -10,12 +10,13 @@ import type { Exchange } from '../exchange/exchange.ts';
 import type { PropertyRewriter } from '../message/property-rewriter.ts';
 import { Ring } from '../message/ring.ts';
 import type { Meters } from '../ports/meters.ts';
+import type { Death } from '../queue/death-reason.ts';
 import { type QueueEntry, storeIdOf } from '../queue/queue-entry.ts';
 import type { LoadedRange, QueueStore } from '../queue/queue-store.ts';
 import { NO_TARGETS } from '../queue/target.ts';
 import type { Task, Turn } from '../turn/turn.ts';
-import { Burial } from './dead-letter-transfer.ts';
-import { type Death, furtherKeys, propertiesOfDead } from './x-death.ts';
+import { DeadLetterTransfer } from './dead-letter-transfer.ts';
+import { furtherKeys, propertiesOfDead } from './x-death.ts';
 
 /**
  * Dead letters in one slice of the work list, and queues that they are offered to after which it ends. A letter that
@@ -24,7 +25,7 @@ import { type Death, furtherKeys, propertiesOfDead } from './x-death.ts';
 const SLICE = 64;
 const SLICE_OFFERS = 256;
 
-export interface DeadLetterSurroundings {
+export interface DeadLetterDependencies {
   readonly store: QueueStore;
   readonly turn: Turn;
   readonly rewriter: PropertyRewriter;
@@ -43,23 +44,23 @@ interface DeadLetter {
   readonly death: Death;
 }
 
-export class DeadLetters implements Task {
+export class DeadLettering implements Task {
   private readonly exchanges: ReadonlyMap<string, Exchange>;
-  private readonly around: DeadLetterSurroundings;
+  private readonly dependencies: DeadLetterDependencies;
   private readonly letters: Ring<DeadLetter>;
   /** Whether it is on the work list, or will be when what is being read back is in. */
   private busy: boolean;
   /** The first letter, where it is on its way to its queues. */
-  private burial: Burial | null;
+  private transfer: DeadLetterTransfer | null;
   /** Queues that were offered something in this slice. */
   private offers: number;
 
-  constructor(exchanges: ReadonlyMap<string, Exchange>, around: DeadLetterSurroundings) {
+  constructor(exchanges: ReadonlyMap<string, Exchange>, dependencies: DeadLetterDependencies) {
     this.exchanges = exchanges;
-    this.around = around;
+    this.dependencies = dependencies;
     this.letters = new Ring();
     this.busy = false;
-    this.burial = null;
+    this.transfer = null;
     this.offers = 0;
   }
 
@@ -68,7 +69,7 @@ export class DeadLetters implements Task {
     this.letters.push({ entry, death });
     if (this.busy) return;
     this.busy = true;
-    this.around.turn.work(this);
+    this.dependencies.turn.work(this);
   }
 
   /** One slice, in the order of deaths: an entry whose bytes have to be read back first holds up those behind it. */
@@ -80,7 +81,7 @@ export class DeadLetters implements Task {
         this.busy = false;
         return false;
       }
-      if (this.burial === null) {
+      if (this.transfer === null) {
         const { entry } = letter;
         if (entry.unloaded && !entry.queue.deleted && !this.readBack(entry)) return false;
         if (entry.unloaded) {
@@ -88,20 +89,20 @@ export class DeadLetters implements Task {
           giveUp(entry);
           continue;
         }
-        this.burial = this.begin(letter);
+        this.transfer = this.begin(letter);
       }
-      this.goOnBurying(this.burial);
+      this.goOnBurying(this.transfer);
     }
     return true;
   }
 
   /** The letter as its receivers get it, and who they are. */
-  private begin({ entry, death }: DeadLetter): Burial {
+  private begin({ entry, death }: DeadLetter): DeadLetterTransfer {
     const { queue, message } = entry;
     const address = queue.deadLetters!;
     const exchange = this.exchanges.get(address.exchange);
-    const { rewriter, turn, meters } = this.around;
-    if (exchange === undefined) return new Burial(entry, death, message, NO_TARGETS);
+    const { rewriter, turn, meters } = this.dependencies;
+    if (exchange === undefined) return new DeadLetterTransfer(entry, death, message, NO_TARGETS);
     meters[COUNTED[death]]++;
     const properties = propertiesOfDead(message, queue.name, death, turn.now, address.routingKey !== null);
     const native = rewriter.rewrite(message, properties);
@@ -109,19 +110,19 @@ export class DeadLetters implements Task {
     const targets = exchange.routeCopies(dead, furtherKeys(properties.headers));
     // It is needed beyond this turn.
     if (targets.length > SLICE_OFFERS) turn.retain(dead);
-    return new Burial(entry, death, dead, targets);
+    return new DeadLetterTransfer(entry, death, dead, targets);
   }
 
-  private goOnBurying(burial: Burial): void {
-    const isLast = burial.left <= SLICE_OFFERS;
-    this.offers += Math.min(burial.left, SLICE_OFFERS);
-    this.around.store.group(() => {
-      burial.offer(SLICE_OFFERS);
-      if (isLast) burial.end();
-    }, !isLast && burial.promised);
+  private goOnBurying(transfer: DeadLetterTransfer): void {
+    const isLast = transfer.left <= SLICE_OFFERS;
+    this.offers += Math.min(transfer.left, SLICE_OFFERS);
+    this.dependencies.store.group(() => {
+      transfer.offer(SLICE_OFFERS);
+      if (isLast) transfer.end();
+    }, !isLast && transfer.promised);
     if (!isLast) return;
-    if (burial.copies === 0) this.around.meters.deadLettersLost++;
-    this.burial = null;
+    if (transfer.copies === 0) this.dependencies.meters.deadLettersLost++;
+    this.transfer = null;
     this.letters.shift();
   }
 
@@ -129,7 +130,7 @@ export class DeadLetters implements Task {
   private readBack(entry: QueueEntry): boolean {
     let loaded: LoadedRange | Promise<LoadedRange>;
     try {
-      loaded = this.around.store.load(storeIdOf(entry), entry.seq, entry.seq + 1, 1, Number.POSITIVE_INFINITY);
+      loaded = this.dependencies.store.load(storeIdOf(entry), entry.seq, entry.seq + 1, 1, Number.POSITIVE_INFINITY);
     } catch (error) {
       entry.queue.damaged(error as Error);
       return true;
@@ -156,7 +157,7 @@ export class DeadLetters implements Task {
       this.letters.shift();
       giveUp(entry);
     }
-    this.around.turn.work(this);
+    this.dependencies.turn.work(this);
   }
 }
 

@@ -5,10 +5,7 @@ import type { Field, FieldTable, FieldValue } from '../message/field-table.ts';
 import { findField, integerOf, textField, textOf } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
 import type { Properties } from '../message/properties.ts';
-
-export const DEATHS = ['expired', 'rejected', 'maxlen', 'delivery_limit'] as const;
-/** Why a message died. */
-export type Death = (typeof DEATHS)[number];
+import type { Death } from '../queue/death-reason.ts';
 
 type Table = Extract<FieldValue, { type: 'F' }>;
 

@@ -4,10 +4,11 @@
 import { EMPTY_TABLE } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
 import type { Queue } from '../queue/queue.ts';
-import { ANY_TERMS } from '../queue/subscription-options.ts';
-import { NO_TARGETS, type Route, type Target } from '../queue/target.ts';
-import type { Binding } from './binding.ts';
+import { DEFAULT_SUBSCRIPTION_OPTIONS } from '../queue/subscription-options.ts';
+import { NO_TARGETS, type Target } from '../queue/target.ts';
+import type { Binding } from './exchange.ts';
 import { Exchange } from './exchange.ts';
+import type { Route } from './route.ts';
 
 export class DefaultExchange extends Exchange {
   readonly kind = 'direct';
@@ -20,13 +21,13 @@ export class DefaultExchange extends Exchange {
 
   override route(message: Message): readonly Target[] {
     const queue = this.queues.get(message.routingKey);
-    return queue === undefined ? NO_TARGETS : queue.alone;
+    return queue === undefined ? NO_TARGETS : queue.selfRoute;
   }
 
   match(route: Route): boolean {
     const queue = this.queues.get(route.routingKey);
     if (queue === undefined) return false;
-    route.reach(queue, ANY_TERMS);
+    route.reach(queue, DEFAULT_SUBSCRIPTION_OPTIONS);
     return true;
   }
 

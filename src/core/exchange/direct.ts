@@ -1,8 +1,8 @@
 // Direct exchange (AMQP 0-9-1 §3.1.3.1): the routing key equals the binding key.
 
-import type { Route } from '../queue/target.ts';
-import type { Binding } from './binding.ts';
+import type { Binding } from './exchange.ts';
 import { Exchange } from './exchange.ts';
+import type { Route } from './route.ts';
 
 export class DirectExchange extends Exchange {
   readonly kind = 'direct';

@@ -1,13 +1,17 @@
 // What all exchanges share: identity, the set of bindings, the route cache and its generation. A kind supplies how
-// bindings are filed and which of them a message matches, in a file of its own.
+// bindings are filed and which of them a message matches, in a file of its own. `Binding` stands here too, because
+// an exchange and its bindings refer to each other. Two bindings are the same where source, destination, routing key,
+// arguments and dialect are the same (AMQP 0-9-1 §1.7.2.3; arguments included, as in RabbitMQ).
 
-import { type FieldTable, findField, textOf } from '../message/field-table.ts';
+import { type FieldTable, findField, sameTable, textOf } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
 import type { Queue } from '../queue/queue.ts';
-import { NO_TARGETS, Route, type Target } from '../queue/target.ts';
-import type { Binding, Dialect } from './binding.ts';
+import { readSubscriptionOptions, type SubscriptionOptions } from '../queue/subscription-options.ts';
+import { NO_TARGETS, type Target } from '../queue/target.ts';
 import { BindingChanges } from './binding-changes.ts';
+import type { Dialect } from './dialect.ts';
 import type { Retainer } from './retainer.ts';
+import { Route } from './route.ts';
 import { RouteCache } from './route-cache.ts';
 
 export interface ExchangeOptions {
@@ -150,8 +154,7 @@ export abstract class Exchange {
     binding.sibling = this.bindings.get(identity) ?? null;
     this.bindings.set(identity, binding);
     this.count++;
-    if (binding.queue !== null) binding.queue.bound(binding);
-    else this.lead(binding, binding.exchange!);
+    if (binding.exchange !== null) this.lead(binding, binding.exchange);
     this.changed(binding);
   }
 
@@ -165,8 +168,7 @@ export abstract class Exchange {
     this.unfile(binding);
     this.unlink(binding);
     this.count--;
-    if (binding.queue !== null) binding.queue.unbound(binding);
-    else this.leadNoMore(binding, binding.exchange!);
+    if (binding.exchange !== null) this.removeLead(binding, binding.exchange);
   }
 
   /** The bindings that lead from here to another exchange. */
@@ -234,7 +236,7 @@ export abstract class Exchange {
     to.dependents.add(this);
   }
 
-  private leadNoMore(binding: Binding, to: Exchange): void {
+  private removeLead(binding: Binding, to: Exchange): void {
     const known = this.leads!.get(to)!;
     known.delete(binding);
     if (known.size > 0) return;
@@ -251,5 +253,49 @@ export abstract class Exchange {
       if (alternate !== null) reached.add(alternate);
     }
     return [...reached];
+  }
+}
+
+export type Destination = { readonly queue: Queue } | { readonly exchange: Exchange };
+
+export class Binding {
+  readonly source: Exchange;
+  /** Exactly one of the two is set. */
+  readonly queue: Queue | null;
+  readonly exchange: Exchange | null;
+  readonly routingKey: string;
+  readonly args: FieldTable;
+  readonly dialect: Dialect;
+  /** What it says of the messages that it selects (arguments `x-mqtt-…`). */
+  readonly subscriptionOptions: SubscriptionOptions;
+  /** The next binding with the same destination and key but other arguments or dialect; the source's list. */
+  sibling: Binding | null;
+  /** Where it stands in the list of bindings with the same pattern; the topic trie's. */
+  place: number;
+
+  constructor(source: Exchange, destination: Destination, routingKey: string, args: FieldTable, dialect: Dialect) {
+    this.source = source;
+    this.queue = 'queue' in destination ? destination.queue : null;
+    this.exchange = 'exchange' in destination ? destination.exchange : null;
+    this.routingKey = routingKey;
+    this.args = args;
+    this.dialect = dialect;
+    this.subscriptionOptions = readSubscriptionOptions(args);
+    this.sibling = null;
+    this.place = 0;
+  }
+
+  get durable(): boolean {
+    return this.source.durable && (this.queue?.persisted ?? this.exchange!.durable);
+  }
+
+  /** Destination and key in one string: what a source's bindings are found by. Both may hold any character. */
+  get identity(): string {
+    const { name } = this.queue ?? this.exchange!;
+    return `${this.queue !== null ? 'q' : 'e'}${name.length} ${name}${this.routingKey}`;
+  }
+
+  same(args: FieldTable, dialect: Dialect): boolean {
+    return this.dialect === dialect && sameTable(this.args, args);
   }
 }

@@ -1,8 +1,8 @@
 // Fanout exchange (AMQP 0-9-1 §3.1.3.2): every binding matches, whatever its key.
 
-import type { Route } from '../queue/target.ts';
-import type { Binding } from './binding.ts';
+import type { Binding } from './exchange.ts';
 import { Exchange } from './exchange.ts';
+import type { Route } from './route.ts';
 
 export class FanoutExchange extends Exchange {
   readonly kind = 'fanout';

@@ -4,9 +4,9 @@
 
 import { BrokerError } from '../errors.ts';
 import { type FieldTable, type FieldValue, fieldFinder, findField, sameValue, textOf } from '../message/field-table.ts';
-import type { Route } from '../queue/target.ts';
-import type { Binding } from './binding.ts';
+import type { Binding } from './exchange.ts';
 import { Exchange } from './exchange.ts';
+import type { Route } from './route.ts';
 
 const MODES = ['all', 'any', 'all-with-x', 'any-with-x'] as const;
 type Mode = (typeof MODES)[number];

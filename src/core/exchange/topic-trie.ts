@@ -8,7 +8,7 @@
 //
 // Nodes are small because there may be millions: a node with one child keeps it inline, a map appears with the second.
 
-import type { Binding } from './binding.ts';
+import type { Binding } from './exchange.ts';
 
 /** A word of a pattern: text, or one of the two wildcards. */
 export const SINGLE = Symbol('one word');

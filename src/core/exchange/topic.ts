@@ -1,10 +1,11 @@
 // Topic exchange (AMQP 0-9-1 §3.1.3.3): binding keys are patterns of words between dots. AMQP patterns and MQTT filters
 // differ in what is a wildcard, so each dialect has a trie of its own and keeps parsed words.
 
-import type { Route } from '../queue/target.ts';
-import type { Binding, Dialect } from './binding.ts';
+import type { Dialect } from './dialect.ts';
+import type { Binding } from './exchange.ts';
 import { Exchange, type ExchangeOptions, type FindExchange } from './exchange.ts';
 import { isBrokerTopic } from './retainer.ts';
+import type { Route } from './route.ts';
 import { MULTI, type PatternWord, SINGLE, TopicTrie } from './topic-trie.ts';
 
 const STAR = 0x2a;

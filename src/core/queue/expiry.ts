@@ -7,8 +7,8 @@ import type { Alarmed } from '../turn/alarms.ts';
 import type { Turn } from '../turn/turn.ts';
 import { NEVER_EXPIRES, type QueueEntry } from './queue-entry.ts';
 
-/** A queue, as its lifetimes see it. */
-export interface Mortal {
+/** A queue, as its expiry see it. */
+export interface ExpiringQueue {
   /** Whether it has consumers. */
   readonly used: boolean;
   /** When the first entry expires, as far as that is in memory. */
@@ -22,25 +22,25 @@ export interface Mortal {
 }
 
 /** Milliseconds; Infinity: for ever. */
-export interface LifetimeArguments {
+export interface ExpiryArguments {
   readonly messageTtlMs: number;
   readonly expiresMs: number;
 }
 
-export class Lifetimes implements Alarmed {
+export class QueueExpiry implements Alarmed {
   alarmAt: number;
   alarmPlace: number;
   /** Whether there may be entries that expire. */
   aging: boolean;
   /** Whether the next start knows. */
   private told: boolean;
-  private readonly queue: Mortal;
+  private readonly queue: ExpiringQueue;
   private readonly turn: Turn;
   private readonly messageTtlMs: number;
   private readonly expiresMs: number;
   private usedAt: number;
 
-  constructor(queue: Mortal, turn: Turn, { messageTtlMs, expiresMs }: LifetimeArguments) {
+  constructor(queue: ExpiringQueue, turn: Turn, { messageTtlMs, expiresMs }: ExpiryArguments) {
     this.alarmAt = NEVER_EXPIRES;
     this.alarmPlace = -1;
     this.aging = messageTtlMs !== NEVER_EXPIRES;

@@ -12,7 +12,7 @@ const LOAD_BYTES = 4 * 1024 * 1024;
 /** However short memory is, an empty head is given so much of it: consumers are what makes room. */
 const LEAST_SHARE = 1 / 16;
 
-export interface PageSurroundings {
+export interface PageReaderDependencies {
   readonly store: QueueStore;
   readonly memory: MemoryBudget;
 }
@@ -20,17 +20,17 @@ export interface PageSurroundings {
 export class PageReader {
   private readonly queue: Queue;
   private readonly storeId: number;
-  private readonly around: PageSurroundings;
+  private readonly dependencies: PageReaderDependencies;
   /** The load that is under way, or null. */
   private loading: Promise<void> | null;
   private damage: Error | null;
   /** Grows when the contents were dropped: a load that was under way then is void. */
   private version: number;
 
-  constructor(queue: Queue, storeId: number, around: PageSurroundings) {
+  constructor(queue: Queue, storeId: number, dependencies: PageReaderDependencies) {
     this.queue = queue;
     this.storeId = storeId;
-    this.around = around;
+    this.dependencies = dependencies;
     this.loading = null;
     this.damage = null;
     this.version = 0;
@@ -50,7 +50,7 @@ export class PageReader {
    * `queue.wake` behind it. To be called when it is idle.
    */
   read(from: number, to: number, use: (range: LoadedRange) => void): boolean {
-    const { store, memory } = this.around;
+    const { store, memory } = this.dependencies;
     const share = Math.max(memory.share, LEAST_SHARE);
     let loaded: LoadedRange | Promise<LoadedRange>;
     try {

@@ -6,20 +6,20 @@
 
 import type { Queue } from './queue.ts';
 import type { QueueEntry } from './queue-entry.ts';
-import { QueueWindow, type WindowSurroundings } from './queue-window.ts';
+import { QueueWindow, type WindowDependencies } from './queue-window.ts';
 import type { ReadyEntries } from './ready-entries.ts';
 
 export class PriorityLanes implements ReadyEntries {
   private readonly queue: Queue;
-  private readonly around: WindowSurroundings;
+  private readonly dependencies: WindowDependencies;
   private readonly highest: number;
   private readonly byLane: (QueueWindow | null)[];
   /** Those in use, the highest priority first. */
   private readonly used: QueueWindow[];
 
-  constructor(queue: Queue, around: WindowSurroundings, highest: number) {
+  constructor(queue: Queue, dependencies: WindowDependencies, highest: number) {
     this.queue = queue;
-    this.around = around;
+    this.dependencies = dependencies;
     this.highest = highest;
     this.byLane = new Array(highest + 1).fill(null);
     this.used = [];
@@ -53,7 +53,7 @@ export class PriorityLanes implements ReadyEntries {
 
   recover(): void {
     for (let lane = 0; lane <= this.highest; lane++) {
-      if (this.around.store.recover(this.queue.id + lane) !== null) this.open(lane).recover();
+      if (this.dependencies.store.recover(this.queue.id + lane) !== null) this.open(lane).recover();
     }
   }
 
@@ -65,8 +65,8 @@ export class PriorityLanes implements ReadyEntries {
     this.of(entry.lane).hold(entry, holder);
   }
 
-  holdNoMore(entry: QueueEntry): void {
-    this.of(entry.lane).holdNoMore(entry);
+  endHold(entry: QueueEntry): void {
+    this.of(entry.lane).endHold(entry);
   }
 
   insert(entries: readonly QueueEntry[]): void {
@@ -136,7 +136,7 @@ export class PriorityLanes implements ReadyEntries {
   }
 
   private open(lane: number): QueueWindow {
-    const window = new QueueWindow(this.queue, this.around, lane);
+    const window = new QueueWindow(this.queue, this.dependencies, lane);
     this.byLane[lane] = window;
     let at = 0;
     while (at < this.used.length && this.used[at]!.lane > lane) at++;

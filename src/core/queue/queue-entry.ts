@@ -6,7 +6,7 @@ import type { ConfirmRing } from '../turn/confirms.ts';
 import type { Consumer } from './consumer.ts';
 import { ENTRY_OVERHEAD_BYTES } from './memory-budget.ts';
 import type { Queue } from './queue.ts';
-import type { Terms } from './subscription-options.ts';
+import type { SubscriptionOptions } from './subscription-options.ts';
 
 /** Where an entry stands with the store. It moves only forwards. */
 export const STORE_STATE = {
@@ -38,7 +38,7 @@ export class QueueEntry {
   /** Milliseconds since the epoch, or NEVER_EXPIRES. */
   expiresAt: number;
   /** What the bindings said that brought it here; null where it was read back from disk, unless they are its own. */
-  terms: Terms | null;
+  subscriptionOptions: SubscriptionOptions | null;
   /** Deliveries so far, as far as this process knows. */
   deliveryCount: number;
   /** Whether the next delivery carries the redelivered mark. */
@@ -50,7 +50,7 @@ export class QueueEntry {
   /** The consumer that holds it unacked, else null. */
   consumer: Consumer | null;
   /** Whether it is out unacknowledged: with a consumer, or taken by basic.get. */
-  out: boolean;
+  outstanding: boolean;
   /** Neighbours in the queue's list of entries that are out unacked. */
   previousUnacked: QueueEntry | null;
   nextUnacked: QueueEntry | null;
@@ -62,14 +62,14 @@ export class QueueEntry {
     this.message = message;
     this.unloaded = false;
     this.expiresAt = expiresAt;
-    this.terms = null;
+    this.subscriptionOptions = null;
     this.deliveryCount = 0;
     this.redelivered = redelivered;
     this.storeState = STORE_STATE.none;
     this.ring = null;
     this.slot = 0;
     this.consumer = null;
-    this.out = false;
+    this.outstanding = false;
     this.previousUnacked = null;
     this.nextUnacked = null;
   }

@@ -3,7 +3,7 @@
 
 import type { Message } from '../message/message.ts';
 import type { QueueEntry } from './queue-entry.ts';
-import type { Terms } from './subscription-options.ts';
+import type { SubscriptionOptions } from './subscription-options.ts';
 
 /** A queue as the store recovered it, in place of a scan: what a restart needs to know. */
 export interface QueueMeta {
@@ -25,7 +25,7 @@ export interface StoredEntry {
   readonly expiresAt: number;
   readonly redelivered: boolean;
   /** Those of a message that was retained when it came into the queue, else null. */
-  readonly terms: Terms | null;
+  readonly subscriptionOptions: SubscriptionOptions | null;
 }
 
 export interface LoadedRange {

@@ -25,7 +25,7 @@ import type { ReadyEntries } from './ready-entries.ts';
 import { ReturnedEntries } from './returned-entries.ts';
 
 /** What a window needs from its surroundings; shared by all queues. */
-export interface WindowSurroundings {
+export interface WindowDependencies {
   readonly store: QueueStore;
   readonly memory: MemoryBudget;
   readonly limits: CoreLimits;
@@ -42,7 +42,7 @@ export class QueueWindow implements ReadyEntries {
   /** The number behind the last entry that was ever taken from here. */
   private takenTo: number;
   private readonly queue: Queue;
-  private readonly around: WindowSurroundings;
+  private readonly dependencies: WindowDependencies;
   private readonly head: Ring<QueueEntry>;
   private readonly tail: Ring<QueueEntry>;
   /** Made with the first that comes back. */
@@ -60,13 +60,13 @@ export class QueueWindow implements ReadyEntries {
   private count: number;
   private bytes: number;
 
-  constructor(queue: Queue, around: WindowSurroundings, lane = 0) {
+  constructor(queue: Queue, dependencies: WindowDependencies, lane = 0) {
     this.lane = lane;
     this.nextSeq = 1;
     this.deliveredTo = 0;
     this.takenTo = 0;
     this.queue = queue;
-    this.around = around;
+    this.dependencies = dependencies;
     this.head = new Ring();
     this.tail = new Ring();
     this.returned = null;
@@ -107,7 +107,7 @@ export class QueueWindow implements ReadyEntries {
   }
 
   recover(): void {
-    const meta = this.around.store.recover(this.storeId);
+    const meta = this.dependencies.store.recover(this.storeId);
     if (meta === null) return;
     this.nextSeq = meta.nextSeq;
     this.deliveredTo = Math.min(meta.deliveredTo, meta.nextSeq);
@@ -121,14 +121,14 @@ export class QueueWindow implements ReadyEntries {
   append(entry: QueueEntry): void {
     this.count++;
     this.bytes += entry.message.bodyLength;
-    this.around.memory.held += heldBytes(entry);
+    this.dependencies.memory.held += heldBytes(entry);
     if (this.isShort() && this.hasRoom(0)) {
-      this.around.turn.retain(entry.message);
+      this.dependencies.turn.retain(entry.message);
       this.pushHead(entry);
       return;
     }
     // What only passes through memory on its way to disk needs no memory of its own: the seal copies its bytes.
-    if (entry.storeState === STORE_STATE.none) this.around.store.append(entry);
+    if (entry.storeState === STORE_STATE.none) this.dependencies.store.append(entry);
     this.tail.push(entry);
   }
 
@@ -138,10 +138,10 @@ export class QueueWindow implements ReadyEntries {
     this.held.add(entry.seq);
     // Behind what is on disk only, or may be by then, it is found in its place if it is there too.
     const isAlone = this.holder === holder;
-    if (entry.storeState === STORE_STATE.none && !(isAlone && this.isShort())) this.around.store.append(entry);
+    if (entry.storeState === STORE_STATE.none && !(isAlone && this.isShort())) this.dependencies.store.append(entry);
   }
 
-  holdNoMore(entry: QueueEntry): void {
+  endHold(entry: QueueEntry): void {
     this.held?.delete(entry.seq);
     if (this.held?.size === 0) this.holder = null;
   }
@@ -158,11 +158,11 @@ export class QueueWindow implements ReadyEntries {
         this.headBytes += heldBytes(entry);
         toHead.push(entry);
       } else if (entry.seq < this.pagedTo && this.pagedCount > 0) {
-        this.around.meters.pagedOut++;
+        this.dependencies.meters.pagedOut++;
         this.pagedCount++;
         this.release(entry);
       } else {
-        if (entry.storeState === STORE_STATE.none) this.around.store.append(entry);
+        if (entry.storeState === STORE_STATE.none) this.dependencies.store.append(entry);
         toTail.push(entry);
       }
     }
@@ -179,7 +179,10 @@ export class QueueWindow implements ReadyEntries {
     }
     const { head } = this;
     while (head.peek()?.storeState === STORE_STATE.deleted) this.shiftHead();
-    if (this.head.length * 2 < this.around.limits.queueWindowEntries && (this.pagedCount > 0 || this.tail.length > 0)) {
+    if (
+      this.head.length * 2 < this.dependencies.limits.queueWindowEntries &&
+      (this.pagedCount > 0 || this.tail.length > 0)
+    ) {
       this.refill();
     }
     return head.peek() ?? null;
@@ -207,13 +210,13 @@ export class QueueWindow implements ReadyEntries {
   }
 
   release(entry: QueueEntry): void {
-    this.around.memory.held -= heldBytes(entry);
+    this.dependencies.memory.held -= heldBytes(entry);
   }
 
   unload(entry: QueueEntry): void {
-    if (entry.unloaded || entry.storeState !== STORE_STATE.committed || this.around.memory.share === 1) return;
+    if (entry.unloaded || entry.storeState !== STORE_STATE.committed || this.dependencies.memory.share === 1) return;
     if (this.held?.has(entry.seq)) return;
-    this.around.memory.held -= messageBytes(entry.message);
+    this.dependencies.memory.held -= messageBytes(entry.message);
     entry.message = entry.message.shell();
     entry.unloaded = true;
   }
@@ -233,7 +236,7 @@ export class QueueWindow implements ReadyEntries {
         continue;
       }
       // A transient one that could not be written is tried again; a persistent one would have been refused.
-      if (entry.storeState === STORE_STATE.none) this.around.store.append(entry);
+      if (entry.storeState === STORE_STATE.none) this.dependencies.store.append(entry);
       if (entry.storeState !== STORE_STATE.committed) return;
       this.tail.shift();
       if (this.isPassed(entry.seq)) {
@@ -241,7 +244,7 @@ export class QueueWindow implements ReadyEntries {
         this.headBytes += heldBytes(entry);
         continue;
       }
-      this.around.meters.pagedOut++;
+      this.dependencies.meters.pagedOut++;
       if (this.pagedCount === 0) this.pagedFrom = entry.seq;
       this.pagedTo = entry.seq + 1;
       this.pagedCount++;
@@ -279,7 +282,7 @@ export class QueueWindow implements ReadyEntries {
 
   /** Whether the head takes one more, beside so many that are about to join it. */
   private hasRoom(joining: number): boolean {
-    const { limits, memory } = this.around;
+    const { limits, memory } = this.dependencies;
     const entries = this.head.length + joining;
     return (
       entries < limits.queueWindowEntries * memory.share && this.headBytes < limits.queueWindowBytes * memory.share
@@ -324,7 +327,7 @@ export class QueueWindow implements ReadyEntries {
   /** Brings entries towards the head: from disk as long as some are there, then those that never left memory. */
   private refill(): void {
     if (this.pagedCount > 0) {
-      this.reader ??= new PageReader(this.queue, this.storeId, this.around);
+      this.reader ??= new PageReader(this.queue, this.storeId, this.dependencies);
       while (this.pagedCount > 0 && this.reader.idle && this.mayLoad()) {
         if (!this.reader.read(this.pagedFrom, this.pagedTo, (range) => this.takeIn(range))) return;
       }
@@ -332,29 +335,29 @@ export class QueueWindow implements ReadyEntries {
     if (this.pagedCount > 0 || this.reader?.busy) return;
     for (let entry = this.tail.shift(); entry !== undefined; entry = this.tail.shift()) {
       if (entry.storeState === STORE_STATE.deleted) continue;
-      this.around.turn.retain(entry.message);
+      this.dependencies.turn.retain(entry.message);
       this.pushHead(entry);
     }
   }
 
   private mayLoad(): boolean {
     if (this.head.length === 0) return true;
-    return this.head.length * 2 < this.around.limits.queueWindowEntries && this.hasRoom(0);
+    return this.head.length * 2 < this.dependencies.limits.queueWindowEntries && this.hasRoom(0);
   }
 
   /** Reads the bytes of returned entries back, from the first one on. */
   private reload(first: QueueEntry): void {
-    this.reader ??= new PageReader(this.queue, this.storeId, this.around);
+    this.reader ??= new PageReader(this.queue, this.storeId, this.dependencies);
     if (!this.reader.idle) return;
     this.reader.read(first.seq, this.returned!.lastSeq + 1, ({ entries }) => {
-      if (this.returned !== null) this.around.memory.held += this.returned.refresh(entries);
-      const isMissing = first.unloaded && first.storeState === STORE_STATE.committed && !first.out;
+      if (this.returned !== null) this.dependencies.memory.held += this.returned.refresh(entries);
+      const isMissing = first.unloaded && first.storeState === STORE_STATE.committed && !first.outstanding;
       if (isMissing) this.reader!.damaged(new Error(`entry ${first.seq} of queue '${this.queue.name}' is not on disk`));
     });
   }
 
   private takeIn(range: LoadedRange): void {
-    const { memory, meters } = this.around;
+    const { memory, meters } = this.dependencies;
     const { entries } = range;
     let taken = 0;
     for (let i = 0; i < entries.length; i++) {
@@ -386,7 +389,7 @@ export class QueueWindow implements ReadyEntries {
       this.lane,
     );
     entry.storeState = STORE_STATE.committed;
-    entry.terms = stored.terms;
+    entry.subscriptionOptions = stored.subscriptionOptions;
     if (this.queue.returns !== null) entry.deliveryCount = this.queue.returns.of(stored.seq);
     if (entry.expiresAt !== NEVER_EXPIRES) this.queue.ages();
     return entry;

@@ -1,13 +1,11 @@
 // A queue: takes messages in, hands them to consumers, keeps count of what is out unacknowledged, takes back what is
 // returned. It knows no protocol and no disk: consumers encode, the store writes. What is ready and where it lies is the
 // business of its window (queue-window.ts, with priorities priority-lanes.ts), whose turn it is the consumer set's
-// (consumer-set.ts), when something expires that of lifetimes.ts, what becomes of dead messages that of dead-letters.ts.
+// (consumer-set.ts), when something expires that of expiry.ts, what becomes of dead messages that of dead-letters.ts.
 //
 // Invariant: every entry is in exactly one place: ready (window), out (out-entries.ts), or gone.
 
-import type { Death } from '../dead-letter/x-death.ts';
 import { withDeliveryCount } from '../delivery-count.ts';
-import type { Binding } from '../exchange/binding.ts';
 import type { FieldTable } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
 import type { PropertyRewriter } from '../message/property-rewriter.ts';
@@ -16,18 +14,19 @@ import type { ConfirmRing } from '../turn/confirms.ts';
 import type { Task } from '../turn/turn.ts';
 import type { Consumer } from './consumer.ts';
 import { ConsumerSet } from './consumer-set.ts';
+import type { Death } from './death-reason.ts';
 import { DeliveryMark } from './delivery-mark.ts';
 import { type DrainWaiter, DrainWaiters } from './drain-waiters.ts';
-import { Lifetimes, type Mortal } from './expiry.ts';
-import { OutEntries } from './outstanding.ts';
+import { type ExpiringQueue, QueueExpiry } from './expiry.ts';
+import { OutstandingEntries } from './outstanding-entries.ts';
 import { PriorityLanes } from './priority-lanes.ts';
 import { type DeadLetterAddress, readQueueArguments } from './queue-arguments.ts';
 import { heldBytes, messageBytes, NEVER_EXPIRES, QueueEntry, STORE_STATE } from './queue-entry.ts';
 import { dropsHead, hasRoom, type QueueLimits, refusesMore } from './queue-limits.ts';
-import { QueueWindow, type WindowSurroundings } from './queue-window.ts';
+import { QueueWindow, type WindowDependencies } from './queue-window.ts';
 import type { ReadyEntries } from './ready-entries.ts';
 import { ReturnCounts } from './return-counts.ts';
-import { ANY_TERMS } from './subscription-options.ts';
+import { DEFAULT_SUBSCRIPTION_OPTIONS } from './subscription-options.ts';
 import { Target } from './target.ts';
 
 export interface QueueOptions {
@@ -47,7 +46,7 @@ export interface QueueOwner {
 }
 
 /** What a queue needs from its surroundings; shared by all queues of a broker. */
-export interface QueueSurroundings extends WindowSurroundings {
+export interface QueueDependencies extends WindowDependencies {
   readonly rewriter: PropertyRewriter;
   readonly definitions: DefinitionStore;
 }
@@ -57,7 +56,7 @@ export interface QueueEvents {
   readonly name: string;
   /** It is to be deleted: the last consumer of an auto-delete queue is gone, or it was not used for long (x-expires). */
   unused(queue: Queue): void;
-  /** An entry is to be taken to the dead letter exchange; then `queue.buried` is called. */
+  /** An entry is to be taken to the dead letter exchange; then `queue.deadLettered` is called. */
   died(entry: QueueEntry, death: Death): void;
   /** From now on there may be messages on disk that expire. */
   expiring(queue: Queue): void;
@@ -71,12 +70,12 @@ export interface DirectReceiver {
 }
 
 /** Ready messages at which consumers count as behind. */
-const CROWDED_ENTRIES = 4096;
+const CONSUMERS_BEHIND_ENTRIES = 4096;
 
 /** Deliveries, or deaths, in one slice of the work list. */
 const SLICE = 256;
 
-export class Queue implements Task, Mortal {
+export class Queue implements Task, ExpiringQueue {
   readonly id: number;
   readonly name: string;
   readonly durable: boolean;
@@ -86,7 +85,7 @@ export class Queue implements Task, Mortal {
   /** Whether it survives a restart, and its persistent messages with it. Exclusive queues never do. */
   readonly persisted: boolean;
   /** The route that ends here and nowhere else. */
-  readonly alone: readonly Target[];
+  readonly selfRoute: readonly Target[];
   readonly consumers: ConsumerSet;
   readonly limits: QueueLimits | null;
   readonly deadLetters: DeadLetterAddress | null;
@@ -96,22 +95,20 @@ export class Queue implements Task, Mortal {
   readonly mark: DeliveryMark | null;
   direct: DirectReceiver | null;
   deleted: boolean;
-  private readonly around: QueueSurroundings;
+  private readonly dependencies: QueueDependencies;
   private readonly events: QueueEvents;
   private readonly window: ReadyEntries;
-  private readonly out: OutEntries;
+  private readonly outstanding: OutstandingEntries;
   private readonly quorum: boolean;
-  private readonly lifetimes: Lifetimes;
+  private readonly expiry: QueueExpiry;
   /** Infinity: no limit. */
   private readonly deliveryLimit: number;
   private readonly maxPriority: number;
-  /** Bindings that lead here; made with the first. */
-  private sources: Set<Binding> | null;
   private scheduled: boolean;
   /** Who waits for deliveries; null: nobody. */
   private waiting: DrainWaiters | null;
 
-  constructor(options: QueueOptions, around: QueueSurroundings, events: QueueEvents) {
+  constructor(options: QueueOptions, dependencies: QueueDependencies, events: QueueEvents) {
     const args = readQueueArguments(options.args, options.name, events.name);
     this.id = options.id;
     this.name = options.name;
@@ -120,25 +117,26 @@ export class Queue implements Task, Mortal {
     this.args = options.args;
     this.owner = options.owner;
     this.persisted = options.durable && options.owner === null;
-    this.alone = [new Target(this, ANY_TERMS)];
+    this.selfRoute = [new Target(this, DEFAULT_SUBSCRIPTION_OPTIONS)];
     this.consumers = new ConsumerSet(args.singleActiveConsumer);
     this.limits = args.limits;
     this.deadLetters = args.deadLetters;
     this.direct = null;
     this.deleted = false;
-    this.around = around;
+    this.dependencies = dependencies;
     this.events = events;
     this.quorum = args.quorum;
-    this.lifetimes = new Lifetimes(this, around.turn, args);
+    this.expiry = new QueueExpiry(this, dependencies.turn, args);
     this.deliveryLimit = args.deliveryLimit;
     this.maxPriority = args.maxPriority;
     const counts = this.persisted && args.deliveryLimit !== Number.POSITIVE_INFINITY;
-    this.returns = counts ? new ReturnCounts(around.definitions, events.name, options.name) : null;
+    this.returns = counts ? new ReturnCounts(dependencies.definitions, events.name, options.name) : null;
     this.window =
-      args.maxPriority > 0 ? new PriorityLanes(this, around, args.maxPriority) : new QueueWindow(this, around);
-    this.mark = this.persisted ? new DeliveryMark(this.window, around.store) : null;
-    this.out = new OutEntries();
-    this.sources = null;
+      args.maxPriority > 0
+        ? new PriorityLanes(this, dependencies, args.maxPriority)
+        : new QueueWindow(this, dependencies);
+    this.mark = this.persisted ? new DeliveryMark(this.window, dependencies.store) : null;
+    this.outstanding = new OutstandingEntries();
     this.scheduled = false;
     this.waiting = null;
   }
@@ -148,7 +146,7 @@ export class Queue implements Task, Mortal {
   }
 
   get unackedCount(): number {
-    return this.out.count;
+    return this.outstanding.count;
   }
 
   get pagedCount(): number {
@@ -171,29 +169,16 @@ export class Queue implements Task, Mortal {
     return limits === null || hasRoom(limits, window.length, window.bodyBytes, message.bodyLength);
   }
 
-  get bindings(): Iterable<Binding> {
-    return this.sources ?? [];
-  }
-
-  bound(binding: Binding): void {
-    this.sources ??= new Set();
-    this.sources.add(binding);
-  }
-
-  unbound(binding: Binding): void {
-    this.sources?.delete(binding);
-  }
-
   /** Takes up what the store recovered, where some of it may expire. Called before anything else. */
   recover(aging: boolean): void {
     this.window.recover();
-    if (aging) this.lifetimes.recovered();
-    if (this.lifetimes.aging) this.wake();
+    if (aging) this.expiry.recovered();
+    if (this.expiry.aging) this.wake();
   }
 
   /** Somebody declared it or took from it: the time until it expires for want of use starts again. */
   touch(): void {
-    this.lifetimes.touch();
+    this.expiry.touch();
   }
 
   /**
@@ -223,25 +208,25 @@ export class Queue implements Task, Mortal {
   hold(message: Message, target: Target, ring: ConfirmRing, slot: number): QueueEntry | null {
     if (this.direct !== null && (target.qos === 0 || !message.persistent)) return null;
     const entry = this.entryFor(message);
-    entry.terms = target.terms;
-    this.around.turn.retain(entry.message);
-    this.around.memory.held += heldBytes(entry);
-    this.out.add(entry);
+    entry.subscriptionOptions = target.subscriptionOptions;
+    this.dependencies.turn.retain(entry.message);
+    this.dependencies.memory.held += heldBytes(entry);
+    this.outstanding.add(entry);
     if (this.persisted && entry.message.persistent) {
       ring.hold(slot);
       entry.ring = ring;
       entry.slot = slot;
-      this.around.store.append(entry);
+      this.dependencies.store.append(entry);
     }
     this.window.hold(entry, ring);
     return entry;
   }
 
   /** What was held, in order, takes its place among the ready entries. */
-  letGo(entries: readonly QueueEntry[]): void {
+  releaseHeld(entries: readonly QueueEntry[]): void {
     if (this.deleted) return;
     for (let i = 0; i < entries.length; i++) this.endHold(entries[i]!);
-    const rest = this.lifetimes.aging ? entries.filter((entry) => !this.deliveredAtOnce(entry)) : entries;
+    const rest = this.expiry.aging ? entries.filter((entry) => !this.deliveredAtOnce(entry)) : entries;
     if (rest.length > 0) this.window.insert(rest);
     if (this.limits !== null) this.dropExcess(this.limits);
     this.wake();
@@ -272,17 +257,17 @@ export class Queue implements Task, Mortal {
   wake(): void {
     if (this.scheduled || this.window.length === 0 || this.deleted) return;
     this.scheduled = true;
-    this.around.turn.work(this);
+    this.dependencies.turn.work(this);
   }
 
   /** One slice of deliveries: the queue as a task of the work list. */
   run(): boolean {
     // Where the head had to be read back first it was not dropped at once.
     if (this.limits !== null) this.dropExcess(this.limits);
-    const { lifetimes } = this;
-    const more = (lifetimes.aging && this.dropExpired()) || this.deliverSlice();
+    const { expiry } = this;
+    const more = (expiry.aging && this.dropExpired()) || this.deliverSlice();
     if (this.waiting !== null) this.tellWaiting(this.waiting);
-    if (lifetimes.aging && !more) lifetimes.watch();
+    if (expiry.aging && !more) expiry.watch();
     return more;
   }
 
@@ -303,20 +288,20 @@ export class Queue implements Task, Mortal {
   }
 
   /** Whether its consumers are behind: a publisher that goes on at full speed would only lengthen the queue. */
-  get crowded(): boolean {
-    return this.consumers.size > 0 && this.window.length > CROWDED_ENTRIES;
+  get consumersBehind(): boolean {
+    return this.consumers.size > 0 && this.window.length > CONSUMERS_BEHIND_ENTRIES;
   }
 
   /**
    * Calls `waiter.drained()` once deliveries have brought the ready messages below `level`. It may never happen: whoever
-   * waits has a time limit too, and says so with `waitNoMore`.
+   * waits has a time limit too, and says so with `cancelWait`.
    */
   whenBelow(level: number, waiter: DrainWaiter): void {
     this.waiting ??= new DrainWaiters();
     this.waiting.add(waiter, level);
   }
 
-  waitNoMore(waiter: DrainWaiter): void {
+  cancelWait(waiter: DrainWaiter): void {
     this.waiting?.remove(waiter);
   }
 
@@ -341,15 +326,15 @@ export class Queue implements Task, Mortal {
     this.mark?.set();
     // As in `run`: what is to be dropped is not handed out because it had to be read back first.
     if (this.limits !== null) this.dropExcess(this.limits);
-    if (this.lifetimes.aging) this.dropExpired();
+    if (this.expiry.aging) this.dropExpired();
     const first = this.window.peek();
-    if (first === null || this.lifetimes.hasExpired(first)) return null;
+    if (first === null || this.expiry.hasExpired(first)) return null;
     const entry = this.window.take();
-    if (this.lifetimes.aging) this.lifetimes.watch();
+    if (this.expiry.aging) this.expiry.watch();
     this.count(entry.message);
     this.delivering(entry);
     if (noAck) this.drop(entry);
-    else this.out.add(entry);
+    else this.outstanding.add(entry);
     return entry;
   }
 
@@ -359,21 +344,21 @@ export class Queue implements Task, Mortal {
    */
   whenReadBack(): Promise<void> | null {
     const first = this.window.peek();
-    if (first === null || !this.lifetimes.hasExpired(first)) return this.window.whenReadBack();
+    if (first === null || !this.expiry.hasExpired(first)) return this.window.whenReadBack();
     return new Promise((resolve) => setImmediate(resolve));
   }
 
   /** The message as the receiver of this delivery gets it: in a quorum queue a redelivered one says how often it came. */
   shown(entry: QueueEntry): Message {
     if (!this.quorum || entry.deliveryCount < 2) return entry.message;
-    return withDeliveryCount(entry.message, entry.deliveryCount - 1, this.around.rewriter);
+    return withDeliveryCount(entry.message, entry.deliveryCount - 1, this.dependencies.rewriter);
   }
 
   /** The entry is done with. */
   acknowledge(entry: QueueEntry): void {
     if (this.deleted) return;
-    this.out.remove(entry);
-    this.around.meters.acknowledged++;
+    this.outstanding.remove(entry);
+    this.dependencies.meters.acknowledged++;
     this.drop(entry);
     this.creditBack(entry);
   }
@@ -381,7 +366,7 @@ export class Queue implements Task, Mortal {
   /** The client does not want the entry, and nobody else is to get it here. */
   reject(entry: QueueEntry): void {
     if (this.deleted) return;
-    this.around.meters.rejected++;
+    this.dependencies.meters.rejected++;
     this.creditBack(entry);
     this.die(entry, 'rejected');
   }
@@ -392,7 +377,7 @@ export class Queue implements Task, Mortal {
     const back = this.deliveryLimit === Number.POSITIVE_INFINITY ? entries : this.withinLimit(entries);
     for (let i = 0; i < back.length; i++) {
       const entry = back[i]!;
-      this.out.remove(entry);
+      this.outstanding.remove(entry);
       entry.redelivered = true;
       this.returns?.returned(entry.seq, entry.deliveryCount);
     }
@@ -403,9 +388,9 @@ export class Queue implements Task, Mortal {
   }
 
   /** A dead entry is where it was to go: it leaves. */
-  buried(entry: QueueEntry): void {
+  deadLettered(entry: QueueEntry): void {
     if (this.deleted) return;
-    this.out.remove(entry);
+    this.outstanding.remove(entry);
     this.drop(entry);
   }
 
@@ -413,16 +398,16 @@ export class Queue implements Task, Mortal {
   readBack(entry: QueueEntry, message: Message): void {
     entry.message = message;
     entry.unloaded = false;
-    this.around.memory.held += messageBytes(message);
+    this.dependencies.memory.held += messageBytes(message);
   }
 
   /** Drops all ready entries. Returns how many. What is out stays out. */
   purge(): number {
     const dropped = this.window.clear();
-    const out = [...this.out];
+    const out = [...this.outstanding];
     this.returns?.settledExcept(new Set(out.map(({ seq }) => seq)));
     for (const { lane, storeId } of this.window.lanes()) {
-      this.around.store.purge(
+      this.dependencies.store.purge(
         storeId,
         out.filter((entry) => entry.lane === lane),
       );
@@ -433,11 +418,11 @@ export class Queue implements Task, Mortal {
   /** Ends the queue: consumers learn it, entries are forgotten. Bindings were removed by the virtual host. */
   delete(): number {
     this.deleted = true;
-    this.lifetimes.end();
-    for (const entry of this.out) this.window.release(entry);
+    this.expiry.end();
+    for (const entry of this.outstanding) this.window.release(entry);
     const dropped = this.window.clear();
     this.returns?.settledExcept(new Set());
-    for (const { storeId } of this.window.lanes()) this.around.store.deleteQueue(storeId);
+    for (const { storeId } of this.window.lanes()) this.dependencies.store.deleteQueue(storeId);
     for (const consumer of [...this.consumers]) {
       consumer.end();
       this.consumers.remove(consumer);
@@ -448,29 +433,29 @@ export class Queue implements Task, Mortal {
 
   /** The store committed an entry of this queue. */
   committed(entry: QueueEntry): void {
-    if (entry.out) this.window.unload(entry);
+    if (entry.outstanding) this.window.unload(entry);
     this.window.committed(entry);
   }
 
   /** The store could not write an entry (disk full) and refused its confirm. */
   withdrawn(entry: QueueEntry): void {
     if (this.deleted) return;
-    if (entry.expiresAt !== NEVER_EXPIRES) this.lifetimes.refused();
+    if (entry.expiresAt !== NEVER_EXPIRES) this.expiry.refused();
     // A transient entry was only being paged out, and one that is out with a consumer is its client's now: both go on
     // living in memory.
-    if (!entry.message.persistent || !this.persisted || entry.out) {
+    if (!entry.message.persistent || !this.persisted || entry.outstanding) {
       entry.storeState = STORE_STATE.none;
       return;
     }
     entry.storeState = STORE_STATE.deleted;
     this.window.withdrawn(entry);
     // It may have been the first one.
-    if (this.lifetimes.aging) this.wake();
+    if (this.expiry.aging) this.wake();
   }
 
   /** An entry that was read back expires: an earlier start may not have known that any does. */
   ages(): void {
-    this.lifetimes.aging = true;
+    this.expiry.aging = true;
   }
 
   /** A stored record could not be read. */
@@ -487,23 +472,23 @@ export class Queue implements Task, Mortal {
     slot: number,
   ): void {
     const entry = this.entryFor(message);
-    entry.terms = target.terms;
+    entry.subscriptionOptions = target.subscriptionOptions;
     if (this.persisted && entry.message.persistent) {
       if (ring !== null) {
         ring.hold(slot);
         entry.ring = ring;
         entry.slot = slot;
       }
-      this.around.store.append(entry);
+      this.dependencies.store.append(entry);
     }
     if (consumer === null) {
       this.window.append(entry);
-      if (entry.expiresAt !== NEVER_EXPIRES) this.lifetimes.expireAt(entry.expiresAt);
+      if (entry.expiresAt !== NEVER_EXPIRES) this.expiry.expireAt(entry.expiresAt);
       if (this.limits !== null) this.dropExcess(this.limits);
       return;
     }
-    this.around.turn.retain(entry.message);
-    this.around.memory.held += heldBytes(entry);
+    this.dependencies.turn.retain(entry.message);
+    this.dependencies.memory.held += heldBytes(entry);
     this.handOut(consumer, entry);
   }
 
@@ -511,7 +496,7 @@ export class Queue implements Task, Mortal {
     for (let done = 0; done < SLICE; done++) {
       const first = this.deleted ? null : this.window.peek();
       if (first === null) return this.rest();
-      if (this.lifetimes.hasExpired(first)) {
+      if (this.expiry.hasExpired(first)) {
         this.expire(this.window.take());
         continue;
       }
@@ -526,7 +511,7 @@ export class Queue implements Task, Mortal {
 
   /** What may not wait (a TTL of 0) goes to a consumer that is ready, as when it is published outside of a transaction. */
   private deliveredAtOnce(entry: QueueEntry): boolean {
-    const consumer = this.lifetimes.hasExpired(entry) && this.window.length === 0 ? this.consumers.next() : null;
+    const consumer = this.expiry.hasExpired(entry) && this.window.length === 0 ? this.consumers.next() : null;
     if (consumer === null) return false;
     if (consumer.noAck) this.handOver(consumer, entry);
     else this.handOut(consumer, entry);
@@ -534,8 +519,8 @@ export class Queue implements Task, Mortal {
   }
 
   private endHold(entry: QueueEntry): void {
-    this.out.remove(entry);
-    this.window.holdNoMore(entry);
+    this.outstanding.remove(entry);
+    this.window.endHold(entry);
   }
 
   private rest(): boolean {
@@ -548,12 +533,12 @@ export class Queue implements Task, Mortal {
     // RabbitMQ's quorum queues keep whatever they are given.
     const kept = this.quorum && !message.persistent ? message.madePersistent() : message;
     const window = this.window.of(this.maxPriority === 0 ? 0 : Math.min(message.priority, this.maxPriority));
-    return new QueueEntry(this, window.nextSeq++, kept, this.lifetimes.expiryOf(kept), false, window.lane);
+    return new QueueEntry(this, window.nextSeq++, kept, this.expiry.expiryOf(kept), false, window.lane);
   }
 
   /** Drops a slice of what has expired, from the head of each lane. True where there may be more. */
   private dropExpired(): boolean {
-    const { now } = this.around.turn;
+    const { now } = this.dependencies.turn;
     for (let done = 0; done < SLICE; done++) {
       const entry = this.window.takeExpired(now);
       if (entry === null) return false;
@@ -567,19 +552,19 @@ export class Queue implements Task, Mortal {
     const { window } = this;
     while (dropsHead(limits, window.length, window.bodyBytes)) {
       if (window.peek() === null) return;
-      this.around.meters.overflowed++;
+      this.dependencies.meters.overflowed++;
       this.die(window.take(), 'maxlen');
-      if (this.lifetimes.aging) this.lifetimes.watch();
+      if (this.expiry.aging) this.expiry.watch();
     }
   }
 
   /** The queue is full: the publisher is told, and the message dies where it is to (`reject-publish-dlx`). */
   private refuse(message: Message, limits: QueueLimits, ring: ConfirmRing | null, slot: number): void {
-    this.around.meters.overflowed++;
+    this.dependencies.meters.overflowed++;
     if (limits.overflow === 'reject-publish-dlx' && this.deadLetters !== null) {
       const entry = new QueueEntry(this, 0, message, NEVER_EXPIRES, false);
-      this.around.turn.retain(message);
-      this.around.memory.held += heldBytes(entry);
+      this.dependencies.turn.retain(message);
+      this.dependencies.memory.held += heldBytes(entry);
       this.die(entry, 'maxlen');
     }
     ring?.hold(slot);
@@ -590,25 +575,25 @@ export class Queue implements Task, Mortal {
   private withinLimit(entries: readonly QueueEntry[]): readonly QueueEntry[] {
     const back = entries.filter((entry) => entry.deliveryCount <= this.deliveryLimit);
     if (back.length < entries.length) {
-      this.around.meters.overDeliveryLimit += entries.length - back.length;
+      this.dependencies.meters.overDeliveryLimit += entries.length - back.length;
       for (const entry of entries) if (entry.deliveryCount > this.deliveryLimit) this.die(entry, 'delivery_limit');
     }
     return back;
   }
 
   private expire(entry: QueueEntry): void {
-    this.around.meters.expired++;
+    this.dependencies.meters.expired++;
     this.die(entry, 'expired');
   }
 
   /** An entry that was taken from the ready ones, or is out, is done with here; it may be wanted elsewhere. */
   private die(entry: QueueEntry, death: Death): void {
     if (this.deadLetters === null) {
-      if (entry.out) this.out.remove(entry);
+      if (entry.outstanding) this.outstanding.remove(entry);
       this.drop(entry);
       return;
     }
-    if (!entry.out) this.out.add(entry);
+    if (!entry.outstanding) this.outstanding.add(entry);
     this.events.died(entry, death);
   }
 
@@ -623,8 +608,8 @@ export class Queue implements Task, Mortal {
     entry.consumer = consumer;
     consumer.unacked++;
     this.delivering(entry);
-    this.out.add(entry);
-    if (entry.redelivered) this.around.meters.redelivered++;
+    this.outstanding.add(entry);
+    if (entry.redelivered) this.dependencies.meters.redelivered++;
     consumer.sink.deliver(consumer, this.quorum ? this.shown(entry) : entry.message, entry, entry.redelivered);
     this.window.unload(entry);
   }
@@ -633,14 +618,14 @@ export class Queue implements Task, Mortal {
   private handOver(consumer: Consumer, entry: QueueEntry): void {
     this.count(entry.message);
     this.delivering(entry);
-    if (entry.redelivered) this.around.meters.redelivered++;
+    if (entry.redelivered) this.dependencies.meters.redelivered++;
     consumer.sink.deliver(consumer, this.quorum ? this.shown(entry) : entry.message, null, entry.redelivered);
     this.drop(entry);
   }
 
   private count(message: Message): void {
-    this.around.meters.delivered++;
-    this.around.meters.deliveredBytes += message.bodyLength;
+    this.dependencies.meters.delivered++;
+    this.dependencies.meters.deliveredBytes += message.bodyLength;
   }
 
   private delivering(entry: QueueEntry): void {
@@ -653,7 +638,7 @@ export class Queue implements Task, Mortal {
     this.window.release(entry);
     this.returns?.settled(entry.seq);
     if (entry.storeState !== STORE_STATE.none && entry.storeState !== STORE_STATE.deleted) {
-      this.around.store.remove(entry);
+      this.dependencies.store.remove(entry);
     }
   }
 

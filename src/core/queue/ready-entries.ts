@@ -24,7 +24,7 @@ export interface ReadyEntries {
    */
   hold(entry: QueueEntry, holder: object): void;
   /** It is held no longer: it is inserted, handed out or dropped. */
-  holdNoMore(entry: QueueEntry): void;
+  endHold(entry: QueueEntry): void;
   /**
    * Entries that were held become ready, in the places of their numbers: behind what was there before them, whatever came
    * since. They are in order.

@@ -1,6 +1,6 @@
 // What a binding says of the messages that it selects, beside where they go: the options of an MQTT subscription
-// (binding arguments `x-mqtt-…`). Terms are immutable and shared: one publish that several bindings of a queue select
-// reaches it once, under their merged terms (MQTT 5 §3.3.4).
+// (binding arguments `x-mqtt-…`). SubscriptionOptions are immutable and shared: one publish that several bindings of a queue select
+// reaches it once, under their merged subscriptionOptions (MQTT 5 §3.3.4).
 
 import { type FieldTable, findField, integerOf } from '../message/field-table.ts';
 
@@ -8,7 +8,7 @@ import { type FieldTable, findField, integerOf } from '../message/field-table.ts
 export const ANY_QOS = 2;
 
 /** The arguments, by what they say. */
-export const TERM_ARGUMENT = {
+export const SUBSCRIPTION_ARGUMENT = {
   qos: 'x-mqtt-qos',
   noLocal: 'x-mqtt-no-local',
   retainAsPublished: 'x-mqtt-retain-as-published',
@@ -17,7 +17,7 @@ export const TERM_ARGUMENT = {
 
 const NO_IDS: readonly number[] = Object.freeze([]);
 
-export class Terms {
+export class SubscriptionOptions {
   /** The highest QoS at which messages are delivered. */
   readonly qos: number;
   /** What its own client publishes is not for it. */
@@ -27,7 +27,7 @@ export class Terms {
   /** Subscription identifiers, in no order. */
   readonly subscriptionIds: readonly number[];
   /**
-   * No binding selected the message: it was retained when one was made. Such terms are their entry's own, and are stored
+   * No binding selected the message: it was retained when one was made. Such subscriptionOptions are their entry's own, and are stored
    * with it.
    */
   readonly retained: boolean;
@@ -47,29 +47,31 @@ export class Terms {
   }
 }
 
-/** Terms that say nothing but their QoS. */
-const PLAIN: readonly Terms[] = [0, 1, 2].map((qos) => new Terms(qos, false, false, NO_IDS));
+/** SubscriptionOptions that say nothing but their QoS. */
+const PLAIN: readonly SubscriptionOptions[] = [0, 1, 2].map(
+  (qos) => new SubscriptionOptions(qos, false, false, NO_IDS),
+);
 
-/** The terms of a message that was retained when a subscription of that QoS was made; `subscriptionId` 0: it has none. */
-export function retainedTerms(qos: number, subscriptionId: number): Terms {
-  return new Terms(qos, false, false, subscriptionId === 0 ? NO_IDS : [subscriptionId], true);
+/** The subscriptionOptions of a message that was retained when a subscription of that QoS was made; `subscriptionId` 0: it has none. */
+export function retainedSubscriptionOptions(qos: number, subscriptionId: number): SubscriptionOptions {
+  return new SubscriptionOptions(qos, false, false, subscriptionId === 0 ? NO_IDS : [subscriptionId], true);
 }
 
-/** The terms of whatever is no MQTT subscription. */
-export const ANY_TERMS: Terms = PLAIN[ANY_QOS]!;
+/** The subscriptionOptions of whatever is no MQTT subscription. */
+export const DEFAULT_SUBSCRIPTION_OPTIONS: SubscriptionOptions = PLAIN[ANY_QOS]!;
 
-export function readTerms(args: FieldTable): Terms {
-  if (args.length === 0) return ANY_TERMS;
-  const qos = Math.min(Math.max(integerOf(findField(args, TERM_ARGUMENT.qos)) ?? ANY_QOS, 0), ANY_QOS);
-  const noLocal = findField(args, TERM_ARGUMENT.noLocal)?.value === true;
-  const retainAsPublished = findField(args, TERM_ARGUMENT.retainAsPublished)?.value === true;
-  const id = integerOf(findField(args, TERM_ARGUMENT.subscriptionId));
+export function readSubscriptionOptions(args: FieldTable): SubscriptionOptions {
+  if (args.length === 0) return DEFAULT_SUBSCRIPTION_OPTIONS;
+  const qos = Math.min(Math.max(integerOf(findField(args, SUBSCRIPTION_ARGUMENT.qos)) ?? ANY_QOS, 0), ANY_QOS);
+  const noLocal = findField(args, SUBSCRIPTION_ARGUMENT.noLocal)?.value === true;
+  const retainAsPublished = findField(args, SUBSCRIPTION_ARGUMENT.retainAsPublished)?.value === true;
+  const id = integerOf(findField(args, SUBSCRIPTION_ARGUMENT.subscriptionId));
   if (!noLocal && !retainAsPublished && id === null) return PLAIN[qos]!;
-  return new Terms(qos, noLocal, retainAsPublished, id === null ? NO_IDS : [id]);
+  return new SubscriptionOptions(qos, noLocal, retainAsPublished, id === null ? NO_IDS : [id]);
 }
 
-/** The terms of a message that both selected: the highest QoS, the wider of each option, all identifiers. */
-export function mergeTerms(a: Terms, b: Terms): Terms {
+/** The subscriptionOptions of a message that both selected: the highest QoS, the wider of each option, all identifiers. */
+export function mergeSubscriptionOptions(a: SubscriptionOptions, b: SubscriptionOptions): SubscriptionOptions {
   const qos = Math.max(a.qos, b.qos);
   const noLocal = a.noLocal && b.noLocal;
   const retainAsPublished = a.retainAsPublished || b.retainAsPublished;
@@ -80,5 +82,5 @@ export function mergeTerms(a: Terms, b: Terms): Terms {
         ? b.subscriptionIds
         : [...a.subscriptionIds, ...b.subscriptionIds];
   if (!noLocal && !retainAsPublished && ids.length === 0) return PLAIN[qos]!;
-  return new Terms(qos, noLocal, retainAsPublished, ids);
+  return new SubscriptionOptions(qos, noLocal, retainAsPublished, ids);
 }

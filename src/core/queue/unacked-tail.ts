@@ -3,7 +3,7 @@
 
 import type { QueueEntry } from './queue-entry.ts';
 
-export class Stragglers {
+export class UnackedTail {
   private tags: number[];
   private entries: (QueueEntry | null)[];
   /** Everything before it is a hole. */

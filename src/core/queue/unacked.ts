@@ -6,7 +6,7 @@
 // a few old ones, these move out of it (stragglers.ts).
 
 import type { QueueEntry } from './queue-entry.ts';
-import { Stragglers } from './unacked-tail.ts';
+import { UnackedTail } from './unacked-tail.ts';
 
 const FIRST_CAPACITY = 64;
 /** A full ring that is filled to this share at most keeps its size: what it holds are stragglers. */
@@ -15,7 +15,7 @@ const SPARSE = 1 / 4;
 export class Unacked {
   private entries: (QueueEntry | null)[];
   /** Entries with tags below `first`; made with the first. */
-  private old: Stragglers | null;
+  private old: UnackedTail | null;
   /** Every tag below `first` is settled or old; `next` is the tag that comes. */
   private first: number;
   private next: number;
@@ -116,7 +116,7 @@ export class Unacked {
 
   /** Moves what the ring holds to the stragglers. */
   private retire(): void {
-    this.old ??= new Stragglers();
+    this.old ??= new UnackedTail();
     for (; this.first < this.next; this.first++) {
       const at = this.first & (this.entries.length - 1);
       const entry = this.entries[at]!;

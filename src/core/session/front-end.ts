@@ -6,11 +6,11 @@ import type { DefinitionStore } from '../ports/definitions.ts';
 import type { Meters } from '../ports/meters.ts';
 import type { RetainedStore } from '../ports/retained-store.ts';
 import type { Turn } from '../turn/turn.ts';
+import type { AccessControl } from './access-control.ts';
 import type { ClientConnections } from './client-connection.ts';
-import type { Door } from './login.ts';
 
 export interface FrontEnd {
-  readonly door: Door;
+  readonly access: AccessControl;
   readonly turn: Turn;
   readonly connections: ClientConnections;
   readonly meters: Meters;

@@ -14,7 +14,7 @@ const DEFAULT_EXCHANGE_RESOURCE = 'amq.default';
 /** What permissions are given on. */
 export type ResourceType = 'exchange' | 'queue';
 
-export class Permits {
+export class PermissionCache {
   /** Of an MQTT client, as it stands in a routing key (topic permissions may name it); else null. */
   clientId: string | null;
   private readonly authorizer: Authorizer;

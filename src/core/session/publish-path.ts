@@ -11,26 +11,26 @@ import type { Queue } from '../queue/queue.ts';
 import { NO_TARGETS, Target } from '../queue/target.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
 import type { VirtualHost } from '../vhost/virtual-host.ts';
-import type { DoorSurroundings } from './login.ts';
-import type { Permits } from './permission-cache.ts';
+import type { PermissionCache } from './permission-cache.ts';
 import { parseReplyAddress } from './reply-address.ts';
+import type { SessionContext } from './session-context.ts';
 
 /** What became of a publish. */
 export const PUBLISH = { unroutable: 0, routed: 1, pending: 2 } as const;
 export type PublishOutcome = (typeof PUBLISH)[keyof typeof PUBLISH];
 
-/** Targets that `crowded` looks at: a fan-out to thousands is not searched. */
+/** Targets that `consumersBehind` looks at: a fan-out to thousands is not searched. */
 const CROWDED_LOOKED_AT = 16;
 
 export class PublishPath {
   /** The publisher's own queue, where one of its bindings is no-local (MQTT 5 §3.8.3.1); else null. */
   own: Queue | null;
   private readonly vhost: VirtualHost;
-  private readonly permits: Permits;
-  private readonly around: DoorSurroundings;
+  private readonly permissions: PermissionCache;
+  private readonly context: SessionContext;
   /** The exchange of the last publish, with the permit's generation; and its last route. */
   private exchange: Exchange | null;
-  private permitGeneration: number;
+  private permissionGeneration: number;
   /** Whether not all of its routing keys may be allowed. */
   private restricted: boolean;
   private routingKey: string | null;
@@ -39,13 +39,13 @@ export class PublishPath {
   /** The publish that is being carried out in slices, or null. */
   private fanOut: FanOut | null;
 
-  constructor(vhost: VirtualHost, permits: Permits, around: DoorSurroundings) {
+  constructor(vhost: VirtualHost, permissions: PermissionCache, context: SessionContext) {
     this.own = null;
     this.vhost = vhost;
-    this.permits = permits;
-    this.around = around;
+    this.permissions = permissions;
+    this.context = context;
     this.exchange = null;
-    this.permitGeneration = -1;
+    this.permissionGeneration = -1;
     this.restricted = false;
     this.routingKey = null;
     this.routeGeneration = -1;
@@ -59,26 +59,27 @@ export class PublishPath {
    * (exchange), access-refused.
    */
   publish(message: Message, ring: ConfirmRing | null, slot: number): PublishOutcome {
-    const { meters } = this.around;
+    const { meters } = this.context;
     let { exchange } = this;
     if (this.fanOut !== null) return PUBLISH.pending;
     if (
       exchange === null ||
       exchange.name !== message.exchange ||
       exchange.deleted ||
-      this.permitGeneration !== this.around.authorizer.generation
+      this.permissionGeneration !== this.context.authorizer.generation
     ) {
       exchange = this.enterExchange(message.exchange);
       if (exchange === null) return PUBLISH.pending;
     }
     if (message.routingKey !== this.routingKey || exchange.generation !== this.routeGeneration) {
       requirePublic(exchange, message.routingKey);
-      if (this.restricted && !this.permits.knowsTopic('write', exchange, message.routingKey)) return PUBLISH.pending;
+      if (this.restricted && !this.permissions.knowsTopic('write', exchange, message.routingKey))
+        return PUBLISH.pending;
       this.targets = exchange.route(message);
       this.routingKey = exchange.cacheable ? message.routingKey : null;
       this.routeGeneration = exchange.generation;
     }
-    const targets = this.own === null ? this.targets : withoutEcho(this.targets, this.own);
+    const targets = this.own === null ? this.targets : withoutNoLocal(this.targets, this.own);
     if (targets.length === 0 && message.exchange === '') {
       const address = parseReplyAddress(message.routingKey);
       if (address !== null && this.vhost.exchanges.has(address.exchange)) {
@@ -107,7 +108,7 @@ export class PublishPath {
     ring: ConfirmRing | null,
     slot: number,
   ): PublishOutcome {
-    const { meters } = this.around;
+    const { meters } = this.context;
     if (this.fanOut !== null) return PUBLISH.pending;
     const targets = this.route(message, routingKeys);
     if (targets === null) return PUBLISH.pending;
@@ -131,7 +132,7 @@ export class PublishPath {
     if (exchange === null) return null;
     for (const routingKey of [message.routingKey, ...routingKeys]) {
       requirePublic(exchange, routingKey);
-      if (this.restricted && !this.permits.knowsTopic('write', exchange, routingKey)) return null;
+      if (this.restricted && !this.permissions.knowsTopic('write', exchange, routingKey)) return null;
     }
     return exchange.routeCopies(message, routingKeys);
   }
@@ -142,17 +143,17 @@ export class PublishPath {
   }
 
   /** A queue of the last publish whose consumers are behind, or null. */
-  crowded(): Queue | null {
+  consumersBehind(): Queue | null {
     const { targets } = this;
     for (let i = 0; i < targets.length && i < CROWDED_LOOKED_AT; i++) {
-      if (targets[i]!.queue.crowded) return targets[i]!.queue;
+      if (targets[i]!.queue.consumersBehind) return targets[i]!.queue;
     }
     return null;
   }
 
   /** Resolves when what `publish` waited for is there: a permission, or the end of a large fan-out. */
   ready(): Promise<void> {
-    return this.fanOut?.done ?? this.permits.settled();
+    return this.fanOut?.done ?? this.permissions.settled();
   }
 
   /** Hands a message to its queues, where they are many in slices. */
@@ -161,7 +162,7 @@ export class PublishPath {
       for (const target of targets) target.queue.accept(message, target, ring, slot);
       return;
     }
-    this.fanOut = new FanOut(message, targets, ring, slot, this.around.turn, () => {
+    this.fanOut = new FanOut(message, targets, ring, slot, this.context.turn, () => {
       this.fanOut = null;
     });
   }
@@ -169,7 +170,7 @@ export class PublishPath {
   private enterExchange(name: string): Exchange | null {
     this.routingKey = null;
     this.exchange = null;
-    if (!this.permits.knows('write', 'exchange', name)) return null;
+    if (!this.permissions.knows('write', 'exchange', name)) return null;
     const exchange = this.vhost.exchange(name);
     if (exchange.internal) {
       throw new BrokerError(
@@ -178,18 +179,20 @@ export class PublishPath {
       );
     }
     this.exchange = exchange;
-    this.restricted = this.permits.restrictsTopics(exchange);
-    this.permitGeneration = this.around.authorizer.generation;
+    this.restricted = this.permissions.restrictsTopics(exchange);
+    this.permissionGeneration = this.context.authorizer.generation;
     return exchange;
   }
 }
 
 /** The targets of what the owner of a queue publishes: no-local bindings do not lead back to it. */
-function withoutEcho(targets: readonly Target[], own: Queue): readonly Target[] {
+function withoutNoLocal(targets: readonly Target[], own: Queue): readonly Target[] {
   const at = targets.findIndex((target) => target.queue === own);
   const target = targets[at];
-  if (target === undefined || target.echo === target.terms) return targets;
-  return target.echo === null ? targets.toSpliced(at, 1) : targets.with(at, new Target(own, target.echo));
+  if (target === undefined || target.ownPublishOptions === target.subscriptionOptions) return targets;
+  return target.ownPublishOptions === null
+    ? targets.toSpliced(at, 1)
+    : targets.with(at, new Target(own, target.ownPublishOptions));
 }
 
 /** The broker alone publishes what it says of itself. */

@@ -23,16 +23,16 @@ export const FULL_CHUNK_BYTES = 64 * 1024;
  * turn's end. Stopping and starting a socket has its price: with a rest at each 64 KiB MQTT QoS 0 takes a sixth more
  * processor time for each message, QoS 1 and STOMP up to a tenth.
  */
-const REST_AFTER_BYTES = 512 * 1024;
+const THROTTLE_AFTER_BYTES = 512 * 1024;
 
 /** How far consumers catch up before a crowding publisher goes on. */
 const STEP_ENTRIES = 512;
 /** The longest rest. It lets a publisher go on at 64 MB/s however slow its consumers are. */
 const LONGEST_MS = 1;
 
-export class PublisherRest implements Flushable, DrainWaiter {
+export class PublisherThrottle implements Flushable, DrainWaiter {
   /** Whether the connection is to read nothing. */
-  resting: boolean;
+  throttled: boolean;
   /** Publishes since the last rest; the connection counts them. */
   published: number;
   private readBytes: number;
@@ -43,9 +43,9 @@ export class PublisherRest implements Flushable, DrainWaiter {
   private queue: Queue | null;
   private timer: NodeJS.Timeout | null;
 
-  /** `changed` is called whenever `resting` has changed. */
+  /** `changed` is called whenever `throttled` has changed. */
   constructor(turn: Turn, changed: () => void) {
-    this.resting = false;
+    this.throttled = false;
     this.published = 0;
     this.readBytes = 0;
     this.turn = turn;
@@ -61,13 +61,13 @@ export class PublisherRest implements Flushable, DrainWaiter {
    */
   afterChunk(bytes: number, session: Session): void {
     this.readBytes += bytes;
-    const many = this.published >= PUBLISHES_A_TURN && session.crowded() !== null;
-    if (many || this.readBytes >= REST_AFTER_BYTES) this.begin(session);
+    const many = this.published >= PUBLISHES_A_TURN && session.consumersBehind() !== null;
+    if (many || this.readBytes >= THROTTLE_AFTER_BYTES) this.begin(session);
   }
 
   begin(session: Session): void {
-    if (this.resting) return;
-    this.resting = true;
+    if (this.throttled) return;
+    this.throttled = true;
     this.published = 0;
     this.readBytes = 0;
     this.session = session;
@@ -77,8 +77,8 @@ export class PublisherRest implements Flushable, DrainWaiter {
 
   /** The turn is ending. */
   flush(): void {
-    const queue = this.session?.crowded() ?? null;
-    if (queue === null || !this.resting) {
+    const queue = this.session?.consumersBehind() ?? null;
+    if (queue === null || !this.throttled) {
       this.end();
       return;
     }
@@ -97,10 +97,10 @@ export class PublisherRest implements Flushable, DrainWaiter {
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
     this.session = null;
-    this.queue?.waitNoMore(this);
+    this.queue?.cancelWait(this);
     this.queue = null;
-    if (!this.resting) return;
-    this.resting = false;
+    if (!this.throttled) return;
+    this.throttled = false;
     this.changed();
   }
 }

@@ -7,7 +7,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { BrokerError } from '../errors.ts';
-import type { Dialect } from '../exchange/binding.ts';
+import type { Dialect } from '../exchange/dialect.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { type FieldTable, findField, textOf } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
@@ -17,10 +17,11 @@ import type { Queue, QueueOwner } from '../queue/queue.ts';
 import type { QueueEntry } from '../queue/queue-entry.ts';
 import type { Target } from '../queue/target.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
-import type { ExchangeDeclaration, VirtualHost } from '../vhost/virtual-host.ts';
-import type { DoorSurroundings } from './login.ts';
-import { Permits } from './permission-cache.ts';
+import type { ExchangeDeclaration } from '../vhost/declarations.ts';
+import type { VirtualHost } from '../vhost/virtual-host.ts';
+import { PermissionCache } from './permission-cache.ts';
 import { type PublishOutcome, PublishPath } from './publish-path.ts';
+import type { SessionContext } from './session-context.ts';
 import { type Settlement, type TransactedPublish, Transaction } from './transaction.ts';
 
 export interface QueueRequest {
@@ -55,7 +56,7 @@ export interface ExchangeBinding {
 }
 
 /** One message taken by `get`. */
-export interface Got {
+export interface GetResult {
   readonly message: Message;
   /** Null where no acknowledgement is wanted. */
   readonly entry: QueueEntry | null;
@@ -70,20 +71,20 @@ const MAX_NAME_BYTES = 255;
 export class Session implements ConsumerOwner, QueueOwner {
   readonly vhost: VirtualHost;
   readonly identity: Identity;
-  private readonly around: DoorSurroundings;
-  private readonly permits: Permits;
+  private readonly context: SessionContext;
+  private readonly permissions: PermissionCache;
   private readonly publishing: PublishPath;
   private readonly consumers: Set<Consumer>;
   /** Exclusive queues that it declared; made with the first. */
   private owned: Set<Queue> | null;
   private closed: boolean;
 
-  constructor(vhost: VirtualHost, identity: Identity, around: DoorSurroundings) {
+  constructor(vhost: VirtualHost, identity: Identity, context: SessionContext) {
     this.vhost = vhost;
     this.identity = identity;
-    this.around = around;
-    this.permits = new Permits(around.authorizer, identity, vhost.name);
-    this.publishing = new PublishPath(vhost, this.permits, around);
+    this.context = context;
+    this.permissions = new PermissionCache(context.authorizer, identity, vhost.name);
+    this.publishing = new PublishPath(vhost, this.permissions, context);
     this.consumers = new Set();
     this.owned = null;
     this.closed = false;
@@ -91,7 +92,7 @@ export class Session implements ConsumerOwner, QueueOwner {
 
   /** Of an MQTT client, as it stands in a routing key: topic permissions may name it. */
   set clientId(clientId: string) {
-    this.permits.clientId = clientId;
+    this.permissions.clientId = clientId;
   }
 
   /** The client's own queue, where one of its bindings is no-local (MQTT 5 §3.8.3.1). */
@@ -132,8 +133,8 @@ export class Session implements ConsumerOwner, QueueOwner {
   }
 
   /** A queue of the last publish whose consumers are behind, or null. */
-  crowded(): Queue | null {
-    return this.publishing.crowded();
+  consumersBehind(): Queue | null {
+    return this.publishing.consumersBehind();
   }
 
   /** Resolves when what `publish` waited for is there: a permission, or the end of a large fan-out. */
@@ -143,7 +144,7 @@ export class Session implements ConsumerOwner, QueueOwner {
 
   /** Carries a transaction out as one. Resolves when all of it is durable; rejects with TransactionFailed. */
   commit(publishes: readonly TransactedPublish[], settlements: readonly Settlement[]): Promise<void> {
-    return new Transaction(this.around, this.vhost).commit(publishes, settlements);
+    return new Transaction(this.context, this.vhost).commit(publishes, settlements);
   }
 
   /** Resolves when everything that was handed to the store so far is on disk. Rejects with `unavailable`. */
@@ -156,11 +157,11 @@ export class Session implements ConsumerOwner, QueueOwner {
     if (declaration.name === '') {
       throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
     }
-    await this.permits.require('configure', 'exchange', declaration.name);
+    await this.permissions.require('configure', 'exchange', declaration.name);
     const alternate = textOf(findField(declaration.args, 'alternate-exchange'));
     if (alternate !== null) {
-      await this.permits.require('read', 'exchange', declaration.name);
-      await this.permits.require('write', 'exchange', alternate);
+      await this.permissions.require('read', 'exchange', declaration.name);
+      await this.permissions.require('write', 'exchange', alternate);
     }
     if (this.vhost.declareExchange(declaration)) {
       await this.vhost.changes.committed(() => this.vhost.deleteExchange(declaration.name, false));
@@ -174,13 +175,13 @@ export class Session implements ConsumerOwner, QueueOwner {
   }
 
   async deleteExchange(name: string, ifUnused: boolean): Promise<void> {
-    await this.permits.require('configure', 'exchange', name);
+    await this.permissions.require('configure', 'exchange', name);
     if (this.vhost.deleteExchange(name, ifUnused)) await this.vhost.changes.committed();
   }
 
   async bindExchange(binding: ExchangeBinding): Promise<void> {
     const { routingKey, args } = binding;
-    await this.permitTopic(binding.source, routingKey);
+    await this.requireTopicPermission(binding.source, routingKey);
     const [from, to] = await this.exchangePair(binding);
     if (this.vhost.bind(from, { exchange: to }, routingKey, args, 'amqp')) {
       await this.vhost.changes.committed(() => this.vhost.unbind(from, { exchange: to }, routingKey, args, 'amqp'));
@@ -199,12 +200,12 @@ export class Session implements ConsumerOwner, QueueOwner {
     const durable = request.durable && !exclusive;
     const name = request.name === '' ? generatedName() : request.name;
     requireName(name, 'queue');
-    await this.permits.require('configure', 'queue', name);
+    await this.permissions.require('configure', 'queue', name);
     this.requireOpen();
     if (request.name.startsWith('amq.') && !this.vhost.queues.has(name)) {
       throw new BrokerError('access-refused', `queue name '${name}' contains reserved prefix 'amq.*'`);
     }
-    if (!this.vhost.queues.has(name)) await this.permitDeadLetters(name, args);
+    if (!this.vhost.queues.has(name)) await this.requireDeadLetterPermissions(name, args);
     this.requireOpen();
     const owner = exclusive ? this : null;
     const { queue, created } = this.vhost.declareQueue({ name, durable, autoDelete, args, owner });
@@ -232,7 +233,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     name: string,
     conditions: { readonly ifUnused: boolean; readonly ifEmpty: boolean },
   ): Promise<number> {
-    await this.permits.require('configure', 'queue', name);
+    await this.permissions.require('configure', 'queue', name);
     if (!this.vhost.queues.has(name)) return 0;
     const queue = this.vhost.queue(name, this);
     const what = `queue '${name}' in vhost '${this.vhost.name}'`;
@@ -247,7 +248,7 @@ export class Session implements ConsumerOwner, QueueOwner {
 
   /** Drops what is ready; resolves to how many. */
   async purgeQueue(name: string): Promise<number> {
-    await this.permits.require('read', 'queue', name);
+    await this.permissions.require('read', 'queue', name);
     const queue = this.vhost.queue(name, this);
     const dropped = queue.purge();
     if (queue.persisted) await this.vhost.changes.committed();
@@ -267,7 +268,7 @@ export class Session implements ConsumerOwner, QueueOwner {
 
   /** Succeeds where there is nothing to unbind: no such binding, queue or exchange (as RabbitMQ since 3.2). */
   async unbindQueue(binding: QueueBinding): Promise<void> {
-    await this.bindingPermits(binding);
+    await this.requireBindPermissions(binding);
     if (!this.vhost.queues.has(binding.queue) || !this.vhost.exchanges.has(binding.exchange)) return;
     const [exchange, queue] = [this.vhost.exchange(binding.exchange), this.vhost.queue(binding.queue, this)];
     const { routingKey, args, dialect = 'amqp' } = binding;
@@ -278,18 +279,18 @@ export class Session implements ConsumerOwner, QueueOwner {
   async unbindable(queue: string, exchangeName: string, routingKeys: readonly string[]): Promise<readonly string[]> {
     const exchange = this.vhost.exchanges.get(exchangeName);
     if (exchange === undefined || routingKeys.length === 0) return [];
-    if (!(await granted(this.bindingPermits({ queue, exchange: exchangeName })))) return routingKeys;
-    if (!this.permits.restrictsTopics(exchange)) return [];
+    if (!(await granted(this.requireBindPermissions({ queue, exchange: exchangeName })))) return routingKeys;
+    if (!this.permissions.restrictsTopics(exchange)) return [];
     const refused: string[] = [];
     for (const routingKey of routingKeys) {
-      if (!(await granted(this.permitTopic(exchangeName, routingKey)))) refused.push(routingKey);
+      if (!(await granted(this.requireTopicPermission(exchangeName, routingKey)))) refused.push(routingKey);
     }
     return refused;
   }
 
   /** A consumer that delivers once `start` is called on it. Throws not-found, access-refused, resource-locked. */
   async consume(queueName: string, options: ConsumeOptions, sink: DeliverySink): Promise<Consumer> {
-    await this.permits.require('read', 'queue', queueName);
+    await this.permissions.require('read', 'queue', queueName);
     this.requireOpen();
     const queue = this.vhost.queue(queueName, this);
     const { consumers } = queue;
@@ -315,8 +316,8 @@ export class Session implements ConsumerOwner, QueueOwner {
   }
 
   /** Takes one message, or null where the queue is empty. */
-  async get(queueName: string, noAck: boolean): Promise<Got | null> {
-    await this.permits.require('read', 'queue', queueName);
+  async get(queueName: string, noAck: boolean): Promise<GetResult | null> {
+    await this.permissions.require('read', 'queue', queueName);
     const queue = this.vhost.queue(queueName, this);
     queue.touch();
     for (;;) {
@@ -394,8 +395,8 @@ export class Session implements ConsumerOwner, QueueOwner {
   }
 
   private async exchangePair(binding: ExchangeBinding): Promise<[Exchange, Exchange]> {
-    await this.permits.require('write', 'exchange', binding.destination);
-    await this.permits.require('read', 'exchange', binding.source);
+    await this.permissions.require('write', 'exchange', binding.destination);
+    await this.permissions.require('read', 'exchange', binding.source);
     if (binding.destination === '' || binding.source === '') {
       throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
     }
@@ -403,32 +404,32 @@ export class Session implements ConsumerOwner, QueueOwner {
   }
 
   private async bindingEnds(binding: QueueBinding): Promise<[Exchange, Queue]> {
-    await this.bindingPermits(binding);
-    await this.permitTopic(binding.exchange, binding.routingKey);
+    await this.requireBindPermissions(binding);
+    await this.requireTopicPermission(binding.exchange, binding.routingKey);
     const queue = this.vhost.queue(binding.queue, this);
     return [this.vhost.exchange(binding.exchange), queue];
   }
 
-  private async bindingPermits(binding: Pick<QueueBinding, 'queue' | 'exchange'>): Promise<void> {
-    await this.permits.require('write', 'queue', binding.queue);
-    await this.permits.require('read', 'exchange', binding.exchange);
+  private async requireBindPermissions(binding: Pick<QueueBinding, 'queue' | 'exchange'>): Promise<void> {
+    await this.permissions.require('write', 'queue', binding.queue);
+    await this.permissions.require('read', 'exchange', binding.exchange);
   }
 
   /** Throws access-refused where a key may not be bound to a topic exchange. */
-  private async permitTopic(exchangeName: string, routingKey: string): Promise<void> {
+  private async requireTopicPermission(exchangeName: string, routingKey: string): Promise<void> {
     const exchange = this.vhost.exchanges.get(exchangeName);
-    if (exchange !== undefined) await this.permits.requireTopic('read', exchange, routingKey);
+    if (exchange !== undefined) await this.permissions.requireTopic('read', exchange, routingKey);
   }
 
   /**
    * As RabbitMQ: whoever declares a queue with a dead letter exchange must be allowed to read the one and to write to the
    * other, because nobody is asked when a message dies.
    */
-  private async permitDeadLetters(queue: string, args: FieldTable): Promise<void> {
+  private async requireDeadLetterPermissions(queue: string, args: FieldTable): Promise<void> {
     const exchange = textOf(findField(args, 'x-dead-letter-exchange'));
     if (exchange === null) return;
-    await this.permits.require('read', 'queue', queue);
-    await this.permits.require('write', 'exchange', exchange);
+    await this.permissions.require('read', 'queue', queue);
+    await this.permissions.require('write', 'exchange', exchange);
   }
 }
 

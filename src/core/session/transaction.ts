@@ -28,7 +28,7 @@ export interface Settlement {
   readonly outcome: Outcome;
 }
 
-export interface TransactionSurroundings {
+export interface TransactionDependencies {
   readonly store: QueueStore;
   readonly turn: Turn;
   readonly meters: Meters;
@@ -38,7 +38,7 @@ export interface TransactionSurroundings {
 export class TransactionFailed extends Error {}
 
 export class Transaction implements ConfirmSink {
-  private readonly around: TransactionSurroundings;
+  private readonly dependencies: TransactionDependencies;
   private readonly vhost: VirtualHost;
   /** What waits for the commit, by queue and in order. */
   private readonly held: Map<Queue, QueueEntry[]>;
@@ -47,8 +47,8 @@ export class Transaction implements ConfirmSink {
   private resolve: () => void;
   private reject: (error: Error) => void;
 
-  constructor(around: TransactionSurroundings, vhost: VirtualHost) {
-    this.around = around;
+  constructor(dependencies: TransactionDependencies, vhost: VirtualHost) {
+    this.dependencies = dependencies;
     this.vhost = vhost;
     this.held = new Map();
     this.passing = [];
@@ -58,7 +58,7 @@ export class Transaction implements ConfirmSink {
 
   /** Does all of it in this turn, whatever the limits of queues. Resolves when it is durable; rejects with TransactionFailed. Called once. */
   commit(publishes: readonly TransactedPublish[], settlements: readonly Settlement[]): Promise<void> {
-    const { store, turn } = this.around;
+    const { store, turn } = this.dependencies;
     return new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -86,14 +86,14 @@ export class Transaction implements ConfirmSink {
       this.reject(new TransactionFailed('no space left to store it'));
       return;
     }
-    for (const [queue, entries] of this.held) queue.letGo(entries);
+    for (const [queue, entries] of this.held) queue.releaseHeld(entries);
     for (const { message, target } of this.passing) target.queue.accept(message, target, null, 0);
     this.resolve();
   }
 
   /** True where at least one of its entries goes to disk. */
   private hold({ message, targets }: TransactedPublish, ring: ConfirmRing, slot: number): boolean {
-    const { meters } = this.around;
+    const { meters } = this.dependencies;
     meters.published++;
     meters.publishedBytes += message.bodyLength;
     if (targets.length === 0) meters.unroutable++;
@@ -133,11 +133,11 @@ export class Transaction implements ConfirmSink {
 
   /** Deletes alone are done on a full disk too, only not at the first attempt. */
   private settleWhenCommitted(ring: ConfirmRing, slot: number): void {
-    this.around.store.whenCommitted((error) => {
+    this.dependencies.store.whenCommitted((error) => {
       if (error === null) ring.settle(slot);
       else this.settleWhenCommitted(ring, slot);
     });
-    this.around.turn.begin();
+    this.dependencies.turn.begin();
   }
 }
 

@@ -15,8 +15,8 @@
 
 import type { Message } from '../message/message.ts';
 import { MessageSlabs } from '../message/message-slabs.ts';
-import type { Clock } from '../ports/clock.ts';
 import { Alarms, type StartTimer } from './alarms.ts';
+import type { Clock } from './clock.ts';
 import type { ConfirmRing, RingScheduler } from './confirms.ts';
 
 /** Something with output to write at the end of the turn: an outbox. */

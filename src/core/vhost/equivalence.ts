@@ -13,7 +13,7 @@ import {
 } from '../message/field-table.ts';
 import type { Queue } from '../queue/queue.ts';
 import { COMPARED_ARGUMENTS } from '../queue/queue-arguments.ts';
-import type { ExchangeDeclaration, QueueDeclaration } from './virtual-host.ts';
+import type { ExchangeDeclaration, QueueDeclaration } from './declarations.ts';
 
 /** Exchange arguments that take part in the comparison. */
 const EXCHANGE_ARGUMENTS = ['alternate-exchange'] as const;

@@ -1,8 +1,8 @@
 // The durable definitions of one virtual host: how its exchanges, queues and bindings are written down and found again.
 // It knows the form of the records and nothing of what they mean.
 
-import type { Binding, Dialect } from '../exchange/binding.ts';
-import type { Exchange, ExchangeOptions } from '../exchange/exchange.ts';
+import type { Dialect } from '../exchange/dialect.ts';
+import type { Binding, Exchange, ExchangeOptions } from '../exchange/exchange.ts';
 import type { ExchangeKind } from '../exchange/kinds.ts';
 import type { FieldTable } from '../message/field-table.ts';
 import { tableFromJson, tableToJson } from '../message/field-table-json.ts';

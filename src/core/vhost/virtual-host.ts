@@ -1,13 +1,13 @@
 // A virtual host: the registry of its exchanges, queues and bindings. It declares, checks equivalence, binds and deletes,
-// and has what is durable written down (host-definitions.ts). It does not check permissions: session.ts, the one door, does.
+// and has what is durable written down (host-definitions.ts). It does not check permissions: the session (session.ts) does.
 
-import { DeadLetters } from '../dead-letter/dead-lettering.ts';
-import type { Death } from '../dead-letter/x-death.ts';
+import { DeadLettering } from '../dead-letter/dead-lettering.ts';
 import { BrokerError } from '../errors.ts';
 import { AlternateExchanges } from '../exchange/alternate-exchanges.ts';
-import { Binding, type Destination, type Dialect } from '../exchange/binding.ts';
 import { DefaultExchange } from '../exchange/default.ts';
+import type { Dialect } from '../exchange/dialect.ts';
 import type { Exchange, ExchangeOptions } from '../exchange/exchange.ts';
+import { Binding, type Destination } from '../exchange/exchange.ts';
 import { EXCHANGE_KINDS, type ExchangeKind, isExchangeKind, newExchange, PREDECLARED } from '../exchange/kinds.ts';
 import { Retainer } from '../exchange/retainer.ts';
 import type { CoreLimits } from '../limits.ts';
@@ -15,29 +15,20 @@ import type { Logger } from '../logger.ts';
 import { EMPTY_TABLE, FIELD_TYPE_NAMES, type FieldTable, findField, textOf } from '../message/field-table.ts';
 import type { DefinitionStore } from '../ports/definitions.ts';
 import type { RetainedStore } from '../ports/retained-store.ts';
-import { Queue, type QueueEvents, type QueueOwner, type QueueSurroundings } from '../queue/queue.ts';
+import type { Death } from '../queue/death-reason.ts';
+import { Queue, type QueueDependencies, type QueueEvents } from '../queue/queue.ts';
 import { checkQueueDeclaration, readQueueArguments } from '../queue/queue-arguments.ts';
 import type { QueueEntry } from '../queue/queue-entry.ts';
 import { recoveredReturns } from '../queue/return-counts.ts';
+import type { ExchangeDeclaration, QueueDeclaration } from './declarations.ts';
 import { DefinitionChanges } from './definition-changes.ts';
 import { DirectReplies } from './direct-replies.ts';
 import { requireSameExchange, requireSameQueue } from './equivalence.ts';
 import { HostDefinitions, type StoredBinding } from './host-definitions.ts';
-
-export interface ExchangeDeclaration extends ExchangeOptions {
-  readonly kind: string;
-}
-
-export interface QueueDeclaration {
-  readonly name: string;
-  readonly durable: boolean;
-  readonly autoDelete: boolean;
-  readonly args: FieldTable;
-  readonly owner: QueueOwner | null;
-}
+import { QueueBindings } from './queue-bindings.ts';
 
 /** What all virtual hosts of a broker share. */
-export interface HostSurroundings extends QueueSurroundings {
+export interface VirtualHostDependencies extends QueueDependencies {
   readonly definitions: DefinitionStore;
   readonly limits: CoreLimits;
   readonly log: Logger;
@@ -53,23 +44,25 @@ export class VirtualHost implements QueueEvents {
   readonly replies: DirectReplies;
   readonly retainer: Retainer;
   readonly changes: DefinitionChanges;
-  private readonly around: HostSurroundings;
-  private readonly deadLetters: DeadLetters;
+  private readonly dependencies: VirtualHostDependencies;
+  private readonly deadLetters: DeadLettering;
   private readonly alternates: AlternateExchanges;
   private readonly definitions: HostDefinitions;
+  private readonly queueBindings: QueueBindings;
   private bindingCount: number;
 
-  constructor(name: string, around: HostSurroundings) {
+  constructor(name: string, dependencies: VirtualHostDependencies) {
     this.name = name;
-    this.around = around;
+    this.dependencies = dependencies;
     this.queues = new Map();
     this.exchanges = new Map();
-    this.deadLetters = new DeadLetters(this.exchanges, around);
+    this.deadLetters = new DeadLettering(this.exchanges, dependencies);
     this.replies = new DirectReplies();
-    this.retainer = new Retainer(around.retained, name);
-    this.changes = new DefinitionChanges(around.store, around.turn);
+    this.retainer = new Retainer(dependencies.retained, name);
+    this.changes = new DefinitionChanges(dependencies.store, dependencies.turn);
     this.alternates = new AlternateExchanges();
-    this.definitions = new HostDefinitions(name, around.definitions);
+    this.definitions = new HostDefinitions(name, dependencies.definitions);
+    this.queueBindings = new QueueBindings();
     this.bindingCount = 0;
     this.exchanges.set('', new DefaultExchange(this.queues));
     for (const [exchange, kind] of PREDECLARED) {
@@ -99,6 +92,11 @@ export class VirtualHost implements QueueEvents {
       );
     }
     return queue;
+  }
+
+  /** The bindings that lead to a queue. Read only. */
+  bindingsOf(queue: Queue): ReadonlySet<Binding> {
+    return this.queueBindings.of(queue);
   }
 
   /** Declares an exchange, or checks that the one that exists is the same. True where it is new and durable. */
@@ -163,8 +161,8 @@ export class VirtualHost implements QueueEvents {
     checkQueueDeclaration(args, { durable, exclusive: owner !== null, autoDelete }, name, this.name);
     this.requireRoom(this.queues.size, 'queues');
     // One for each lane, whether it is ever used or not: where lanes are is never a question.
-    const id = this.around.store.nextQueueId(1 + readQueueArguments(args, name, this.name).maxPriority);
-    const queue = new Queue({ ...declaration, id }, this.around, this);
+    const id = this.dependencies.store.nextQueueId(1 + readQueueArguments(args, name, this.name).maxPriority);
+    const queue = new Queue({ ...declaration, id }, this.dependencies, this);
     this.queues.set(name, queue);
     this.exchange('').invalidate();
     if (queue.persisted) this.definitions.putQueue(queue, false);
@@ -174,7 +172,7 @@ export class VirtualHost implements QueueEvents {
   /** Deletes a queue, its bindings and its messages. Returns how many were ready. */
   deleteQueue(queue: Queue): number {
     if (queue.deleted) return 0;
-    for (const binding of [...queue.bindings]) this.removeBinding(binding);
+    for (const binding of [...this.queueBindings.of(queue)]) this.removeBinding(binding);
     this.queues.delete(queue.name);
     this.exchange('').invalidate();
     if (queue.persisted) this.definitions.removeQueue(queue);
@@ -188,8 +186,7 @@ export class VirtualHost implements QueueEvents {
     const binding = new Binding(source, destination, routingKey, args, dialect);
     if (source.findBinding(binding.identity, args, dialect) !== null) return false;
     this.requireRoom(this.bindingCount, 'bindings');
-    source.add(binding);
-    this.bindingCount++;
+    this.link(binding);
     if (!binding.durable) return false;
     this.definitions.putBinding(binding);
     return true;
@@ -210,27 +207,26 @@ export class VirtualHost implements QueueEvents {
   recover(): void {
     const { definitions } = this;
     // What waits for its time waits from now on.
-    this.around.turn.begin();
+    this.dependencies.turn.begin();
     for (const stored of definitions.exchanges()) {
       const exchange = this.makeExchange(stored.kind, stored);
       this.exchanges.set(exchange.name, exchange);
       this.alternates.link(exchange);
     }
     for (const stored of definitions.queues()) {
-      const queue = new Queue(stored, this.around, this);
+      const queue = new Queue(stored, this.dependencies, this);
       queue.recover(stored.expiring);
       queue.touch();
       this.queues.set(queue.name, queue);
     }
-    for (const { queue, seq, count } of recoveredReturns(this.around.definitions, this.name)) {
+    for (const { queue, seq, count } of recoveredReturns(this.dependencies.definitions, this.name)) {
       this.queues.get(queue)?.returns?.recovered(seq, count);
     }
     for (const stored of definitions.bindings()) {
       const source = this.exchanges.get(stored.source);
       const destination = this.destinationOf(stored);
       if (source === undefined || destination === null) continue;
-      source.add(new Binding(source, destination, stored.routingKey, stored.args, stored.dialect));
-      this.bindingCount++;
+      this.link(new Binding(source, destination, stored.routingKey, stored.args, stored.dialect));
     }
   }
 
@@ -256,7 +252,7 @@ export class VirtualHost implements QueueEvents {
   }
 
   damaged(queue: Queue, error: Error): void {
-    this.around.log.error({ vhost: this.name, queue: queue.name, error }, 'a stored message cannot be read');
+    this.dependencies.log.error({ vhost: this.name, queue: queue.name, error }, 'a stored message cannot be read');
   }
 
   /** Removes a binding, and a source that lived only for its bindings. */
@@ -286,18 +282,26 @@ export class VirtualHost implements QueueEvents {
     }
   }
 
+  /** Adds a binding to its source and its destination. */
+  private link(binding: Binding): void {
+    binding.source.add(binding);
+    if (binding.queue !== null) this.queueBindings.add(binding.queue, binding);
+    this.bindingCount++;
+  }
+
   /** Removes a binding and its definition. True where its source lived only for its bindings and has none left. */
   private unlink(binding: Binding): boolean {
     const { source } = binding;
     if (binding.durable) this.definitions.removeBinding(binding);
     source.detach(binding);
+    if (binding.queue !== null) this.queueBindings.remove(binding.queue, binding);
     this.bindingCount--;
     return source.autoDelete && source.bindingCount === 0 && !source.deleted;
   }
 
   private makeExchange(kind: ExchangeKind, options: ExchangeOptions): Exchange {
     const exchange = newExchange(kind, options, (name) => this.exchanges.get(name) ?? null);
-    if (kind === 'topic' && options.name === this.around.retainedExchange) exchange.retainer = this.retainer;
+    if (kind === 'topic' && options.name === this.dependencies.retainedExchange) exchange.retainer = this.retainer;
     return exchange;
   }
 
@@ -311,7 +315,7 @@ export class VirtualHost implements QueueEvents {
   }
 
   private requireRoom(count: number, what: 'exchanges' | 'queues' | 'bindings'): void {
-    const { limits, meters } = this.around;
+    const { limits, meters } = this.dependencies;
     const limit = limits[`${what}PerVhost`];
     if (count >= limit) {
       meters.limitHits[`limits.${what}PerVhost`]++;

@@ -1,22 +1,22 @@
 // The virtual hosts of a broker. `/` exists from the first start.
 
-import type { HostSurroundings } from './virtual-host.ts';
+import type { VirtualHostDependencies } from './virtual-host.ts';
 import { VirtualHost } from './virtual-host.ts';
 
 export const DEFAULT_VHOST = '/';
 
 export class VirtualHosts {
   private readonly hosts: Map<string, VirtualHost>;
-  private readonly around: HostSurroundings;
+  private readonly dependencies: VirtualHostDependencies;
 
-  constructor(around: HostSurroundings) {
-    this.around = around;
+  constructor(dependencies: VirtualHostDependencies) {
+    this.dependencies = dependencies;
     this.hosts = new Map();
   }
 
   /** Takes up what the definitions hold; creates the default one at the first start. */
   recover(): void {
-    for (const { name } of this.around.definitions.all('vhost')) this.add(name[0]!);
+    for (const { name } of this.dependencies.definitions.all('vhost')) this.add(name[0]!);
     if (!this.hosts.has(DEFAULT_VHOST)) this.create(DEFAULT_VHOST);
     for (const host of this.hosts.values()) host.recover();
   }
@@ -29,7 +29,7 @@ export class VirtualHosts {
   create(name: string): VirtualHost {
     const known = this.hosts.get(name);
     if (known !== undefined) return known;
-    this.around.definitions.put('vhost', [name], {});
+    this.dependencies.definitions.put('vhost', [name], {});
     return this.add(name);
   }
 
@@ -38,7 +38,7 @@ export class VirtualHosts {
   }
 
   private add(name: string): VirtualHost {
-    const host = new VirtualHost(name, this.around);
+    const host = new VirtualHost(name, this.dependencies);
     this.hosts.set(name, host);
     return host;
   }

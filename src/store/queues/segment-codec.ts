@@ -3,9 +3,9 @@
 //
 //   segment  format u8 = 1 | epoch u32 | count u32 | entry*
 //   entry    flags u8 | codec u8 | priority u8 | seq − first seq u32 | received at f64 | native length u32 |
-//            body length u32 | [expires at f64] | [expiration ms f64] | [terms] |
+//            body length u32 | [expires at f64] | [expiration ms f64] | [subscriptionOptions] |
 //            [exchange text, routing key text] | native bytes | body bytes, or nothing where the body is shared
-//   terms    QoS u8 | subscription id u32 (0: none)          of a message that was retained when it came in
+//   subscriptionOptions    QoS u8 | subscription id u32 (0: none)          of a message that was retained when it came in
 //   text     length u16 | UTF-8
 //
 // Big-endian. Names are left out where they equal those of the entry before.
@@ -14,7 +14,7 @@ import { Message, NEVER } from '../../core/message/message.ts';
 import type { PropertyCodec } from '../../core/message/properties.ts';
 import { NEVER_EXPIRES, type QueueEntry } from '../../core/queue/queue-entry.ts';
 import type { StoredEntry } from '../../core/queue/queue-store.ts';
-import { retainedTerms } from '../../core/queue/subscription-options.ts';
+import { retainedSubscriptionOptions } from '../../core/queue/subscription-options.ts';
 import { DamagedDataError } from '../kv/kv.ts';
 
 const FORMAT = 1;
@@ -129,12 +129,12 @@ export class SegmentWriter {
 
   /** Adds an entry to the segment that was begun. */
   add(entry: QueueEntry, shared: boolean): void {
-    const { message, terms } = entry;
+    const { message, subscriptionOptions } = entry;
     const { bytes, view } = this.slab;
     const same = this.count > 0 && message.exchange === this.exchange && message.routingKey === this.routingKey;
     const expires = entry.expiresAt !== NEVER_EXPIRES;
     const expiration = message.expirationMs !== NEVER;
-    const retained = terms?.retained === true;
+    const retained = subscriptionOptions?.retained === true;
     let at = this.position;
     bytes[at] =
       (message.persistent ? FLAG.persistent : 0) |
@@ -160,8 +160,8 @@ export class SegmentWriter {
       at += 8;
     }
     if (retained) {
-      bytes[at] = terms.qos;
-      view.setUint32(at + 1, terms.subscriptionIds[0] ?? 0);
+      bytes[at] = subscriptionOptions.qos;
+      view.setUint32(at + 1, subscriptionOptions.subscriptionIds[0] ?? 0);
       at += TERMS_BYTES;
     }
     if (!same) {
@@ -320,7 +320,9 @@ export class SegmentReader {
       optional += 8;
     }
     const retained = (flags & FLAG.retained) !== 0;
-    const terms = retained ? retainedTerms(bytes[optional]!, bytes.readUInt32BE(optional + 1)) : null;
+    const subscriptionOptions = retained
+      ? retainedSubscriptionOptions(bytes[optional]!, bytes.readUInt32BE(optional + 1))
+      : null;
     const { native } = this;
     const shared = (flags & FLAG.sharedBody) !== 0;
     const body = shared ? this.sharedBody : bytes;
@@ -341,7 +343,13 @@ export class SegmentReader {
       bytes.readDoubleBE(at + 7),
     );
     message.owned = true;
-    return { seq: this.seq, message, expiresAt, redelivered: redelivered || (flags & FLAG.redelivered) !== 0, terms };
+    return {
+      seq: this.seq,
+      message,
+      expiresAt,
+      redelivered: redelivered || (flags & FLAG.redelivered) !== 0,
+      subscriptionOptions,
+    };
   }
 
   private sameText(known: string, from: number, to: number): string {

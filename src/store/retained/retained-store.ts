@@ -15,7 +15,6 @@ import { filterSelects, hasWildcard } from '../../core/exchange/topic-pattern.ts
 import type { PatternWord } from '../../core/exchange/topic-trie.ts';
 import { type Message, NEVER } from '../../core/message/message.ts';
 import type { PropertyCodec } from '../../core/message/properties.ts';
-import type { Clock } from '../../core/ports/clock.ts';
 import type { Meters } from '../../core/ports/meters.ts';
 import type {
   RetainedCount,
@@ -24,6 +23,7 @@ import type {
   RetainedPlace,
   RetainedStore,
 } from '../../core/ports/retained-store.ts';
+import type { Clock } from '../../core/turn/clock.ts';
 import type { ConfirmRing } from '../../core/turn/confirms.ts';
 import type { Participant } from '../committer.ts';
 import {

@@ -598,7 +598,7 @@ it('a full disk does not make a dead letter of what is only written later', asyn
   const queue = core.queue('q', { args: TO_DEAD });
   const ring = new ConfirmRing({ confirmed() {} }, core.turn);
   core.store.hold();
-  const entry = queue.hold(message({ key: 'q', body: 'a', persistent: true }), queue.alone[0]!, ring, ring.open())!;
+  const entry = queue.hold(message({ key: 'q', body: 'a', persistent: true }), queue.selfRoute[0]!, ring, ring.open())!;
   queue.discard([entry]);
   await turns();
   assert.deepEqual(drained(dead), []);

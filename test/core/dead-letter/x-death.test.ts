@@ -3,10 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Death, furtherKeys, isAutomaticCycle, propertiesOfDead } from '../../../src/core/dead-letter/x-death.ts';
+import { furtherKeys, isAutomaticCycle, propertiesOfDead } from '../../../src/core/dead-letter/x-death.ts';
 import type { Field, FieldTable, FieldValue } from '../../../src/core/message/field-table.ts';
 import { findField, textField } from '../../../src/core/message/field-table.ts';
 import type { Properties } from '../../../src/core/message/properties.ts';
+import type { Death } from '../../../src/core/queue/death-reason.ts';
 import { message } from '../core.ts';
 
 const NOW = 1_795_691_876_999;

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import type { Dialect } from '../../../src/core/exchange/binding.ts';
+import type { Dialect } from '../../../src/core/exchange/dialect.ts';
 import type { Exchange } from '../../../src/core/exchange/exchange.ts';
 import { EMPTY_TABLE, type FieldTable, type FieldValue, textField } from '../../../src/core/message/field-table.ts';
 import { Core, message } from '../core.ts';

@@ -4,11 +4,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BindingChanges } from '../../../src/core/exchange/binding-changes.ts';
 import { RouteCache } from '../../../src/core/exchange/route-cache.ts';
-import { ANY_TERMS } from '../../../src/core/queue/subscription-options.ts';
+import { DEFAULT_SUBSCRIPTION_OPTIONS } from '../../../src/core/queue/subscription-options.ts';
 import { NO_TARGETS, Target } from '../../../src/core/queue/target.ts';
 import { Core } from '../core.ts';
 
-const target = new Target(new Core().queue('q'), ANY_TERMS);
+const target = new Target(new Core().queue('q'), DEFAULT_SUBSCRIPTION_OPTIONS);
 
 const unchanging = (): BindingChanges => new BindingChanges(() => true);
 

@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Binding, DIALECTS, type Dialect } from '../../../src/core/exchange/binding.ts';
+import { DIALECTS, type Dialect } from '../../../src/core/exchange/dialect.ts';
+import { Binding } from '../../../src/core/exchange/exchange.ts';
 import { keyWords, patternWords } from '../../../src/core/exchange/topic.ts';
 import { TopicTrie } from '../../../src/core/exchange/topic-trie.ts';
 import { Core } from '../core.ts';

@@ -190,7 +190,7 @@ class Model {
     const sent = Array.from({ length: count }, (_, i) => this.sent(number + i));
     const publishes = sent.map(({ id, life, priority }) => ({
       message: message({ key: 'q', body: `${id}`, persistent: setting.durable, priority, expirationMs: lifeOf(life) }),
-      targets: queue.alone,
+      targets: queue.selfRoute,
     }));
     for (const each of sent) this.uncommitted.add(each);
     const committed = new Transaction({ store: core.store, turn: core.turn, meters: core.meters }, core.host).commit(

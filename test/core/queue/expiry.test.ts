@@ -358,9 +358,9 @@ describe('a transaction', () => {
     const ring = new ConfirmRing({ confirmed() {} }, core.turn);
     const slot = ring.open();
     core.turn.begin();
-    const entry = queue.hold(message({ key: 'q', body: 'a', persistent: true }), queue.alone[0]!, ring, slot)!;
+    const entry = queue.hold(message({ key: 'q', body: 'a', persistent: true }), queue.selfRoute[0]!, ring, slot)!;
     assert.equal(entry.expiresAt, 100);
-    queue.letGo([entry]);
+    queue.releaseHeld([entry]);
     await turns();
     assert.equal(queue.readyCount, 1);
     await core.pass(100);
@@ -371,10 +371,10 @@ describe('a transaction', () => {
     const queue = core.queue('q', { args: ttl(0) });
     const sink = consume(core, 'q');
     const ring = new ConfirmRing({ confirmed() {} }, core.turn);
-    const entry = queue.hold(message({ key: 'q', body: 'a' }), queue.alone[0]!, ring, ring.open())!;
+    const entry = queue.hold(message({ key: 'q', body: 'a' }), queue.selfRoute[0]!, ring, ring.open())!;
     core.time = 5;
     core.turn.begin();
-    queue.letGo([entry]);
+    queue.releaseHeld([entry]);
     assert.deepEqual(sink.bodies, ['a']);
   });
 });

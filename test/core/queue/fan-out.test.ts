@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FAN_OUT_SLICE, FanOut } from '../../../src/core/queue/fan-out.ts';
-import { ANY_TERMS } from '../../../src/core/queue/subscription-options.ts';
+import { DEFAULT_SUBSCRIPTION_OPTIONS } from '../../../src/core/queue/subscription-options.ts';
 import { Target } from '../../../src/core/queue/target.ts';
 import { ConfirmRing } from '../../../src/core/turn/confirms.ts';
 import { Core, message, turns } from '../core.ts';
@@ -16,7 +16,7 @@ function fanOut(core: Core, onEnd: () => void) {
   const confirmed: number[] = [];
   const ring = new ConfirmRing({ confirmed: (_ring, from) => confirmed.push(from) }, core.turn);
   const slot = ring.open();
-  const targets = queues.map((queue) => new Target(queue, ANY_TERMS));
+  const targets = queues.map((queue) => new Target(queue, DEFAULT_SUBSCRIPTION_OPTIONS));
   const spread = new FanOut(message({ body: 'to all' }), targets, ring, slot, core.turn, onEnd);
   ring.settle(slot);
   return { queues, confirmed, spread };

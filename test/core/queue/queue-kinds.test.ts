@@ -263,7 +263,7 @@ describe('a transaction with rejections', () => {
     const sent = message({ key: 'q', body: 'c', persistent: true });
     core.turn.begin();
     const commit = new Transaction(core.surroundings, core.host).commit(
-      [{ message: sent, targets: queue.alone }],
+      [{ message: sent, targets: queue.selfRoute }],
       [
         { entry: rejected, outcome: 'rejected' },
         { entry: acked, outcome: 'acknowledged' },

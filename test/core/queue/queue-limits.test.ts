@@ -22,7 +22,7 @@ function publish(core: Core, queue: Queue, body: string, persistent = true): boo
   };
   const ring = new ConfirmRing({ confirmed }, core.turn);
   const slot = ring.open();
-  queue.accept(message({ key: queue.name, body, persistent }), queue.alone[0]!, ring, slot);
+  queue.accept(message({ key: queue.name, body, persistent }), queue.selfRoute[0]!, ring, slot);
   ring.settle(slot);
   return outcomes;
 }

@@ -152,7 +152,7 @@ class Model {
     this.ready.push(id);
     const slot = this.ring.open();
     this.idsBySlot[slot] = id;
-    this.queue.accept(message({ body: `${id}`, persistent }), this.queue.alone[0]!, this.ring, slot);
+    this.queue.accept(message({ body: `${id}`, persistent }), this.queue.selfRoute[0]!, this.ring, slot);
     this.ring.settle(slot);
   }
 
@@ -168,7 +168,7 @@ class Model {
             queue.discard(entries);
             return;
           }
-          queue.letGo(entries);
+          queue.releaseHeld(entries);
           this.wait(ids);
         },
       },
@@ -178,7 +178,12 @@ class Model {
     const entries = ids.map((id) => {
       held.add(id);
       // One that is not written waits for those that are.
-      return queue.hold(message({ body: `${id}`, persistent: persistent && id % 3 > 0 }), queue.alone[0]!, ring, slot)!;
+      return queue.hold(
+        message({ body: `${id}`, persistent: persistent && id % 3 > 0 }),
+        queue.selfRoute[0]!,
+        ring,
+        slot,
+      )!;
     });
     ring.settle(slot);
   }
@@ -245,7 +250,7 @@ class Model {
       const id = Number(entry.message.bodyBytes().toString());
       if (this.held.has(id)) continue;
       this.withdrawn.push(id);
-      if (!entry.out) this.ready.splice(this.ready.indexOf(id), 1);
+      if (!entry.outstanding) this.ready.splice(this.ready.indexOf(id), 1);
     }
     this.store.fail();
   }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { Consumer } from '../../../src/core/queue/consumer.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
-import { ANY_QOS, Terms } from '../../../src/core/queue/subscription-options.ts';
+import { ANY_QOS, SubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
 import { Target } from '../../../src/core/queue/target.ts';
 import { FakeStore } from '../../support/fake-store.ts';
 import { Core, consumeOptions, message, RecordingSink, turns } from '../core.ts';
@@ -76,7 +76,7 @@ describe('a message that comes in', () => {
     const received: number[] = [];
     queue.direct = { receive: (_message, target) => received.push(target.qos) };
     const at = (qos: number, persistent: boolean) =>
-      queue.accept(message({ persistent }), new Target(queue, new Terms(qos, false, false, [])), null, 0);
+      queue.accept(message({ persistent }), new Target(queue, new SubscriptionOptions(qos, false, false, [])), null, 0);
     at(0, true);
     at(ANY_QOS, false);
     at(0, false);

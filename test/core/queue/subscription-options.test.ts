@@ -1,38 +1,46 @@
-// Terms of bindings: what arguments say, and what several bindings of one queue say together.
+// SubscriptionOptions of bindings: what arguments say, and what several bindings of one queue say together.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Field } from '../../../src/core/message/field-table.ts';
 import {
-  ANY_TERMS,
-  mergeTerms,
-  readTerms,
-  TERM_ARGUMENT,
-  Terms,
+  DEFAULT_SUBSCRIPTION_OPTIONS,
+  mergeSubscriptionOptions,
+  readSubscriptionOptions,
+  SUBSCRIPTION_ARGUMENT,
+  SubscriptionOptions,
 } from '../../../src/core/queue/subscription-options.ts';
 import { Core, message } from '../core.ts';
 
 function args(qos: number, noLocal = false, retain = false, id = 0): Field[] {
-  const fields: Field[] = [{ name: TERM_ARGUMENT.qos, value: { type: 'B', value: qos } }];
-  if (noLocal) fields.push({ name: TERM_ARGUMENT.noLocal, value: { type: 't', value: true } });
-  if (retain) fields.push({ name: TERM_ARGUMENT.retainAsPublished, value: { type: 't', value: true } });
-  if (id > 0) fields.push({ name: TERM_ARGUMENT.subscriptionId, value: { type: 'I', value: id } });
+  const fields: Field[] = [{ name: SUBSCRIPTION_ARGUMENT.qos, value: { type: 'B', value: qos } }];
+  if (noLocal) fields.push({ name: SUBSCRIPTION_ARGUMENT.noLocal, value: { type: 't', value: true } });
+  if (retain) fields.push({ name: SUBSCRIPTION_ARGUMENT.retainAsPublished, value: { type: 't', value: true } });
+  if (id > 0) fields.push({ name: SUBSCRIPTION_ARGUMENT.subscriptionId, value: { type: 'I', value: id } });
   return fields;
 }
 
-describe('terms', () => {
+describe('subscriptionOptions', () => {
   it('are read from arguments, and are anything where these say nothing', () => {
-    assert.equal(readTerms([]), ANY_TERMS);
-    assert.equal(readTerms(args(1)), readTerms(args(1)), 'plain ones are shared');
-    assert.deepEqual(readTerms(args(1, true, true, 7)), new Terms(1, true, true, [7]));
-    assert.equal(readTerms(args(250)).qos, 2);
+    assert.equal(readSubscriptionOptions([]), DEFAULT_SUBSCRIPTION_OPTIONS);
+    assert.equal(readSubscriptionOptions(args(1)), readSubscriptionOptions(args(1)), 'plain ones are shared');
+    assert.deepEqual(readSubscriptionOptions(args(1, true, true, 7)), new SubscriptionOptions(1, true, true, [7]));
+    assert.equal(readSubscriptionOptions(args(250)).qos, 2);
   });
 
   it('merge to the wider of each', () => {
-    const merged = mergeTerms(readTerms(args(0, true, false, 1)), readTerms(args(2, false, true, 2)));
-    assert.deepEqual(merged, new Terms(2, false, true, [1, 2]));
-    assert.equal(mergeTerms(readTerms(args(0)), readTerms(args(1))), readTerms(args(1)));
-    assert.ok(mergeTerms(readTerms(args(0, true)), readTerms(args(1, true))).noLocal);
+    const merged = mergeSubscriptionOptions(
+      readSubscriptionOptions(args(0, true, false, 1)),
+      readSubscriptionOptions(args(2, false, true, 2)),
+    );
+    assert.deepEqual(merged, new SubscriptionOptions(2, false, true, [1, 2]));
+    assert.equal(
+      mergeSubscriptionOptions(readSubscriptionOptions(args(0)), readSubscriptionOptions(args(1))),
+      readSubscriptionOptions(args(1)),
+    );
+    assert.ok(
+      mergeSubscriptionOptions(readSubscriptionOptions(args(0, true)), readSubscriptionOptions(args(1, true))).noLocal,
+    );
   });
 
   it('reach an entry: one for each queue, whatever matches; without no-local ones for its own client', () => {
@@ -43,9 +51,9 @@ describe('terms', () => {
     core.host.bind(exchange, { queue }, 'a.#', args(2, true, false, 2), 'mqtt');
     const [target, ...more] = exchange.route(message({ exchange: 'amq.topic', key: 'a.b' }));
     assert.deepEqual(more, []);
-    assert.deepEqual([target!.qos, [...target!.terms.subscriptionIds].sort()], [2, [1, 2]]);
-    assert.deepEqual(target!.echo, new Terms(0, false, false, [1]));
+    assert.deepEqual([target!.qos, [...target!.subscriptionOptions.subscriptionIds].sort()], [2, [1, 2]]);
+    assert.deepEqual(target!.ownPublishOptions, new SubscriptionOptions(0, false, false, [1]));
     const [only] = exchange.route(message({ exchange: 'amq.topic', key: 'a.b.c' }));
-    assert.equal(only!.echo, null);
+    assert.equal(only!.ownPublishOptions, null);
   });
 });

@@ -7,18 +7,18 @@ import { after, before, describe, test } from 'node:test';
 import amqplib from 'amqplib';
 import { type Broker, createBroker } from '../../../src/broker.ts';
 import type { DrainWaiter } from '../../../src/core/queue/drain-waiters.ts';
-import { PUBLISHES_A_TURN, PublisherRest } from '../../../src/core/session/publisher-throttle.ts';
+import { PUBLISHES_A_TURN, PublisherThrottle } from '../../../src/core/session/publisher-throttle.ts';
 import type { Session } from '../../../src/core/session/session.ts';
 import { Turn } from '../../../src/core/turn/turn.ts';
 
-/** A session whose last queue is as crowded as the test says. */
+/** A session whose last queue is as consumersBehind as the test says. */
 class StubSession {
   readonly readyCount = 10_000;
   crowdedNow = false;
   waiter: DrainWaiter | null = null;
   level = 0;
 
-  crowded(): unknown {
+  consumersBehind(): unknown {
     return this.crowdedNow ? this : null;
   }
 
@@ -27,30 +27,34 @@ class StubSession {
     this.waiter = waiter;
   }
 
-  waitNoMore(waiter: DrainWaiter): void {
+  cancelWait(waiter: DrainWaiter): void {
     if (this.waiter === waiter) this.waiter = null;
   }
 }
 
-function resting(crowded: boolean): { rest: PublisherRest; session: StubSession; changes: boolean[] } {
+function throttled(consumersBehind: boolean): {
+  throttle: PublisherThrottle;
+  session: StubSession;
+  changes: boolean[];
+} {
   const session = new StubSession();
-  session.crowdedNow = crowded;
+  session.crowdedNow = consumersBehind;
   const changes: boolean[] = [];
-  const rest = new PublisherRest(new Turn({ now: () => 0 }), () => changes.push(rest.resting));
-  rest.begin(session as unknown as Session);
-  return { rest, session, changes };
+  const throttle = new PublisherThrottle(new Turn({ now: () => 0 }), () => changes.push(throttle.throttled));
+  throttle.begin(session as unknown as Session);
+  return { throttle, session, changes };
 }
 
 test('a publisher rests until the end of the turn', () => {
-  const { rest, changes } = resting(false);
+  const { throttle, changes } = throttled(false);
   assert.deepEqual(changes, [true]);
-  rest.flush();
+  throttle.flush();
   assert.deepEqual(changes, [true, false]);
 });
 
 test('where its consumers are behind it rests until they have caught up a step', () => {
-  const { rest, session, changes } = resting(true);
-  rest.flush();
+  const { throttle, session, changes } = throttled(true);
+  throttle.flush();
   assert.deepEqual(changes, [true]);
   assert.ok(session.level < session.readyCount);
   session.waiter!.drained();
@@ -62,39 +66,39 @@ test('it goes on even where they never do', async () => {
   const session = new StubSession();
   session.crowdedNow = true;
   const { promise, resolve } = Promise.withResolvers<void>();
-  const rest = new PublisherRest(new Turn({ now: () => 0 }), () => {
-    if (!rest.resting) resolve();
+  const throttle = new PublisherThrottle(new Turn({ now: () => 0 }), () => {
+    if (!throttle.throttled) resolve();
   });
-  rest.begin(session as unknown as Session);
-  rest.flush();
+  throttle.begin(session as unknown as Session);
+  throttle.flush();
   await promise;
   assert.equal(session.waiter, null, 'the queue keeps nobody who waits no more');
 });
 
 test('it rests once it has published much while its consumers are behind', () => {
   const session = new StubSession();
-  const rest = new PublisherRest(new Turn({ now: () => 0 }), () => {});
-  rest.published = PUBLISHES_A_TURN;
-  rest.afterChunk(1000, session as unknown as Session);
-  assert.equal(rest.resting, false, 'nobody is behind');
+  const throttle = new PublisherThrottle(new Turn({ now: () => 0 }), () => {});
+  throttle.published = PUBLISHES_A_TURN;
+  throttle.afterChunk(1000, session as unknown as Session);
+  assert.equal(throttle.throttled, false, 'nobody is behind');
   session.crowdedNow = true;
-  rest.afterChunk(1000, session as unknown as Session);
-  assert.equal(rest.resting, true);
-  rest.end();
-  rest.afterChunk(1000, session as unknown as Session);
-  assert.equal(rest.resting, false, 'it counts anew');
+  throttle.afterChunk(1000, session as unknown as Session);
+  assert.equal(throttle.throttled, true);
+  throttle.end();
+  throttle.afterChunk(1000, session as unknown as Session);
+  assert.equal(throttle.throttled, false, 'it counts anew');
 });
 
 test('it rests after much input whoever is behind', () => {
   const session = new StubSession();
-  const rest = new PublisherRest(new Turn({ now: () => 0 }), () => {});
-  for (let i = 0; i < 7; i++) rest.afterChunk(64 * 1024, session as unknown as Session);
-  assert.equal(rest.resting, false);
-  rest.afterChunk(64 * 1024, session as unknown as Session);
-  assert.equal(rest.resting, true);
-  rest.end();
-  rest.afterChunk(64 * 1024, session as unknown as Session);
-  assert.equal(rest.resting, false, 'it counts anew');
+  const throttle = new PublisherThrottle(new Turn({ now: () => 0 }), () => {});
+  for (let i = 0; i < 7; i++) throttle.afterChunk(64 * 1024, session as unknown as Session);
+  assert.equal(throttle.throttled, false);
+  throttle.afterChunk(64 * 1024, session as unknown as Session);
+  assert.equal(throttle.throttled, true);
+  throttle.end();
+  throttle.afterChunk(64 * 1024, session as unknown as Session);
+  assert.equal(throttle.throttled, false, 'it counts anew');
 });
 
 describe('a queue', () => {
@@ -108,20 +112,20 @@ describe('a queue', () => {
     await broker.stop();
   });
 
-  test('is crowded when its consumers are behind, and says when deliveries have brought it below a level', async () => {
+  test('is consumersBehind when its consumers are behind, and says when deliveries have brought it below a level', async () => {
     const connection = await amqplib.connect(`amqp://127.0.0.1:${broker.ports.amqp}`);
     const channel = await connection.createConfirmChannel();
     await channel.assertQueue('crowd');
     for (let i = 0; i < 5000; i++) channel.sendToQueue('crowd', Buffer.from('m'));
     await channel.waitForConfirms();
     const queue = broker.hosts.get('/')!.queues.get('crowd')!;
-    assert.equal(queue.crowded, false, 'nobody consumes: nobody is behind');
+    assert.equal(queue.consumersBehind, false, 'nobody consumes: nobody is behind');
     await channel.prefetch(100);
     const told = Promise.withResolvers<number>();
     queue.whenBelow(4000, { drained: () => told.resolve(queue.readyCount) });
     let received = 0;
     await channel.consume('crowd', (message) => {
-      if (++received === 1) assert.equal(queue.crowded, true);
+      if (++received === 1) assert.equal(queue.consumersBehind, true);
       channel.ack(message!);
     });
     assert.ok((await told.promise) < 4000);

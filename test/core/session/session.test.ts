@@ -1,4 +1,4 @@
-// The one door: permissions before everything, whenever the authoriser answers; exclusive queues and consumers that end
+// The session: permissions before everything, whenever the authoriser answers; exclusive queues and consumers that end
 // with their session; and nothing durable is said to be done before it is.
 
 import assert from 'node:assert/strict';
@@ -8,7 +8,7 @@ import { Message, NEVER } from '../../../src/core/message/message.ts';
 import { CODEC_IDS, NO_PROPERTIES } from '../../../src/core/message/properties.ts';
 import type { Authenticator, Authorizer } from '../../../src/core/ports/authorization.ts';
 import { FAN_OUT_SLICE } from '../../../src/core/queue/fan-out.ts';
-import { Door } from '../../../src/core/session/login.ts';
+import { AccessControl } from '../../../src/core/session/access-control.ts';
 import { PUBLISH } from '../../../src/core/session/publish-path.ts';
 import { type QueueRequest, Session } from '../../../src/core/session/session.ts';
 import { ConfirmRing } from '../../../src/core/turn/confirms.ts';
@@ -101,34 +101,34 @@ async function settled(promise: Promise<unknown>): Promise<boolean> {
 beforeEach(() => start(true));
 
 describe('permissions', () => {
-  /** Each operation and what it asks for, in order (RabbitMQ's access control guide). */
-  const operations: readonly [string, (door: Session) => Promise<unknown>, readonly string[]][] = [
-    ['declare an exchange', (door) => door.declareExchange(exchangeRequest('x')), ['configure x']],
+  /** Each operation and what it asks for, in order (RabbitMQ's client control guide). */
+  const operations: readonly [string, (client: Session) => Promise<unknown>, readonly string[]][] = [
+    ['declare an exchange', (client) => client.declareExchange(exchangeRequest('x')), ['configure x']],
     [
       'declare an exchange with an alternate',
-      (door) => door.declareExchange(exchangeRequest('x', 'direct', [textField('alternate-exchange', 'alt')])),
+      (client) => client.declareExchange(exchangeRequest('x', 'direct', [textField('alternate-exchange', 'alt')])),
       ['configure x', 'read x', 'write alt'],
     ],
-    ['delete an exchange', (door) => door.deleteExchange('other', false), ['configure other']],
+    ['delete an exchange', (client) => client.deleteExchange('other', false), ['configure other']],
     [
       'bind an exchange',
-      (door) =>
-        door.bindExchange({ destination: 'amq.fanout', source: 'amq.topic', routingKey: '', args: EMPTY_TABLE }),
+      (client) =>
+        client.bindExchange({ destination: 'amq.fanout', source: 'amq.topic', routingKey: '', args: EMPTY_TABLE }),
       ['write amq.fanout', 'read amq.topic'],
     ],
     [
       'unbind an exchange',
-      (door) =>
-        door.unbindExchange({ destination: 'amq.fanout', source: 'amq.topic', routingKey: '', args: EMPTY_TABLE }),
+      (client) =>
+        client.unbindExchange({ destination: 'amq.fanout', source: 'amq.topic', routingKey: '', args: EMPTY_TABLE }),
       ['write amq.fanout', 'read amq.topic'],
     ],
-    ['declare a queue', (door) => door.declareQueue(queueRequest('new')), ['configure new']],
-    ['delete a queue', (door) => door.deleteQueue('q', { ifUnused: false, ifEmpty: false }), ['configure q']],
-    ['purge a queue', (door) => door.purgeQueue('q'), ['read q']],
-    ['bind a queue', (door) => door.bindQueue(binding), ['write q', 'read amq.topic']],
-    ['unbind a queue', (door) => door.unbindQueue(binding), ['write q', 'read amq.topic']],
-    ['consume', (door) => door.consume('q', consumeOptions(), new RecordingSink()), ['read q']],
-    ['get', (door) => door.get('q', true), ['read q']],
+    ['declare a queue', (client) => client.declareQueue(queueRequest('new')), ['configure new']],
+    ['delete a queue', (client) => client.deleteQueue('q', { ifUnused: false, ifEmpty: false }), ['configure q']],
+    ['purge a queue', (client) => client.purgeQueue('q'), ['read q']],
+    ['bind a queue', (client) => client.bindQueue(binding), ['write q', 'read amq.topic']],
+    ['unbind a queue', (client) => client.unbindQueue(binding), ['write q', 'read amq.topic']],
+    ['consume', (client) => client.consume('q', consumeOptions(), new RecordingSink()), ['read q']],
+    ['get', (client) => client.get('q', true), ['read q']],
   ];
 
   for (const [name, operate, wanted] of operations) {
@@ -154,100 +154,100 @@ describe('permissions', () => {
   }
 
   it('are asked once until the answers may have changed', async () => {
-    const door = session();
-    await door.declareQueue(queueRequest('q'));
-    await door.declareQueue(queueRequest('q'));
+    const client = session();
+    await client.declareQueue(queueRequest('q'));
+    await client.declareQueue(queueRequest('q'));
     assert.deepEqual(authorizer.asked, ['configure q']);
     authorizer.generation++;
     authorizer.answer = () => false;
-    await assert.rejects(door.declareQueue(queueRequest('q')), { kind: 'access-refused' });
+    await assert.rejects(client.declareQueue(queueRequest('q')), { kind: 'access-refused' });
   });
 
   it('to publish are known before anything happens', async () => {
-    const door = session();
-    await door.declareQueue(queueRequest('q'));
+    const client = session();
+    await client.declareQueue(queueRequest('q'));
     let allow = Promise.withResolvers<boolean>();
     authorizer.answer = () => allow.promise;
     authorizer.generation++;
     const toQueue = message({ key: 'q' });
-    assert.equal(door.publish(toQueue, null, 0), PUBLISH.pending);
-    assert.equal(door.publish(toQueue, null, 0), PUBLISH.pending);
+    assert.equal(client.publish(toQueue, null, 0), PUBLISH.pending);
+    assert.equal(client.publish(toQueue, null, 0), PUBLISH.pending);
     assert.equal(hosts.get('/')!.queues.get('q')!.readyCount, 0);
-    const ready = door.ready();
+    const ready = client.ready();
     allow.resolve(true);
     await ready;
-    assert.equal(door.publish(toQueue, null, 0), PUBLISH.routed);
-    assert.equal(door.publish(message({ key: 'nobody' }), null, 0), PUBLISH.unroutable);
+    assert.equal(client.publish(toQueue, null, 0), PUBLISH.routed);
+    assert.equal(client.publish(message({ key: 'nobody' }), null, 0), PUBLISH.unroutable);
     assert.deepEqual(authorizer.asked, ['configure q', 'write amq.default']);
     allow = Promise.withResolvers();
     authorizer.generation++;
-    assert.equal(door.publish(toQueue, null, 0), PUBLISH.pending);
+    assert.equal(client.publish(toQueue, null, 0), PUBLISH.pending);
     allow.resolve(false);
-    await door.ready();
-    assert.throws(() => door.publish(toQueue, null, 0), {
+    await client.ready();
+    assert.throws(() => client.publish(toQueue, null, 0), {
       kind: 'access-refused',
       message: "write access to default exchange in vhost '/' refused for user 'alice'",
     });
   });
 
   it('that cannot be found out fail those who ask, and may be asked again', async () => {
-    const door = session();
+    const client = session();
     authorizer.answer = () => Promise.reject(new Error('the directory is away'));
-    assert.equal(door.publish(message({ key: 'q' }), null, 0), PUBLISH.pending);
-    await assert.rejects(door.ready(), /directory/);
-    await assert.rejects(door.declareQueue(queueRequest('q')), /directory/);
+    assert.equal(client.publish(message({ key: 'q' }), null, 0), PUBLISH.pending);
+    await assert.rejects(client.ready(), /directory/);
+    await assert.rejects(client.declareQueue(queueRequest('q')), /directory/);
     authorizer.answer = () => true;
-    assert.equal(door.publish(message({ key: 'q' }), null, 0), PUBLISH.unroutable);
+    assert.equal(client.publish(message({ key: 'q' }), null, 0), PUBLISH.unroutable);
   });
 
   it('asked for several things at once wait for all of them, each asked once', async () => {
-    const door = session();
+    const client = session();
     authorizer.answer = () => turns(1).then(() => true);
-    await Promise.all(['a', 'b', 'a', 'c'].map((name) => door.declareQueue(queueRequest(name))));
+    await Promise.all(['a', 'b', 'a', 'c'].map((name) => client.declareQueue(queueRequest(name))));
     assert.deepEqual(authorizer.asked.sort(), ['configure a', 'configure b', 'configure c']);
   });
 });
 
 describe('publishing', () => {
   it('throws where there is no such exchange, or it is internal', async () => {
-    const door = session();
-    assert.throws(() => door.publish(message({ exchange: 'x' }), null, 0), {
+    const client = session();
+    assert.throws(() => client.publish(message({ exchange: 'x' }), null, 0), {
       kind: 'not-found',
       message: "no exchange 'x' in vhost '/'",
     });
-    await door.declareExchange({ ...exchangeRequest('x'), internal: true });
-    assert.throws(() => door.publish(message({ exchange: 'x' }), null, 0), { kind: 'access-refused' });
+    await client.declareExchange({ ...exchangeRequest('x'), internal: true });
+    assert.throws(() => client.publish(message({ exchange: 'x' }), null, 0), { kind: 'access-refused' });
   });
 
   it('follows every change of the route', async () => {
-    const door = session();
-    const x = () => door.publish(message({ exchange: 'x', key: 'k' }), null, 0);
-    await door.declareExchange(exchangeRequest('x'));
-    await door.declareQueue(queueRequest('q'));
+    const client = session();
+    const x = () => client.publish(message({ exchange: 'x', key: 'k' }), null, 0);
+    await client.declareExchange(exchangeRequest('x'));
+    await client.declareQueue(queueRequest('q'));
     assert.equal(x(), PUBLISH.unroutable);
-    await door.bindQueue({ ...binding, exchange: 'x' });
+    await client.bindQueue({ ...binding, exchange: 'x' });
     assert.equal(x(), PUBLISH.routed);
-    assert.equal(door.publish(message({ exchange: 'amq.direct', key: 'k' }), null, 0), PUBLISH.unroutable);
+    assert.equal(client.publish(message({ exchange: 'amq.direct', key: 'k' }), null, 0), PUBLISH.unroutable);
     assert.equal(x(), PUBLISH.routed);
-    await door.unbindQueue({ ...binding, exchange: 'x' });
+    await client.unbindQueue({ ...binding, exchange: 'x' });
     assert.equal(x(), PUBLISH.unroutable);
-    await door.bindQueue({ ...binding, exchange: 'x' });
-    await door.deleteQueue('q', { ifUnused: false, ifEmpty: false });
+    await client.bindQueue({ ...binding, exchange: 'x' });
+    await client.deleteQueue('q', { ifUnused: false, ifEmpty: false });
     assert.equal(x(), PUBLISH.unroutable);
-    await door.deleteExchange('x', false);
+    await client.deleteExchange('x', false);
     assert.throws(x, { kind: 'not-found' });
-    await door.declareExchange(exchangeRequest('x', 'headers'));
-    await door.declareQueue(queueRequest('q'));
-    await door.bindQueue({ ...binding, exchange: 'x', args: [textField('a', '1')] });
+    await client.declareExchange(exchangeRequest('x', 'headers'));
+    await client.declareQueue(queueRequest('q'));
+    await client.bindQueue({ ...binding, exchange: 'x', args: [textField('a', '1')] });
     assert.equal(x(), PUBLISH.unroutable);
     const withHeader = message({ exchange: 'x', key: 'k', headers: [textField('a', '1')] });
-    assert.equal(door.publish(withHeader, null, 0), PUBLISH.routed);
+    assert.equal(client.publish(withHeader, null, 0), PUBLISH.routed);
     assert.equal(x(), PUBLISH.unroutable);
   });
 
   it('holds a confirm until every durable queue has the message', async () => {
     start(false);
-    const door = session();
+    const client = session();
     const outcomes: string[] = [];
     const ring = new ConfirmRing(
       { confirmed: (_ring, from, to, ok) => outcomes.push(`${from}-${to} ${ok}`) },
@@ -264,7 +264,7 @@ describe('publishing', () => {
     }
     const publish = (persistent: boolean): void => {
       const slot = ring.open();
-      door.publish(message({ exchange: 'amq.fanout', persistent }), ring, slot);
+      client.publish(message({ exchange: 'amq.fanout', persistent }), ring, slot);
       ring.settle(slot);
     };
     publish(false);
@@ -318,13 +318,13 @@ describe('a change of something durable', () => {
   });
 
   it('is taken back where it cannot be stored', async () => {
-    const door = session();
-    const declared = door.declareQueue(queueRequest('q'));
+    const client = session();
+    const declared = client.declareQueue(queueRequest('q'));
     await turns();
     store.fail();
     await assert.rejects(declared, { kind: 'unavailable' });
     assert.ok(!hosts.get('/')!.queues.has('q'));
-    const exchange = door.declareExchange(exchangeRequest('x'));
+    const exchange = client.declareExchange(exchangeRequest('x'));
     await turns();
     store.fail();
     await assert.rejects(exchange, { kind: 'unavailable' });
@@ -358,31 +358,31 @@ describe('queues by name', () => {
   });
 
   it('are not found where they are not, and deleting them counts 0', async () => {
-    const door = session();
+    const client = session();
     const missing = { kind: 'not-found', message: "no queue 'q' in vhost '/'" };
-    await assert.rejects(door.checkQueue('q'), missing);
-    await assert.rejects(door.purgeQueue('q'), missing);
-    await assert.rejects(door.get('q', true), missing);
-    await assert.rejects(door.consume('q', consumeOptions(), new RecordingSink()), missing);
-    await assert.rejects(door.bindQueue(binding), missing);
-    assert.equal(await door.deleteQueue('q', { ifUnused: false, ifEmpty: false }), 0);
+    await assert.rejects(client.checkQueue('q'), missing);
+    await assert.rejects(client.purgeQueue('q'), missing);
+    await assert.rejects(client.get('q', true), missing);
+    await assert.rejects(client.consume('q', consumeOptions(), new RecordingSink()), missing);
+    await assert.rejects(client.bindQueue(binding), missing);
+    assert.equal(await client.deleteQueue('q', { ifUnused: false, ifEmpty: false }), 0);
   });
 
   it('are deleted by condition', async () => {
-    const door = session();
-    await door.declareQueue(queueRequest('q'));
-    door.publish(message({ key: 'q' }), null, 0);
-    await assert.rejects(door.deleteQueue('q', { ifUnused: false, ifEmpty: true }), {
+    const client = session();
+    await client.declareQueue(queueRequest('q'));
+    client.publish(message({ key: 'q' }), null, 0);
+    await assert.rejects(client.deleteQueue('q', { ifUnused: false, ifEmpty: true }), {
       kind: 'precondition-failed',
       message: "queue 'q' in vhost '/' not empty",
     });
     const sink = new RecordingSink();
-    const consumer = await door.consume('q', consumeOptions(), sink);
-    await assert.rejects(door.deleteQueue('q', { ifUnused: true, ifEmpty: false }), {
+    const consumer = await client.consume('q', consumeOptions(), sink);
+    await assert.rejects(client.deleteQueue('q', { ifUnused: true, ifEmpty: false }), {
       kind: 'precondition-failed',
       message: "queue 'q' in vhost '/' in use",
     });
-    assert.equal(await door.deleteQueue('q', { ifUnused: false, ifEmpty: false }), 1);
+    assert.equal(await client.deleteQueue('q', { ifUnused: false, ifEmpty: false }), 1);
     assert.equal(sink.cancellations, 1);
     assert.ok(consumer.ended);
     assert.equal(core.memory.held, 0);
@@ -437,33 +437,33 @@ describe('an exclusive queue', () => {
 
 describe('consumers', () => {
   it('deliver from their start until they are cancelled', async () => {
-    const door = session();
-    await door.declareQueue(queueRequest('q'));
+    const client = session();
+    await client.declareQueue(queueRequest('q'));
     const sink = new RecordingSink();
-    const consumer = await door.consume('q', consumeOptions(), sink);
-    door.publish(message({ key: 'q', body: 'a' }), null, 0);
+    const consumer = await client.consume('q', consumeOptions(), sink);
+    client.publish(message({ key: 'q', body: 'a' }), null, 0);
     await turns();
     assert.deepEqual(sink.bodies, []);
     consumer.start();
     await turns();
-    door.publish(message({ key: 'q', body: 'b' }), null, 0);
+    client.publish(message({ key: 'q', body: 'b' }), null, 0);
     assert.deepEqual(sink.bodies, ['a', 'b']);
-    door.cancel(consumer);
-    door.cancel(consumer);
-    door.publish(message({ key: 'q', body: 'c' }), null, 0);
+    client.cancel(consumer);
+    client.cancel(consumer);
+    client.publish(message({ key: 'q', body: 'c' }), null, 0);
     await turns();
     assert.deepEqual(sink.bodies, ['a', 'b']);
     // What it holds is still its client's to settle.
     const [a, b] = sink.take();
-    door.acknowledge(b!);
-    door.reject(a!, true);
-    assert.equal((await door.get('q', true))!.message.bodyBytes().toString(), 'a');
+    client.acknowledge(b!);
+    client.reject(a!, true);
+    assert.equal((await client.get('q', true))!.message.bodyBytes().toString(), 'a');
   });
 
   // Or a crash in between would have the same messages delivered again without the redelivered mark.
   for (const [way, take] of Object.entries({
-    'a consumer begins': (door: Session) => door.consume('q', consumeOptions(), new RecordingSink()),
-    'a message is taken': (door: Session) => door.get('q', false),
+    'a consumer begins': (client: Session) => client.consume('q', consumeOptions(), new RecordingSink()),
+    'a message is taken': (client: Session) => client.get('q', false),
   })) {
     it(`${way} once it is on disk that messages may be out, or cannot be written`, async () => {
       for (const full of [false, true]) {
@@ -484,27 +484,27 @@ describe('consumers', () => {
   }
 
   it('that are exclusive are alone', async () => {
-    const door = session();
-    await door.declareQueue(queueRequest('q'));
+    const client = session();
+    await client.declareQueue(queueRequest('q'));
     const taken = { kind: 'access-refused', message: "queue 'q' in vhost '/' in exclusive use" };
-    const consume = (exclusive: boolean) => door.consume('q', consumeOptions({ exclusive }), new RecordingSink());
+    const consume = (exclusive: boolean) => client.consume('q', consumeOptions({ exclusive }), new RecordingSink());
     const first = await consume(false);
     await assert.rejects(consume(true), taken);
-    door.cancel(first);
+    client.cancel(first);
     const alone = await consume(true);
     await assert.rejects(consume(false), taken);
-    door.cancel(alone);
+    client.cancel(alone);
     await consume(false);
   });
 
   it('end with their session', async () => {
-    const door = session();
-    await door.declareQueue(queueRequest('q', { autoDelete: true }));
+    const client = session();
+    await client.declareQueue(queueRequest('q', { autoDelete: true }));
     const sink = new RecordingSink();
-    (await door.consume('q', consumeOptions(), sink)).start();
-    door.publish(message({ key: 'q', body: 'a' }), null, 0);
-    door.requeueAll(sink.take());
-    door.close();
+    (await client.consume('q', consumeOptions(), sink)).start();
+    client.publish(message({ key: 'q', body: 'a' }), null, 0);
+    client.requeueAll(sink.take());
+    client.close();
     await turns();
     assert.deepEqual(sink.bodies, []);
     assert.ok(!hosts.get('/')!.queues.has('q'));
@@ -512,11 +512,11 @@ describe('consumers', () => {
   });
 
   it('that end with their queue are forgotten', async () => {
-    const door = session();
-    await door.declareQueue(queueRequest('q'));
-    await door.consume('q', consumeOptions(), new RecordingSink());
+    const client = session();
+    await client.declareQueue(queueRequest('q'));
+    await client.consume('q', consumeOptions(), new RecordingSink());
     await session().deleteQueue('q', { ifUnused: false, ifEmpty: false });
-    assert.equal((door as unknown as { consumers: Set<unknown> }).consumers.size, 0);
+    assert.equal((client as unknown as { consumers: Set<unknown> }).consumers.size, 0);
   });
 });
 
@@ -524,14 +524,14 @@ describe('a session that is closed while something is awaited', () => {
   it('begins and takes nothing any more', async () => {
     await session().declareQueue(queueRequest('q'));
     session().publish(message({ key: 'q' }), null, 0);
-    const door = session();
+    const client = session();
     authorizer.answer = () => turns(1).then(() => true);
     const waiting = [
-      door.consume('q', consumeOptions(), new RecordingSink()),
-      door.declareQueue(queueRequest('mine', { exclusive: true })),
-      door.get('q', false),
+      client.consume('q', consumeOptions(), new RecordingSink()),
+      client.declareQueue(queueRequest('mine', { exclusive: true })),
+      client.get('q', false),
     ];
-    door.close();
+    client.close();
     for (const one of waiting) await assert.rejects(one, { kind: 'unavailable' });
     const queue = hosts.get('/')!.queues.get('q')!;
     assert.deepEqual([queue.consumers.size, queue.readyCount, queue.unackedCount], [0, 1, 0]);
@@ -545,20 +545,20 @@ describe('taking one message', () => {
     core = new Core(store, { queueWindowEntries: 1 });
     hosts = new VirtualHosts(core.surroundings);
     hosts.recover();
-    const door = session();
-    await door.declareQueue(queueRequest('q'));
-    for (const body of ['a', 'b', 'c']) door.publish(message({ key: 'q', body, persistent: true }), null, 0);
+    const client = session();
+    await client.declareQueue(queueRequest('q'));
+    for (const body of ['a', 'b', 'c']) client.publish(message({ key: 'q', body, persistent: true }), null, 0);
     await turns();
-    const a = (await door.get('q', false))!;
+    const a = (await client.get('q', false))!;
     assert.deepEqual([a.message.bodyBytes().toString(), a.redelivered, a.messageCount], ['a', false, 2]);
-    const waiting = door.get('q', true);
+    const waiting = client.get('q', true);
     assert.ok(!(await settled(waiting)));
     store.answerLoads();
     assert.equal((await waiting)!.entry, null);
-    door.reject(a.entry!, true);
-    assert.equal((await door.get('q', true))!.redelivered, true);
-    assert.equal((await door.get('q', true))!.message.bodyBytes().toString(), 'c');
-    assert.equal(await door.get('q', true), null);
+    client.reject(a.entry!, true);
+    assert.equal((await client.get('q', true))!.redelivered, true);
+    assert.equal((await client.get('q', true))!.message.bodyBytes().toString(), 'c');
+    assert.equal(await client.get('q', true), null);
   });
 
   it('fails where the disk is damaged, and the queue goes on when it is purged', async () => {
@@ -567,21 +567,21 @@ describe('taking one message', () => {
       core = new Core(store, { queueWindowEntries: 1 });
       hosts = new VirtualHosts(core.surroundings);
       hosts.recover();
-      const door = session();
-      await door.declareQueue(queueRequest('q'));
-      for (const body of ['a', 'b', 'c']) door.publish(message({ key: 'q', body, persistent: true }), null, 0);
+      const client = session();
+      await client.declareQueue(queueRequest('q'));
+      for (const body of ['a', 'b', 'c']) client.publish(message({ key: 'q', body, persistent: true }), null, 0);
       await turns();
-      await door.get('q', true);
+      await client.get('q', true);
       store.damage = new Error('bad record');
-      const failing = assert.rejects(door.get('q', true), { kind: 'internal' });
+      const failing = assert.rejects(client.get('q', true), { kind: 'internal' });
       await turns();
       store.answerLoads();
       await failing;
-      await assert.rejects(door.get('q', true), { kind: 'internal' });
+      await assert.rejects(client.get('q', true), { kind: 'internal' });
       store.damage = null;
-      assert.equal(await door.purgeQueue('q'), 2);
-      door.publish(message({ key: 'q', body: 'd' }), null, 0);
-      assert.equal((await door.get('q', true))!.message.bodyBytes().toString(), 'd');
+      assert.equal(await client.purgeQueue('q'), 2);
+      client.publish(message({ key: 'q', body: 'd' }), null, 0);
+      assert.equal((await client.get('q', true))!.message.bodyBytes().toString(), 'd');
       assert.equal(core.memory.held, 0);
     }
   });
@@ -589,25 +589,25 @@ describe('taking one message', () => {
 
 describe('the default exchange', () => {
   it('can be neither declared, deleted nor bound', async () => {
-    const door = session();
-    await door.declareQueue(queueRequest('q'));
+    const client = session();
+    await client.declareQueue(queueRequest('q'));
     const refused = { kind: 'access-refused', message: 'operation not permitted on the default exchange' };
-    await assert.rejects(door.declareExchange(exchangeRequest('')), refused);
-    await assert.rejects(door.deleteExchange('', false), refused);
-    await assert.rejects(door.bindQueue({ ...binding, exchange: '' }), refused);
-    await assert.rejects(door.unbindQueue({ ...binding, exchange: '' }), refused);
+    await assert.rejects(client.declareExchange(exchangeRequest('')), refused);
+    await assert.rejects(client.deleteExchange('', false), refused);
+    await assert.rejects(client.bindQueue({ ...binding, exchange: '' }), refused);
+    await assert.rejects(client.unbindQueue({ ...binding, exchange: '' }), refused);
     const pair = { destination: '', source: 'amq.topic', routingKey: '', args: EMPTY_TABLE };
-    await assert.rejects(door.bindExchange(pair), refused);
+    await assert.rejects(client.bindExchange(pair), refused);
   });
 });
 
-describe('the door', () => {
+describe('access control', () => {
   it('lets those in who are who they say, to virtual hosts that are there', async () => {
-    const door = new Door(around());
+    const client = new AccessControl(around());
     const credentials = { user: 'alice', password: 'secret', vhost: '/', loopback: true };
-    assert.equal((await door.login(credentials)).identity.user, 'alice');
-    await assert.rejects(door.login({ ...credentials, user: 'mallory' }), { kind: 'access-refused' });
-    await assert.rejects(door.login({ ...credentials, vhost: 'x' }), { kind: 'not-found' });
+    assert.equal((await client.login(credentials)).identity.user, 'alice');
+    await assert.rejects(client.login({ ...credentials, user: 'mallory' }), { kind: 'access-refused' });
+    await assert.rejects(client.login({ ...credentials, vhost: 'x' }), { kind: 'not-found' });
   });
 });
 
@@ -638,66 +638,68 @@ describe('topic permissions', () => {
     authorizer.restricted = ['amq.topic'];
   });
 
-  const publish = (door: Session, key: string, exchange = 'amq.topic') =>
-    door.publish(message({ exchange, key }), null, 0);
+  const publish = (client: Session, key: string, exchange = 'amq.topic') =>
+    client.publish(message({ exchange, key }), null, 0);
 
   for (const late of [false, true]) {
     it(`are asked once for each key, ${late ? 'whenever the answer comes' : 'at once'}`, async () => {
-      const door = session();
-      door.clientId = 'c';
+      const client = session();
+      client.clientId = 'c';
       authorizer.answer = (question) => {
         const answer = !question.includes('secret');
         return late && question.includes(' in ') ? turns(1).then(() => answer) : answer;
       };
-      const outcomes = [publish(door, 'a.b')];
+      const outcomes = [publish(client, 'a.b')];
       if (late) {
-        await door.ready();
-        outcomes.push(publish(door, 'a.b'));
+        await client.ready();
+        outcomes.push(publish(client, 'a.b'));
       }
       assert.deepEqual(outcomes, late ? [PUBLISH.pending, PUBLISH.unroutable] : [PUBLISH.unroutable]);
-      publish(door, 'a.b');
+      publish(client, 'a.b');
       const asked = ['write amq.topic', 'write a.b in amq.topic by c'];
       assert.deepEqual(authorizer.asked, asked);
       if (late) {
-        assert.equal(publish(door, 'secret'), PUBLISH.pending);
-        await door.ready();
+        assert.equal(publish(client, 'secret'), PUBLISH.pending);
+        await client.ready();
       }
-      assert.throws(() => publish(door, 'secret'), { kind: 'access-refused' });
-      assert.throws(() => publish(door, 'secret'), /write access to topic 'secret' in exchange 'amq.topic'/);
-      assert.equal(publish(door, 'a.b'), PUBLISH.unroutable);
+      assert.throws(() => publish(client, 'secret'), { kind: 'access-refused' });
+      assert.throws(() => publish(client, 'secret'), /write access to topic 'secret' in exchange 'amq.topic'/);
+      assert.equal(publish(client, 'a.b'), PUBLISH.unroutable);
       authorizer.generation++;
       authorizer.answer = () => true;
-      assert.equal(publish(door, 'secret'), PUBLISH.unroutable);
+      assert.equal(publish(client, 'secret'), PUBLISH.unroutable);
     });
   }
 
   it('are asked of further keys and in transactions', () => {
     authorizer.answer = (question) => !question.includes('secret');
-    const door = session();
+    const client = session();
     const sent = message({ exchange: 'amq.topic', key: 'a' });
-    assert.throws(() => door.publishCopies(sent, ['secret'], null, 0), { kind: 'access-refused' });
-    assert.throws(() => door.route(sent, ['secret']), { kind: 'access-refused' });
-    assert.throws(() => door.route(message({ exchange: 'amq.topic', key: 'secret' }), []), { kind: 'access-refused' });
+    assert.throws(() => client.publishCopies(sent, ['secret'], null, 0), { kind: 'access-refused' });
+    assert.throws(() => client.route(sent, ['secret']), { kind: 'access-refused' });
+    assert.throws(() => client.route(message({ exchange: 'amq.topic', key: 'secret' }), []), {
+      kind: 'access-refused',
+    });
   });
 
   it('are asked before a queue or an exchange is bound', async () => {
     authorizer.answer = (question) => !question.includes('secret');
-    const door = session();
-    await door.declareQueue(queueRequest('q'));
+    const client = session();
+    await client.declareQueue(queueRequest('q'));
     const binding = { queue: 'q', exchange: 'amq.topic', args: EMPTY_TABLE };
-    await door.bindQueue({ ...binding, routingKey: 'a.#' });
-    await assert.rejects(door.bindQueue({ ...binding, routingKey: 'secret.#' }), { kind: 'access-refused' });
+    await client.bindQueue({ ...binding, routingKey: 'a.#' });
+    await assert.rejects(client.bindQueue({ ...binding, routingKey: 'secret.#' }), { kind: 'access-refused' });
     const to = { destination: 'amq.fanout', source: 'amq.topic', args: EMPTY_TABLE };
-    await door.bindExchange({ ...to, routingKey: 'a.#' });
-    await assert.rejects(door.bindExchange({ ...to, routingKey: 'secret' }), { kind: 'access-refused' });
+    await client.bindExchange({ ...to, routingKey: 'a.#' });
+    await assert.rejects(client.bindExchange({ ...to, routingKey: 'secret' }), { kind: 'access-refused' });
     assert.equal(hosts.get('/')!.exchange('amq.topic').bindingCount, 2);
   });
 
   it('are not asked where none are set, and in exchanges of other kinds', async () => {
     authorizer.restricted = ['amq.direct'];
-    const door = session();
-    publish(door, 'a');
-    publish(door, 'a', 'amq.direct');
+    const client = session();
+    publish(client, 'a');
+    publish(client, 'a', 'amq.direct');
     assert.deepEqual(authorizer.asked, ['write amq.topic', 'write amq.direct']);
   });
 });
@@ -718,8 +720,8 @@ describe('retained messages of other protocols', () => {
     [...(core.retained.hosts.get('/')?.values() ?? [])].map((each) => `${each.routingKey} ${each.bodyBytes()}`);
 
   it('are kept and removed by a header, and by nothing that only looks like it', () => {
-    const door = session();
-    const publish = (...args: Parameters<typeof sent>) => door.publish(sent(...args), null, 0);
+    const client = session();
+    const publish = (...args: Parameters<typeof sent>) => client.publish(sent(...args), null, 0);
     publish(CODEC_IDS.amqp, 'a.b', 'one', RETAIN);
     publish(CODEC_IDS.stomp, 'c', 'two', [textField('x-mqtt-retain', 'true')]);
     assert.deepEqual(kept(), ['a.b one', 'c two']);
@@ -736,24 +738,24 @@ describe('retained messages of other protocols', () => {
   });
 
   it('are kept with copies and at the end of a transaction', async () => {
-    const door = session();
-    door.publishCopies(sent(CODEC_IDS.amqp, 'a', 'copy', RETAIN), ['b'], null, 0);
+    const client = session();
+    client.publishCopies(sent(CODEC_IDS.amqp, 'a', 'copy', RETAIN), ['b'], null, 0);
     const transacted = sent(CODEC_IDS.amqp, 'c', 'tx', RETAIN);
-    const targets = door.route(transacted, [])!;
+    const targets = client.route(transacted, [])!;
     assert.deepEqual(kept(), ['a copy']);
     core.turn.begin();
-    await door.commit([{ message: transacted, targets }], []);
+    await client.commit([{ message: transacted, targets }], []);
     assert.deepEqual(kept(), ['a copy', 'c tx']);
   });
 
   it("leave the broker's own topics alone, as every publish must", () => {
-    const door = session();
+    const client = session();
     for (const key of ['$SYS', '$SYS.broker.uptime']) {
-      assert.throws(() => door.publish(sent(CODEC_IDS.amqp, key, 'x', RETAIN), null, 0), { kind: 'access-refused' });
-      assert.throws(() => door.route(sent(CODEC_IDS.amqp, 'a', 'x', []), [key]), { kind: 'access-refused' });
+      assert.throws(() => client.publish(sent(CODEC_IDS.amqp, key, 'x', RETAIN), null, 0), { kind: 'access-refused' });
+      assert.throws(() => client.route(sent(CODEC_IDS.amqp, 'a', 'x', []), [key]), { kind: 'access-refused' });
     }
-    door.publish(sent(CODEC_IDS.amqp, '$SYSTEM', 'x', []), null, 0);
-    door.publish(sent(CODEC_IDS.amqp, '$SYS.a', 'x', [], 'amq.direct'), null, 0);
+    client.publish(sent(CODEC_IDS.amqp, '$SYSTEM', 'x', []), null, 0);
+    client.publish(sent(CODEC_IDS.amqp, '$SYS.a', 'x', [], 'amq.direct'), null, 0);
     assert.deepEqual(kept(), []);
   });
 });

@@ -18,7 +18,7 @@ function backlogged(): { core: Core; queue: Queue } {
 function commit(core: Core, queue: Queue, bodies: string): Promise<void> {
   const publishes = [...bodies].map((body) => ({
     message: message({ key: queue.name, body, persistent: true }),
-    targets: queue.alone,
+    targets: queue.selfRoute,
   }));
   return new Transaction({ store: core.store, turn: core.turn, meters: core.meters }, core.host).commit(publishes, []);
 }
@@ -63,10 +63,10 @@ describe('what a transaction published', () => {
     // It is on disk, and its publisher waits for another queue's part.
     const ring = { hold: () => {}, settle: () => {} } as never;
     core.turn.begin();
-    const held = queue.hold(message({ key: 'q', body: 'd', persistent: true }), queue.alone[0]!, ring, 0)!;
+    const held = queue.hold(message({ key: 'q', body: 'd', persistent: true }), queue.selfRoute[0]!, ring, 0)!;
     await put(core, queue, 'efg');
     assert.equal(await taken(core, queue), 'abcefg');
-    queue.letGo([held]);
+    queue.releaseHeld([held]);
     assert.equal(await taken(core, queue), 'd');
     assert.deepEqual([queue.readyCount, queue.unackedCount], [0, 7]);
   });
@@ -84,10 +84,10 @@ describe('what a transaction published', () => {
       return bodies;
     };
     core.turn.begin();
-    const held = queue.hold(message({ key: 'q', body: 'a', persistent: true }), queue.alone[0]!, ring, 0)!;
+    const held = queue.hold(message({ key: 'q', body: 'a', persistent: true }), queue.selfRoute[0]!, ring, 0)!;
     await put(core, queue, 'b');
     assert.equal(await drain(), 'b');
-    queue.letGo([held]);
+    queue.releaseHeld([held]);
     await put(core, queue, 'c');
     assert.equal(await drain(), 'ac');
     assert.deepEqual([queue.readyCount, queue.unackedCount], [0, 3]);

@@ -5,7 +5,8 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import type { FieldTable, FieldValue } from '../../../src/core/message/field-table.ts';
 import { EMPTY_TABLE, textField } from '../../../src/core/message/field-table.ts';
-import { type ExchangeDeclaration, VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
+import type { ExchangeDeclaration } from '../../../src/core/vhost/declarations.ts';
+import { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import { VirtualHosts } from '../../../src/core/vhost/virtual-hosts.ts';
 import { Core, message } from '../core.ts';
 
@@ -138,7 +139,7 @@ describe('a virtual host', () => {
     assert.throws(() => core.host.deleteExchange('x', true), refusal("exchange 'x' in vhost '/' in use"));
     assert.equal(core.host.deleteExchange('x', false), true);
     assert.equal(core.host.deleteExchange('x', true), false);
-    assert.deepEqual([...queue.bindings], []);
+    assert.deepEqual([...core.host.bindingsOf(queue)], []);
   });
 
   it('writes what is durable, and nothing else', () => {
@@ -203,7 +204,7 @@ describe('a virtual host', () => {
         [7, 'b'],
       ],
     );
-    again.accept(message({ body: 'c' }), again.alone[0]!, null, 0);
+    again.accept(message({ body: 'c' }), again.selfRoute[0]!, null, 0);
     assert.equal(again.takeNext(false)!.seq, 9, 'sequence numbers are never used again');
     // What was taken up can be taken back.
     host.deleteQueue(again);

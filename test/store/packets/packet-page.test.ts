@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { DamagedDataError } from '../../../src/store/kv/kv.ts';
 import { DIRECTION, FREE, PacketPage, pageNumber } from '../../../src/store/packets/packet-page.ts';
-import { PACKET_STATE, type PacketState } from '../../../src/store/packets/packet-state.ts';
+import { PACKET_STATE, PACKET_STATE_NAME, type PacketState } from '../../../src/store/packets/packet-state.ts';
 
 const SESSION = 2 ** 33 + 5;
 const NUMBER = pageNumber(SESSION, DIRECTION.sent, 0x12ff);
@@ -43,7 +43,8 @@ describe('a page of packet ids', () => {
         const set = (at: number, state: PacketState | typeof FREE, queueId: number, seq: number): void => {
           page.set(at, state, queueId, seq);
           if (state === FREE) model.delete(at);
-          else model.set(at, state === PACKET_STATE.sent ? `${state} ${queueId} ${seq}` : `${state} 0 0`);
+          else
+            model.set(at, state === PACKET_STATE.sent ? `sent ${queueId} ${seq}` : `${PACKET_STATE_NAME[state]} 0 0`);
         };
         for (const { at, length, seq } of runs) {
           for (let i = 0; i < length && at + i < 256; i++) set(at + i, PACKET_STATE.sent, 7, seq + i);

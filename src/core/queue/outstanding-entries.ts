@@ -3,7 +3,7 @@
 
 import type { QueueEntry } from './queue-entry.ts';
 
-export class OutEntries {
+export class OutstandingEntries {
   count: number;
   private first: QueueEntry | null;
   private last: QueueEntry | null;
@@ -16,7 +16,7 @@ export class OutEntries {
 
   add(entry: QueueEntry): void {
     this.count++;
-    entry.out = true;
+    entry.outstanding = true;
     entry.previousUnacked = this.last;
     if (this.last === null) this.first = entry;
     else this.last.nextUnacked = entry;
@@ -25,7 +25,7 @@ export class OutEntries {
 
   remove(entry: QueueEntry): void {
     this.count--;
-    entry.out = false;
+    entry.outstanding = false;
     const { previousUnacked: previous, nextUnacked: next } = entry;
     if (previous === null) this.first = next;
     else previous.nextUnacked = next;

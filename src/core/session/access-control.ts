@@ -1,38 +1,15 @@
 // Who may come in: credentials become a session, or a refusal. Every front-end and the HTTP API log in here.
 
 import { BrokerError } from '../errors.ts';
-import type { Logger } from '../logger.ts';
-import type {
-  AuthenticationExchange,
-  Authenticator,
-  Authorizer,
-  Credentials,
-  Identity,
-} from '../ports/authorization.ts';
-import type { DefinitionStore } from '../ports/definitions.ts';
-import type { Meters } from '../ports/meters.ts';
-import type { QueueStore } from '../queue/queue-store.ts';
-import type { Turn } from '../turn/turn.ts';
-import type { VirtualHosts } from '../vhost/virtual-hosts.ts';
+import type { AuthenticationExchange, Credentials, Identity } from '../ports/authorization.ts';
 import { Session } from './session.ts';
+import type { SessionContext } from './session-context.ts';
 
-/** What sessions need from their surroundings; one for the process. */
-export interface DoorSurroundings {
-  readonly hosts: VirtualHosts;
-  readonly authenticator: Authenticator;
-  readonly authorizer: Authorizer;
-  readonly store: QueueStore;
-  readonly definitions: DefinitionStore;
-  readonly turn: Turn;
-  readonly meters: Meters;
-  readonly log: Logger;
-}
+export class AccessControl {
+  private readonly context: SessionContext;
 
-export class Door {
-  private readonly around: DoorSurroundings;
-
-  constructor(around: DoorSurroundings) {
-    this.around = around;
+  constructor(context: SessionContext) {
+    this.context = context;
   }
 
   /**
@@ -40,19 +17,19 @@ export class Door {
    * same), `not-found` (no such virtual host, told only to those with valid credentials).
    */
   async login(credentials: Credentials): Promise<Session> {
-    const { authenticator, hosts } = this.around;
+    const { authenticator, hosts } = this.context;
     const answer = await authenticator.authenticate(credentials);
     if ('refused' in answer) {
       throw new BrokerError('access-refused', `login refused for user '${credentials.user}': ${answer.refused}`);
     }
     const host = hosts.get(credentials.vhost);
     if (host === null) throw new BrokerError('not-found', `no vhost '${credentials.vhost}'`);
-    return new Session(host, answer as Identity, this.around);
+    return new Session(host, answer as Identity, this.context);
   }
 
   /** Who it is, for protocols that name the virtual host later. Throws BrokerError: `access-refused`. */
   async identify(user: string, password: string, loopback: boolean): Promise<Identity> {
-    const answer = await this.around.authenticator.identify(user, password, loopback);
+    const answer = await this.context.authenticator.identify(user, password, loopback);
     if ('refused' in answer)
       throw new BrokerError('access-refused', `login refused for user '${user}': ${answer.refused}`);
     return answer;
@@ -60,7 +37,7 @@ export class Door {
 
   /** Who it is, by a verified client certificate that names `user`. Throws BrokerError: `access-refused`. */
   async identifyCertified(user: string, loopback: boolean): Promise<Identity> {
-    const answer = this.around.authenticator.certified(user, loopback);
+    const answer = this.context.authenticator.certified(user, loopback);
     if ('refused' in answer) {
       throw new BrokerError('access-refused', `login refused for the certificate of '${user}': ${answer.refused}`);
     }
@@ -69,16 +46,16 @@ export class Door {
 
   /** Begins an authentication in several steps; null: there is no such method. Whoever it identifies may `enter`. */
   exchange(method: string, loopback: boolean): AuthenticationExchange | null {
-    return this.around.authenticator.exchange(method, loopback);
+    return this.context.authenticator.exchange(method, loopback);
   }
 
   /** A session for somebody who was identified. Throws BrokerError: `not-found`, `access-refused`. */
   enter(identity: Identity, vhost: string): Session {
-    const host = this.around.hosts.get(vhost);
+    const host = this.context.hosts.get(vhost);
     if (host === null) throw new BrokerError('not-found', `vhost ${vhost} not found`);
-    if (!this.around.authenticator.mayEnter(identity.user, vhost)) {
+    if (!this.context.authenticator.mayEnter(identity.user, vhost)) {
       throw new BrokerError('access-refused', `access to vhost '${vhost}' refused for user '${identity.user}'`);
     }
-    return new Session(host, identity, this.around);
+    return new Session(host, identity, this.context);
   }
 }

@@ -1,0 +1,83 @@
+// One walk from an exchange to the queues that a message reaches.
+
+import type { Message } from '../message/message.ts';
+import type { Queue } from '../queue/queue.ts';
+import type { SubscriptionOptions } from '../queue/subscription-options.ts';
+import { Target } from '../queue/target.ts';
+
+/** An exchange as a route sees it. */
+export interface RoutedExchange {
+  /** Hands each binding that matches to `route.follow`. True where at least one did. */
+  match(route: Route): boolean;
+  /** Where messages go that this exchange cannot route, or null. */
+  alternateExchange(): RoutedExchange | null;
+}
+
+/** A binding as a route sees it: exactly one of `queue` and `exchange` is set. */
+export interface RoutedBinding {
+  readonly queue: Queue | null;
+  readonly exchange: RoutedExchange | null;
+  readonly subscriptionOptions: SubscriptionOptions;
+}
+
+/**
+ * One walk from an exchange to its queues. It owns the visited set, so cycles of exchange-to-exchange bindings deliver
+ * once, and merges bindings into targets.
+ */
+export class Route {
+  readonly message: Message;
+  readonly routingKey: string;
+  readonly targets: Target[];
+  /** Made when a second queue turns up: most routes have one. */
+  private byQueue: Map<Queue, Target> | null;
+  /** In the order in which they are walked. */
+  private readonly visited: Set<RoutedExchange>;
+
+  constructor(message: Message) {
+    this.message = message;
+    this.routingKey = message.routingKey;
+    this.targets = [];
+    this.byQueue = null;
+    this.visited = new Set();
+  }
+
+  /**
+   * Walks an exchange and all that it leads to, each once. One that matches nothing hands over to its alternate. A loop
+   * and no recursion: chains of exchanges are as long as clients make them.
+   */
+  walk(from: RoutedExchange): void {
+    this.visited.add(from);
+    for (const exchange of this.visited) {
+      if (exchange.match(this)) continue;
+      const alternate = exchange.alternateExchange();
+      if (alternate !== null) this.visited.add(alternate);
+    }
+  }
+
+  /** Follows a binding that matched. */
+  follow(binding: RoutedBinding): void {
+    if (binding.queue !== null) this.reach(binding.queue, binding.subscriptionOptions);
+    else this.visited.add(binding.exchange!);
+  }
+
+  /** Adds a queue, or widens its target where it is there already. */
+  reach(queue: Queue, subscriptionOptions: SubscriptionOptions): void {
+    const { targets } = this;
+    let known: Target | undefined;
+    if (this.byQueue !== null) known = this.byQueue.get(queue);
+    else if (targets.length === 1 && targets[0]!.queue === queue) known = targets[0];
+    if (known !== undefined) {
+      known.widen(subscriptionOptions);
+      return;
+    }
+    const target = new Target(queue, subscriptionOptions);
+    targets.push(target);
+    if (targets.length < 2) return;
+    if (this.byQueue === null) {
+      this.byQueue = new Map();
+      for (let i = 0; i < targets.length; i++) this.byQueue.set(targets[i]!.queue, targets[i]!);
+    } else {
+      this.byQueue.set(queue, target);
+    }
+  }
+}
