@@ -14,8 +14,9 @@ import { readSendHeaders, type SendHeaders } from '../protocols/stomp/send-heade
 import { STOMP_VERSION } from '../protocols/stomp/version.ts';
 import { Message, NEVER } from '../src/core/message/message.ts';
 import { CODEC_IDS, NO_PROPERTIES } from '../src/core/message/properties.ts';
+import { MESSAGE_KIND } from '../src/net/message-kind.ts';
 import type { Outbox } from '../src/net/outbox.ts';
-import { MESSAGE_KIND, type Transport } from '../src/net/transport.ts';
+import type { Transport } from '../src/net/transport.ts';
 import { type Figure, printFigures } from './figure.ts';
 import { discardingOutbox, rateOf } from './stand-ins.ts';
 

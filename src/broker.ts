@@ -2,11 +2,11 @@
 // inside a program or a test, on free ports, and `stop` leaves no handle open.
 
 import { amqpRewriter } from '../protocols/amqp/foreign-properties.ts';
-import { AmqpFrontEnd } from '../protocols/amqp/front-end.ts';
+import { amqpFrontEnd } from '../protocols/amqp/front-end.ts';
 import { amqpProperties } from '../protocols/amqp/properties.ts';
 import { MqttFrontEnd } from '../protocols/mqtt/front-end.ts';
 import { MqttForms } from '../protocols/mqtt/packet/property-codec.ts';
-import { stompFrontEnd } from '../protocols/stomp/context.ts';
+import { stompFrontEnd } from '../protocols/stomp/front-end.ts';
 import { STOMP_CODEC } from '../protocols/stomp/property-codec.ts';
 import { ensureFirstUser, PasswordAuthenticator } from './auth/password-authenticator.ts';
 import { Permissions } from './auth/permissions.ts';
@@ -21,7 +21,7 @@ import type { StoreEvents } from './core/queue/queue-store.ts';
 import { AccessControl } from './core/session/access-control.ts';
 import { Backpressure } from './core/session/backpressure.ts';
 import { ClientConnections } from './core/session/client-connection.ts';
-import type { FrontEnd } from './core/session/front-end.ts';
+import type { FrontEndContext } from './core/session/front-end-context.ts';
 import { Turn } from './core/turn/turn.ts';
 import { DEFAULT_VHOST, VirtualHosts } from './core/vhost/virtual-hosts.ts';
 import type { HttpServer } from './http/http-server.ts';
@@ -157,7 +157,7 @@ export class Broker {
       meters: this.meters,
       log,
     });
-    const frontEnd: FrontEnd = {
+    const frontEnd: FrontEndContext = {
       access,
       retained,
       definitions,
@@ -170,7 +170,6 @@ export class Broker {
       unackedPerChannel: limits.unackedPerChannel,
       version: VERSION,
     };
-    const amqp = new AmqpFrontEnd(frontEnd, this.ticker, config.amqp);
     const { defaultUser: user, defaultPassword: password } = config.auth;
     const first = { user, password };
     const { anonymous: from } = config.mqtt;
@@ -178,7 +177,7 @@ export class Broker {
     this.mqtt = new MqttFrontEnd(frontEnd, this.ticker, this.store.packets, { ...config.mqtt, anonymous }, config.mqtt);
     const stomp = { ...config.stomp, anonymous: config.stomp.anonymous ? first : null };
     const accepts = {
-      amqp: amqp.accept.bind(amqp),
+      amqp: amqpFrontEnd(frontEnd, this.ticker, config.amqp),
       mqtt: this.mqtt.accept,
       stomp: stompFrontEnd(frontEnd, this.ticker, stomp),
     };

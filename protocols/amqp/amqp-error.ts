@@ -3,7 +3,7 @@
 // that RabbitMQ's users search for: `NAME - explanation`.
 
 import { BrokerError, type ErrorKind } from '../../src/core/errors.ts';
-import type { CountedLimit, Limited } from '../../src/core/limit-hits.ts';
+import type { CountedLimit, Limited } from '../../src/core/ports/limit-hits.ts';
 
 /** AMQP 0-9-1 §1.2. */
 export const REPLY = {

@@ -16,9 +16,9 @@ import { AmqpError, REPLY } from './amqp-error.ts';
 import { Consumers, type ConsumersChannel } from './consumers.ts';
 import { writeContent } from './content.ts';
 import type { ContentParser } from './content-parser.ts';
+import type { AmqpContext } from './context.ts';
 import { Definitions, type DefinitionsChannel } from './definitions.ts';
 import type { Delivery } from './delivery.ts';
-import type { AmqpFrontEnd } from './front-end.ts';
 import { bareMethod, channelFlowOk, getEmpty, getOk } from './method-frames.ts';
 import { METHOD, type MethodId } from './method-ids.ts';
 import * as read from './methods.ts';
@@ -35,7 +35,7 @@ export interface ChannelConnection {
   readonly outbox: Outbox;
   readonly turn: Turn;
   readonly meters: Meters;
-  readonly frontEnd: AmqpFrontEnd;
+  readonly context: AmqpContext;
   readonly maxPayloadBytes: number;
   readonly channelMax: number;
   /** What the open transactions of its channels hold. */
@@ -80,16 +80,16 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
   private released: boolean;
 
   constructor(number: number, connection: ChannelConnection) {
-    const { frontEnd } = connection;
-    const { limits, context } = frontEnd;
+    const { context } = connection;
+    const { limits } = context;
     this.number = number;
     this.session = connection.session;
     this.outbox = connection.outbox;
     this.turn = connection.turn;
     this.meters = connection.meters;
-    this.names = frontEnd.names;
-    this.encodedNames = frontEnd.encodedNames;
-    this.scanner = frontEnd.scanner;
+    this.names = context.names;
+    this.encodedNames = context.encodedNames;
+    this.scanner = context.scanner;
     this.maxPayloadBytes = connection.maxPayloadBytes;
     this.maxMessageBytes = context.messageBytes;
     this.consumersPerChannel = limits.consumersPerChannel;

@@ -4,20 +4,20 @@
 //
 // Invariant: whatever the peer sends ends in a method, in the protocol's own error, or in a closed connection.
 
-import { countLimit } from '../../src/core/limit-hits.ts';
+import { countLimit } from '../../src/core/ports/limit-hits.ts';
 import type { Meters } from '../../src/core/ports/meters.ts';
 import type { ClientConnection, ConnectionInfo } from '../../src/core/session/client-connection.ts';
-import type { FrontEnd } from '../../src/core/session/front-end.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
+import { MESSAGE_KIND } from '../../src/net/message-kind.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { type Ticked, ticksFor } from '../../src/net/ticker.ts';
-import { MESSAGE_KIND, type Transport, type TransportHandler } from '../../src/net/transport.ts';
+import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import { AmqpError, isChannelScope, REPLY, replyFor } from './amqp-error.ts';
 import type { AmqpChannel, ChannelConnection } from './channel.ts';
 import { Channels } from './channels.ts';
+import type { AmqpContext } from './context.ts';
 import { FRAME, FRAME_OVERHEAD_BYTES, FrameParser, type FrameSink } from './frames.ts';
-import type { AmqpFrontEnd } from './front-end.ts';
 import { Handshake, type HandshakeConnection } from './handshake.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { Intake } from './intake.ts';
@@ -43,12 +43,11 @@ export class AmqpConnection
   readonly outbox: Outbox;
   readonly turn: Turn;
   readonly meters: Meters;
-  readonly frontEnd: AmqpFrontEnd;
+  readonly context: AmqpContext;
   maxPayloadBytes: number;
   channelMax: number;
   readonly transacted: { bytes: number };
   private readonly transport: Transport;
-  private readonly context: FrontEnd;
   private readonly parser: FrameParser;
   private readonly handshake: Handshake;
   private readonly channels: Channels;
@@ -64,20 +63,20 @@ export class AmqpConnection
   /** The transport is gone; what we hold is given back once no operation is under way. */
   private gone: boolean;
 
-  constructor(transport: Transport, frontEnd: AmqpFrontEnd) {
-    const { context, limits } = frontEnd;
+  constructor(transport: Transport, context: AmqpContext) {
+    const { limits } = context;
     this.id = context.connections.nextId();
     this.outbox = transport.outbox;
     this.turn = context.turn;
     this.meters = context.meters;
-    this.frontEnd = frontEnd;
+    this.context = context;
     this.maxPayloadBytes = FRAME_MIN_BYTES - FRAME_OVERHEAD_BYTES;
     this.channelMax = limits.channelMax;
     this.transacted = { bytes: 0 };
     this.transport = transport;
     this.context = context;
     this.parser = new FrameParser(this, UNTUNED_FRAME_BYTES - FRAME_OVERHEAD_BYTES);
-    this.handshake = new Handshake(this, frontEnd, transport);
+    this.handshake = new Handshake(this, context, transport);
     this.channels = new Channels(this);
     this.connectedAt = Date.now();
     this.state = STATE.handshake;
@@ -87,7 +86,7 @@ export class AmqpConnection
     this.intake = new Intake(transport, context.turn);
     this.toldBlocked = false;
     this.gone = false;
-    frontEnd.ticker.add(this);
+    context.ticker.add(this);
     // In the handshake too: a stop waits for nobody who could not be told.
     context.connections.add(this);
   }
@@ -123,7 +122,7 @@ export class AmqpConnection
     this.gone = true;
     this.intake.end();
     this.parser.stop();
-    this.frontEnd.ticker.remove(this);
+    this.context.ticker.remove(this);
     const wasOpen = this.loggedIn !== null;
     const orderly = this.state === STATE.closed;
     this.state = STATE.closed;

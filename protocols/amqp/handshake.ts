@@ -10,7 +10,7 @@ import { certificateUser } from '../../src/net/certificate-login.ts';
 import { ticksFor } from '../../src/net/ticker.ts';
 import type { Transport } from '../../src/net/transport.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
-import type { AmqpFrontEnd } from './front-end.ts';
+import type { AmqpContext } from './context.ts';
 import { connectionOpenOk, connectionStart, connectionTune, PROTOCOL_HEADER } from './method-frames.ts';
 import { METHOD } from './method-ids.ts';
 import { readConnectionOpen, readStartOk, readTuneOk } from './methods.ts';
@@ -43,7 +43,7 @@ export class Handshake {
   clientProperties: FieldTable;
   capabilities: ClientCapabilities;
   private readonly connection: HandshakeConnection;
-  private readonly frontEnd: AmqpFrontEnd;
+  private readonly context: AmqpContext;
   private readonly transport: Transport;
   private step: (typeof STEP)[keyof typeof STEP];
   private headerBytes: number;
@@ -51,13 +51,13 @@ export class Handshake {
   private identity: Identity | null;
   private ticks: number;
 
-  constructor(connection: HandshakeConnection, frontEnd: AmqpFrontEnd, transport: Transport) {
+  constructor(connection: HandshakeConnection, context: AmqpContext, transport: Transport) {
     this.user = '';
     this.vhost = '';
     this.clientProperties = EMPTY_TABLE;
     this.capabilities = NO_CAPABILITIES;
     this.connection = connection;
-    this.frontEnd = frontEnd;
+    this.context = context;
     this.transport = transport;
     this.step = STEP.header;
     this.headerBytes = 0;
@@ -84,7 +84,7 @@ export class Handshake {
     if (this.headerBytes < PROTOCOL_HEADER.length) return null;
     this.step = STEP.startOk;
     const mechanisms = mechanismsFor(this.certificateUser());
-    this.connection.send(connectionStart(serverProperties(this.frontEnd.context.version), mechanisms));
+    this.connection.send(connectionStart(serverProperties(this.context.version), mechanisms));
     return chunk.subarray(at);
   }
 
@@ -109,8 +109,8 @@ export class Handshake {
 
   /** True once the handshake has taken too long. */
   tick(): boolean {
-    if (++this.ticks <= ticksFor(this.frontEnd.context.unauthenticatedMs)) return false;
-    this.frontEnd.context.meters.limitHits['limits.unauthenticatedMs']++;
+    if (++this.ticks <= ticksFor(this.context.unauthenticatedMs)) return false;
+    this.context.meters.limitHits['limits.unauthenticatedMs']++;
     this.refused('the handshake took too long');
     return true;
   }
@@ -119,7 +119,7 @@ export class Handshake {
     const { clientProperties, mechanism, response } = readStartOk(reader);
     this.clientProperties = clientProperties;
     this.capabilities = clientCapabilities(clientProperties);
-    const { limits } = this.frontEnd;
+    const { limits } = this.context;
     const login = this.login(mechanism, response).then((identity) => {
       this.identity = identity;
       this.step = STEP.tuneOk;
@@ -129,7 +129,7 @@ export class Handshake {
   }
 
   private login(mechanism: string, response: Buffer): Promise<Identity> {
-    const { access } = this.frontEnd.context;
+    const { access } = this.context;
     const certified = this.certificateUser();
     if (mechanism === MECHANISM.external && certified !== null) {
       this.user = certified;
@@ -141,12 +141,12 @@ export class Handshake {
   }
 
   private certificateUser(): string | null {
-    return certificateUser(this.transport.clientCertificate, this.frontEnd.limits.certificateLogin);
+    return certificateUser(this.transport.clientCertificate, this.context.limits.certificateLogin);
   }
 
   private tuneOk(reader: Reader): void {
     const { channelMax, frameMax, heartbeatSeconds } = readTuneOk(reader);
-    const { limits } = this.frontEnd;
+    const { limits } = this.context;
     checkTuning('frame_max', frameMax, limits.frameMaxBytes, FRAME_MIN_BYTES);
     checkTuning('channel_max', channelMax, limits.channelMax, 1);
     this.connection.tuned(channelMax, frameMax, heartbeatSeconds);
@@ -156,7 +156,7 @@ export class Handshake {
   private open(vhost: string): Session {
     this.vhost = vhost;
     try {
-      const session = this.frontEnd.context.access.enter(this.identity!, vhost);
+      const session = this.context.access.enter(this.identity!, vhost);
       this.step = STEP.done;
       this.connection.send(connectionOpenOk());
       return session;
@@ -182,7 +182,7 @@ export class Handshake {
   }
 
   private refused(why: string): void {
-    const { log } = this.frontEnd.context;
+    const { log } = this.context;
     log.warn({ peer: this.transport.peer, user: this.user, reason: why }, 'AMQP connection refused');
   }
 }

@@ -3,6 +3,7 @@
 
 import type { FieldTable } from '../../src/core/message/field-table.ts';
 import type { AmqpError } from './amqp-error.ts';
+import { encodeTable } from './field-table-codec.ts';
 import { FRAME, FRAME_END, FRAME_HEADER_BYTES } from './frames.ts';
 import { METHOD, type MethodId } from './method-ids.ts';
 import { Writer } from './writer.ts';
@@ -22,7 +23,7 @@ export function connectionStart(serverProperties: FieldTable, mechanisms: string
   const writer = begin(0, METHOD.connectionStart);
   writer.octet(0);
   writer.octet(9);
-  writer.table(serverProperties);
+  encodeTable(writer, serverProperties);
   writer.longString(mechanisms);
   writer.longString('en_US');
   return end(writer);

@@ -12,7 +12,7 @@ import { NEVER } from '../../src/core/message/message.ts';
 import { CODEC_IDS, NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/message/properties.ts';
 import { REPLY_QUEUE } from '../../src/core/vhost/direct-replies.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
-import { checkTable } from './field-table-codec.ts';
+import { checkTable, encodeTable } from './field-table-codec.ts';
 import { Reader } from './reader.ts';
 import { Writer } from './writer.ts';
 
@@ -87,7 +87,7 @@ export function encodeProperties(properties: Properties): Buffer {
   text(FLAG.contentEncoding, properties.contentEncoding);
   if (properties.headers.length > 0) {
     flags |= FLAG.headers;
-    writer.table(properties.headers);
+    encodeTable(writer, properties.headers);
   }
   octet(FLAG.deliveryMode, properties.deliveryMode);
   octet(FLAG.priority, properties.priority);

@@ -3,8 +3,8 @@
 // them before the commit, which the core carries out as one (src/core/session/transaction.ts). What is acknowledged stays with the
 // channel, and on its prefetch, until then.
 
-import type { CountedLimit } from '../../src/core/limit-hits.ts';
 import type { Message } from '../../src/core/message/message.ts';
+import type { CountedLimit } from '../../src/core/ports/limit-hits.ts';
 import type { Unacked } from '../../src/core/queue/unacked.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import {

@@ -1,8 +1,6 @@
 // Builds frames and property lists of any size: a growing buffer that knows AMQP's elementary types (§4.2.1). For
 // control methods; deliveries and confirms are written straight into the outbox (delivery.ts, channel.ts).
 
-import type { FieldTable } from '../../src/core/message/field-table.ts';
-import { encodeTable } from './field-table-codec.ts';
 import { cutUtf8 } from './short-string.ts';
 
 const FIRST_CAPACITY = 128;
@@ -95,10 +93,6 @@ export class Writer {
     const bytes = typeof value === 'string' ? Buffer.from(value, 'utf8') : value;
     this.long(bytes.length);
     this.bytes(bytes);
-  }
-
-  table(value: FieldTable): void {
-    encodeTable(this, value);
   }
 
   bytes(source: Buffer): void {

@@ -1,13 +1,15 @@
 // The MQTT front-end of a broker: made once, it gives each new transport its connection.
 
-import type { FrontEnd } from '../../src/core/session/front-end.ts';
+import type { FrontEndContext } from '../../src/core/session/front-end-context.ts';
 import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import { MqttConnection } from './connection/connection.ts';
 import { Traffic } from './connection/traffic.ts';
+import type { MqttShared } from './context.ts';
 import { Deadlines } from './deadlines.ts';
 import { DEFAULT_MQTT_LIMITS, type MqttLimits } from './limits.ts';
+import { DEFAULT_MQTT_OPTIONS, type MqttOptions } from './options.ts';
 import { ConnectReader } from './packet/connect-packet.ts';
 import { ControlPackets } from './packet/control.ts';
 import { PublishEncoder } from './packet/encoder.ts';
@@ -21,14 +23,13 @@ import { SysTopics } from './retained/sys-topics.ts';
 import type { PacketStore } from './session/packet-store.ts';
 import { Sessions } from './session/sessions.ts';
 import { SharedGroups } from './session/shared-groups.ts';
-import { DEFAULT_MQTT_OPTIONS, type MqttOptions, type MqttShared } from './shared.ts';
 import { KeyTopics, TopicKeys } from './topic/topic-cache.ts';
 
 export class MqttFrontEnd {
   private readonly shared: MqttShared;
 
   constructor(
-    context: FrontEnd,
+    context: FrontEndContext,
     ticker: Ticker,
     packets: PacketStore,
     options: Partial<MqttOptions> = {},

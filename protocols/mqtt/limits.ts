@@ -1,8 +1,6 @@
 // Every bound of the MQTT front-end, with its name and default. The configuration may change each; a counter or a log
 // line tells when one was hit.
 
-import type { Overflow } from './shared.ts';
-
 export interface MqttLimits {
   /** Largest packet that a connected client may send, fixed header not counted. */
   readonly packetBytes: number;
@@ -56,3 +54,6 @@ export const DEFAULT_MQTT_LIMITS: MqttLimits = Object.freeze({
   retainedMessages: 1_000_000,
   retainedBytes: 256 * 1024 * 1024,
 });
+
+/** What happens to one message too many in a session's queue: the oldest goes, or the new one is refused. */
+export type Overflow = 'drop-head' | 'refuse';

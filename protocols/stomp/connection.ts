@@ -3,8 +3,8 @@
 // in one ERROR frame and the end of this connection, and of no other.
 
 import { BrokerError } from '../../src/core/errors.ts';
-import { countLimit } from '../../src/core/limit-hits.ts';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
+import { countLimit } from '../../src/core/ports/limit-hits.ts';
 import type { ClientConnection, ConnectionInfo } from '../../src/core/session/client-connection.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';

@@ -11,8 +11,9 @@
 import { isUtf8 } from 'node:buffer';
 import type { Message } from '../../src/core/message/message.ts';
 import { CODEC_IDS } from '../../src/core/message/properties.ts';
+import { MESSAGE_KIND } from '../../src/net/message-kind.ts';
 import { REFERENCE_BYTES } from '../../src/net/outbox.ts';
-import { MESSAGE_KIND, type Transport } from '../../src/net/transport.ts';
+import type { Transport } from '../../src/net/transport.ts';
 import type { DestinationLines } from './destination-lines.ts';
 import { escapeHeader } from './escaping.ts';
 import type { MessageHead } from './message-head.ts';

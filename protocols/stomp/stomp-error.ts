@@ -2,7 +2,7 @@
 // the core's error kinds to the `message` header of that frame is here and nowhere else.
 
 import { BrokerError, type ErrorKind } from '../../src/core/errors.ts';
-import type { CountedLimit, Limited } from '../../src/core/limit-hits.ts';
+import type { CountedLimit, Limited } from '../../src/core/ports/limit-hits.ts';
 import type { StompLimits } from './limits.ts';
 
 /** `summary` becomes the ERROR frame's `message` header, `detail` its body. Both are safe to send to the peer. */

@@ -6,8 +6,8 @@
 
 import { createHmac, createSecretKey, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 import { BrokerError } from '../core/errors.ts';
-import { type LimitHits, newLimitHits } from '../core/limit-hits.ts';
 import type { DefinitionStore } from '../core/ports/definitions.ts';
+import { type LimitHits, newLimitHits } from '../core/ports/limit-hits.ts';
 import { Gate } from './gate.ts';
 import { hashOfNobody, hashPassword, PASSWORD_BYTES, verifyPassword } from './password-hash.ts';
 import { type ScramVerifier, scramVerifier } from './scram.ts';

@@ -2,7 +2,7 @@
 // kept a second time. prom-client loads with the first scrape; a broker that nobody scrapes does not pay for it.
 
 import type { Gauge, Registry } from 'prom-client';
-import { COUNTED_LIMITS } from '../core/limit-hits.ts';
+import { COUNTED_LIMITS } from '../core/ports/limit-hits.ts';
 import type { Meters } from '../core/ports/meters.ts';
 import type { MemoryBudget } from '../core/queue/memory-budget.ts';
 import type { ClientConnections } from '../core/session/client-connection.ts';

@@ -6,15 +6,10 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { ChunkGarbage } from './chunk-garbage.ts';
+import { MESSAGE_KIND, type MessageKind } from './message-kind.ts';
 import { Outbox, type OutboxContext, type OutboxOwner, type OutboxSink } from './outbox.ts';
 import { type Ticked, type Ticker, ticksFor } from './ticker.ts';
-import {
-  type ClientCertificate,
-  MESSAGE_KIND,
-  type MessageKind,
-  type Transport,
-  type TransportHandler,
-} from './transport.ts';
+import type { ClientCertificate, Transport, TransportHandler } from './transport.ts';
 import type { WebSocketFraming } from './websocket-framing.ts';
 
 export interface TransportLimits {

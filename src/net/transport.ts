@@ -2,11 +2,8 @@
 // the front-end. The implementations are socket-transport.ts and websocket-transport.ts.
 
 import type { HttpCredentials } from './http-credentials.ts';
+import type { MessageKind } from './message-kind.ts';
 import type { Outbox } from './outbox.ts';
-
-/** Kinds of WebSocket messages; the numbers are the opcodes (RFC 6455 §5.2). Byte streams are binary. */
-export const MESSAGE_KIND = { text: 1, binary: 2 } as const;
-export type MessageKind = (typeof MESSAGE_KIND)[keyof typeof MESSAGE_KIND];
 
 /** Who the peer is by its verified TLS certificate. */
 export interface ClientCertificate {

@@ -6,7 +6,7 @@
 //   FIN(1) RSV(3) opcode(4) | MASK(1) length(7) | length 16 or 64 | masking key 32 | payload
 
 import { isUtf8 } from 'node:buffer';
-import { MESSAGE_KIND, type MessageKind } from './transport.ts';
+import { MESSAGE_KIND, type MessageKind } from './message-kind.ts';
 import type { Inflater } from './websocket-deflate.ts';
 
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;

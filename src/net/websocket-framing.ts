@@ -2,7 +2,7 @@
 // for a header is left before the bytes, and the header is filled in when their number is known: at a message's end,
 // or as a fragment where a slab is full or a body goes by reference. So the front-end writes into the slab as for TCP.
 
-import { MESSAGE_KIND, type MessageKind } from './transport.ts';
+import { MESSAGE_KIND, type MessageKind } from './message-kind.ts';
 
 /** In front of each fragment. One in a slab has less than 64 KiB, so that 16 bits of length are enough. */
 const HEADER_ROOM_BYTES = 4;

@@ -4,10 +4,11 @@
 
 import type { Socket } from 'node:net';
 import type { HttpCredentials } from './http-credentials.ts';
+import type { MessageKind } from './message-kind.ts';
 import type { Outbox } from './outbox.ts';
 import { SocketTransport, type TransportContext } from './socket-transport.ts';
 import { type Ticked, ticksFor } from './ticker.ts';
-import type { ClientCertificate, MessageKind, Transport, TransportHandler } from './transport.ts';
+import type { ClientCertificate, Transport, TransportHandler } from './transport.ts';
 import { CLOSE_CODE, type FrameSink, OPCODE, WebSocketReceiver } from './websocket-codec.ts';
 import { DeflatingSink, Inflater } from './websocket-deflate.ts';
 import { WebSocketFraming } from './websocket-framing.ts';

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { AmqpFrontEnd } from '../../protocols/amqp/front-end.ts';
+import { amqpFrontEnd } from '../../protocols/amqp/front-end.ts';
 import { MemoryTransport } from '../support/memory-transport.ts';
 import { ProtocolHarness } from '../support/protocol-harness.ts';
 import * as wire from '../support/wire/amqp.ts';
@@ -57,7 +57,7 @@ const CONVERSATION = Buffer.concat([
 async function answersTo(...pieces: Buffer[]): Promise<Buffer> {
   const harness = new ProtocolHarness();
   const transport = new MemoryTransport(harness);
-  transport.handler = new AmqpFrontEnd(harness.context, harness.ticker).accept(transport);
+  transport.handler = amqpFrontEnd(harness.context, harness.ticker)(transport);
   for (const piece of pieces) {
     transport.receive(piece);
     await nextTurn();

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AMQP_DEFAULTS } from '../../protocols/amqp/front-end.ts';
+import { AMQP_DEFAULTS } from '../../protocols/amqp/limits.ts';
 import { DEFAULT_MQTT_LIMITS } from '../../protocols/mqtt/limits.ts';
 import { STOMP_LIMITS } from '../../protocols/stomp/limits.ts';
 import { defaultConfig } from '../../src/config/load.ts';

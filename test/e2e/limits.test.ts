@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import type { CountedLimit } from '../../src/core/limit-hits.ts';
+import type { CountedLimit } from '../../src/core/ports/limit-hits.ts';
 import { RawClient } from '../amqp/raw-client.ts';
 import * as amqp from '../support/wire/amqp.ts';
 import * as mqtt from '../support/wire/mqtt.ts';

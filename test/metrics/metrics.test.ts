@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConfigSchema } from '../../src/config/schema.ts';
-import { COUNTED_LIMITS } from '../../src/core/limit-hits.ts';
+import { COUNTED_LIMITS } from '../../src/core/ports/limit-hits.ts';
 import { newMeters } from '../../src/core/ports/meters.ts';
 import { Metrics } from '../../src/metrics/metrics.ts';
 import { connection, declare, registry } from '../support/registry.ts';

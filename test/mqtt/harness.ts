@@ -2,7 +2,7 @@
 
 import { MqttFrontEnd } from '../../protocols/mqtt/front-end.ts';
 import type { MqttLimits } from '../../protocols/mqtt/limits.ts';
-import type { MqttOptions } from '../../protocols/mqtt/shared.ts';
+import type { MqttOptions } from '../../protocols/mqtt/options.ts';
 import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import type { TransportHandler } from '../../src/net/transport.ts';
 import { MemoryTransport } from '../support/memory-transport.ts';

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { MESSAGE_KIND, type MessageKind } from '../../src/net/transport.ts';
+import { MESSAGE_KIND, type MessageKind } from '../../src/net/message-kind.ts';
 import { unmask, WebSocketReceiver } from '../../src/net/websocket-codec.ts';
 import { WebSocketFraming } from '../../src/net/websocket-framing.ts';
 import { newOutbox, put } from './fixtures.ts';

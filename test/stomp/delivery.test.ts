@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import { Message, NEVER } from '../../src/core/message/message.ts';
 import { CODEC_IDS, NO_CODEC, NO_PROPERTIES, type Properties } from '../../src/core/message/properties.ts';
-import { MESSAGE_KIND } from '../../src/net/transport.ts';
+import { MESSAGE_KIND } from '../../src/net/message-kind.ts';
 import { frame, type ReadFrame } from './frames.ts';
 import { Harness } from './harness.ts';
 

@@ -1,10 +1,12 @@
 // A STOMP front-end on a core without sockets and without a disk: clients are byte streams in memory.
 
 import assert from 'node:assert/strict';
-import { type StompSettings, stompFrontEnd } from '../../protocols/stomp/context.ts';
+import type { StompSettings } from '../../protocols/stomp/context.ts';
+import { stompFrontEnd } from '../../protocols/stomp/front-end.ts';
 import { STOMP_LIMITS } from '../../protocols/stomp/limits.ts';
 import type { HttpCredentials } from '../../src/net/http-credentials.ts';
-import { type Accept, MESSAGE_KIND, type MessageKind } from '../../src/net/transport.ts';
+import { MESSAGE_KIND, type MessageKind } from '../../src/net/message-kind.ts';
+import type { Accept } from '../../src/net/transport.ts';
 import { MemoryTransport, type Written } from '../support/memory-transport.ts';
 import { type CoreOptions, ProtocolHarness } from '../support/protocol-harness.ts';
 import { frame, type ReadFrame, readFrames } from './frames.ts';

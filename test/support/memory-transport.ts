@@ -3,9 +3,10 @@
 
 import type { Turn } from '../../src/core/turn/turn.ts';
 import type { HttpCredentials } from '../../src/net/http-credentials.ts';
+import { MESSAGE_KIND, type MessageKind } from '../../src/net/message-kind.ts';
 import { Outbox, type OutboxLimits } from '../../src/net/outbox.ts';
 import type { SlabPool } from '../../src/net/slab-pool.ts';
-import { MESSAGE_KIND, type MessageKind, type Transport, type TransportHandler } from '../../src/net/transport.ts';
+import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 
 /** What all transports of a broker share. */
 export interface TransportSurroundings {

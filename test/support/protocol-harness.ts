@@ -16,7 +16,7 @@ import { type Meters, newMeters } from '../../src/core/ports/meters.ts';
 import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
 import { AccessControl } from '../../src/core/session/access-control.ts';
 import { ClientConnections } from '../../src/core/session/client-connection.ts';
-import type { FrontEnd } from '../../src/core/session/front-end.ts';
+import type { FrontEndContext } from '../../src/core/session/front-end-context.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
@@ -53,7 +53,7 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
   readonly connections: ClientConnections;
   readonly access: AccessControl;
   /** What the broker gives to a front-end. */
-  readonly context: FrontEnd;
+  readonly context: FrontEndContext;
   readonly outboxLimits: OutboxLimits;
   readonly pool: SlabPool;
   readonly allows: Authorizer['allows'];

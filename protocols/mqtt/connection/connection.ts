@@ -6,13 +6,15 @@
 // never overtake each other.
 
 import { BrokerError } from '../../../src/core/errors.ts';
-import { countLimit } from '../../../src/core/limit-hits.ts';
 import { EMPTY_TABLE } from '../../../src/core/message/field-table.ts';
+import { countLimit } from '../../../src/core/ports/limit-hits.ts';
 import type { ClientConnection, ConnectionInfo } from '../../../src/core/session/client-connection.ts';
 import type { Session } from '../../../src/core/session/session.ts';
+import { MESSAGE_KIND } from '../../../src/net/message-kind.ts';
 import type { Outbox } from '../../../src/net/outbox.ts';
 import type { Ticked } from '../../../src/net/ticker.ts';
-import { MESSAGE_KIND, type Transport, type TransportHandler } from '../../../src/net/transport.ts';
+import type { Transport, TransportHandler } from '../../../src/net/transport.ts';
+import type { MqttShared } from '../context.ts';
 import { acceptedConnack, disconnect, refusedConnack } from '../packet/answers.ts';
 import type { ConnectRequest } from '../packet/connect-packet.ts';
 import type { AuthRequest } from '../packet/control.ts';
@@ -22,7 +24,6 @@ import { connack, LARGEST_PACKET_BYTES, LEVEL } from '../packet/packet-types.ts'
 import { CONNECT_CODE, REASON, type Reason } from '../packet/reason-codes.ts';
 import { BrokerAliases } from '../packet/topic-aliases.ts';
 import type { MqttSession } from '../session/session.ts';
-import type { MqttShared } from '../shared.ts';
 import { Conversation, type Conversing } from './conversation.ts';
 import { type Arriving, Handshake, requireConnect } from './handshake.ts';
 import { KeepAlive } from './keep-alive.ts';

@@ -1,6 +1,7 @@
 // What a client says once it is connected: each packet becomes a call of its session or of its publisher, which is made
 // with the first PUBLISH, and whatever is no legal packet of a client ends in MalformedPacket.
 
+import type { MqttShared } from '../context.ts';
 import { subscriptionAnswer } from '../packet/answers.ts';
 import type { AuthRequest } from '../packet/control.ts';
 import { MalformedPacket } from '../packet/errors.ts';
@@ -9,7 +10,6 @@ import { FIRST_BYTE, LEVEL, PACKET, PINGRESP, SUBSCRIBE_REFUSED } from '../packe
 import { readPacketId } from '../packet/publish-packet.ts';
 import { FIRST_FAILURE, REASON } from '../packet/reason-codes.ts';
 import type { MqttSession } from '../session/session.ts';
-import type { MqttShared } from '../shared.ts';
 import { Publisher, type PublishingConnection } from './publisher.ts';
 
 /** The connection that carries it. */

@@ -3,8 +3,9 @@
 // the version has one for it.
 
 import { BrokerError } from '../../../src/core/errors.ts';
-import { countLimit } from '../../../src/core/limit-hits.ts';
 import type { Identity } from '../../../src/core/ports/authorization.ts';
+import { countLimit } from '../../../src/core/ports/limit-hits.ts';
+import type { MqttShared } from '../context.ts';
 import { auth, type ConnackProperties } from '../packet/answers.ts';
 import type { ConnectRequest } from '../packet/connect-packet.ts';
 import type { AuthRequest } from '../packet/control.ts';
@@ -12,7 +13,6 @@ import { ConnectRefused, loginReasonOf, MalformedPacket } from '../packet/errors
 import { NEXT, type Next } from '../packet/framer.ts';
 import { LARGEST_PACKET_BYTES, LEVEL, PACKET } from '../packet/packet-types.ts';
 import { REASON, type Reason } from '../packet/reason-codes.ts';
-import type { MqttShared } from '../shared.ts';
 import { Authentication } from './authentication.ts';
 import { type Opened, type Opening, openSession } from './opening.ts';
 

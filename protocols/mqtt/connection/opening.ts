@@ -5,13 +5,15 @@ import type { Identity } from '../../../src/core/ports/authorization.ts';
 import type { Session } from '../../../src/core/session/session.ts';
 import { certificateUser } from '../../../src/net/certificate-login.ts';
 import type { Transport } from '../../../src/net/transport.ts';
+import type { MqttShared } from '../context.ts';
+import type { MqttOptions } from '../options.ts';
 import type { ConnectRequest } from '../packet/connect-packet.ts';
 import { ConnectRefused } from '../packet/errors.ts';
 import { LEVEL } from '../packet/packet-types.ts';
 import { REASON } from '../packet/reason-codes.ts';
-import { MqttSession, type SessionLink } from '../session/session.ts';
+import { MqttSession } from '../session/session.ts';
+import type { SessionLink } from '../session/session-link.ts';
 import type { Holder } from '../session/sessions.ts';
-import type { MqttOptions, MqttShared } from '../shared.ts';
 import { swapSeparators } from '../topic/topics.ts';
 
 /** Characters of a client id of MQTT 3.1. */

@@ -12,6 +12,7 @@ import { PublisherThrottle } from '../../../src/core/session/publisher-throttle.
 import type { Session } from '../../../src/core/session/session.ts';
 import { ConfirmRing, type ConfirmSink } from '../../../src/core/turn/confirms.ts';
 import type { Transport } from '../../../src/net/transport.ts';
+import type { MqttShared } from '../context.ts';
 import { checkResponseTopic } from '../packet/connect-packet.ts';
 import { MalformedPacket, refusalReasonOf } from '../packet/errors.ts';
 import { NEXT, type Next } from '../packet/framer.ts';
@@ -22,7 +23,6 @@ import { isKeepable, keptBlock } from '../packet/property-block.ts';
 import { REASON, type Reason } from '../packet/reason-codes.ts';
 import { ClientAliases } from '../packet/topic-aliases.ts';
 import type { MqttSession } from '../session/session.ts';
-import type { MqttShared } from '../shared.ts';
 import { isReplyKey, queueOfReplyTopic } from '../topic/reply-topics.ts';
 import { swapSeparators } from '../topic/topics.ts';
 

@@ -2,7 +2,6 @@
 
 import type { IConnectPacket } from 'mqtt-packet';
 import { ownBytes } from '../../../src/core/message/own-bytes.ts';
-import type { Will } from '../session/will.ts';
 import { type TopicLimits, topicProblem } from '../topic/topics.ts';
 import { ConnectRefused, MalformedPacket } from './errors.ts';
 import { PacketParser, skipBytes, skipText } from './packet-parser.ts';
@@ -10,6 +9,7 @@ import { LEVEL } from './packet-types.ts';
 import { ALLOWED, PROPERTY, type PropertyScanner } from './properties.ts';
 import { isKeepable, keptBlock } from './property-block.ts';
 import { REASON } from './reason-codes.ts';
+import type { Will } from './will-record.ts';
 
 /** A session that never expires (§3.1.2.11.2). */
 export const NEVER_ENDS = 0xffff_ffff;

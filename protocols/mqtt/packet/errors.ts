@@ -3,7 +3,7 @@
 // MQTT 5 client is sent a DISCONNECT (or CONNACK) with the reason code first.
 
 import type { ErrorKind } from '../../../src/core/errors.ts';
-import type { CountedLimit, Limited } from '../../../src/core/limit-hits.ts';
+import type { CountedLimit, Limited } from '../../../src/core/ports/limit-hits.ts';
 import { REASON, type Reason } from './reason-codes.ts';
 
 /** The peer sent something that the specification forbids. The connection is closed; `message` goes to the log. */

@@ -10,8 +10,8 @@ import type { Meters } from '../../../src/core/ports/meters.ts';
 import type { RetainedCursor, RetainedMoment } from '../../../src/core/ports/retained-store.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import { TICK_MS, type Ticked } from '../../../src/net/ticker.ts';
+import type { MqttShared } from '../context.ts';
 import { isShared } from '../session/session-queue.ts';
-import type { MqttShared } from '../shared.ts';
 import { filterMatches, swapSeparators } from '../topic/topics.ts';
 
 const ROOT = '$SYS';

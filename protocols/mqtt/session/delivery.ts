@@ -13,14 +13,14 @@ import {
 } from '../../../src/core/queue/subscription-options.ts';
 import type { Target } from '../../../src/core/queue/target.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
+import type { MqttShared } from '../context.ts';
 import type { Subscription } from '../packet/control.ts';
 import { isExpired, publishByte } from '../packet/encoder-v5.ts';
 import { qosOf, sentRetained } from '../packet/property-codec.ts';
-import type { MqttShared } from '../shared.ts';
 import { recalledQos2 } from './inflight.ts';
 import { Outgoing, type OutgoingOwner } from './outgoing.ts';
 import { type FeedOwner, RetainedFeed } from './retained-feed.ts';
-import type { SessionLink } from './session.ts';
+import type { SessionLink } from './session-link.ts';
 import type { SharedGroup } from './shared-groups.ts';
 
 /** The session that the deliveries are for. */

@@ -8,14 +8,14 @@
 import type { Message } from '../../../src/core/message/message.ts';
 import { NEVER_EXPIRES, type QueueEntry, STORE_STATE } from '../../../src/core/queue/queue-entry.ts';
 import type { SubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
+import type { MqttShared } from '../context.ts';
 import { isExpired, publishByte } from '../packet/encoder-v5.ts';
 import { FIRST_BYTE } from '../packet/packet-types.ts';
 import { sentRetained } from '../packet/property-codec.ts';
 import { REASON, type Reason } from '../packet/reason-codes.ts';
-import type { MqttShared } from '../shared.ts';
 import { Inflight, type Recalled, recalledId, recalledQos2, recalledStored, STAGE } from './inflight.ts';
 import { PacketIdMap } from './packet-id-map.ts';
-import type { SessionLink } from './session.ts';
+import type { SessionLink } from './session-link.ts';
 
 /** The session whose deliveries they are. */
 export interface OutgoingOwner {

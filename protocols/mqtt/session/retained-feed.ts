@@ -16,12 +16,12 @@ import type { Queue } from '../../../src/core/queue/queue.ts';
 import { retainedSubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
 import { ConfirmRing, type ConfirmSink } from '../../../src/core/turn/confirms.ts';
 import type { Task } from '../../../src/core/turn/turn.ts';
+import type { MqttShared } from '../context.ts';
 import { isExpired, publishByte } from '../packet/encoder-v5.ts';
 import { qosOf } from '../packet/property-codec.ts';
 import { SysTopics } from '../retained/sys-topics.ts';
-import type { MqttShared } from '../shared.ts';
 import { RetainedSelection } from './retained-selection.ts';
-import type { SessionLink } from './session.ts';
+import type { SessionLink } from './session-link.ts';
 
 /** Reading stops when so many messages or bytes of bodies are there. */
 const ENOUGH_MESSAGES = 64;

@@ -3,11 +3,12 @@
 
 import { BrokerError } from '../../../src/core/errors.ts';
 import type { Session } from '../../../src/core/session/session.ts';
+import type { MqttShared } from '../context.ts';
 import type { Due } from '../deadlines.ts';
 import { NEVER_ENDS } from '../packet/connect-packet.ts';
-import type { MqttShared } from '../shared.ts';
+import type { Will } from '../packet/will-record.ts';
 import type { SessionRecord } from './session-record.ts';
-import { publishWill, type Will } from './will.ts';
+import { publishWill } from './will.ts';
 
 /** The session whose time it is. */
 export interface Timed {

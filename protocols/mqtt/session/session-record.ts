@@ -2,8 +2,8 @@
 // `session`, named by virtual host and client id.
 
 import type { DefinitionValue } from '../../../src/core/ports/definitions.ts';
-import type { SharedSubscription } from './subscriptions.ts';
-import { type StoredWill, type Will, willFromJson, willToJson } from './will.ts';
+import { type StoredWill, type Will, willFromJson, willToJson } from '../packet/will-record.ts';
+import type { SharedSubscription } from './shared-subscription.ts';
 
 export interface SessionRecord {
   /** Seconds that it outlives its connection; NEVER_ENDS. */

@@ -14,40 +14,22 @@ import type { Queue } from '../../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
 import type { Session } from '../../../src/core/session/session.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
+import type { MqttShared } from '../context.ts';
 import { NEVER_ENDS } from '../packet/connect-packet.ts';
 import type { Subscription } from '../packet/control.ts';
-import type { Destination } from '../packet/link-writer.ts';
 import { FIRST_BYTE } from '../packet/packet-types.ts';
 import { REASON, type Reason } from '../packet/reason-codes.ts';
-import type { MqttShared } from '../shared.ts';
+import type { Will } from '../packet/will-record.ts';
 import { sharedFilter } from '../topic/shared-filter.ts';
 import { Deliveries, type DeliveryOwner } from './delivery.ts';
 import type { PacketWaiter } from './packet-store.ts';
 import { ARRIVAL, Received } from './received.ts';
 import { SessionClock, type Timed } from './session-clock.ts';
+import type { SessionLink } from './session-link.ts';
 import { queueNameOf, sessionArguments, sessionOf } from './session-queue.ts';
 import { recordToJson, type SessionRecord } from './session-record.ts';
-import {
-  findSubscription,
-  refusedBindings,
-  type SharedSubscription,
-  Subscriptions,
-  subscriptionOptionsOf,
-} from './subscriptions.ts';
-import type { Will } from './will.ts';
-
-/** The session's end of a connection. */
-export interface SessionLink extends Destination {
-  readonly core: Session;
-  /** QoS 1 and 2 deliveries that may be out. */
-  readonly receiveMaximum: number;
-  /** The queue was deleted beneath the session. */
-  queueGone(): void;
-  /** A PUBCOMP was written: the client may publish one more. */
-  released(): void;
-  /** A publish could not be stored, and the version has no other way to say so: the connection ends. */
-  notStored(): void;
-}
+import { type SharedSubscription, subscriptionOptionsOf } from './shared-subscription.ts';
+import { findSubscription, refusedBindings, Subscriptions } from './subscriptions.ts';
 
 /** What the store was asked to keep, in the tokens of completions: kind × 65,536 + packet id, and the epoch above. */
 const KIND = { sent: 0, released: 1, forgotten: 2, unknown: 3 } as const;

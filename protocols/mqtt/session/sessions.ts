@@ -2,7 +2,7 @@
 // at a time holds it: whoever comes later takes it over (MQTT 3.1.1 §3.1.4).
 
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
-import type { MqttShared } from '../shared.ts';
+import type { MqttShared } from '../context.ts';
 import { MqttSession } from './session.ts';
 import { isShared, sessionOf } from './session-queue.ts';
 import { recordFromJson, type SessionRecord } from './session-record.ts';

@@ -9,22 +9,19 @@ import { Binding } from '../../../src/core/exchange/exchange.ts';
 import { EMPTY_TABLE, type Field, type FieldTable } from '../../../src/core/message/field-table.ts';
 import type { Consumer } from '../../../src/core/queue/consumer.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
-import {
-  DEFAULT_SUBSCRIPTION_OPTIONS,
-  SUBSCRIPTION_ARGUMENT,
-  SubscriptionOptions,
-} from '../../../src/core/queue/subscription-options.ts';
+import { SUBSCRIPTION_ARGUMENT } from '../../../src/core/queue/subscription-options.ts';
 import type { QueueBinding, Session } from '../../../src/core/session/session.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
+import type { MqttShared } from '../context.ts';
 import type { Subscription } from '../packet/control.ts';
 import { refusalReasonOf } from '../packet/errors.ts';
 import { FIRST_FAILURE, REASON, type Reason } from '../packet/reason-codes.ts';
-import type { MqttShared } from '../shared.ts';
 import { sharedFilter } from '../topic/shared-filter.ts';
 import { filterLimit, swapSeparators } from '../topic/topics.ts';
 import type { Deliveries } from './delivery.ts';
 import { isShared, sharedArguments, sharedQueueNameOf } from './session-queue.ts';
 import type { SharedGroup } from './shared-groups.ts';
+import { type SharedSubscription, subscriptionOptionsOf } from './shared-subscription.ts';
 
 const DIALECT: Dialect = 'mqtt';
 
@@ -303,20 +300,6 @@ export function findSubscription(
   if (exchange === undefined) return null;
   const probe = new Binding(exchange, { queue }, swapSeparators(filter), EMPTY_TABLE, DIALECT);
   return exchange.findInDialect(probe.identity, DIALECT);
-}
-
-/** A shared subscription as it is kept with its session. */
-export interface SharedSubscription {
-  readonly filter: string;
-  readonly qos: number;
-  readonly retainAsPublished: boolean;
-  readonly identifier: number;
-}
-
-export function subscriptionOptionsOf({ qos, retainAsPublished, identifier }: SharedSubscription): SubscriptionOptions {
-  if (qos === DEFAULT_SUBSCRIPTION_OPTIONS.qos && !retainAsPublished && identifier === 0)
-    return DEFAULT_SUBSCRIPTION_OPTIONS;
-  return new SubscriptionOptions(qos, false, retainAsPublished, identifier === 0 ? [] : [identifier]);
 }
 
 /** Whether a subscription gets the retained messages that it selects, being new or not (MQTT 5 §3.8.3.1). */

@@ -5,40 +5,9 @@ import { BrokerError } from '../../../src/core/errors.ts';
 import { Message } from '../../../src/core/message/message.ts';
 import { PUBLISH } from '../../../src/core/session/publish-path.ts';
 import type { Session } from '../../../src/core/session/session.ts';
-import type { MqttShared } from '../shared.ts';
+import type { MqttShared } from '../context.ts';
+import type { Will } from '../packet/will-record.ts';
 import { swapSeparators } from '../topic/topics.ts';
-
-export interface Will {
-  readonly topic: string;
-  readonly payload: Buffer;
-  readonly qos: number;
-  readonly retain: boolean;
-  /** The properties that go with the message (property-codec.ts). */
-  readonly block: Buffer;
-  /** How long the client may be away before it is published. */
-  readonly delaySeconds: number;
-  /** Milliseconds, from when it is published; -1: it does not expire. */
-  readonly expirationMs: number;
-}
-
-/** A will as a plain JSON value. */
-export type StoredWill = Readonly<Record<string, unknown>>;
-
-export function willToJson(will: Will): StoredWill {
-  return { ...will, payload: will.payload.toString('base64'), block: will.block.toString('base64') };
-}
-
-export function willFromJson(json: StoredWill): Will {
-  return {
-    topic: json.topic as string,
-    payload: Buffer.from(json.payload as string, 'base64'),
-    qos: json.qos as number,
-    retain: json.retain as boolean,
-    block: Buffer.from(json.block as string, 'base64'),
-    delaySeconds: json.delaySeconds as number,
-    expirationMs: json.expirationMs as number,
-  };
-}
 
 /** Publishes a will. Null where that was done at once; else it resolves when it was. */
 export function publishWill(will: Will, core: Session, shared: MqttShared): Promise<void> | null {

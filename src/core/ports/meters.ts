@@ -1,6 +1,6 @@
 // Plain counters of what the broker did. The core and the store count, metrics read them when scraped.
 
-import { type LimitHits, newLimitHits } from '../limit-hits.ts';
+import { type LimitHits, newLimitHits } from './limit-hits.ts';
 
 /** Plain counters that metrics read when scraped. One object for the process; fields only grow. */
 export interface Meters {

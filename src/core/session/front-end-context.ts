@@ -9,7 +9,7 @@ import type { Turn } from '../turn/turn.ts';
 import type { AccessControl } from './access-control.ts';
 import type { ClientConnections } from './client-connection.ts';
 
-export interface FrontEnd {
+export interface FrontEndContext {
   readonly access: AccessControl;
   readonly turn: Turn;
   readonly connections: ClientConnections;

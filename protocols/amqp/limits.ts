@@ -1,0 +1,27 @@
+// The bounds of the AMQP front-end, each with its name and default. The configuration may change each.
+
+import type { CertificateLogin } from '../../src/net/certificate-login.ts';
+
+export interface AmqpLimits {
+  /** Largest frame that is offered in connection.tune, bytes, at least 4096. */
+  readonly frameMaxBytes: number;
+  readonly channelMax: number;
+  /** What is offered in connection.tune; 0 offers none. The client's answer counts. */
+  readonly heartbeatSeconds: number;
+  readonly consumersPerChannel: number;
+  /** Publishes and acknowledgements that one uncommitted transaction may hold, and bytes of those of a connection. */
+  readonly transactionOperations: number;
+  readonly transactionBytes: number;
+  /** Who a client with a verified certificate is, where it logs in with EXTERNAL. */
+  readonly certificateLogin: CertificateLogin;
+}
+
+export const AMQP_DEFAULTS: AmqpLimits = {
+  frameMaxBytes: 128 * 1024,
+  channelMax: 2047,
+  heartbeatSeconds: 60,
+  consumersPerChannel: 65_536,
+  transactionOperations: 100_000,
+  transactionBytes: 64 * 1024 * 1024,
+  certificateLogin: 'common_name',
+};
