@@ -8,10 +8,13 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import {
   callProblems,
+  circles,
   deadFiles,
   directionProblems,
   ENTRIES,
+  floorProblems,
   importsOf,
+  missingFiles,
   type Sources,
   switchedOff,
   withoutParagraph,
@@ -27,10 +30,26 @@ function read(...patterns: string[]): Sources {
 }
 
 const product = read('src/**/*.{ts,js}', 'protocols/**/*.ts');
+/** Every file of the repository, by path. */
+const files = globSync('{*,{src,protocols,test,bench,conformance,docs,.ci}/**/*}', { cwd: ROOT }).map((path) =>
+  path.split(sep).join('/'),
+);
 const everything = new Map([...product, ...read('test/**/*.ts', 'bench/**/*.ts', 'conformance/**/*.ts')]);
 
 test('imports point the way of the design', () => {
   assert.deepEqual(directionProblems(product), []);
+});
+
+test('within a part a folder imports only folders below it', () => {
+  assert.deepEqual(floorProblems(product), []);
+});
+
+test('no files import each other in a circle, but for the aggregate of the queue', () => {
+  assert.deepEqual(circles(product), []);
+});
+
+test('a comment names only files that are there', () => {
+  assert.deepEqual(missingFiles(everything, files), []);
 });
 
 test('every source file is reached from an entry', () => {
@@ -92,6 +111,50 @@ for (const [path, specifier] of [
     assert.equal(directionProblems(sources).length, 1);
   });
 }
+
+test('the checker refuses an import up the floors, sideways on a floor, and a file in no room', () => {
+  const floors = { 'src/x/': [['a.ts', 'low/'], ['left/', 'right/'], ['top.ts']] };
+  const sources = (path: string, specifier: string) =>
+    new Map([
+      ...['a.ts', 'low/l.ts', 'left/l.ts', 'right/r.ts', 'top.ts'].map((name) => [`src/x/${name}`, ''] as const),
+      [path, `import type { X } from '${specifier}';\n`],
+    ]);
+  assert.equal(floorProblems(sources('src/x/low/b.ts', '../left/l.ts'), floors).length, 1);
+  assert.equal(floorProblems(sources('src/x/left/b.ts', '../right/r.ts'), floors).length, 1);
+  assert.equal(floorProblems(sources('src/x/left/b.ts', '../top.ts'), floors).length, 1);
+  assert.equal(floorProblems(sources('src/x/new.ts', './a.ts'), floors).length, 1);
+  assert.deepEqual(floorProblems(sources('src/x/top.ts', './left/l.ts'), floors), []);
+  assert.deepEqual(floorProblems(sources('src/x/left/b.ts', './l.ts'), floors), []);
+});
+
+test('the checker finds circles, and allows those of the queue alone', () => {
+  const ring = (folder: string, other = folder) =>
+    new Map([
+      [`${folder}/a.ts`, "import type { B } from './b.ts';\n"],
+      [`${folder}/b.ts`, "import { c } from './c.ts';\n"],
+      [`${folder}/c.ts`, `import type { A } from '${other === folder ? './a.ts' : `../${other}/d.ts`}';\n`],
+    ]);
+  assert.deepEqual(circles(ring('src/core/exchange')), [
+    ['src/core/exchange/a.ts', 'src/core/exchange/b.ts', 'src/core/exchange/c.ts'],
+  ]);
+  assert.deepEqual(circles(ring('src/core/queue')), []);
+  const wider = ring('src/core/queue', 'vhost');
+  wider.set('src/core/vhost/d.ts', "import type { A } from '../queue/a.ts';\n");
+  assert.equal(circles(wider).length, 1);
+});
+
+test('the checker finds comments that name a file which is not there', () => {
+  const source = [
+    '// As queue.ts says, and core/queue.ts.',
+    ' * See gone.ts for it.',
+    `const x = 1; ${'//'} not y.md`,
+    "const path = 'other.ts';",
+  ].join('\n');
+  assert.deepEqual(missingFiles(new Map([['src/a.ts', source]]), ['src/core/queue.ts', 'src/a.ts']), [
+    'src/a.ts: names gone.ts, which is not there',
+    'src/a.ts: names y.md, which is not there',
+  ]);
+});
 
 test('the checker finds dead files, forbidden calls, tests that are off and files without a paragraph', () => {
   const sources = new Map([

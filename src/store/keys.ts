@@ -1,7 +1,7 @@
 // The keys of schema version 2: binary, big-endian, so that a range of them is a range of what they name.
 //
 //   header  01 | field u8                                            value: u64, see HEADER
-//   meta    02 | queue u64                                           queue-meta.ts
+//   meta    02 | queue u64                                           queue-state.ts
 //   gone    03 | queue u64 | from u64                                value: to u64
 //   dropped 04 | queue u64                                           empty: a deleted queue that is still reclaimed
 //   entry   05 | queue u64 | lane u8 | order u64 | seq u64 [| body]  segment-codec.ts

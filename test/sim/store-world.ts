@@ -359,7 +359,7 @@ export class StoreWorld {
     }
   }
 
-  /** As dead-letters.ts: the copies wait for their confirm beside the original before that is settled. */
+  /** As dead-lettering.ts: the copies wait for their confirm beside the original before that is settled. */
   private bury(from: Copy, targets: ReadonlySet<SimQueue>): void {
     const { ring, slot, message } = from.entry;
     this.opened.queues.group(() => {

@@ -1,5 +1,6 @@
 // Checks of the code base itself, as pure functions over path and text so that the checker can be shown to fail: which
-// way imports point, files that nobody imports, calls that do not belong, and files that do not say what they are.
+// way imports point, within a part too, circles of imports, files that nobody imports, calls that do not belong, files
+// that do not say what they are, and comments that name a file which is not there.
 
 import { posix } from 'node:path';
 
@@ -52,6 +53,34 @@ const PARTS: readonly Part[] = [
   { prefix: 'src/', imports: ['src/', 'protocols/'], packages: ['pino', 'pino-pretty', 'node:fs', 'node:module'] },
 ];
 
+/**
+ * Within a part: its floors from the bottom. A room (a folder, or a file at the part's root) imports only itself and rooms
+ * on floors below; rooms on one floor do not import each other. A file in no room is a problem of its own.
+ */
+export const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  'src/core/': [
+    ['errors.ts', 'limits.ts', 'logger.ts'],
+    ['message/'],
+    ['turn/'],
+    ['ports/'],
+    ['queue/'],
+    ['exchange/'],
+    ['dead-letter/'],
+    ['vhost/'],
+    ['session/'],
+  ],
+  'src/store/': [
+    ['keys.ts', 'kv/'],
+    ['committer.ts'],
+    ['header.ts', 'definitions.ts'],
+    ['queues/', 'packets/', 'retained/'],
+    ['store.ts', 'upgrade.ts'],
+  ],
+};
+
+/** The one aggregate whose files may refer to each other in a circle: a queue, its entries, window and consumers. */
+const QUEUE_AGGREGATE = 'src/core/queue/';
+
 /** Where the program begins; `bin` and `exports` of package.json name these. */
 export const ENTRIES = ['src/entry.js', 'src/broker.ts'];
 
@@ -81,6 +110,96 @@ export function directionProblems(sources: Sources): string[] {
         }
       } else if (!HARMLESS.includes(specifier) && !part.packages.includes(specifier)) {
         problems.push(`${path}: must not import ${specifier}`);
+      }
+    }
+  }
+  return problems;
+}
+
+/** Imports that lead up the floors of their part, or to another room of the same floor, as sentences. */
+export function floorProblems(sources: Sources, floors: typeof FLOORS = FLOORS): string[] {
+  const problems: string[] = [];
+  for (const [part, rooms] of Object.entries(floors)) {
+    const place = (path: string) => {
+      const inside = path.slice(part.length);
+      const fits = (room: string) => (room.endsWith('/') ? inside.startsWith(room) : inside === room);
+      const floor = rooms.findIndex((row) => row.some(fits));
+      return floor === -1 ? null : { floor, room: rooms[floor]!.find(fits)! };
+    };
+    for (const [path, source] of sources) {
+      if (!path.startsWith(part)) continue;
+      const from = place(path);
+      if (from === null) {
+        problems.push(`${path}: is in no room of ${part}`);
+        continue;
+      }
+      for (const target of localImports(path, source)) {
+        const to = target.startsWith(part) ? place(target) : null;
+        if (to === null || to.room === from.room || to.floor < from.floor) continue;
+        problems.push(`${path}: must not import ${target}, which is not below it`);
+      }
+    }
+  }
+  return problems;
+}
+
+/** Circles of imports (types included) outside the queue's aggregate: for each, its files in order. */
+export function circles(sources: Sources): string[][] {
+  const found: string[][] = [];
+  const order = new Map<string, number>();
+  const low = new Map<string, number>();
+  const path: string[] = [];
+  const open = new Set<string>();
+  // Tarjan's strongly connected components.
+  const visit = (file: string): void => {
+    order.set(file, order.size);
+    low.set(file, order.get(file)!);
+    path.push(file);
+    open.add(file);
+    for (const next of localImports(file, sources.get(file)!)) {
+      if (!sources.has(next)) continue;
+      if (!order.has(next)) {
+        visit(next);
+        low.set(file, Math.min(low.get(file)!, low.get(next)!));
+      } else if (open.has(next)) {
+        low.set(file, Math.min(low.get(file)!, order.get(next)!));
+      }
+    }
+    if (low.get(file) !== order.get(file)) return;
+    const component = path.splice(path.indexOf(file));
+    for (const member of component) open.delete(member);
+    if (component.length > 1) found.push(component.sort());
+  };
+  for (const file of sources.keys()) if (!order.has(file)) visit(file);
+  return found.filter((files) => !files.every((file) => file.startsWith(QUEUE_AGGREGATE)));
+}
+
+/** Files of ours that a source imports, by path. */
+function localImports(path: string, source: string): string[] {
+  return importsOf(source)
+    .filter((specifier) => specifier.startsWith('.'))
+    .map((specifier) => posix.join(posix.dirname(path), specifier));
+}
+
+/** Words in comments that look like a file and are a project's or a product's name, or an example. */
+const NO_FILES = new Set(['Node.js', 'MQTT.js', 'stomp.py', 'b.c']);
+const COMMENT = /^\s*(?:\/\/|\/?\*+)(.*)$|\s\/\/ (.*)$/gm;
+const FILE_NAME = /(?<![\w/.*<-])((?:[\w-]+\/)*[\w.-]*\w\.(?:ts|js|mjs|md|py|html))\b(?![.\w])/g;
+
+/** Comments that name a file which is not there, as sentences. `paths`: all files of the repository. */
+export function missingFiles(sources: Sources, paths: Iterable<string>): string[] {
+  const known = new Set<string>();
+  for (const path of paths) {
+    // `docs/queues.md` is named so, or by any end of its path.
+    for (let at = 0; at !== -1; at = path.indexOf('/', at + 1)) known.add(path.slice(at === 0 ? 0 : at + 1));
+  }
+  const problems: string[] = [];
+  for (const [path, source] of sources) {
+    for (const comment of source.matchAll(COMMENT)) {
+      for (const [, name] of (comment[1] ?? comment[2])!.matchAll(FILE_NAME)) {
+        if (!known.has(name!) && !NO_FILES.has(name!.slice(name!.lastIndexOf('/') + 1))) {
+          problems.push(`${path}: names ${name}, which is not there`);
+        }
       }
     }
   }

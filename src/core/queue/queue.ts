@@ -1,11 +1,10 @@
 // A queue: takes messages in, hands them to consumers, keeps count of what is out unacknowledged, takes back what is
 // returned. It knows no protocol and no disk: consumers encode, the store writes. What is ready and where it lies is the
 // business of its window (queue-window.ts, with priorities priority-lanes.ts), whose turn it is the consumer set's
-// (consumer-set.ts), when something expires that of expiry.ts, what becomes of dead messages that of dead-letters.ts.
+// (consumer-set.ts), when something expires that of expiry.ts, what becomes of dead messages that of dead-lettering.ts.
 //
-// Invariant: every entry is in exactly one place: ready (window), out (out-entries.ts), or gone.
+// Invariant: every entry is in exactly one place: ready (window), out (outstanding-entries.ts), or gone.
 
-import { withDeliveryCount } from '../delivery-count.ts';
 import type { FieldTable } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
 import type { PropertyRewriter } from '../message/property-rewriter.ts';
@@ -25,7 +24,7 @@ import { heldBytes, messageBytes, NEVER_EXPIRES, QueueEntry, STORE_STATE } from 
 import { dropsHead, hasRoom, type QueueLimits, refusesMore } from './queue-limits.ts';
 import { QueueWindow, type WindowDependencies } from './queue-window.ts';
 import type { ReadyEntries } from './ready-entries.ts';
-import { ReturnCounts } from './return-counts.ts';
+import { ReturnCounts, withDeliveryCount } from './return-counts.ts';
 import { DEFAULT_SUBSCRIPTION_OPTIONS } from './subscription-options.ts';
 import { Target } from './target.ts';
 

@@ -2,6 +2,8 @@
 // that a message that brings its consumers down is given up however often the broker is started meanwhile. A record for
 // each entry that came back and is not settled, in the same batches as the entries; on a full disk a count may be lost.
 
+import type { Message } from '../message/message.ts';
+import type { PropertyRewriter } from '../message/property-rewriter.ts';
 import type { DefinitionStore } from '../ports/definitions.ts';
 
 const KIND = 'return';
@@ -56,4 +58,15 @@ export function* recoveredReturns(
   for (const { name, value } of definitions.all(KIND)) {
     if (name[0] === vhost) yield { queue: name[1]!, seq: Number(name[2]), count: value.count as number };
   }
+}
+
+const HEADER = 'x-delivery-count';
+
+/** The message with a header that says how often it came back, in place of one that it had (RabbitMQ's quorum queues). */
+export function withDeliveryCount(message: Message, returns: number, rewriter: PropertyRewriter): Message {
+  const properties = message.properties();
+  const others = properties.headers.filter(({ name }) => name !== HEADER);
+  const headers = [...others, { name: HEADER, value: { type: 'l', value: BigInt(returns) } } as const];
+  const native = rewriter.rewrite(message, { ...properties, headers });
+  return message.rewritten(message.exchange, message.routingKey, native, rewriter.codec);
 }

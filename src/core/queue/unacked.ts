@@ -3,7 +3,7 @@
 // settles and nothing more. An idle channel allocates nothing.
 //
 // A client may keep one entry for days while millions come and go behind it: where the ring would grow for the sake of
-// a few old ones, these move out of it (stragglers.ts).
+// a few old ones, these move out of it (unacked-tail.ts).
 
 import type { QueueEntry } from './queue-entry.ts';
 import { UnackedTail } from './unacked-tail.ts';
