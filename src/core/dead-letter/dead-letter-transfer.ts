@@ -1,5 +1,5 @@
-// One dead letter on its way from the queue in which it died to those that get it: a copy for each of them, then the
-// entry leaves. A publisher that still waits for its confirm waits for all of it.
+// The transfer of one dead letter from its queue to the queues of the dead letter exchange: each gets a copy, then the
+// entry is removed. The publisher's confirm, if it is still pending, waits for the whole transfer.
 
 import type { FieldTable } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
@@ -10,7 +10,7 @@ import type { ConfirmRing } from '../turn/confirms.ts';
 import { isAutomaticCycle } from './x-death.ts';
 
 export class DeadLetterTransfer {
-  /** Queues that got it so far. */
+  /** Queues that got a copy so far. */
   copies: number;
   private readonly entry: QueueEntry;
   private readonly death: Death;
@@ -31,22 +31,25 @@ export class DeadLetterTransfer {
     this.ring = entry.ring;
     this.slot = entry.slot;
     this.at = 0;
-    // The entry's own hold ends when the store has committed it, which may be in the middle of this.
+    // The store may commit the entry, and settle the entry's own hold, in the middle of the transfer.
     this.ring?.hold(this.slot);
   }
 
-  /** Queues that it was not offered to yet. */
+  /** Queues that are still to get it. */
   get left(): number {
     return this.targets.length - this.at;
   }
 
-  /** Whether somebody was told, or may soon be, that the message is safe: its copies must not be refused then. */
+  /**
+   * Whether the publisher was told, or may soon be, that the message is safe: a full disk must not refuse its copies
+   * then.
+   */
   get promised(): boolean {
     const { storeState } = this.entry;
     return storeState === STORE_STATE.committing || storeState === STORE_STATE.committed;
   }
 
-  /** Offers it to the next queues, `most` at most. */
+  /** Offers it to at most `most` further queues. */
   offer(most: number): void {
     const { dead, death, headers, targets, ring, slot } = this;
     const end = Math.min(this.at + most, targets.length);
@@ -55,16 +58,16 @@ export class DeadLetterTransfer {
       const { queue } = target;
       if (queue.deleted || isAutomaticCycle(headers, queue.name, death)) continue;
       this.copies++;
-      // A full queue drops a dead letter; to the publisher of the original nothing was refused.
+      // A full queue drops a dead letter without refusing the publisher's confirm.
       queue.accept(dead, target, queue.refuses(0, 0) ? null : ring, slot);
     }
   }
 
-  /** Every queue has it. */
+  /** Called when every queue has it: removes the entry and settles the holds. */
   end(): void {
     const { entry } = this;
     entry.queue.deadLettered(entry);
-    // Where the store had not committed it, it has settled this already.
+    // If the store had not committed the entry, removing it has settled its hold already.
     const { ring } = entry;
     entry.ring = null;
     ring?.settle(entry.slot);

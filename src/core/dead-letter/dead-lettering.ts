@@ -1,10 +1,11 @@
-// Takes the messages that died in the queues of one virtual host to their dead letter exchanges. A task of the work list:
-// a queue only says that an entry died, wherever that happens (within a publish, too), and is told here when it may go.
-// Until then the entry counts as out.
+// Transfers the dead messages of one virtual host to their dead letter exchanges. It is a task of the work list: a
+// queue only reports that an entry died, possibly in the middle of a publish, and is told here when the entry may be
+// removed. Until then the entry counts as outstanding.
 //
-// A message leaves its queue and enters others in one transaction of the store, and a publisher that still waits for its
-// confirm waits for the copies in place of the original: no crash loses a dead letter that was promised. One that reaches
-// thousands of queues goes to them in slices, and leaves its own with the last of them: a crash between two repeats it.
+// A message leaves its queue and enters the others in one transaction of the store, and a publisher whose confirm is
+// pending waits for the copies instead of the original: no crash loses a dead letter that was confirmed. A dead letter
+// for thousands of queues is handed over in slices, and leaves its own queue with the last slice: a crash between two
+// slices repeats it.
 
 import type { Exchange } from '../exchange/exchange.ts';
 import type { PropertyRewriter } from '../message/property-rewriter.ts';
@@ -19,8 +20,8 @@ import { DeadLetterTransfer } from './dead-letter-transfer.ts';
 import { furtherKeys, propertiesOfDead } from './x-death.ts';
 
 /**
- * Dead letters in one slice of the work list, and queues that they are offered to after which it ends. A letter that
- * reaches no more than that is done in one transaction.
+ * Dead letters in one slice of the work list, and offers to queues after which a slice ends. A dead letter with at most
+ * that many targets is transferred in one transaction.
  */
 const SLICE = 64;
 const SLICE_OFFERS = 256;
@@ -48,11 +49,11 @@ export class DeadLettering implements Task {
   private readonly exchanges: ReadonlyMap<string, Exchange>;
   private readonly dependencies: DeadLetterDependencies;
   private readonly letters: Ring<DeadLetter>;
-  /** Whether it is on the work list, or will be when what is being read back is in. */
+  /** Whether it is on the work list, or will be when a pending read from disk has ended. */
   private busy: boolean;
-  /** The first letter, where it is on its way to its queues. */
+  /** The transfer of the first dead letter, while it is unfinished. */
   private transfer: DeadLetterTransfer | null;
-  /** Queues that were offered something in this slice. */
+  /** Offers to queues in this slice. */
   private offers: number;
 
   constructor(exchanges: ReadonlyMap<string, Exchange>, dependencies: DeadLetterDependencies) {
@@ -64,7 +65,7 @@ export class DeadLettering implements Task {
     this.offers = 0;
   }
 
-  /** An entry died. Its queue has a dead letter exchange, and counts the entry as out. */
+  /** An entry died. Its queue has a dead letter exchange, and counts the entry as outstanding. */
   add(entry: QueueEntry, death: Death): void {
     this.letters.push({ entry, death });
     if (this.busy) return;
@@ -72,7 +73,7 @@ export class DeadLettering implements Task {
     this.dependencies.turn.work(this);
   }
 
-  /** One slice, in the order of deaths: an entry whose bytes have to be read back first holds up those behind it. */
+  /** One slice, in the order of deaths: an entry that must be read back first delays those behind it. */
   run(): boolean {
     this.offers = 0;
     for (let done = 0; done < SLICE && this.offers < SLICE_OFFERS; done++) {
@@ -96,7 +97,7 @@ export class DeadLettering implements Task {
     return true;
   }
 
-  /** The letter as its receivers get it, and who they are. */
+  /** Builds the dead letter's message and finds its targets. */
   private begin({ entry, death }: DeadLetter): DeadLetterTransfer {
     const { queue, message } = entry;
     const address = queue.deadLetters!;
@@ -108,7 +109,7 @@ export class DeadLettering implements Task {
     const native = rewriter.rewrite(message, properties);
     const dead = message.rewritten(exchange.name, address.routingKey ?? message.routingKey, native, rewriter.codec);
     const targets = exchange.routeCopies(dead, furtherKeys(properties.headers));
-    // It is needed beyond this turn.
+    // Several slices: the message outlives this turn.
     if (targets.length > SLICE_OFFERS) turn.retain(dead);
     return new DeadLetterTransfer(entry, death, dead, targets);
   }
@@ -126,7 +127,7 @@ export class DeadLettering implements Task {
     this.letters.shift();
   }
 
-  /** True where the bytes are there now, or never will be; false where they come later. */
+  /** True if the entry's bytes are in memory, or will never be; false if a read from disk is pending. */
   private readBack(entry: QueueEntry): boolean {
     let loaded: LoadedRange | Promise<LoadedRange>;
     try {
@@ -161,7 +162,10 @@ export class DeadLettering implements Task {
   }
 }
 
-/** The bytes went with its queue, or they cannot be read: then it stays where it is until the next start. */
+/**
+ * The entry cannot be read: its queue was deleted, or its record is damaged. A damaged one stays on disk until the next
+ * start.
+ */
 function giveUp(entry: QueueEntry): void {
   const { ring } = entry;
   entry.ring = null;

@@ -1,5 +1,5 @@
-// What a message becomes when it dies in a queue: the dead letter's properties, and where it may not go. Pure. The rules
-// are RabbitMQ's (dead letter exchanges, 3.10), because its users' code reads these headers.
+// The properties of a dead letter, and the queues to which it may not return. Pure functions. The rules are RabbitMQ's
+// (dead letter exchanges, 3.10), because its users' code reads these headers.
 
 import type { Field, FieldTable, FieldValue } from '../message/field-table.ts';
 import { findField, integerOf, textField, textOf } from '../message/field-table.ts';
@@ -10,8 +10,8 @@ import type { Death } from '../queue/death-reason.ts';
 type Table = Extract<FieldValue, { type: 'F' }>;
 
 /**
- * The properties of a message that died in `queue`: one more death in `x-death`, the first one in `x-first-death-…`, no
- * expiration. Where it gets a routing key of the queue's (`readdressed`) its further keys go.
+ * The properties of a message that died in `queue`: one more element of `x-death`, `x-first-death-…` at the first
+ * death, no expiration. If the queue sets a routing key (`readdressed`) the CC header is removed.
  */
 export function propertiesOfDead(
   message: Message,
@@ -26,7 +26,9 @@ export function propertiesOfDead(
   return { ...properties, headers, expiration: null };
 }
 
-/** Further routing keys that a message was published with, as far as its receivers may know (header CC). */
+/**
+ * Further routing keys that a message was published with, from the header CC. BCC was removed when it was published.
+ */
 export function furtherKeys(headers: FieldTable): string[] {
   const field = findField(headers, 'CC');
   if (field === null || field.type !== 'A') return [];
@@ -36,15 +38,15 @@ export function furtherKeys(headers: FieldTable): string[] {
 }
 
 /**
- * Whether a dead letter with these headers has been in that queue before and came back to it by itself: with no rejection
- * on the way. It must not go there again, because that would never end.
+ * Whether a dead letter with these headers was in that queue before and came back without a rejection in between. It
+ * must not enter the queue again: the cycle would never end.
  */
 export function isAutomaticCycle(headers: FieldTable, queue: string, death: Death): boolean {
   if (death === 'rejected') return false;
   const deaths = findField(headers, 'x-death');
   if (deaths === null || deaths.type !== 'A') return false;
   for (const each of deaths.value) {
-    // Not written by a broker: whoever did it had a hand in it.
+    // An element that no broker wrote, or a rejection: a client took part, so the cycle is not automatic.
     if (each.type !== 'F' || textOf(findField(each.value, 'reason')) === 'rejected') return false;
     if (textOf(findField(each.value, 'queue')) === queue) return true;
   }
@@ -66,7 +68,7 @@ function eventOf(message: Message, queue: string, death: Death, nowMs: number): 
   return event;
 }
 
-/** Deaths are counted by queue and reason; the latest kind stands in front. */
+/** Deaths are counted by queue and reason; the latest comes first. */
 function withDeath(headers: FieldTable, queue: string, death: Death, event: readonly Field[]): Field[] {
   const others = headers.filter(({ name }) => name !== 'x-death');
   const known = findField(headers, 'x-death');
@@ -77,7 +79,7 @@ function withDeath(headers: FieldTable, queue: string, death: Death, event: read
     const fields = Object.entries(first).map(([name, value]) => textField(name, value));
     return [...kept, ...fields, deathsField([counted(event, 1n)])];
   }
-  // Something else of that name came from a client: it makes room.
+  // A client set this header to something else: it is replaced.
   const deaths = known.type === 'A' ? known.value : [];
   const same = (each: FieldValue): boolean =>
     each.type === 'F' &&

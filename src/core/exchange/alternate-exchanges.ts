@@ -1,5 +1,5 @@
-// Which exchanges name which as their alternate: where a message goes that an exchange has no queue for. An alternate may
-// be declared after those that name it, and go before them; routes depend on whether it is there.
+// Which exchanges name which as their alternate (the exchange that gets what they cannot route). An alternate may be
+// declared after the exchanges that name it, and deleted before them. Their routes depend on whether it exists.
 
 import type { Exchange } from './exchange.ts';
 
@@ -11,7 +11,10 @@ export class AlternateExchanges {
     this.users = new Map();
   }
 
-  /** The exchange is there: its routes depend on its alternate, and those of others on it where they name it. */
+  /**
+   * Called when an exchange was declared: its routes depend on its alternate, and those of exchanges that name it
+   * depend on it.
+   */
   link(exchange: Exchange): void {
     if (exchange.alternate !== null) {
       const users = this.users.get(exchange.alternate);
@@ -25,7 +28,7 @@ export class AlternateExchanges {
     }
   }
 
-  /** The exchange is gone. */
+  /** Called when an exchange was deleted. */
   unlink(exchange: Exchange): void {
     if (exchange.alternate === null) return;
     const users = this.users.get(exchange.alternate);

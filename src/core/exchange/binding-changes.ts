@@ -1,10 +1,10 @@
-// What changed lately among an exchange's bindings: its generation, and the binding keys of the last few changes, so that
-// a route that was cached before them need not be walked again where none of them can match its key.
+// The recent changes of an exchange's bindings: its generation, and the binding keys of the last changes. A cached
+// route that is older is walked again only if one of these keys can match its routing key.
 
-/** Changes that are remembered. A route that is older than that is walked again. */
+/** Changes that are remembered. An older route is walked again. */
 const REMEMBERED = 64;
 
-/** Whether a binding with this key can match that routing key at all. True where in doubt. */
+/** Whether a binding with this key can match that routing key. True in doubt. */
 export type MayMatch = (bindingKey: string, routingKey: string) => boolean;
 
 export class BindingChanges {
@@ -23,7 +23,7 @@ export class BindingChanges {
     this.since = 0;
   }
 
-  /** A binding with that key came or went. */
+  /** A binding with that key was added or removed. */
   binding(bindingKey: string): void {
     this.generation++;
     this.keys ??= new Array(REMEMBERED).fill('');
@@ -31,12 +31,12 @@ export class BindingChanges {
     if (this.generation - this.since > REMEMBERED) this.since = this.generation - REMEMBERED;
   }
 
-  /** Something changed that may concern every key. */
+  /** A change that may concern every routing key. */
   anything(): void {
     this.since = ++this.generation;
   }
 
-  /** Whether there were changes since that generation that are not remembered: a route from then is void. */
+  /** Whether some changes since that generation are forgotten: a route of that generation is void. */
   forgot(generation: number): boolean {
     return generation < this.since;
   }

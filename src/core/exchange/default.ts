@@ -1,5 +1,5 @@
-// The default exchange (AMQP 0-9-1 §3.1.2.1): every queue is bound to it under its own name, and nobody can change that.
-// It has no bindings of its own: a route is one look into the registry of queues.
+// The default exchange (AMQP 0-9-1 §3.1.2.1): every queue is bound to it under its own name, and clients cannot change
+// that. It stores no bindings: a route is one lookup in the registry of queues.
 
 import { EMPTY_TABLE } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
@@ -35,7 +35,7 @@ export class DefaultExchange extends Exchange {
     return true;
   }
 
-  /** The registry of virtual-host.ts refuses bindings on the default exchange before they get here. */
+  /** Never called: virtual-host.ts refuses bindings on the default exchange. */
   protected file(_binding: Binding): void {
     throw new Error('the default exchange takes no bindings');
   }

@@ -1,7 +1,7 @@
-// What all exchanges share: identity, the set of bindings, the route cache and its generation. A kind supplies how
-// bindings are filed and which of them a message matches, in a file of its own. `Binding` stands here too, because
-// an exchange and its bindings refer to each other. Two bindings are the same where source, destination, routing key,
-// arguments and dialect are the same (AMQP 0-9-1 §1.7.2.3; arguments included, as in RabbitMQ).
+// What all exchanges share: identity, the set of bindings, the route cache and its generation. Each kind decides, in
+// its own file, how bindings are indexed and which of them match a message. `Binding` stands here too, because an
+// exchange and its bindings refer to each other. Two bindings are equal if source, destination, routing key, arguments
+// and dialect are equal (AMQP 0-9-1 §1.7.2.3; arguments included, as in RabbitMQ).
 
 import { type FieldTable, findField, sameTable, textOf } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
@@ -33,21 +33,21 @@ export abstract class Exchange {
   readonly autoDelete: boolean;
   readonly internal: boolean;
   readonly args: FieldTable;
-  /** Name of the exchange that gets what this one cannot route, or null. */
+  /** Name of the alternate exchange, which gets what this one cannot route, or null. */
   readonly alternate: string | null;
   deleted: boolean;
-  /** Keeps retained messages, where this is the exchange that MQTT uses; else null. */
+  /** Stores retained messages, if this is the exchange that MQTT uses; else null. */
   retainer: Retainer | null;
-  /** Exchanges whose routes pass through this one: sources of bindings to it, and those whose alternate it is. */
+  /** Exchanges whose routes pass through this one: sources of bindings to it, and exchanges whose alternate it is. */
   readonly dependents: Set<Exchange>;
   private readonly find: FindExchange;
   private readonly changes: BindingChanges;
-  /** First binding by identity; others hang on `sibling`. */
+  /** The first binding of each identity; `sibling` links the others. */
   private readonly bindings: Map<string, Binding>;
-  /** Bindings that lead to other exchanges, by destination; made with the first. */
+  /** Bindings that lead to other exchanges, by destination; created with the first. */
   private leads: Map<Exchange, Set<Binding>> | null;
   private cache: RouteCache | null;
-  /** Whether routes may be kept, and the generation in which that was found out. */
+  /** Whether routes may be cached, and the generation in which that was decided. */
   private keyed: boolean;
   private keyedGeneration: number;
   private count: number;
@@ -72,14 +72,14 @@ export abstract class Exchange {
     this.count = 0;
   }
 
-  /** Walks the bindings that match and hands each to `route.follow`. True where at least one did. */
+  /** Hands each binding that matches to `route.follow`. True if at least one matched. */
   abstract match(route: Route): boolean;
-  /** Files a binding under the kind's index. Throws BrokerError for arguments that the kind cannot read. */
+  /** Adds a binding to the kind's index. Throws BrokerError for arguments that the kind cannot read. */
   protected abstract file(binding: Binding): void;
   protected abstract unfile(binding: Binding): void;
-  /** Whether a binding with this key can match that routing key; true where it takes long to tell. */
+  /** Whether a binding with this key can match that routing key; true if that is too slow to decide. */
   protected abstract mayMatch(bindingKey: string, routingKey: string): boolean;
-  /** Whether the kind looks at more of a message than its routing key. */
+  /** Whether the kind routes by more than the routing key. */
   protected get readsMessage(): boolean {
     return false;
   }
@@ -116,7 +116,7 @@ export abstract class Exchange {
     return targets;
   }
 
-  /** As `route`, by further routing keys too (sender-selected distribution). A queue is reached once. */
+  /** As `route`, by further routing keys too (sender-selected distribution). Each queue appears once. */
   routeCopies(message: Message, routingKeys: readonly string[]): readonly Target[] {
     const first = this.route(message);
     if (routingKeys.length === 0) return first;
@@ -139,7 +139,7 @@ export abstract class Exchange {
     return null;
   }
 
-  /** A binding with that destination and key in that dialect, whatever its arguments, or null. */
+  /** A binding with that destination and key in that dialect, with any arguments, or null. */
   findInDialect(identity: string, dialect: Dialect): Binding | null {
     for (let binding = this.bindings.get(identity) ?? null; binding !== null; binding = binding.sibling) {
       if (binding.dialect === dialect) return binding;
@@ -147,7 +147,7 @@ export abstract class Exchange {
     return null;
   }
 
-  /** Adds a binding that `findBinding` did not find. */
+  /** Adds a binding. The caller has checked with `findBinding` that it does not exist. */
   add(binding: Binding): void {
     this.file(binding);
     const { identity } = binding;
@@ -163,7 +163,7 @@ export abstract class Exchange {
     this.changed(binding);
   }
 
-  /** Removes a binding where the routes through this exchange are void already. */
+  /** Removes a binding without invalidating routes: the caller has invalidated them. */
   detach(binding: Binding): void {
     this.unfile(binding);
     this.unlink(binding);
@@ -183,13 +183,13 @@ export abstract class Exchange {
     }
   }
 
-  /** Every route through this exchange is void, and so are those of all exchanges that lead here. */
+  /** Invalidates every route through this exchange, and those of all exchanges that lead here. */
   invalidate(): void {
     this.changes.anything();
     this.invalidateDependents();
   }
 
-  /** Routes that a binding with this key may be part of are void. */
+  /** Invalidates the routes that a binding with this key may be part of. */
   private changed(binding: Binding): void {
     this.changes.binding(binding.routingKey);
     this.invalidateDependents();
@@ -244,7 +244,7 @@ export abstract class Exchange {
     if (this.alternate !== to.name) to.dependents.delete(this);
   }
 
-  /** This exchange and all that a message published here may come through. */
+  /** This exchange and all exchanges that a message published here may pass through. */
   private closure(): Exchange[] {
     const reached = new Set<Exchange>([this]);
     for (const exchange of reached) {
@@ -266,11 +266,11 @@ export class Binding {
   readonly routingKey: string;
   readonly args: FieldTable;
   readonly dialect: Dialect;
-  /** What it says of the messages that it selects (arguments `x-mqtt-…`). */
+  /** Options of an MQTT subscription for the messages that it matches (arguments `x-mqtt-…`). */
   readonly subscriptionOptions: SubscriptionOptions;
-  /** The next binding with the same destination and key but other arguments or dialect; the source's list. */
+  /** The next binding with the same destination and key but other arguments or dialect; its source's list. */
   sibling: Binding | null;
-  /** Where it stands in the list of bindings with the same pattern; the topic trie's. */
+  /** Its index in the list of bindings with the same pattern; the topic trie maintains it. */
   place: number;
 
   constructor(source: Exchange, destination: Destination, routingKey: string, args: FieldTable, dialect: Dialect) {
@@ -289,7 +289,10 @@ export class Binding {
     return this.source.durable && (this.queue?.persisted ?? this.exchange!.durable);
   }
 
-  /** Destination and key in one string: what a source's bindings are found by. Both may hold any character. */
+  /**
+   * Destination and key in one string, by which an exchange finds its bindings. The length separates them, because both
+   * may contain any character.
+   */
   get identity(): string {
     const { name } = this.queue ?? this.exchange!;
     return `${this.queue !== null ? 'q' : 'e'}${name.length} ${name}${this.routingKey}`;

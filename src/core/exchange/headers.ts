@@ -1,6 +1,6 @@
 // Headers exchange (AMQP 0-9-1 §3.1.3.4, with RabbitMQ's `all-with-x` and `any-with-x`): a binding's arguments are
-// compared with the message's headers. A binding argument of type void asks for presence only. Arguments that start with
-// `x-` are left out of the comparison unless the mode says `-with-x`.
+// compared with the message's headers. A binding argument of type void only requires that the header exists. Arguments
+// that start with `x-` are not compared unless the mode ends in `-with-x`.
 
 import { BrokerError } from '../errors.ts';
 import { type FieldTable, type FieldValue, fieldFinder, findField, sameValue, textOf } from '../message/field-table.ts';

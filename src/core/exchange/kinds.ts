@@ -1,4 +1,4 @@
-// The kinds of exchanges there are, and those exchanges that are there from the start.
+// The kinds of exchanges, and the exchanges that every virtual host has.
 
 import { DirectExchange } from './direct.ts';
 import type { Exchange, ExchangeOptions } from './exchange.ts';
@@ -9,7 +9,7 @@ import { TopicExchange } from './topic.ts';
 export const EXCHANGE_KINDS = ['direct', 'fanout', 'topic', 'headers'] as const;
 export type ExchangeKind = (typeof EXCHANGE_KINDS)[number];
 
-/** Exchanges that every virtual host has from the start (AMQP 0-9-1 §3.1.3 and RabbitMQ). */
+/** Exchanges that exist in every virtual host (AMQP 0-9-1 §3.1.3 and RabbitMQ). */
 export const PREDECLARED: readonly (readonly [name: string, kind: ExchangeKind])[] = [
   ['amq.direct', 'direct'],
   ['amq.fanout', 'fanout'],
@@ -22,7 +22,10 @@ export function isExchangeKind(kind: string): kind is ExchangeKind {
   return (EXCHANGE_KINDS as readonly string[]).includes(kind);
 }
 
-/** `find` looks up other exchanges of its virtual host: its alternate, which may be declared later. */
+/**
+ * Creates an exchange of that kind. `find` looks up other exchanges of its virtual host: its alternate, which may be
+ * declared later.
+ */
 export function newExchange(
   kind: ExchangeKind,
   options: ExchangeOptions,

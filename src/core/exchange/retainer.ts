@@ -1,6 +1,6 @@
-// Keeps the retained messages of a virtual host: those that MQTT publishes with its retain flag, and those of other
-// protocols that ask for it with the header `x-mqtt-retain`. It hangs on the one topic exchange that MQTT uses; whatever
-// is published elsewhere, or has no properties that could hold the header, pays one comparison.
+// Stores the retained messages of a virtual host: those that MQTT clients publish with the retain flag, and those that
+// other protocols publish with the header `x-mqtt-retain`. It belongs to the one topic exchange that MQTT uses. A
+// message that is published elsewhere, or whose properties are too short for the header, costs one comparison.
 
 import { findField, textOf } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
@@ -8,13 +8,13 @@ import { CODEC_IDS } from '../message/properties.ts';
 import type { RetainedStore } from '../ports/retained-store.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
 
-/** The header: boolean true, or the text `true` where a protocol has nothing but text. */
+/** The header: boolean true, or the text `true` from protocols that have only text. */
 const HEADER = 'x-mqtt-retain';
 const HEADER_BYTES = Buffer.from(HEADER, 'latin1');
-/** How far the search for the header may move on from a byte under its end (Horspool). */
+/** How far the search for the header may advance after a byte at its end (Horspool). */
 const SHIFT = shifts(HEADER_BYTES);
 
-/** Topics below it are the broker's own [MQTT-4.7.2-1]. */
+/** Only the broker publishes to topics below it [MQTT-4.7.2-1]. */
 const BROKER_TOPICS = '$SYS';
 
 export class Retainer {
@@ -27,14 +27,14 @@ export class Retainer {
   }
 
   /**
-   * Keeps a message in the place of the one before, or removes that where it has no body. `slot` settles with the commit.
-   * False where a bound forbids it.
+   * Stores a message in place of the previous one of its topic; an empty body removes that one. `slot` settles with the
+   * commit. False if a limit forbids it.
    */
   keep(message: Message, ring: ConfirmRing | null, slot: number): boolean {
     return this.store.set(this.vhost, message, ring, slot);
   }
 
-  /** A message is published: keeps it where it asks for that. Whether it does. */
+  /** Called for each message that is published: stores it if it asks to be retained. True if it does. */
   offered(message: Message, ring: ConfirmRing | null, slot: number): boolean {
     if (message.nativeLength <= HEADER_BYTES.length || !asks(message) || !isTopic(message.routingKey)) return false;
     this.keep(message, ring, slot);
@@ -42,23 +42,23 @@ export class Retainer {
   }
 }
 
-/** Whether a routing key belongs to the topics that only the broker publishes to. */
+/** Whether only the broker may publish with this routing key. */
 export function isBrokerTopic(routingKey: string): boolean {
   if (routingKey.charCodeAt(0) !== 0x24 || !routingKey.startsWith(BROKER_TOPICS)) return false;
   return routingKey.length === BROKER_TOPICS.length || routingKey[BROKER_TOPICS.length] === '.';
 }
 
-/** MQTT has a flag for it, whatever its user properties say. */
+/** Whether a message has the header. MQTT messages have a flag instead, so their user properties are not read. */
 function asks(message: Message): boolean {
   const { native, nativeOffset, nativeLength, codec } = message;
   if (codec.id !== CODEC_IDS.amqp && codec.id !== CODEC_IDS.stomp) return false;
-  // Decoding the headers costs more than looking whether they can hold this one.
+  // Searching the encoded headers is cheaper than decoding them.
   if (!holdsHeader(native, nativeOffset, nativeOffset + nativeLength)) return false;
   const field = findField(message.properties().headers, HEADER);
   return field !== null && (field.value === true || textOf(field) === 'true');
 }
 
-/** A few steps for a block of common size; `indexOf` would search the whole chunk that the block lies in. */
+/** Takes a few steps for a block of common size; `indexOf` would search the whole chunk that the block lies in. */
 function holdsHeader(bytes: Buffer, from: number, to: number): boolean {
   const last = HEADER_BYTES.length - 1;
   for (let end = from + last; end < to; end += SHIFT[bytes[end]!]!) {
@@ -75,7 +75,9 @@ function shifts(text: Buffer): Uint8Array {
   return table;
 }
 
-/** Whether a routing key makes a topic that a message can be published to (MQTT 3.1.1 §4.7.3). */
+/**
+ * Whether a routing key makes a topic that a message can be published to (MQTT 3.1.1 §4.7.3): no wildcard, not empty.
+ */
 function isTopic(routingKey: string): boolean {
   for (let i = 0; i < routingKey.length; i++) {
     const code = routingKey.charCodeAt(i);

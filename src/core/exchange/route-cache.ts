@@ -1,10 +1,11 @@
 // Routes that were walked before, by routing key: two maps of bounded size, young and old. A full young map becomes the
-// old one, so that memory is bounded and keys in use survive a scan of keys that are not. The bound counts targets and
-// the length of keys as well: 8,192 keys that each reach a thousand subscribers would hold 8 million targets.
+// old one. So memory is bounded, and keys in use stay cached while many keys that are used once pass. The bound counts
+// targets and the length of keys as well: 8,192 keys that each reach a thousand subscribers would hold 8 million
+// targets.
 //
-// A route carries the generation of the exchange in which it was found. Bindings come and go, and most of them have
-// nothing to do with most keys: an older route is held against the changes since then and walked again only where one of
-// them may match its key. 1,000 subscriptions a second would otherwise empty the cache of every publisher 1,000 times
+// A route carries the generation of the exchange in which it was found. Bindings change often, and most changes concern
+// few keys. So an older route is compared with the changes since then, and walked again only if one of them may match
+// its key. Otherwise 1,000 subscriptions a second would empty the cache of every publisher 1,000 times
 // (bench/route-cache).
 
 import type { Target } from '../queue/target.ts';
@@ -12,10 +13,10 @@ import type { BindingChanges } from './binding-changes.ts';
 
 /** Keys in each of the two maps. 2 × 8,192 keys of 32 bytes with one target each take about 3 MiB. */
 const CAPACITY = 8192;
-/** Targets and blocks of 32 characters of keys in each of the two maps. A route alone may have more. */
+/** Targets and blocks of 32 characters of keys in each of the two maps. A single route may exceed it. */
 const WEIGHT = 8 * CAPACITY;
 
-/** Changes after which old routes are looked for: 16,384 of them are a millisecond. */
+/** Changes after which void routes are removed. Looking at 16,384 routes takes a millisecond. */
 const SWEEP_AFTER = 64;
 
 interface CachedRoute {
@@ -28,7 +29,7 @@ export class RouteCache {
   private young: Map<string, CachedRoute>;
   private old: Map<string, CachedRoute>;
   private weight: number;
-  /** The generation in which routes that nobody can use any more were dropped last. */
+  /** The generation in which void routes were removed last. */
   private swept: number;
 
   constructor(changes: BindingChanges) {
@@ -39,7 +40,7 @@ export class RouteCache {
     this.swept = changes.generation;
   }
 
-  /** The targets found earlier, where nothing has changed for this key since then; else null. */
+  /** The targets found earlier, if nothing has changed for this key since then; else null. */
   find(routingKey: string): readonly Target[] | null {
     const young = this.young.get(routingKey);
     const known = young ?? this.old.get(routingKey);
@@ -53,12 +54,12 @@ export class RouteCache {
     return known.targets;
   }
 
-  /** Routes that are held, usable or not. */
+  /** Routes in the cache, valid or void. */
   get size(): number {
     return this.young.size + this.old.size;
   }
 
-  /** Remembers a route of the current generation. */
+  /** Caches a route of the current generation. */
   keep(routingKey: string, targets: readonly Target[]): void {
     this.place(routingKey, { targets, generation: this.changes.generation });
   }
@@ -75,7 +76,7 @@ export class RouteCache {
     this.young.set(routingKey, route);
   }
 
-  /** Drops routes that are too old to be used: they would keep deleted queues, and their clients' sessions, in memory. */
+  /** Removes void routes: they would keep deleted queues, and the sessions of their clients, in memory. */
   private sweep(): void {
     this.swept = this.changes.generation;
     for (const routes of [this.young, this.old]) {

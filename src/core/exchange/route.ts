@@ -7,9 +7,9 @@ import { Target } from '../queue/target.ts';
 
 /** An exchange as a route sees it. */
 export interface RoutedExchange {
-  /** Hands each binding that matches to `route.follow`. True where at least one did. */
+  /** Hands each binding that matches to `route.follow`. True if at least one matched. */
   match(route: Route): boolean;
-  /** Where messages go that this exchange cannot route, or null. */
+  /** The exchange that gets what this one cannot route, or null. */
   alternateExchange(): RoutedExchange | null;
 }
 
@@ -21,16 +21,16 @@ export interface RoutedBinding {
 }
 
 /**
- * One walk from an exchange to its queues. It owns the visited set, so cycles of exchange-to-exchange bindings deliver
- * once, and merges bindings into targets.
+ * One walk from an exchange to its queues. It owns the visited set, so that a message passes each exchange once even if
+ * bindings form a cycle, and merges the bindings that reach the same queue into one target.
  */
 export class Route {
   readonly message: Message;
   readonly routingKey: string;
   readonly targets: Target[];
-  /** Made when a second queue turns up: most routes have one. */
+  /** Created with the second queue: most routes have one. */
   private byQueue: Map<Queue, Target> | null;
-  /** In the order in which they are walked. */
+  /** Exchanges in the order in which they are walked. */
   private readonly visited: Set<RoutedExchange>;
 
   constructor(message: Message) {
@@ -42,8 +42,8 @@ export class Route {
   }
 
   /**
-   * Walks an exchange and all that it leads to, each once. One that matches nothing hands over to its alternate. A loop
-   * and no recursion: chains of exchanges are as long as clients make them.
+   * Walks an exchange and all exchanges that it leads to, each once. An exchange without a match passes the message to
+   * its alternate. This is a loop and not a recursion, because clients can build chains of any length.
    */
   walk(from: RoutedExchange): void {
     this.visited.add(from);
@@ -60,7 +60,7 @@ export class Route {
     else this.visited.add(binding.exchange!);
   }
 
-  /** Adds a queue, or widens its target where it is there already. */
+  /** Adds a queue, or merges the options into its target if the route has it already. */
   reach(queue: Queue, subscriptionOptions: SubscriptionOptions): void {
     const { targets } = this;
     let known: Target | undefined;

@@ -1,5 +1,5 @@
 // Topic exchange (AMQP 0-9-1 §3.1.3.3): binding keys are patterns of words between dots. AMQP patterns and MQTT filters
-// differ in what is a wildcard, so each dialect has a trie of its own and keeps parsed words.
+// have different wildcards, so each dialect has its own trie of parsed words.
 
 import type { Dialect } from './dialect.ts';
 import type { Binding } from './exchange.ts';
@@ -30,7 +30,7 @@ export class TopicExchange extends Exchange {
       matched = true;
       route.follow(binding);
     };
-    // What the broker says of itself goes to those who ask for it.
+    // Messages below `$SYS` reach only bindings that name `$SYS`.
     const ownTopic = this.retainer !== null && isBrokerTopic(route.routingKey);
     if (this.amqp.size > 0) this.amqp.match(words, !ownTopic, onMatch);
     // [MQTT-4.7.2-1]
@@ -39,14 +39,14 @@ export class TopicExchange extends Exchange {
   }
 
   /**
-   * Compares up to the first wildcard of either dialect, in tens of nanoseconds and without words: nearly all changes
-   * differ from nearly all keys before it.
+   * Compares the keys up to the first wildcard of either dialect, without splitting them into words (tens of
+   * nanoseconds): most changes differ from most keys before their first wildcard.
    */
   protected mayMatch(bindingKey: string, routingKey: string): boolean {
     for (let i = 0; i < bindingKey.length; i++) {
       const code = bindingKey.charCodeAt(i);
       if (code === STAR || code === PLUS || code === HASH) return true;
-      // `a.#` matches `a`: where the routing key ends first, the rest of the pattern decides.
+      // `a.#` matches `a`: if the routing key ends first, the rest of the pattern decides.
       if (i === routingKey.length) return true;
       if (code !== routingKey.charCodeAt(i)) return false;
     }
@@ -66,12 +66,12 @@ export class TopicExchange extends Exchange {
   }
 }
 
-/** The words of a routing key. The empty key has none, as in RabbitMQ: `#` matches it, `*` does not. */
+/** The words of a routing key. The empty key has no words, as in RabbitMQ: `#` matches it, `*` does not. */
 export function keyWords(routingKey: string): string[] {
   return routingKey === '' ? [] : routingKey.split('.');
 }
 
-/** The words of a binding key. Adjacent MULTIs are one: `#.#` matches what `#` matches. */
+/** The words of a binding key. Adjacent `#` are one: `#.#` matches what `#` matches. */
 export function patternWords(bindingKey: string, dialect: Dialect): PatternWord[] {
   const single = dialect === 'mqtt' ? '+' : '*';
   const words: PatternWord[] = [];

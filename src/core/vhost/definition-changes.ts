@@ -1,5 +1,5 @@
-// Changes of a virtual host's durable definitions whose commit is awaited: whoever asked for one is answered when it is
-// on disk, and whoever asks for what is there already is not answered before that is.
+// Changes of a virtual host's durable definitions whose commit is awaited. A client that made a change is answered when
+// it is on disk. A client that declares what already exists is not answered before that is on disk.
 
 import { BrokerError } from '../errors.ts';
 import type { QueueStore } from '../queue/queue-store.ts';
@@ -17,8 +17,8 @@ export class DefinitionChanges {
   }
 
   /**
-   * Resolves when everything that was handed to the store so far is on disk. Where that fails, `undo` takes back what was
-   * just changed, and it rejects with `unavailable`.
+   * Resolves when everything that was handed to the store so far is on disk. If the commit fails, calls `undo`, which
+   * reverts the change in memory, and rejects with `unavailable`.
    */
   committed(undo?: () => unknown): Promise<void> {
     this.waiting++;
@@ -37,8 +37,8 @@ export class DefinitionChanges {
   }
 
   /**
-   * What is the same as asked for already may be so only since a moment ago, by somebody else: then it is no more durable
-   * than that one's change.
+   * Resolves when earlier changes are on disk. The definition that a client declared again may be another client's
+   * change whose commit is still pending.
    */
   async settled(): Promise<void> {
     if (this.waiting > 0) await this.committed();

@@ -1,20 +1,20 @@
-// Direct reply-to: a requester gets its replies without a queue. Its address stands in for the pseudo queue's name in
-// the reply-to of what it publishes; whoever answers publishes to the default exchange with that address as routing
-// key, over whatever protocol, and the message goes straight to the requester. A reply to somebody who has gone is
-// dropped. One for each virtual host.
+// Direct reply-to: a requester gets its replies without a queue. What it publishes carries its address in the reply-to
+// instead of the pseudo queue's name. The answering service publishes to the default exchange with that address as
+// routing key, over any protocol, and the message goes directly to the requester. A reply to a requester that has
+// disconnected is dropped. There is one for each virtual host.
 
 import { randomBytes } from 'node:crypto';
 import type { Message } from '../message/message.ts';
 
-/** What a requester consumes from, and names in its reply-to (RabbitMQ's name). */
+/** The pseudo queue that a requester consumes from, and names in its reply-to (RabbitMQ's name). */
 export const REPLY_QUEUE = 'amq.rabbitmq.reply-to';
 
-/** What every address begins with. */
+/** Prefix of every address. */
 export const REPLY_ADDRESS_PREFIX = `${REPLY_QUEUE}.`;
 
-/** A requester. */
+/** A client that waits for replies. */
 export interface ReplyReceiver {
-  /** Called while the reply is being published: what it keeps of the message it must retain. */
+  /** Called while the reply is being published: the receiver retains what it keeps of the message. */
   reply(message: Message): void;
 }
 
@@ -25,7 +25,7 @@ export class DirectReplies {
     this.receivers = new Map();
   }
 
-  /** A new address, which nobody can guess. */
+  /** Returns a new address that cannot be guessed. */
   open(receiver: ReplyReceiver): string {
     const address = REPLY_ADDRESS_PREFIX + randomBytes(16).toString('base64url');
     this.receivers.set(address, receiver);
@@ -40,7 +40,7 @@ export class DirectReplies {
     return this.receivers.has(address);
   }
 
-  /** Takes a message to the default exchange that no queue took. False where it is no reply. */
+  /** Delivers a message that reached no queue through the default exchange. False if its routing key is no address. */
   take(message: Message): boolean {
     const { routingKey } = message;
     if (!routingKey.startsWith(REPLY_ADDRESS_PREFIX)) return false;

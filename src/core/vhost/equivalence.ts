@@ -1,5 +1,5 @@
-// Declaring again what exists must be the same declaration (AMQP 0-9-1 §1.7.2.1, rule "equivalent"). The texts are those
-// that RabbitMQ's users search for.
+// A second declaration of an exchange or queue must be equivalent to the first (AMQP 0-9-1 §1.7.2.1, rule
+// "equivalent"). The error texts are RabbitMQ's, because its users search for them.
 
 import { BrokerError } from '../errors.ts';
 import type { Exchange } from '../exchange/exchange.ts';
@@ -15,10 +15,10 @@ import type { Queue } from '../queue/queue.ts';
 import { COMPARED_ARGUMENTS } from '../queue/queue-arguments.ts';
 import type { ExchangeDeclaration, QueueDeclaration } from './declarations.ts';
 
-/** Exchange arguments that take part in the comparison. */
+/** Exchange arguments that are compared. */
 const EXCHANGE_ARGUMENTS = ['alternate-exchange'] as const;
 
-/** Throws precondition-failed where the declaration differs from the exchange. */
+/** Throws precondition-failed if the declaration differs from the exchange. */
 export function requireSameExchange(known: Exchange, asked: ExchangeDeclaration, vhost: string): void {
   const what = `exchange '${known.name}' in vhost '${vhost}'`;
   requireSame('type', asked.kind, known.kind, what);
@@ -28,7 +28,7 @@ export function requireSameExchange(known: Exchange, asked: ExchangeDeclaration,
   for (const name of EXCHANGE_ARGUMENTS) requireSameArgument(name, asked.args, known.args, what);
 }
 
-/** Throws precondition-failed where the declaration differs from the queue; resource-locked where exclusivity does. */
+/** Throws precondition-failed if the declaration differs from the queue, resource-locked if its exclusivity does. */
 export function requireSameQueue(known: Queue, asked: QueueDeclaration, vhost: string): void {
   const what = `queue '${known.name}' in vhost '${vhost}'`;
   requireSame('durable', asked.durable, known.durable, what);
@@ -52,7 +52,7 @@ function requireSame(name: string, asked: string | boolean, known: string | bool
   );
 }
 
-/** Saying that a queue is a classic one is the same as saying nothing. */
+/** The type `classic` is equal to no type. */
 function requireSameType(asked: FieldTable, known: FieldTable, what: string): void {
   const type = 'x-queue-type';
   if ((textOf(findField(asked, type)) ?? 'classic') === (textOf(findField(known, type)) ?? 'classic')) return;
@@ -64,7 +64,7 @@ function requireSameArgument(name: string, asked: FieldTable, known: FieldTable,
   const current = findField(known, name);
   if (received === null && current === null) return;
   if (received !== null && current !== null && sameValue(received, current)) return;
-  // As RabbitMQ: the types are named only where one of the two is missing.
+  // As RabbitMQ: types are named only if one of the two values is missing.
   const show = received !== null && current !== null ? shownAlone : shown;
   throw new BrokerError(
     'precondition-failed',

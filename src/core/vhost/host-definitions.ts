@@ -1,5 +1,5 @@
-// The durable definitions of one virtual host: how its exchanges, queues and bindings are written down and found again.
-// It knows the form of the records and nothing of what they mean.
+// The stored form of the durable definitions of one virtual host: records of its exchanges, queues and bindings. It
+// does not interpret them.
 
 import type { Dialect } from '../exchange/dialect.ts';
 import type { Binding, Exchange, ExchangeOptions } from '../exchange/exchange.ts';
@@ -14,7 +14,7 @@ export interface StoredExchange extends ExchangeOptions {
 }
 
 export interface StoredQueue extends QueueOptions {
-  /** Whether there may be messages on disk that expire. */
+  /** Whether messages on disk may expire. */
   readonly expiring: boolean;
 }
 
@@ -104,7 +104,7 @@ export class HostDefinitions {
     }
   }
 
-  /** The dialect and arguments are part of what a binding is, so they are part of its name. */
+  /** Dialect and arguments identify a binding, so they are part of its record's name. */
   private bindingName(binding: Binding): string[] {
     const type: StoredBinding['destinationType'] = binding.queue !== null ? 'queue' : 'exchange';
     const destination = binding.queue?.name ?? binding.exchange!.name;

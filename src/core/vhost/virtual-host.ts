@@ -1,5 +1,6 @@
-// A virtual host: the registry of its exchanges, queues and bindings. It declares, checks equivalence, binds and deletes,
-// and has what is durable written down (host-definitions.ts). It does not check permissions: the session (session.ts) does.
+// A virtual host: the registry of its exchanges, queues and bindings. It declares, checks equivalence, binds and
+// deletes, and stores durable definitions (host-definitions.ts). It does not check permissions: the session
+// (session.ts) does.
 
 import { DeadLettering } from '../dead-letter/dead-lettering.ts';
 import { BrokerError } from '../errors.ts';
@@ -33,7 +34,7 @@ export interface VirtualHostDependencies extends QueueDependencies {
   readonly limits: CoreLimits;
   readonly log: Logger;
   readonly retained: RetainedStore;
-  /** Name of the topic exchange whose messages may be retained: the one that MQTT uses. */
+  /** Name of the topic exchange whose messages may be retained: the exchange that MQTT uses. */
   readonly retainedExchange: string;
 }
 
@@ -80,7 +81,7 @@ export class VirtualHost implements QueueEvents {
     return exchange;
   }
 
-  /** The queue of that name. Throws not-found, and resource-locked where it is another session's alone. */
+  /** The queue of that name. Throws not-found, and resource-locked if it is exclusive to another session. */
   queue(name: string, owner: object): Queue {
     const queue = this.queues.get(name);
     if (queue === undefined) throw new BrokerError('not-found', `no queue '${name}' in vhost '${this.name}'`);
@@ -99,7 +100,7 @@ export class VirtualHost implements QueueEvents {
     return this.queueBindings.of(queue);
   }
 
-  /** Declares an exchange, or checks that the one that exists is the same. True where it is new and durable. */
+  /** Declares an exchange, or checks that the existing one is equivalent. True if it is new and durable. */
   declareExchange(declaration: ExchangeDeclaration): boolean {
     const { name, kind } = declaration;
     const known = this.exchanges.get(name);
@@ -128,7 +129,7 @@ export class VirtualHost implements QueueEvents {
     return true;
   }
 
-  /** Deletes an exchange with its bindings. True where its definition was durable. */
+  /** Deletes an exchange with its bindings. True if its definition was durable. */
   deleteExchange(name: string, ifUnused: boolean): boolean {
     if (name === '' || name.startsWith('amq.')) {
       throw new BrokerError(
@@ -139,7 +140,7 @@ export class VirtualHost implements QueueEvents {
       );
     }
     const exchange = this.exchanges.get(name);
-    // Deleting what is not there succeeds, as in RabbitMQ since 3.2.
+    // Deleting an exchange that does not exist succeeds, as in RabbitMQ since 3.2.
     if (exchange === undefined) return false;
     if (ifUnused && exchange.bindingCount > 0) {
       throw new BrokerError('precondition-failed', `exchange '${name}' in vhost '${this.name}' in use`);
@@ -148,7 +149,10 @@ export class VirtualHost implements QueueEvents {
     return exchange.durable;
   }
 
-  /** Declares a queue, or checks that the one that exists is the same. `created` and durable ask for a commit. */
+  /**
+   * Declares a queue, or checks that the existing one is equivalent. If it is `created` and durable the caller awaits
+   * its commit.
+   */
   declareQueue(declaration: QueueDeclaration): { readonly queue: Queue; readonly created: boolean } {
     const { name, owner } = declaration;
     const known = this.queues.get(name);
@@ -160,7 +164,7 @@ export class VirtualHost implements QueueEvents {
     const { durable, autoDelete, args } = declaration;
     checkQueueDeclaration(args, { durable, exclusive: owner !== null, autoDelete }, name, this.name);
     this.requireRoom(this.queues.size, 'queues');
-    // One for each lane, whether it is ever used or not: where lanes are is never a question.
+    // One id for each priority lane, used or not: the id of a lane is the queue's id plus its priority.
     const id = this.dependencies.store.nextQueueId(1 + readQueueArguments(args, name, this.name).maxPriority);
     const queue = new Queue({ ...declaration, id }, this.dependencies, this);
     this.queues.set(name, queue);
@@ -169,7 +173,7 @@ export class VirtualHost implements QueueEvents {
     return { queue, created: true };
   }
 
-  /** Deletes a queue, its bindings and its messages. Returns how many were ready. */
+  /** Deletes a queue, its bindings and its messages. Returns the number of ready messages. */
   deleteQueue(queue: Queue): number {
     if (queue.deleted) return 0;
     for (const binding of [...this.queueBindings.of(queue)]) this.removeBinding(binding);
@@ -180,7 +184,7 @@ export class VirtualHost implements QueueEvents {
     return queue.delete();
   }
 
-  /** Binds, unless the same binding is there. True where it is new and durable. */
+  /** Binds, unless an equal binding exists. True if it is new and durable. */
   bind(source: Exchange, destination: Destination, routingKey: string, args: FieldTable, dialect: Dialect): boolean {
     if (source.name === '') throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
     const binding = new Binding(source, destination, routingKey, args, dialect);
@@ -192,7 +196,7 @@ export class VirtualHost implements QueueEvents {
     return true;
   }
 
-  /** Unbinds; nothing happens where there is no such binding (as RabbitMQ). True where it was durable. */
+  /** Unbinds. Does nothing if there is no such binding (as RabbitMQ). True if it was durable. */
   unbind(source: Exchange, destination: Destination, routingKey: string, args: FieldTable, dialect: Dialect): boolean {
     if (source.name === '') throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
     const probe = new Binding(source, destination, routingKey, args, dialect);
@@ -203,10 +207,10 @@ export class VirtualHost implements QueueEvents {
     return durable;
   }
 
-  /** Takes up the durable definitions. Exchanges first, then queues, then bindings. */
+  /** Recovers the durable definitions: exchanges first, then queues, then bindings. */
   recover(): void {
     const { definitions } = this;
-    // What waits for its time waits from now on.
+    // Times that start at recovery (x-expires) start now.
     this.dependencies.turn.begin();
     for (const stored of definitions.exchanges()) {
       const exchange = this.makeExchange(stored.kind, stored);
@@ -230,7 +234,7 @@ export class VirtualHost implements QueueEvents {
     }
   }
 
-  /** The broker stops in order: nobody has anything any more. */
+  /** Called at an orderly stop: no client holds a delivery any more. */
   settleDelivered(): void {
     for (const queue of this.queues.values()) queue.mark?.settle();
   }
@@ -244,8 +248,8 @@ export class VirtualHost implements QueueEvents {
   }
 
   /**
-   * A restart knows by it which queues to look into for what has expired meanwhile. Where the disk is full and it is not
-   * written that waits for somebody who looks; an expired message is delivered to nobody all the same.
+   * Stores that messages of the queue may expire, so that a restart looks for those that expired meanwhile. If a full
+   * disk refuses the record they are found when the queue is next read; an expired message is never delivered.
    */
   expiring(queue: Queue): void {
     if (!queue.deleted) this.definitions.putQueue(queue, true);
@@ -255,7 +259,7 @@ export class VirtualHost implements QueueEvents {
     this.dependencies.log.error({ vhost: this.name, queue: queue.name, error }, 'a stored message cannot be read');
   }
 
-  /** Removes a binding, and a source that lived only for its bindings. */
+  /** Removes a binding, and its source if that is auto-delete and this was its last binding. */
   private removeBinding(binding: Binding): void {
     const last = this.unlink(binding);
     binding.source.invalidate();
@@ -263,9 +267,9 @@ export class VirtualHost implements QueueEvents {
   }
 
   /**
-   * Ends an exchange with its bindings, and those that lived only for their bindings to it. A loop and no recursion:
-   * chains of auto-delete exchanges are as long as clients make them. All that ends, and all whose routes change, leads
-   * to the first: voiding its routes voids theirs.
+   * Deletes an exchange with its bindings, and the auto-delete exchanges whose last binding led to it. This is a loop
+   * and not a recursion, because clients can build chains of any length. All exchanges that are deleted here, or whose
+   * routes change, lead to the first one, so invalidating its routes invalidates theirs.
    */
   private dropExchange(first: Exchange): void {
     first.invalidate();
@@ -289,7 +293,7 @@ export class VirtualHost implements QueueEvents {
     this.bindingCount++;
   }
 
-  /** Removes a binding and its definition. True where its source lived only for its bindings and has none left. */
+  /** Removes a binding and its definition. True if its source is auto-delete and has no binding left. */
   private unlink(binding: Binding): boolean {
     const { source } = binding;
     if (binding.durable) this.definitions.removeBinding(binding);

@@ -1,4 +1,4 @@
-// The virtual hosts of a broker. `/` exists from the first start.
+// The virtual hosts of a broker. `/` is created at the first start.
 
 import type { VirtualHostDependencies } from './virtual-host.ts';
 import { VirtualHost } from './virtual-host.ts';
@@ -14,7 +14,7 @@ export class VirtualHosts {
     this.hosts = new Map();
   }
 
-  /** Takes up what the definitions hold; creates the default one at the first start. */
+  /** Recovers the virtual hosts from the definitions; creates the default one at the first start. */
   recover(): void {
     for (const { name } of this.dependencies.definitions.all('vhost')) this.add(name[0]!);
     if (!this.hosts.has(DEFAULT_VHOST)) this.create(DEFAULT_VHOST);
@@ -25,7 +25,7 @@ export class VirtualHosts {
     return this.hosts.get(name) ?? null;
   }
 
-  /** Creates a virtual host, unless it is there. Durable with the next commit. */
+  /** Creates a virtual host, unless it exists. Durable with the next commit. */
   create(name: string): VirtualHost {
     const known = this.hosts.get(name);
     if (known !== undefined) return known;
