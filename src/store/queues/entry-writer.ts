@@ -1,5 +1,5 @@
-// Writes the pending entries of queues into a batch as segments. An entry becomes `committing` here and is encoded here,
-// not earlier: what was settled before its batch was sealed costs nothing.
+// Writes the pending entries of queues into a batch as segments. An entry becomes `committing` and is encoded when its
+// batch is sealed: an entry that was settled earlier costs nothing.
 
 import { type QueueEntry, STORE_STATE } from '../../core/queue/queue-entry.ts';
 import { type SegmentKind, segmentKey } from '../keys.ts';
@@ -11,7 +11,7 @@ import { SHARED_BODY_BYTES, type SharedBodies } from './shared-bodies.ts';
 export class EntryWriter {
   private readonly segments: SegmentWriter;
   private readonly bodies: SharedBodies;
-  /** What the batch in flight was cut out of. */
+  /** Memory of the segments in the batch in flight. */
   private slabs: Slab[];
 
   constructor(epoch: number, bodies: SharedBodies) {
@@ -53,13 +53,13 @@ export class EntryWriter {
     if (late !== null) this.writeLate(state, late, batch);
   }
 
-  /** Everything of the batch was written. */
+  /** Called when everything of the batch was written. */
   gathered(): void {
     this.bodies.gathered();
     this.slabs = this.segments.takeSlabs();
   }
 
-  /** The batch is durable: its memory is used again. */
+  /** The batch is durable: its memory is reused. */
   committed(): void {
     this.segments.recycle(this.slabs);
     this.slabs = [];
@@ -70,7 +70,7 @@ export class EntryWriter {
     this.slabs = [];
   }
 
-  /** Late segments hold consecutive numbers only, so that they never overlap one another. */
+  /** Late segments hold consecutive numbers only, so that no two overlap. */
   private writeLate(state: QueueState, late: QueueEntry[], batch: KvBatch): void {
     late.sort((a, b) => a.seq - b.seq);
     state.late = true;

@@ -1,9 +1,8 @@
-// Which sequence numbers of a queue hold nothing any more: everything below the floor, and ranges above it where
-// entries were settled out of order. An acknowledgement in order costs an addition; nothing is deleted one by one.
+// Which sequence numbers of a queue have no entry any more: everything below the floor, and ranges above it whose
+// entries were settled out of order. An acknowledgement in order costs an addition; no record is deleted for it.
 //
 // A number that was never stored (a transient entry that stayed in memory, an entry acknowledged before it was written)
-// is gone too. Such gaps are known from writing and from loading; they are not written down by themselves, only when a
-// settled entry joins them.
+// is gone too. Writing and loading find such gaps; they are stored only when a settled entry adjoins them.
 
 import { goneKey, u64 } from '../keys.ts';
 import type { KvBatch } from '../kv/kv.ts';
@@ -11,9 +10,9 @@ import type { KvBatch } from '../kv/kv.ts';
 interface Range {
   from: number;
   to: number;
-  /** Whether a record with this `from` is (or is about to be) on disk. */
+  /** Whether a record with this `from` is on disk, or in the next batch. */
   stored: boolean;
-  /** Whether the next batch has to write it. */
+  /** Whether the next batch must write it. */
   dirty: boolean;
 }
 
@@ -23,7 +22,7 @@ export class GoneRanges {
   /** Disjoint, not adjacent, in order, all above the floor. */
   private ranges: Range[];
   private dirty: Range[];
-  /** `from` of records that are to be removed. */
+  /** `from` of records that the next batch removes. */
   private obsolete: number[];
 
   constructor(floor: number) {
@@ -33,7 +32,7 @@ export class GoneRanges {
     this.obsolete = [];
   }
 
-  /** A range as it was on disk. In order; may lie below the floor, which the crash left behind. */
+  /** Restores a range from disk. Called in order; after a crash a range may lie below the floor. */
   restore(from: number, to: number): void {
     if (from <= this.floor) {
       this.obsolete.push(from);
@@ -43,7 +42,7 @@ export class GoneRanges {
     this.ranges.push({ from, to, stored: true, dirty: false });
   }
 
-  /** Takes a range in. `settled` false: a mere gap, which alone is not worth a record. */
+  /** Adds a range. Not `settled`: only a gap, which is not worth a record of its own. */
   add(from: number, to: number, settled: boolean): void {
     if (to <= this.floor || from >= to) return;
     if (from <= this.floor) {
@@ -51,7 +50,7 @@ export class GoneRanges {
       return;
     }
     const { ranges } = this;
-    // In order at the end: the usual case for gaps and for consumers that run ahead of a slow one.
+    // Usually at the end: gaps, and consumers that are ahead of a slow one.
     let first = ranges.length;
     while (first > 0 && ranges[first - 1]!.to >= from) {
       if (first > 16) {
@@ -90,7 +89,7 @@ export class GoneRanges {
     if (worth) this.touch(kept);
   }
 
-  /** Takes a number out again: it is written late, below numbers that are already gone. */
+  /** Removes a number: its entry is written late, below numbers that are already gone. */
   punch(seq: number): void {
     const { ranges } = this;
     if (seq < this.floor) {
@@ -134,7 +133,7 @@ export class GoneRanges {
     return range !== undefined && range.from <= from && range.to >= to;
   }
 
-  /** How many ranges there are above the floor. */
+  /** Number of ranges above the floor. */
   get count(): number {
     return this.ranges.length;
   }
@@ -144,9 +143,9 @@ export class GoneRanges {
     return this.ranges[index]!;
   }
 
-  /** Writes what changed into a batch. The floor is the queue's to write. */
+  /** Writes the changed ranges into a batch. The queue writes the floor. */
   gather(batch: KvBatch, queueId: number): void {
-    // Removes go first: a range may have come back under the same key.
+    // Removes go first: a range may be stored again under the same key.
     for (const from of this.obsolete) batch.remove(goneKey(queueId, from));
     this.obsolete = [];
     const { dirty } = this;
@@ -161,15 +160,15 @@ export class GoneRanges {
   }
 
   /**
-   * The batch of the last `gather` was not written: everything is to be written again. It may try to remove what is not
-   * there, which costs nothing.
+   * The batch of the last `gather` was not written: the next one writes everything again. It may remove keys that do
+   * not exist, which costs nothing.
    */
   ungather(removed: readonly number[]): void {
     for (const range of this.ranges) if (range.stored) this.touch(range);
     for (const from of removed) this.obsolete.push(from);
   }
 
-  /** What the next `gather` removes; kept by its caller for `ungather`. */
+  /** What the next `gather` removes; its caller keeps it for `ungather`. */
   obsoleteNow(): readonly number[] {
     return this.obsolete;
   }

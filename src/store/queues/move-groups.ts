@@ -1,24 +1,25 @@
 // Appends and removes that belong together: a message that moves from one queue to another (a dead letter). While there
-// is space they share a transaction like everything of a turn. On a full disk they must neither be split into removes
-// that are done and appends that are refused, nor be refused, because the message was promised: they wait.
+// is space they share a transaction with everything else of the turn. On a full disk they must not be split into
+// removes that succeed and appends that are refused. They must not be refused as a whole either, because the message
+// was confirmed. So they wait.
 //
-// All that waits goes into the next whole batch together. So it need not be known which belongs to which, only which
-// appends are promised, because something was settled for them, and which removes wait with them.
+// All moves that wait go into the next whole batch together. So it is enough to know which appends must not be refused,
+// because a remove depends on them, and which removes wait with them.
 
 import type { QueueEntry } from '../../core/queue/queue-entry.ts';
 
-/** What was done between the beginning and the end of a group. */
+/** The operations between the beginning and the end of a group. */
 class Group {
   readonly adds: QueueEntry[] = [];
   readonly removes: QueueEntry[] = [];
-  /** Whether a message that was promised moves on: what it was promised for counts for these appends now. */
+  /** Whether a confirmed message moves on: its confirm now depends on these appends. */
   movesOn = false;
 }
 
-/** What goes into one whole batch. */
+/** The moves of one whole batch. */
 class Moves {
   readonly adds: Set<QueueEntry> = new Set();
-  /** Written entries that are settled. */
+  /** Written entries that these moves settle. */
   readonly removes: Set<QueueEntry> = new Set();
 
   take({ adds, removes }: Moves | Group): void {
@@ -39,8 +40,8 @@ export class MoveGroups {
   }
 
   /**
-   * What `run` appends and removes is one group. Inside of another it belongs to that one. `unfinished`: its appends are
-   * promised though nothing is removed yet.
+   * The appends and removes of `run` are one group. A nested call belongs to the outer group. `unfinished`: its appends
+   * must not be refused though nothing is removed yet.
    */
   run(run: () => void, unfinished: boolean): void {
     if (this.open !== null) {
@@ -53,7 +54,7 @@ export class MoveGroups {
       run();
     } finally {
       this.open = null;
-      // Appends alone may be refused: nobody was told anything of them yet. Removes alone need nothing to be there.
+      // Appends alone may be refused: nothing was confirmed for them. Removes alone need no append.
       const isPromised = group.removes.length > 0 || group.movesOn || unfinished;
       if (group.adds.length > 0 && isPromised) this.pending.take(group);
     }
@@ -73,7 +74,7 @@ export class MoveGroups {
     if (this.pending.adds.delete(entry) && this.open !== null) this.open.movesOn = true;
   }
 
-  /** All that is pending goes into a whole batch. */
+  /** All pending moves go into a whole batch. */
   gather(): void {
     this.committing = this.pending;
     this.pending = new Moves();
@@ -83,7 +84,7 @@ export class MoveGroups {
     this.committing = new Moves();
   }
 
-  /** The batch was not written: its moves wait for the next whole one. Returns the entries that are to be appended. */
+  /** The batch was not written: its moves wait for the next whole batch. Returns the entries to append again. */
   withdraw(): ReadonlySet<QueueEntry> {
     const waiting = this.committing;
     waiting.take(this.pending);
@@ -92,13 +93,13 @@ export class MoveGroups {
     return waiting.adds;
   }
 
-  /** An entry was settled while its batch failed: what waits must not settle it again. */
+  /** An entry was settled while its batch failed: the moves that wait must not settle it again. */
   neverWritten(entry: QueueEntry): void {
     this.pending.adds.delete(entry);
     this.pending.removes.delete(entry);
   }
 
-  /** What the pending moves settle. */
+  /** The entries that the pending moves settle. */
   removes(): ReadonlySet<QueueEntry> {
     return this.pending.removes;
   }

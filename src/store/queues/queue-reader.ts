@@ -1,5 +1,5 @@
-// Reads ranges of a queue's entries back. What may not be in memory is brought there first, off the main thread; after
-// each range the next one is brought along, so that a queue that is read through answers at once.
+// Reads ranges of a queue's entries from disk. Pages that may be cold are first read off the main thread. After each
+// range the next one is prefetched, so that reading through a queue answers at once.
 
 import type { PropertyCodec } from '../../core/message/properties.ts';
 import type { LoadedRange, StoredEntry } from '../../core/queue/queue-store.ts';
@@ -8,10 +8,10 @@ import type { Kv } from '../kv/kv.ts';
 import type { QueueState } from './queue-state.ts';
 import { SegmentCursor, segmentKeys } from './segment-cursor.ts';
 
-/** Segments that are brought into memory at once. */
+/** Segments that one prefetch reads. */
 const PREFETCH_SEGMENTS = 256;
 
-/** Keys to bring into memory, and the sequence numbers that are there then. */
+/** Keys to prefetch, and the sequence numbers that are warm afterwards. */
 interface Cold {
   readonly keys: Buffer[];
   readonly from: number;
@@ -24,7 +24,7 @@ export class QueueReader {
   private readonly epoch: number;
   private readonly changed: (state: QueueState) => void;
 
-  /** `changed` is told of queues in which a read found transient entries of an earlier start. */
+  /** `changed` is called with each queue in which a read found transient entries of an earlier start. */
   constructor(kv: Kv, codecs: ReadonlyMap<number, PropertyCodec>, epoch: number, changed: (state: QueueState) => void) {
     this.kv = kv;
     this.codecs = codecs;
@@ -81,7 +81,7 @@ export class QueueReader {
     return { entries, nextSeq };
   }
 
-  /** What a read of `maxEntries` will need and what may not be in memory. */
+  /** What a read of `maxEntries` needs and may be cold. */
   private cold(state: QueueState, from: number, to: number, maxEntries: number): Cold {
     const keys: Buffer[] = [];
     let entries = 0;
@@ -118,7 +118,7 @@ export class QueueReader {
   }
 }
 
-/** Numbers of an earlier start that were never stored. Those of this one are known from writing. */
+/** Numbers of an earlier start that were never stored. Writing finds those of this start. */
 function foundGap(state: QueueState, from: number, to: number): void {
   const end = Math.min(to, state.recoveredTo);
   if (from < end) state.gone.add(from, end, false);

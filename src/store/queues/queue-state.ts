@@ -1,5 +1,5 @@
-// What the store knows of one queue: the counts and marks of its `meta` record as they will be once everything that was
-// handed over is committed, the entries that wait for their commit, and how far its disk space is reclaimed.
+// What the store knows of one queue: counts and marks of its `meta` record as they will be once everything handed over
+// is committed, the entries that wait for their commit, and how far its disk space is reclaimed.
 
 import type { QueueEntry } from '../../core/queue/queue-entry.ts';
 import type { QueueMeta } from '../../core/queue/queue-store.ts';
@@ -9,10 +9,10 @@ import { GoneRanges } from './gone-ranges.ts';
 
 const FORMAT = 1;
 const META_BYTES = 1 + 7 * 8;
-/** Stands for "any entry may have been delivered". */
+/** Any entry may have been delivered. */
 const NO_BOUND = Number.MAX_SAFE_INTEGER;
 
-/** The order in which the reclaimer looks at a queue's segments: below the floor, between gone ranges, late ones. */
+/** The order in which the reclaimer visits a queue's segments: below the floor, between gone ranges, late ones. */
 export const RECLAIM_PHASE = { floor: 0, ranges: 1, late: 2 } as const;
 type ReclaimPhase = (typeof RECLAIM_PHASE)[keyof typeof RECLAIM_PHASE];
 
@@ -28,7 +28,7 @@ export class QueueState {
   readonly gone: GoneRanges;
   /** Entries below it may have been delivered. */
   deliveredTo: number;
-  /** Entries below it carry the redelivered mark when they are loaded: what `deliveredTo` was at the start. */
+  /** Loaded entries below it carry the redelivered mark: the value of `deliveredTo` at the start. */
   readonly redeliveredTo: number;
   /** Numbers below it were handed over before this start: gaps among them are found by loading. */
   readonly recoveredTo: number;
@@ -36,25 +36,25 @@ export class QueueState {
   reclaimedTo: number;
   /** Whether there may be late segments. */
   late: boolean;
-  /** What the reclaimer looks at next. */
+  /** The phase of the reclaimer's next visit. */
   reclaimPhase: ReclaimPhase;
-  /** Where the next scan between gone ranges and of late segments goes on. */
+  /** Where the next scan of gone ranges, and of late segments, continues. */
   rangeScan: number;
   lateScan: number;
-  /** Handed over since the last seal, and in the commit in flight. Withdrawn ones are skipped by their state. */
+  /** Handed over since the last seal, and in the commit in flight. Withdrawn entries are skipped by their state. */
   pending: QueueEntry[];
   committing: QueueEntry[];
-  /** Entries and bytes settled since the last reclaim: when looking for dead segments is worth it. */
+  /** Entries and bytes settled since the last reclaim; they decide when to look for dead segments. */
   deadEntries: number;
   deadBytes: number;
-  /** Whether the next batch has to look at it, and whether meta or gone ranges changed since they were written. */
+  /** Whether the next batch visits the queue, and whether meta or gone ranges changed since they were written. */
   listed: boolean;
   changed: boolean;
   /** The queue was deleted. */
   dropped: boolean;
   /** Whether it is on the reclaimer's list. */
   reclaiming: boolean;
-  /** Segments with keys below it (from the last load on) were brought into memory. */
+  /** Segments with keys below it (from the last load on) are warm. */
   warmFrom: number;
   warmTo: number;
 
@@ -85,7 +85,7 @@ export class QueueState {
     this.warmTo = 0;
   }
 
-  /** For the core. */
+  /** The recovered meta, for the core. */
   meta(): QueueMeta {
     return {
       count: this.count,
@@ -96,7 +96,7 @@ export class QueueState {
     };
   }
 
-  /** The lowest number that is not readable yet because it waits for its commit; infinite where none does. */
+  /** The lowest number that is not readable because its commit is pending; Infinity if there is none. */
   firstUncommitted(): number {
     return Math.min(lowest(this.committing), lowest(this.pending));
   }

@@ -1,24 +1,24 @@
-// The queues that the store knows: each is read from disk when it is first asked for, and those that changed are listed
-// for the next batch. A queue that was dropped is known no more, and is not found on disk either while its drop waits.
+// The queues that the store knows. Each is read from disk when it is first used; changed ones are listed for the next
+// batch. A dropped queue is unknown at once, also while its drop waits for a batch.
 
 import { goneBounds, keyBehind, metaKey, readU64 } from '../keys.ts';
 import type { Kv } from '../kv/kv.ts';
 import { decodeMeta, QueueState } from './queue-state.ts';
 
-/** Gone ranges that are read at once when a queue is recovered. */
+/** Gone ranges that one read takes when a queue is recovered. */
 const SLICE = 1024;
 
 export class QueueStates {
   private readonly kv: Kv;
   private readonly found: (state: QueueState) => void;
   private readonly states: Map<number, QueueState>;
-  /** Queues that the next batch looks at. */
+  /** Queues that the next batch visits. */
   private listed: QueueState[];
   /** Dropped since the last batch, and in the batch in flight. */
   private dropped: Set<number>;
   private committing: Set<number>;
 
-  /** `found` is told of each queue that an earlier start left, when it is read. */
+  /** `found` is called with each queue of an earlier start when it is read. */
   constructor(kv: Kv, found: (state: QueueState) => void) {
     this.kv = kv;
     this.found = found;
@@ -28,22 +28,22 @@ export class QueueStates {
     this.committing = new Set();
   }
 
-  /** Whether the next batch has to look at any. */
+  /** Whether the next batch visits any queue. */
   get waiting(): boolean {
     return this.listed.length > 0 || this.dropped.size > 0;
   }
 
-  /** A queue that is known, or null: an earlier start may have left it. */
+  /** A queue that was read already, or null: it may still be on disk. */
   known(queueId: number): QueueState | null {
     return this.states.get(queueId) ?? null;
   }
 
-  /** A queue that is known or that an earlier start left. */
+  /** A queue, read from disk if needed, or null. */
   find(queueId: number): QueueState | null {
     return this.states.get(queueId) ?? this.read(queueId);
   }
 
-  /** As `find`; a new one where there is none. */
+  /** As `find`; creates the queue if there is none. */
   of(queueId: number): QueueState {
     const found = this.find(queueId);
     if (found !== null) return found;
@@ -52,25 +52,25 @@ export class QueueStates {
     return state;
   }
 
-  /** The next batch has to look at it. */
+  /** Lists the queue for the next batch. */
   list(state: QueueState): void {
     if (state.listed) return;
     state.listed = true;
     this.listed.push(state);
   }
 
-  /** The next batch has to write it. */
+  /** Lists the queue, whose meta record the next batch must write. */
   readonly change = (state: QueueState): void => {
     state.changed = true;
     if (!state.dropped) this.list(state);
   };
 
-  /** Those that the next batch has to look at so far. */
+  /** Queues that are listed so far. */
   get listedNow(): readonly QueueState[] {
     return this.listed;
   }
 
-  /** The same, for the batch that does: it says of each that it is listed no more when it comes to it. */
+  /** The listed queues, for the batch that visits them: each is unlisted at its visit. */
   takeListed(): readonly QueueState[] {
     const { listed } = this;
     this.listed = [];
@@ -83,7 +83,7 @@ export class QueueStates {
     this.dropped.add(state.id);
   }
 
-  /** The drops that go into a batch: all but those in `held`. */
+  /** The drops that go into a batch: all but those of `held` queues. */
   gatherDrops(held: ReadonlySet<number>): ReadonlySet<number> {
     this.committing = this.dropped;
     this.dropped = new Set();
@@ -97,7 +97,7 @@ export class QueueStates {
     this.committing = new Set();
   }
 
-  /** The batch was not written. Returns the drops that it held. */
+  /** The batch was not written. Returns the drops that it contained. */
   withdrawDrops(): ReadonlySet<number> {
     const withdrawn = this.committing;
     this.dropped = new Set([...withdrawn, ...this.dropped]);

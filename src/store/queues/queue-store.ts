@@ -1,10 +1,10 @@
 // The durable entries of queues: the core's `QueueStore` over a `Kv`.
 //
 // An entry is pending, then committing, then committed, then deleted. Pending entries are written when their batch is
-// sealed and not before, so one that is acknowledged first is never written. A settled entry is not deleted by itself:
-// its number joins the gone ranges of its queue (usually by raising the floor), written with the queue's meta record in
-// the same transaction, and whole segments are removed in the background. So an acknowledgement costs an addition,
-// purging a queue of millions costs a record, and a restart reads a record for each queue.
+// sealed, so an entry that is acknowledged earlier is never written. A settled entry is not deleted by itself: its
+// number joins the gone ranges of its queue (usually by raising the floor), which are written with the queue's meta
+// record in the same transaction. Whole segments are removed in the background. So an acknowledgement costs an
+// addition, purging a queue of millions costs one record, and a restart reads one record for each queue.
 
 import type { PropertyCodec } from '../../core/message/properties.ts';
 import type { Meters } from '../../core/ports/meters.ts';
@@ -22,10 +22,10 @@ import { QueueStates } from './queue-states.ts';
 import { Reclaimer, type ReclaimLimits } from './reclaimer.ts';
 import { SHARED_BODY_BYTES, SharedBodies } from './shared-bodies.ts';
 
-/** What an entry takes beside its bytes while it waits. */
+/** Memory of a waiting entry beside its bytes. */
 const PENDING_OVERHEAD_BYTES = 64;
 
-/** What the batch in flight did to a queue, for the case that it is not written. */
+/** The changes of the batch in flight to one queue, to undo them if it is not written. */
 interface Undo {
   readonly state: QueueState;
   readonly obsolete: readonly number[];
@@ -104,7 +104,7 @@ export class KvQueueStore implements QueueStore, Participant {
       this.groups.withdrawn(entry);
       return;
     }
-    // A committing one is on its way to disk already: the next batch says that it is gone.
+    // A committing entry is written anyway: the next batch records that it is gone.
     if (before === STORE_STATE.committing) settle(entry);
     const state = this.states.known(storeIdOf(entry));
     if (state === null) return;
@@ -138,7 +138,7 @@ export class KvQueueStore implements QueueStore, Participant {
       entry.storeState = STORE_STATE.deleted;
       settle(entry);
     }
-    // What is left: the kept ones that are written or on their way.
+    // The kept entries that are written or in the commit in flight.
     const left = keep
       .filter(({ storeState }) => storeState === STORE_STATE.committing || storeState === STORE_STATE.committed)
       .sort((a, b) => a.seq - b.seq);
@@ -200,8 +200,8 @@ export class KvQueueStore implements QueueStore, Participant {
 
   gather(batch: KvBatch, whole: boolean): void {
     if (!whole) this.suspendGroups();
-    // Before the entries: it looks at what is on disk.
-    // A queue from which a waiting group moves stays on disk until the message is where it goes.
+    // Drops go before the entries, because they look at what is on disk. A queue from which a waiting group moves stays
+    // on disk until the message has arrived.
     const held = new Set<number>();
     if (!whole) for (const entry of this.groups.removes()) held.add(storeIdOf(entry));
     for (const queueId of this.states.gatherDrops(held)) {
@@ -288,7 +288,7 @@ export class KvQueueStore implements QueueStore, Participant {
     batch.put(metaKey(state.id), encodeMeta(state));
   }
 
-  /** An entry of a batch that was not written, and that is not to be tried again. */
+  /** An entry of a failed batch that is not tried again. */
   private refuse(state: QueueState, entry: QueueEntry): void {
     if (entry.storeState !== STORE_STATE.committing) {
       this.groups.neverWritten(entry);
@@ -306,7 +306,7 @@ export class KvQueueStore implements QueueStore, Participant {
     entry.queue.withdrawn(entry);
   }
 
-  /** An entry of a group that waits whole: it is pending again. False where it was settled. */
+  /** An entry of a group that waits whole becomes pending again. False if it was settled. */
   private requeue(state: QueueState, entry: QueueEntry): boolean {
     if (entry.storeState !== STORE_STATE.committing) {
       this.groups.neverWritten(entry);
@@ -322,7 +322,7 @@ export class KvQueueStore implements QueueStore, Participant {
     return true;
   }
 
-  /** A batch without new records must not hold the removes of groups whose appends wait. */
+  /** A batch without new records must not contain the removes of groups whose appends wait. */
   private suspendGroups(): void {
     for (const entry of this.groups.removes()) {
       const state = this.states.known(storeIdOf(entry));
@@ -334,7 +334,7 @@ export class KvQueueStore implements QueueStore, Participant {
     }
   }
 
-  /** After such a batch was gathered. */
+  /** Called after such a batch was gathered. */
   private resumeGroups(): void {
     for (const entry of this.groups.removes()) {
       const state = this.states.known(storeIdOf(entry));
@@ -379,7 +379,7 @@ function costOf(entry: QueueEntry): number {
   return entry.message.bodyLength + entry.message.nativeLength + PENDING_OVERHEAD_BYTES;
 }
 
-/** This target's answer for the publisher's confirm. */
+/** Settles this queue's share of the publisher's confirm. */
 function settle(entry: QueueEntry): void {
   const { ring } = entry;
   if (ring === null) return;

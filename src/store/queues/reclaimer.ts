@@ -1,6 +1,6 @@
-// Gives disk space back in slices: segments whose entries are all gone, and everything of deleted queues. It works from
-// the keys alone and keeps no list of what there is to do beyond which queues have something: after a restart it finds
-// the rest again from the meta records and the tombstones.
+// Frees disk space in slices: segments whose entries are all gone, and everything of deleted queues. It works from the
+// keys alone and only lists which queues have something to free: after a restart it finds them again from the meta
+// records and the tombstones.
 
 import {
   bodyIdOf,
@@ -18,7 +18,7 @@ import { type QueueState, RECLAIM_PHASE } from './queue-state.ts';
 import type { SharedBodies } from './shared-bodies.ts';
 
 export interface ReclaimLimits {
-  /** Looking for dead segments costs a range read, so a queue waits until it has this much. */
+  /** Entries or bytes that must be settled before a queue is visited, because each visit reads a range. */
   readonly dueEntries: number;
   readonly dueBytes: number;
   /** Keys that one batch looks at. */
@@ -31,7 +31,7 @@ export const RECLAIM_LIMITS: ReclaimLimits = Object.freeze({
   sliceKeys: 512,
 });
 
-/** What a slice changed, for the case that its batch is not written. */
+/** The changes of a slice, to undo them if its batch is not written. */
 interface Undo {
   readonly state: QueueState;
   readonly reclaimedTo: number;
@@ -65,7 +65,7 @@ export class Reclaimer {
     return this.due.length > 0 || this.dropped.size > 0;
   }
 
-  /** Something of this queue was settled; puts it on the list where that is worth a look. */
+  /** Something of this queue was settled: lists it if a visit is worth it. */
   consider(state: QueueState): void {
     if (state.deadEntries >= this.limits.dueEntries || state.deadBytes >= this.limits.dueBytes) this.enlist(state);
   }
@@ -76,17 +76,17 @@ export class Reclaimer {
     this.due.push(state);
   }
 
-  /** A deleted queue whose tombstone is in this batch. */
+  /** A queue was deleted; its tombstone is in this batch. */
   drop(queueId: number): void {
     this.dropped.add(queueId);
   }
 
-  /** Its tombstone was not written: it is still there. */
+  /** Its tombstone was not written: the queue still exists. */
   undrop(queueId: number): void {
     this.dropped.delete(queueId);
   }
 
-  /** One slice, into a batch. `changed` is told of every queue whose meta has to be written with it. */
+  /** Puts one slice into a batch. `changed` is called with every queue whose meta record must be written with it. */
   gather(batch: KvBatch, changed: (state: QueueState) => void): void {
     this.budget = this.limits.sliceKeys;
     this.undo = [];
@@ -124,7 +124,7 @@ export class Reclaimer {
       state.reclaimPhase = RECLAIM_PHASE.floor;
       state.rangeScan = 0;
       state.lateScan = 0;
-      // What it removed is there again: a late segment, too.
+      // What it removed still exists, late segments too.
       state.late = true;
       this.enlist(state);
     }
@@ -132,7 +132,7 @@ export class Reclaimer {
     this.committed();
   }
 
-  /** Returns true where the queue has more to do; the next slice goes on in the phase where this one ended. */
+  /** True if the queue has more to free; the next slice continues in the phase where this one ended. */
   private slice(state: QueueState, batch: KvBatch): boolean {
     if (state.reclaimPhase === RECLAIM_PHASE.floor) {
       if (!this.sliceFloor(state, batch)) return true;
@@ -149,7 +149,7 @@ export class Reclaimer {
     return false;
   }
 
-  /** Segments below the floor. Returns false where the budget ran out. */
+  /** Segments below the floor. False if the budget ran out. */
   private sliceFloor(state: QueueState, batch: KvBatch): boolean {
     const { gone } = state;
     const bound = segmentBound('entry', state.id, gone.floor);
@@ -157,7 +157,7 @@ export class Reclaimer {
       const keys = this.keys(segmentBound('entry', state.id, state.reclaimedTo), bound);
       for (const key of keys) {
         if (!gone.covers(firstSeqOf(key), lastSeqOf(key) + 1)) {
-          // The last one reaches beyond the floor.
+          // The last segment may reach beyond the floor.
           state.reclaimedTo = firstSeqOf(key);
           return true;
         }
@@ -170,7 +170,7 @@ export class Reclaimer {
     return true;
   }
 
-  /** Segments between entries that are still out, in passes over the ranges. Returns false where the budget ran out. */
+  /** Segments between outstanding entries, in passes over the ranges. False if the budget ran out. */
   private sliceRanges(state: QueueState, batch: KvBatch): boolean {
     const { gone } = state;
     const { dueEntries, dueBytes } = this.limits;
@@ -194,7 +194,7 @@ export class Reclaimer {
     return true;
   }
 
-  /** Late segments are few; they are looked at in passes too. Returns false where the budget ran out. */
+  /** Late segments, which are few, also in passes. False if the budget ran out. */
   private sliceLate(state: QueueState, batch: KvBatch): boolean {
     if (this.budget === 0) return false;
     const [, to] = segmentBounds('late', state.id);
@@ -209,7 +209,7 @@ export class Reclaimer {
     return true;
   }
 
-  /** Returns false where there is more to do. */
+  /** False if there is more to remove. */
   private sliceDropped(queueId: number, batch: KvBatch): boolean {
     if (this.budget === 0) return false;
     for (const [from, to] of [segmentBounds('entry', queueId), segmentBounds('late', queueId)]) {

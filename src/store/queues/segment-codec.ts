@@ -3,9 +3,9 @@
 //
 //   segment  format u8 = 1 | epoch u32 | count u32 | entry*
 //   entry    flags u8 | codec u8 | priority u8 | seq − first seq u32 | received at f64 | native length u32 |
-//            body length u32 | [expires at f64] | [expiration ms f64] | [subscriptionOptions] |
+//            body length u32 | [expires at f64] | [expiration ms f64] | [options] |
 //            [exchange text, routing key text] | native bytes | body bytes, or nothing where the body is shared
-//   subscriptionOptions    QoS u8 | subscription id u32 (0: none)          of a message that was retained when it came in
+//   options  QoS u8 | subscription id u32 (0: none)          of a retained message that a subscription selected
 //   text     length u16 | UTF-8
 //
 // Big-endian. Names are left out where they equal those of the entry before.
@@ -33,21 +33,21 @@ const FLAG = {
   retained: 64,
 } as const;
 
-/** A segment ends at this size; a larger entry is a segment alone. */
+/** A segment ends at this size; a larger entry gets a segment of its own. */
 export const SEGMENT_BYTES = 64 * 1024;
 /**
- * Segments of a batch are cut out of slabs of this size, which are used again once their batch is committed. So is the
- * segment of a large entry alone: memory of its own would outlive its commit as garbage.
+ * Segments of a batch are cut from slabs of this size, which are reused once their batch is committed. The segment of a
+ * large entry is reused as well: separate memory would become garbage that outlives its commit.
  */
 const SLAB_BYTES = 4 * SEGMENT_BYTES;
-/** Below this a slab's rest is not worth starting a segment in. */
+/** The remainder of a slab is not used for a new segment below this size. */
 const REST_BYTES = 1024;
 const MAX_FREE_SLABS = 16;
-/** Names up to this length are written by hand where they are ASCII: 3 × over `Buffer.write`. */
+/** ASCII names up to this length are copied byte by byte: 3 × as fast as `Buffer.write`. */
 const SHORT_TEXT = 48;
 const MAX_TEXT_BYTES = 0xffff;
 
-/** What an entry takes at most. */
+/** The largest size of an encoded entry. */
 function boundOf(message: Message, bodyBytes: number): number {
   return (
     FIXED_BYTES +
@@ -69,7 +69,7 @@ export class Slab {
   }
 }
 
-/** Encodes the entries of one batch. Its owner calls `recycle` once the batch is committed. */
+/** Encodes the entries of one batch. Its owner calls `recycle` when the batch is committed. */
 export class SegmentWriter {
   private readonly epoch: number;
   private readonly free: Slab[];
@@ -102,18 +102,18 @@ export class SegmentWriter {
     return this.count > 0;
   }
 
-  /** Whether the entry goes into the open segment, given its size (`bodyBytes` 0 for a shared body). */
+  /** Whether the entry fits the open segment (`bodyBytes` 0 for a shared body). */
   takes(entry: QueueEntry, bodyBytes: number): boolean {
     const end = this.position + boundOf(entry.message, bodyBytes);
     return end <= this.slab.bytes.length && end - this.start <= SEGMENT_BYTES;
   }
 
-  /** Starts a segment whose first entry is this one. The one before was ended. */
+  /** Begins a segment with this entry. The previous one was ended. */
   begin(entry: QueueEntry, bodyBytes: number): void {
     const needed = HEADER_BYTES + boundOf(entry.message, bodyBytes);
     const rest = this.slab.bytes.length - this.position;
     if (needed > SLAB_BYTES) {
-      // Exactly its own memory, which is not used again.
+      // Exactly its own memory, which is not reused.
       this.retire();
       this.slab = new Slab(needed);
       this.position = 0;
@@ -172,7 +172,7 @@ export class SegmentWriter {
     }
     const { native, nativeOffset, nativeLength, body, bodyOffset, bodyLength } = message;
     if (!shared && native === body && nativeOffset + nativeLength === bodyOffset) {
-      // Messages that were moved into memory of our own lie in one piece.
+      // In a message that owns its bytes, native and body are adjacent.
       native.copy(bytes, at, nativeOffset, bodyOffset + bodyLength);
       at += nativeLength + bodyLength;
     } else {
@@ -198,7 +198,7 @@ export class SegmentWriter {
     return this.slab.bytes.subarray(start, position);
   }
 
-  /** The slabs of everything that was encoded since the last call; they are given to `recycle` after the commit. */
+  /** The slabs of everything encoded since the last call; the caller gives them to `recycle` after the commit. */
   takeSlabs(): Slab[] {
     this.retire();
     this.slab = new Slab(0);
@@ -217,7 +217,7 @@ export class SegmentWriter {
   }
 }
 
-/** Reads entries from a segment, one after the other. The messages point into `bytes`, which nobody changes. */
+/** Reads the entries of a segment, one after the other. The messages refer to `bytes`, which never change. */
 export class SegmentReader {
   private readonly bytes: Buffer;
   private readonly codecs: ReadonlyMap<number, PropertyCodec>;
@@ -234,13 +234,13 @@ export class SegmentReader {
   persistent: boolean;
   /** Its native and body bytes. */
   size: number;
-  /** Where it begins, and where its native bytes do. */
+  /** Where it begins, and where its native bytes begin. */
   private at: number;
   private native: number;
   private nativeLength: number;
   private bodyLength: number;
 
-  /** `sharedBody` is given where the key names one. `where` names the record in errors. */
+  /** `sharedBody` is given if the key names one. `where` names the record in errors. */
   constructor(
     bytes: Buffer,
     firstSeq: number,
@@ -268,7 +268,7 @@ export class SegmentReader {
     this.bodyLength = 0;
   }
 
-  /** Moves to the next entry; false behind the last one. */
+  /** Moves to the next entry; false after the last one. */
   next(): boolean {
     if (this.left === 0) return false;
     this.left--;
