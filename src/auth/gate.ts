@@ -1,6 +1,5 @@
-// Lets a bounded number of asynchronous pieces of work run at a time and a bounded number wait; more are refused.
-// Password hashes pass through one, so that a flood of logins takes neither all memory nor the threads that the store
-// commits on.
+// Runs a bounded number of asynchronous jobs at a time, lets a bounded number wait, and refuses more. Password hashes
+// go through one, so that a flood of logins takes neither all memory nor the threads on which the store commits.
 
 export class Gate {
   private readonly width: number;
@@ -15,11 +14,11 @@ export class Gate {
     this.waiting = [];
   }
 
-  /** The result of `work`, or null where too many wait already. */
+  /** The result of `work`, or null if too many are waiting. */
   async pass<Result>(work: () => Promise<Result>): Promise<Result | null> {
     if (this.running >= this.width) {
       if (this.waiting.length >= this.waitingLimit) return null;
-      // Whoever leaves hands over its place, so that nobody slips in between.
+      // A job that ends hands its place to the first one waiting, so that no new job can overtake it.
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     } else this.running++;
     try {

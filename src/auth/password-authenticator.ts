@@ -1,5 +1,5 @@
-// Lets somebody in by user name and password: the broker's own users, their access to the virtual host, and the rule
-// that some users (guest) come from this machine only. The reasons it gives are for the log, never for the peer.
+// Authenticates by user name and password: checks the broker's own users, their access to the virtual host, and that
+// some users (guest) connect from this machine only. Its reasons are for the log; the peer never sees them.
 
 import type { AuthenticationExchange, Authenticator, Credentials, Identity } from '../core/ports/authorization.ts';
 import { ALL, type Permissions } from './permissions.ts';
@@ -25,7 +25,7 @@ export class PasswordAuthenticator implements Authenticator {
     return identity;
   }
 
-  /** As `authenticate`, without a virtual host: who is asking the management API? */
+  /** As `authenticate`, without a virtual host; the management API uses it. */
   async identify(user: string, password: string, loopback: boolean): Promise<Identity | { readonly refused: string }> {
     const verdict = await this.users.verify(user, password);
     switch (verdict) {
@@ -38,7 +38,7 @@ export class PasswordAuthenticator implements Authenticator {
       default:
         verdict satisfies never;
     }
-    // Checked after the password, so that the answer tells a stranger nothing about which users there are.
+    // Checked after the password, so that the answer does not reveal which users exist.
     return this.certified(user, loopback);
   }
 
@@ -62,7 +62,7 @@ export class PasswordAuthenticator implements Authenticator {
   }
 }
 
-/** The administrator of a broker that has no users yet. Whether one was made. */
+/** Creates the administrator of a broker without users. True if it was created. */
 export async function ensureFirstUser(
   users: Users,
   permissions: Permissions,

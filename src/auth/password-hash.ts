@@ -1,5 +1,5 @@
-// Password hashes: scrypt, with its parameters written beside each hash so that they can be raised without a
-// migration. The text is `scrypt$<log2 N>$<r>$<p>$<salt>$<hash>`, the last two in base64.
+// Password hashes: scrypt, with its parameters stored beside each hash so that they can be raised later. The text is
+// `scrypt$<log2 N>$<r>$<p>$<salt>$<hash>`, the last two in base64.
 
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto';
 
@@ -21,12 +21,12 @@ export async function hashPassword(password: string, cost: number): Promise<stri
   return stored(cost, salt, hash);
 }
 
-/** A hash that no password has: checking it takes as long as checking one that could be right. */
+/** A hash that no password has: checking it takes as long as checking a real one. */
 export function hashOfNobody(cost: number): string {
   return stored(cost, Buffer.alloc(SALT_BYTES), Buffer.alloc(HASH_BYTES));
 }
 
-/** Whether `password` is the one behind `record`, compared in constant time. A damaged hash matches nothing. */
+/** Whether `password` belongs to `record`, compared in constant time. A damaged hash matches no password. */
 export async function verifyPassword(password: string, record: string): Promise<boolean> {
   const [scheme, log2N, r, p, salt, hash] = record.split('$');
   if (scheme !== 'scrypt' || salt === undefined || hash === undefined) return false;

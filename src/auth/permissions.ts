@@ -1,6 +1,6 @@
-// Who may do what in which virtual host: RabbitMQ's three regular expressions (configure, write, read) for each user
-// and virtual host, kept as definitions of kind `permission`. A user without a record has no access to the virtual
-// host at all. Answers are synchronous; sessions remember them until `generation` moves.
+// Permissions: RabbitMQ's three regular expressions (configure, write, read) for each user and virtual host, stored as
+// definitions of kind `permission`. A user without a record has no access to the virtual host. Answers are synchronous;
+// sessions cache them until `generation` changes.
 
 import type { Authorizer, Identity, Permission, TopicPermission } from '../core/ports/authorization.ts';
 import type { DefinitionStore } from '../core/ports/definitions.ts';
@@ -15,10 +15,10 @@ export interface PermissionRecord extends Patterns {
   readonly user: string;
 }
 
-/** Everything of a virtual host. */
+/** All rights in a virtual host. */
 export const ALL: Patterns = Object.freeze({ configure: '.*', write: '.*', read: '.*' });
 
-/** RabbitMQ's name for the default exchange where permissions are concerned; its own name is empty. */
+/** RabbitMQ's name of the default exchange in permissions; its own name is empty. */
 const DEFAULT_EXCHANGE = 'amq.default';
 
 interface Entry {
@@ -30,7 +30,7 @@ interface Entry {
 
 export class Permissions implements Authorizer {
   generation: number;
-  /** Of routing keys within topic exchanges. */
+  /** Permissions on routing keys of topic exchanges. */
   readonly topics: TopicPermissions;
   private readonly definitions: DefinitionStore;
   /** By virtual host, then user. */
@@ -56,8 +56,9 @@ export class Permissions implements Authorizer {
   }
 
   /**
-   * Grants `patterns` in place of what was granted before. In force at once; durable with the store's next commit.
-   * @throws BrokerError invalid-argument where a pattern is no regular expression or too long
+   * Replaces the permissions of a user in a virtual host. In force at once; durable with the store's next commit.
+   *
+   * @throws BrokerError invalid-argument if a pattern is no regular expression or too long
    */
   put(vhost: string, user: string, patterns: Patterns): void {
     const { configure, write, read } = patterns;
@@ -66,7 +67,7 @@ export class Permissions implements Authorizer {
     this.generation++;
   }
 
-  /** Whether there was something to take away. */
+  /** True if there was a record. */
   remove(vhost: string, user: string): boolean {
     const users = this.entries.get(vhost);
     if (users === undefined || !users.delete(user)) return false;
@@ -76,13 +77,13 @@ export class Permissions implements Authorizer {
     return true;
   }
 
-  /** Takes away everything that a user was granted, before the user goes. */
+  /** Removes all permissions of a user; called before the user is deleted. */
   removeUser(user: string): void {
     for (const vhost of [...this.entries.keys()]) this.remove(vhost, user);
     this.topics.removeWhere((record) => record.user === user);
   }
 
-  /** Takes away everything that was granted in a virtual host, before it goes. */
+  /** Removes all permissions in a virtual host; called before it is deleted. */
   removeVhost(vhost: string): void {
     for (const user of [...(this.entries.get(vhost)?.keys() ?? [])]) this.remove(vhost, user);
     this.topics.removeWhere((record) => record.vhost === vhost);

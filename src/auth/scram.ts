@@ -1,11 +1,12 @@
-// SCRAM-SHA-256 (RFC 5802, RFC 7677), the server's side: a client proves that it knows a password without sending it, and
-// the broker that it knows a verifier of it. A verifier is made when the password is set; the scrypt hash that checks plain
-// logins cannot serve for it.
+// SCRAM-SHA-256 (RFC 5802, RFC 7677), the server's side: the client proves that it knows the password without sending
+// it, and the broker proves that it has a verifier of it. The verifier is created when the password is set; it cannot
+// be derived from the scrypt hash that checks plain logins.
 //
 //   client first   n,,n=USER,r=NONCE                 server first   r=NONCE+OURS,s=SALT,i=ITERATIONS
 //   client final   c=biws,r=NONCE+OURS,p=PROOF       server final   v=SIGNATURE
 //
-// Channel binding is not offered, and nobody acts as somebody else (`n,a=OTHER,`). Who asks for an unknown user is led to the end of the exchange, as for a known one.
+// Channel binding is not offered, nor acting for another user (`n,a=OTHER,`). For an unknown user the exchange runs to
+// its end, as for a known one.
 
 import { createHash, createHmac, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
@@ -13,7 +14,7 @@ import type { AuthenticationExchange, ExchangeStep, Identity } from '../core/por
 
 export const SCRAM_METHOD = 'SCRAM-SHA-256';
 
-/** RFC 7677 asks for 4,096 at least. */
+/** RFC 7677 requires at least 4,096. */
 const ITERATIONS = 8192;
 const SALT_BYTES = 16;
 const KEY_BYTES = 32;
@@ -42,7 +43,7 @@ export async function scramVerifier(password: string): Promise<ScramVerifier> {
   };
 }
 
-/** Salts of users that do not exist: each always has the same. */
+/** Key from which the salts of unknown users are derived: each name always gets the same salt. */
 const NOBODY_KEY = randomBytes(KEY_BYTES);
 
 type Lookup = (user: string) => ScramVerifier | null | 'unknown';
@@ -60,7 +61,7 @@ export class ScramExchange implements AuthenticationExchange {
   private nonce: string;
   private stage: 'first' | 'final' | 'over';
 
-  /** `lookup` finds verifiers, `admit` has the last word on a user who proved the password. */
+  /** `lookup` finds verifiers; `admit` decides whether a user who proved the password may log in. */
   constructor(lookup: Lookup, admit: Admission) {
     this.lookup = lookup;
     this.admit = admit;
@@ -110,7 +111,7 @@ export class ScramExchange implements AuthenticationExchange {
   private final(message: string): ExchangeStep {
     const found = /^(c=([A-Za-z0-9+/=]+),r=([^,]+)(?:,[^p].*)?),p=([A-Za-z0-9+/=]+)$/s.exec(message);
     if (found === null) return this.refuse('not a client-final message');
-    // RFC 5802 §7: the server checks it, so that nobody in between can have changed it.
+    // RFC 5802 §7: the server compares the header, so that it cannot be changed on the way.
     if (found[2] !== Buffer.from(this.header).toString('base64')) {
       return this.refuse('a channel binding that is not that of the first message');
     }
@@ -139,7 +140,7 @@ export class ScramExchange implements AuthenticationExchange {
   }
 }
 
-/** A name as it was before its commas and equals signs were escaped. */
+/** Unescapes the commas and equals signs of a name. */
 function nameOf(escaped: string): string {
   return escaped.replace(/=2C/g, ',').replace(/=3D/g, '=');
 }

@@ -1,10 +1,10 @@
-// What a user may publish and subscribe to within a topic exchange: RabbitMQ's topic permissions, two regular expressions
-// over routing keys for each user, virtual host and exchange, kept as definitions of kind `topic-permission`. Where there
-// is no record for an exchange, its topics are free to whoever may use the exchange.
+// Topic permissions, as RabbitMQ's: two regular expressions over routing keys (publish, subscribe) for each user,
+// virtual host and exchange, stored as definitions of kind `topic-permission`. An exchange without a record has no
+// restriction on its topics.
 //
-// In a pattern `{username}`, `{vhost}` and `{client_id}` stand for what they name, as literal text: to an MQTT client as
-// it stands in a topic, whose key has '/' and '.' swapped. A client chooses its own id, so a value that would be more than
-// one word of a key, or a wildcard, matches nothing; so does `{client_id}` where there is none (clients other than MQTT's).
+// In a pattern `{username}`, `{vhost}` and `{client_id}` are replaced by their values as literal text; for MQTT clients
+// in the form of a routing key, with '/' and '.' swapped. A client chooses its own id, so a value that would be more
+// than one word of a key, or a wildcard, matches nothing. So does `{client_id}` for clients of other protocols.
 
 import type { Identity } from '../core/ports/authorization.ts';
 import type { DefinitionStore } from '../core/ports/definitions.ts';
@@ -24,7 +24,7 @@ export interface TopicPermissionRecord extends TopicPatterns {
 
 export type TopicAccess = keyof TopicPatterns;
 
-/** Expanded patterns that one record keeps, one for each client. */
+/** Expanded patterns that one record caches, one for each client. */
 const EXPANDED = 1024;
 const PLACEHOLDER = /\{(username|vhost|client_id)\}/g;
 const SPECIAL = /[\\^$.*+?()[\]{}|/-]/g;
@@ -33,7 +33,7 @@ const NEVER = '(?!)';
 
 class Rule {
   private readonly pattern: string;
-  /** The pattern compiled, where it is the same for everybody. */
+  /** The compiled pattern, if it has no variables. */
   private readonly fixed: RegExp | null;
   private expanded: Map<string, RegExp>;
 
@@ -76,7 +76,7 @@ export class TopicPermissions {
   /** By virtual host, user and exchange. */
   private readonly entries: Map<string, Entry>;
 
-  /** `changed` is told of every change. */
+  /** `changed` is called after every change. */
   constructor(definitions: DefinitionStore, changed: () => void) {
     this.definitions = definitions;
     this.changed = changed;
@@ -95,8 +95,9 @@ export class TopicPermissions {
   }
 
   /**
-   * Sets `patterns` in place of those before. In force at once; durable with the store's next commit.
-   * @throws BrokerError invalid-argument where a pattern is no regular expression or too long
+   * Replaces the patterns. In force at once; durable with the store's next commit.
+   *
+   * @throws BrokerError invalid-argument if a pattern is no regular expression or too long
    */
   put(vhost: string, user: string, exchange: string, patterns: TopicPatterns): void {
     const { write, read } = patterns;
@@ -105,7 +106,7 @@ export class TopicPermissions {
     this.changed();
   }
 
-  /** Whether there was something to take away. */
+  /** True if there was a record. */
   remove(vhost: string, user: string, exchange: string): boolean {
     if (!this.entries.delete(keyOf(vhost, user, exchange))) return false;
     this.definitions.remove('topic-permission', [vhost, user, exchange]);
@@ -113,17 +114,17 @@ export class TopicPermissions {
     return true;
   }
 
-  /** Takes away every record that `chosen` selects. */
+  /** Removes every record that `chosen` selects. */
   removeWhere(chosen: (record: TopicPermissionRecord) => boolean): void {
     for (const record of [...this.list()]) if (chosen(record)) this.remove(record.vhost, record.user, record.exchange);
   }
 
-  /** Whether anything is set: where nothing is, everything is allowed. */
+  /** Whether a record exists; without one everything is allowed. */
   restricts(user: string, vhost: string, exchange: string): boolean {
     return this.entries.size > 0 && this.entries.has(keyOf(vhost, user, exchange));
   }
 
-  /** `clientId` as it stands in a routing key. */
+  /** `clientId` is in the form of a routing key. */
   allows(
     { user }: Identity,
     vhost: string,
@@ -147,7 +148,7 @@ function entryOf(vhost: string, user: string, exchange: string, { write, read }:
   return { record, write: new Rule(write), read: new Rule(read) };
 }
 
-/** Names may hold any character. */
+/** Lengths separate the names, because they may contain any character. */
 function keyOf(vhost: string, user: string, exchange: string): string {
   return `${vhost.length}:${vhost}${user.length}:${user}${exchange}`;
 }
@@ -156,7 +157,7 @@ function escaped(text: string): string {
   return text.replace(SPECIAL, '\\$&');
 }
 
-/** As the key of an MQTT topic has it. */
+/** As it appears in the routing key of an MQTT topic. */
 function escapedInTopic(text: string): string {
   return escaped(text.replace(/[./]/g, (separator) => (separator === '.' ? '/' : '.')));
 }

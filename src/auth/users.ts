@@ -1,8 +1,8 @@
-// The users: their password hashes and tags, kept as definitions of kind `user`, and the check of a password.
+// The users: password hashes and tags, stored as definitions of kind `user`, and the check of a password.
 //
-// A password is hashed with scrypt, which is slow on purpose; a fleet that reconnects must not pay for it again. So
-// the last password that was verified for each user is remembered as an HMAC under a key that lives as long as the
-// process: a reconnect costs microseconds, and the memory holds nothing from which a password could be read.
+// scrypt is slow on purpose, and a fleet that reconnects must not pay for it each time. So the last verified password
+// of each user is remembered as an HMAC under a key that exists only in this process: a reconnect costs microseconds,
+// and no password can be read from memory.
 
 import { createHmac, createSecretKey, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 import { BrokerError } from '../core/errors.ts';
@@ -12,7 +12,7 @@ import { Gate } from './gate.ts';
 import { hashOfNobody, hashPassword, PASSWORD_BYTES, verifyPassword } from './password-hash.ts';
 import { type ScramVerifier, scramVerifier } from './scram.ts';
 
-/** Tags that the management API knows, as in RabbitMQ. Others are kept and mean nothing to the broker. */
+/** Tags that the management API knows, as in RabbitMQ. Other tags are stored without a meaning. */
 export const TAGS = ['administrator', 'monitoring', 'policymaker', 'management'] as const;
 
 export interface User {
@@ -23,7 +23,7 @@ export interface User {
 export interface UserLimits {
   /** Hashes that are computed at a time. */
   readonly passwordHashes: number;
-  /** Logins that wait for one before more are refused. */
+  /** Logins that may wait for a hash before more are refused. */
   readonly passwordQueue: number;
   /** Cost of new hashes, the logarithm of scrypt's N: each step doubles time and memory. */
   readonly passwordCost: number;
@@ -37,7 +37,7 @@ const TAGS_PER_USER = 64;
 
 interface Account extends User {
   readonly hash: string;
-  /** Null: the password was set before there was one. */
+  /** Null: the password was set by a version without SCRAM. */
   readonly scram: ScramVerifier | null;
 }
 
@@ -47,11 +47,11 @@ export class Users {
   private readonly gate: Gate;
   private readonly cost: number;
   private readonly limitHits: LimitHits;
-  /** As a key object: from a buffer each digest would make one, which is four fifths of its 25 µs. */
+  /** A KeyObject: with a buffer each digest would create one, which is four fifths of its 25 µs. */
   private readonly key: KeyObject;
-  /** The HMAC of the last password that was verified, by user. */
+  /** The HMAC of the last verified password, by user. */
   private readonly verified: Map<string, Buffer>;
-  /** Checks that are under way, by user and HMAC: a storm with one password is one hash. */
+  /** Checks in progress, by user and HMAC: many logins with one password cost one hash. */
   private readonly checking: Map<string, Promise<Verdict>>;
 
   constructor(definitions: DefinitionStore, limits: UserLimits, limitHits: LimitHits = newLimitHits()) {
@@ -80,7 +80,8 @@ export class Users {
   }
 
   /**
-   * Makes the user or replaces password and tags. In force at once; durable with the store's next commit.
+   * Creates the user, or replaces password and tags. In force at once; durable with the store's next commit.
+   *
    * @throws BrokerError invalid-argument
    */
   async put(name: string, password: string, tags: readonly string[]): Promise<void> {
@@ -96,7 +97,7 @@ export class Users {
     this.definitions.put('user', [name], { hash, tags: account.tags, scram });
   }
 
-  /** Whether there was such a user. Its permissions are their owner's to remove. */
+  /** True if there was such a user. The caller removes its permissions. */
   remove(name: string): boolean {
     if (!this.accounts.delete(name)) return false;
     this.verified.delete(name);
@@ -104,7 +105,7 @@ export class Users {
     return true;
   }
 
-  /** Whether the password is that user's. Unknown users take as long as known ones. */
+  /** Whether the password is correct. Checking an unknown user takes as long as a known one. */
   async verify(name: string, password: string): Promise<Verdict> {
     if (Buffer.byteLength(password) > PASSWORD_BYTES) return VERDICT.wrong;
     const account = this.accounts.get(name);
@@ -122,7 +123,7 @@ export class Users {
     return check;
   }
 
-  /** What SCRAM checks a password of this user with; `unknown`: no such user, null: its password is older than that. */
+  /** The SCRAM verifier of a user; `unknown`: no such user; null: the password was set by a version without SCRAM. */
   scram(name: string): ScramVerifier | null | 'unknown' {
     const account = this.accounts.get(name);
     return account === undefined ? 'unknown' : account.scram;
@@ -139,7 +140,7 @@ export class Users {
       return VERDICT.busy;
     }
     if (!matches || account === null) return VERDICT.wrong;
-    // The user may have been changed or removed while its old password was being checked.
+    // The user may have been changed or removed while the hash was computed.
     if (this.accounts.get(account.name) !== account) return VERDICT.wrong;
     this.verified.set(account.name, digest);
     return VERDICT.accepted;

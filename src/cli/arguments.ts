@@ -1,5 +1,5 @@
-// Reads the command line: one command and the flags of the configuration. Which flags there are and what they take is
-// derived from the schema; what they mean is checked by the loader, together with the other sources.
+// Reads the command line: one command and the flags of the configuration. The flags are derived from the schema; the
+// loader checks their values together with the other sources.
 
 import { parseArgs } from 'node:util';
 import { KEYS } from '../config/keys.ts';
@@ -11,11 +11,11 @@ export type Command = (typeof COMMANDS)[number];
 
 export interface Arguments {
   readonly command: Command;
-  /** Values by flag name without dashes; a flag that is true by its presence has `true`. */
+  /** Values by flag name without dashes; a flag without a value has `true`. */
   readonly flags: Readonly<Record<string, string>>;
 }
 
-/** The command line is not understood; the message says why. */
+/** The command line is invalid; the message says why. */
 export class UsageError extends Error {
   constructor(message: string) {
     super(message);
@@ -34,7 +34,7 @@ export function readArguments(argv: readonly string[]): Arguments {
     version: { type: 'boolean', short: 'v' },
   };
   for (const { flag, leaf } of KEYS) options[flag] = { type: leaf.type === 'boolean' ? 'boolean' : 'string' };
-  // Not strict: unknown flags are told by the loader, all at once and with the name that was probably meant.
+  // Not strict: the loader reports unknown flags, all at once, each with the closest known name.
   const { tokens } = parseArgs({ args: [...argv], options, strict: false, allowPositionals: true, tokens: true });
   const positionals: string[] = [];
   const flags: Record<string, string> = {};
@@ -48,7 +48,7 @@ export function readArguments(argv: readonly string[]): Arguments {
     if (known?.type === 'string' && token.value === undefined) throw new UsageError(`${token.rawName} needs a value`);
     const next = tokens[i + 1];
     if (known === undefined && token.value === undefined && next?.kind === 'positional') {
-      // What follows an unknown flag is its value, so that the error is about the flag.
+      // The word after an unknown flag is its value, so that the error is about the flag.
       flags[token.name] = next.value;
       i++;
     } else flags[token.name] = token.value ?? 'true';

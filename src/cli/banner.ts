@@ -1,4 +1,4 @@
-// What `trivium start` tells a person at a terminal: what listens where, where data lives, and how to get in.
+// What `trivium start` prints on a terminal: the listeners, the data directory, and how to log in.
 
 import type { Config } from '../config/schema.ts';
 import type { PortName, Ports } from '../listeners.ts';
@@ -6,7 +6,7 @@ import type { PortName, Ports } from '../listeners.ts';
 interface Row {
   readonly title: string;
   readonly plain: PortName;
-  /** Null: TLS comes to the same port. */
+  /** Null: TLS uses the same port. */
   readonly secure: PortName | null;
   readonly note: string;
 }
@@ -23,7 +23,7 @@ const ROWS: readonly Row[] = [
 export function banner(version: string, config: Config, ports: Ports): string {
   const lines = [`Trivium ${version}, process ${process.pid}`, ''];
   for (const { title, plain, secure, note } of ROWS) {
-    // Who did not ask for it need not hear of it.
+    // Not shown unless it was configured.
     if (plain === 'auto' && ports.auto === null) continue;
     const places = [
       ports[plain] === null ? null : `${config.host}:${ports[plain]}`,

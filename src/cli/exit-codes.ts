@@ -1,12 +1,12 @@
-// The exit codes of the command; those above 63 are the ones of sysexits.h.
+// The exit codes of the command; those above 63 are from sysexits.h.
 
 export const EXIT = {
   ok: 0,
-  /** It could not start or not stop in time: a port is taken, the data directory is in use. */
+  /** It could not start, or not stop in time: a port is taken, the data directory is in use. */
   failed: 1,
-  /** The command line is not understood. */
+  /** The command line is invalid. */
   usage: 2,
-  /** An error of our own. */
+  /** An internal error. */
   software: 70,
   /** The store failed: a commit ended in an error that is not a full disk. */
   ioError: 74,

@@ -1,4 +1,4 @@
-// `trivium help`: the commands, and every flag of the schema with its default and what is allowed.
+// `trivium help`: the commands, and every flag of the schema with its default and allowed values.
 
 import { SECTIONS } from '../config/keys.ts';
 import { allowed, written } from '../config/leaf.ts';
@@ -29,7 +29,7 @@ export function helpText(): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** Backquotes are for the README. */
+/** Backquotes are for Markdown only. */
 function plain(text: string): string {
   return text.replaceAll('`', '');
 }

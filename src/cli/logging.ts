@@ -1,22 +1,25 @@
-// Where log records go: JSON lines on standard output, or lines for people where standard output is a terminal. Writing
-// never waits for whoever reads: what a stalled reader leaves behind is bounded, and past the bound records are lost
-// rather than the broker held up.
+// Writes log records: JSON lines on standard output, or readable lines on a terminal. Writing never waits for the
+// reader: the backlog of a stalled reader is bounded, and records above the bound are lost instead of holding up the
+// broker.
 
 import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino';
 import type { Config } from '../config/schema.ts';
 
 /** Bytes of records that wait for a reader. */
 const BACKLOG_BYTES = 4 * 1024 * 1024;
-/** How long the end of the process waits for a reader to take the last records. */
+/** How long the process waits at its end for the reader to take the last records. */
 const CLOSE_MS = 500;
 
 export interface Logging {
   readonly log: Logger;
-  /** Whether records are for people. */
+  /** Whether records are formatted for people. */
   readonly pretty: boolean;
-  /** Writes out what waits, at once: for a process that ends in haste. A write under way may be overtaken or lost. */
+  /**
+   * Writes pending records synchronously, before the process ends abruptly. A write in progress may be overtaken or
+   * lost.
+   */
   flush(): void;
-  /** Ends the log: resolves when all of it is written, in order, or its reader had time enough to take it. */
+  /** Closes the log: resolves when all records are written in order, or after a time limit. */
   close(): Promise<void>;
 }
 
@@ -41,7 +44,7 @@ export async function openLog(config: Config['log'], terminal: boolean): Promise
     return { log: pino({ level, serializers: SERIALIZERS }, stream), pretty, flush() {}, close: async () => {} };
   }
   const destination = pino.destination({ dest: 1, sync: false, maxLength: BACKLOG_BYTES });
-  // A reader that went away (EPIPE) is no reason to stop serving.
+  // A reader that closed its end (EPIPE) does not stop the broker.
   destination.on('error', () => {});
   const options: LoggerOptions = {
     level,
@@ -62,7 +65,7 @@ export async function openLog(config: Config['log'], terminal: boolean): Promise
   return { log: pino(options, gathered), pretty, flush, close };
 }
 
-/** Hands on as one write what one pass of the event loop logs: a session that comes and goes has two records. */
+/** Writes all records of one pass of the event loop at once: a session that opens and closes has two. */
 class GatheredRecords implements DestinationStream {
   private readonly destination: DestinationStream;
   private records: string;
@@ -86,7 +89,7 @@ class GatheredRecords implements DestinationStream {
     this.destination.write(records);
   };
 
-  /** What is logged after this is lost. */
+  /** Later records are lost. */
   end(): void {
     this.handOver();
     this.ended = true;
@@ -105,6 +108,6 @@ function flushQuietly(destination: { flushSync(): void }): void {
   try {
     destination.flushSync();
   } catch {
-    // Nothing opened yet or nobody reads: there is no place left to say so.
+    // The destination is not open yet, or closed: the error cannot be reported.
   }
 }

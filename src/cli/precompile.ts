@@ -1,15 +1,15 @@
-// `trivium precompile`: has Node's compile cache filled with all that a start runs, so that the first start of a version
-// is as quick as those after it. `npm ci` and the build of a container call it. It starts a broker on free ports of this
-// machine, with its data in a temporary directory, and stops it.
+// `trivium precompile`: fills Node's compile cache with the code of a start, so that the first start of a version is as
+// fast as later ones. `npm ci` and the container build call it. It starts a broker on free ports of this machine with a
+// temporary data directory, and stops it.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createBroker } from '../broker.ts';
-// Not used here: part of what a start runs.
+// Imported for the cache only: a start runs it.
 import './start.ts';
 
-/** Rejects where no broker can be started. Node writes the cache when the process ends. */
+/** Rejects if no broker can be started. Node writes the cache when the process ends. */
 export async function precompile(): Promise<void> {
   const dataDir = mkdtempSync(join(tmpdir(), 'trivium-precompile-'));
   try {

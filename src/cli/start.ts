@@ -1,6 +1,6 @@
-// `trivium start`: configuration, log, broker, and then the signals that end it. The order of an end: the first SIGTERM
-// or SIGINT stops gracefully within a bound, a second one ends at once; an error nobody caught is logged and ends the
-// process, because nothing is known about its state any more.
+// `trivium start`: reads the configuration, opens the log, starts the broker and handles signals. The first SIGTERM or
+// SIGINT stops gracefully within a time limit, a second one ends the process at once. An uncaught error is logged and
+// ends the process, because its state is unknown.
 
 import { constants } from 'node:os';
 import { type Broker, startBroker } from '../broker.ts';
@@ -35,14 +35,14 @@ export async function start(flags: Readonly<Record<string, string>>): Promise<vo
   announce(config, broker, logging);
 }
 
-/** `gc` is there where Node runs with `--expose-gc`, as the start script has it. */
+/** `gc` exists if Node runs with `--expose-gc`, as in the start script. */
 function youngCollector(): { collectYoung?: () => void } {
   const { gc } = globalThis;
   return gc === undefined ? {} : { collectYoung: () => gc({ type: 'minor' }) };
 }
 
 function announce(config: Config, broker: Broker, logging: Logging): void {
-  // Since the process began, with Node's own start in it.
+  // Since the start of the process, Node's own start included.
   const startedInMs = Math.round(performance.now());
   if (logging.pretty) {
     process.stdout.write(banner(VERSION, config, broker.ports));
@@ -82,7 +82,7 @@ function endOnSignal(broker: Broker, logging: Logging): void {
 }
 
 function endOnSurprise(logging: Logging): void {
-  // Rejections that nobody handles arrive here too.
+  // Unhandled rejections arrive here too.
   process.on('uncaughtException', (error) => fail(logging, error, EXIT.software));
 }
 
@@ -96,7 +96,7 @@ function end(logging: Logging, code: number): never {
   process.exit(code);
 }
 
-/** Whether the message says it all: the system's refusals (a port is taken) and our own words about them. */
+/** Whether the message is enough without a stack: errors of the system (a port is taken) and our texts about them. */
 function isExpected(error: unknown): boolean {
   return error instanceof Error && typeof (error as NodeJS.ErrnoException).code === 'string';
 }

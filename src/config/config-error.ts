@@ -1,5 +1,5 @@
-// What the configuration says when it is wrong: every problem at once, each with its key, its source and what is
-// allowed, so that one look mends them all. Secrets are not repeated.
+// The error of an invalid configuration: it lists every problem at once, each with its key, its source and the allowed
+// values. Secrets are not repeated.
 
 import { allowed, type Leaf } from './leaf.ts';
 
@@ -13,7 +13,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** `source` is how its owner wrote the key: `--amqp-port`, `TRIVIUM_AMQP_PORT`, `trivium.yaml`. */
+/** `source` is the key as the user wrote it: `--amqp-port`, `TRIVIUM_AMQP_PORT`, `trivium.yaml`. */
 export function wrongValue(path: string, source: string, value: unknown, leaf: Leaf): string {
   const said = leaf.secret === true ? 'the value given' : shown(value);
   return `${path} (from ${source}): ${said} is not allowed; allowed: ${allowed(leaf)}`;
@@ -23,7 +23,7 @@ export function unknownKey(what: string, source: string, hint: string | null): s
   return `${what} (from ${source}): unknown${hint === null ? '' : `; did you mean ${hint}?`}`;
 }
 
-/** A value in a message, cut where it is long. */
+/** A value in a message, cut if it is long. */
 function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 80 ? `${text.slice(0, 77)}…` : text;

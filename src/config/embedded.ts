@@ -1,10 +1,10 @@
-// The defaults of an embedded broker: one that a test or a program starts for itself. It takes any free ports, is
-// reachable from this machine only, says nothing, and keeps nothing on disk unless it is told where.
+// The defaults of an embedded broker, which a test or a program starts for itself: free ports, reachable from this
+// machine only, no log, nothing on disk unless a data directory is given.
 
 import { configOf } from './load.ts';
 import type { Config, PartialConfig } from './schema.ts';
 
-/** Hashes that never reach a disk need not withstand a thief, and a test should not wait for them. */
+/** Hashes that are never stored need no protection from theft, and tests should not wait for them. */
 const IN_MEMORY_PASSWORD_COST = 10;
 
 const FREE = Object.freeze({ port: 0, tlsPort: 0 });

@@ -1,5 +1,5 @@
-// Every key of the configuration with its three names: where it stands in YAML (`amqp.tlsPort`), its flag
-// (`--amqp-tls-port`) and its variable (`TRIVIUM_AMQP_TLS_PORT`). Derived from the schema, never written down twice.
+// Every key of the configuration with its three names: in YAML (`amqp.tlsPort`), as a flag (`--amqp-tls-port`) and as a
+// variable (`TRIVIUM_AMQP_TLS_PORT`). All are derived from the schema.
 
 import type { Leaf } from './leaf.ts';
 import { ConfigSchema } from './schema.ts';
@@ -25,10 +25,10 @@ interface Node extends Leaf {
   readonly properties?: Readonly<Record<string, Node>>;
 }
 
-/** The schema is plain data; TypeBox's types of it say more than is needed here. */
+/** The schema is plain data; its TypeBox types are more detailed than needed here. */
 const PROPERTIES = ConfigSchema.properties as unknown as Readonly<Record<string, Node>>;
 
-/** All sections in the order of the schema; the keys without a section come first. */
+/** All sections in the order of the schema; keys without a section come first. */
 export const SECTIONS: readonly Section[] = sections();
 export const KEYS: readonly Key[] = SECTIONS.flatMap((section) => section.keys);
 

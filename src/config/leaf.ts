@@ -1,8 +1,8 @@
-// One value of the configuration: reading it from text or YAML and saying what is allowed. The schema has a closed set
-// of leaves, so this is three switches; TypeBox's own checker knows no text and costs 35 ms of every start, and serves
-// as the oracle of this file's test instead.
+// One value of the configuration: reading it from text or YAML, and describing the allowed values. The schema has a
+// closed set of leaf types, so this is three switches. TypeBox's own checker does not read text and costs 35 ms of
+// every start; this file's test uses it as the oracle.
 
-/** The parts of a TypeBox leaf that are looked at. */
+/** The parts of a TypeBox leaf that are used here. */
 export interface Leaf {
   readonly type?: string;
   readonly enum?: readonly string[];
@@ -24,7 +24,7 @@ const UNITS: Readonly<Record<string, number>> = { KiB: 1024, MiB: 1024 ** 2, GiB
 /** What `read` returns for a value that is not allowed. */
 export const REFUSED: unique symbol = Symbol('refused');
 
-/** The value as the schema wants it, or REFUSED. Text is understood wherever it has one meaning. */
+/** The value in the schema's type, or REFUSED. Text is accepted if it has one meaning. */
 export function read(leaf: Leaf, value: unknown): unknown {
   if (leaf.anyOf !== undefined) {
     for (const option of leaf.anyOf) {
@@ -55,7 +55,7 @@ export function read(leaf: Leaf, value: unknown): unknown {
   }
 }
 
-/** What is allowed, in words. */
+/** The allowed values, in words. */
 export function allowed(leaf: Leaf): string {
   if (leaf.anyOf !== undefined) return leaf.anyOf.map(allowed).join(' or ');
   if (leaf.enum !== undefined) return `one of ${leaf.enum.join(', ')}`;

@@ -1,8 +1,8 @@
-// Who a client is by its verified TLS certificate, for the protocols that let it log in by that.
+// The user that a verified TLS certificate names, for protocols that accept it as a login.
 
 import type { ClientCertificate } from './transport.ts';
 
-/** What of a verified client certificate is the user's name, as RabbitMQ's `ssl_cert_login_from`. */
+/** Which part of a verified client certificate is the user name, as RabbitMQ's `ssl_cert_login_from`. */
 export const CERTIFICATE_LOGINS = ['common_name', 'distinguished_name', 'off'] as const;
 export type CertificateLogin = (typeof CERTIFICATE_LOGINS)[number];
 

@@ -1,6 +1,5 @@
-// User names and passwords in the headers of an HTTP request: Basic authentication (RFC 7617), and the same text in a
-// cookie, which is what a page can be given by whoever let its visitor in. The management API and WebSocket upgrades
-// read them here.
+// User names and passwords in the headers of an HTTP request: Basic authentication (RFC 7617), or the same text in a
+// cookie, which a web application can set for its users. The management API and WebSocket upgrades use it.
 
 import type { IncomingHttpHeaders } from 'node:http';
 
@@ -13,11 +12,11 @@ export interface HttpCredentials {
 export interface CredentialRules {
   /** `Authorization: Basic …`. */
   readonly basic: boolean;
-  /** The name of a cookie that holds what stands behind `Basic`; null: none does. */
+  /** Name of a cookie whose value has the form of the text after `Basic`; null: no cookie is read. */
   readonly cookie: string | null;
 }
 
-/** What the request's headers say by these rules, or null. Where both say something, Basic counts. */
+/** The credentials of the request by these rules, or null. If both headers have some, Basic counts. */
 export function credentialsOf(headers: IncomingHttpHeaders, rules: CredentialRules): HttpCredentials | null {
   const basic = rules.basic ? basicCredentials(headers.authorization) : null;
   if (basic !== null || rules.cookie === null) return basic;
@@ -31,7 +30,7 @@ export function basicCredentials(header: string | undefined): HttpCredentials | 
   return match === null ? null : userAndPassword(match[1]!);
 }
 
-/** Base64 in its usual letters, or in those that are safe in a URL. */
+/** Base64 with the standard alphabet or the URL-safe one. */
 function userAndPassword(encoded: string): HttpCredentials | null {
   if (!/^[A-Za-z0-9+/_-]+={0,2}$/.test(encoded)) return null;
   const text = Buffer.from(encoded, 'base64').toString('utf8');
@@ -39,7 +38,7 @@ function userAndPassword(encoded: string): HttpCredentials | null {
   return colon < 0 ? null : { user: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
-/** RFC 6265 §4.2.1: `name=value; name=value`, a value perhaps in quotes. The first of that name. */
+/** RFC 6265 §4.2.1: `name=value; name=value`, where a value may be quoted. Returns the first of that name. */
 function cookie(header: string | undefined, name: string): string | null {
   for (const pair of (header ?? '').split(';')) {
     const equals = pair.indexOf('=');

@@ -1,5 +1,5 @@
-// The sockets that a listener has open, so that closing it leaves none behind. One shared function takes a socket out
-// again: a closure for each would be memory of every idle connection.
+// The sockets that a listener has open, so that closing it closes them all. One shared function removes a socket; a
+// closure for each would cost memory for each idle connection.
 
 import type { Socket } from 'node:net';
 
@@ -30,7 +30,7 @@ export class OpenSockets {
     if (this.sockets.size === 0) for (const resolve of this.waiters.splice(0)) resolve();
   }
 
-  /** Resolves when the last of them has closed; their own listeners were told by then. */
+  /** Destroys all sockets. Resolves when the last one has closed and its own listeners have run. */
   destroyAll(): Promise<void> {
     for (const socket of this.sockets) socket.destroy();
     if (this.sockets.size === 0) return Promise.resolve();

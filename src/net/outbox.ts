@@ -1,25 +1,25 @@
-// What one connection has to say and has not handed to its socket yet: slabs that front-ends write small frames into,
-// and references to large bodies, in order, flushed with one write a turn. The hottest object of the broker: `reserve`
-// is one comparison where there is room. A slab goes back to the pool when the write that carries it has ended, never
-// earlier; an idle connection holds none. Invariant: whoever holds a slab has a flush scheduled.
+// The output of one connection that is not yet handed to its socket: slabs that front-ends write small frames into, and
+// references to large bodies, in order, flushed with one write a turn. It is the hottest object of the broker:
+// `reserve` is one comparison if there is room. A slab returns to the pool when the write that carries it has ended,
+// never earlier; an idle connection holds none. Invariant: an outbox that holds a slab has a flush scheduled.
 
 import { SLAB_BYTES, type Slab, type SlabOwner, type SlabPool, SMALL_SLAB_BYTES } from './slab-pool.ts';
 import type { WebSocketFraming } from './websocket-framing.ts';
 
-/** Bodies from here on travel by reference instead of being copied. */
+/** Bodies of this size or more are sent by reference instead of being copied. */
 export const REFERENCE_BYTES = 8 * 1024;
 
-/** A loop beats the call into C++ below this (bench/net.ts, `copy`). */
+/** Below this a loop is faster than the call into C++ (bench/net.ts, `copy`). */
 const COPY_BY_LOOP_BYTES = 32;
 
 const NOTHING = Buffer.alloc(0);
 
 export interface OutboxLimits {
-  /** Unsent bytes from which `writable` is false. */
+  /** Unsent bytes at which `writable` becomes false. */
   readonly highWatermarkBytes: number;
-  /** Unsent bytes at which it is true again. */
+  /** Unsent bytes at which it becomes true again. */
   readonly lowWatermarkBytes: number;
-  /** Bytes that are gathered within a turn before they go out without waiting for its end. */
+  /** Bytes that are written within a turn before it ends. */
   readonly flushBytes: number;
 }
 
@@ -29,7 +29,7 @@ export const OUTBOX_DEFAULTS: OutboxLimits = {
   flushBytes: 256 * 1024,
 };
 
-/** Calls `flush` at the end of the turn: core's Turn. */
+/** Calls `flush` at the end of the turn: the core's Turn. */
 export interface FlushScheduler {
   flushLater(outbox: { flush(): void }): void;
 }
@@ -43,7 +43,7 @@ export interface OutboxSink {
   write(chunk: Buffer): boolean;
 }
 
-/** Whoever owns the outbox: a transport. */
+/** The owner of the outbox: a transport. */
 export interface OutboxOwner {
   /** Writable again after it was not. */
   drained(): void;
@@ -63,18 +63,18 @@ export class Outbox implements SlabOwner {
   buffer: Buffer;
   /** Where to write. The writer advances it by what it wrote. */
   position: number;
-  /** Whether the peer keeps up. Advice, not a bound: writing goes on working. */
+  /** Whether the peer keeps up. This is advice and not a bound: writing still works. */
   writable: boolean;
   private limit: number;
   /** Where the segment that is being written began. */
   private start: number;
-  /** The slab behind `buffer`; the others of this flush hang on its `previous`. */
+  /** The slab of `buffer`; `previous` links the others of this flush. */
   private slab: Slab | null;
-  /** Finished segments; null where there was none yet. */
+  /** Finished segments; null before the first. */
   private segments: Buffer[] | null;
   private segmentBytes: number;
   private scheduled: boolean;
-  /** Whether the last flush outgrew a small slab: the next one then starts with a large one. */
+  /** Whether the last flush outgrew a small slab: the next flush starts with a large one. */
   private busy: boolean;
   private destroyed: boolean;
   private readonly framing: WebSocketFraming | null;
@@ -102,16 +102,16 @@ export class Outbox implements SlabOwner {
   }
 
   /**
-   * Makes room for `bytes` (at most SLAB_BYTES − 4) at `buffer[position]` and sees to it that they are flushed at the
-   * end of the turn. The writer may use less.
+   * Makes room for `bytes` (at most SLAB_BYTES − 4) at `buffer[position]` and schedules a flush at the end of the turn.
+   * The writer may use less.
    */
   reserve(bytes: number): void {
     if (this.position + bytes > this.limit) this.grow(bytes);
   }
 
   /**
-   * Adds bytes of another buffer. Less than REFERENCE_BYTES are copied; more go by reference, and the caller
-   * guarantees that they do not change until they are sent.
+   * Adds bytes of another buffer. Fewer than REFERENCE_BYTES are copied; otherwise the buffer is referenced, and the
+   * caller guarantees that it does not change until it is sent.
    */
   append(source: Buffer, start: number, end: number): void {
     const length = end - start;
@@ -131,27 +131,27 @@ export class Outbox implements SlabOwner {
   }
 
   /**
-   * Ends a WebSocket message, where this is one; costs a byte stream a comparison. Whole frames of the protocol above
-   * stand before it. A flush at the end of the turn ends a message too, so calling it is a choice: one message for
+   * Ends a WebSocket message; on a byte stream it costs a comparison. What was written before must be whole frames of
+   * the protocol above. The flush at the end of the turn also ends a message, so the caller chooses: one message for
    * each frame, or one for each turn.
    */
   endMessage(): void {
     if (this.framing !== null) this.finishMessage(this.framing);
   }
 
-  /** Puts a WebSocket control frame between messages. Not within a frame of the protocol above. */
+  /** Inserts a WebSocket control frame between messages. Must not be called within a frame of the protocol above. */
   control(opcode: number, payload: Buffer): void {
     if (this.framing === null || this.destroyed) return;
     this.reserve(payload.length + this.framing.referenceRoomBytes);
     this.framing.control(this, opcode, payload);
   }
 
-  /** Bytes that the kernel has not taken: ours and those that wait in the socket. */
+  /** Bytes that the kernel has not taken: those of the outbox and those waiting in the socket. */
   get unsentBytes(): number {
     return this.heldBytes + this.sink.writableLength;
   }
 
-  /** Bytes that no write has been called for yet. */
+  /** Bytes that were not handed to the socket yet. */
   get heldBytes(): number {
     return this.destroyed ? 0 : this.segmentBytes + this.position - this.start;
   }
@@ -163,7 +163,7 @@ export class Outbox implements SlabOwner {
     if (this.slab !== null) this.transmit();
   }
 
-  /** The slab's write has ended. */
+  /** Called when the write of a slab has ended. */
   sent(): void {
     if (this.writable || this.destroyed) return;
     if (this.unsentBytes > this.context.outbox.lowWatermarkBytes) return;
@@ -171,7 +171,7 @@ export class Outbox implements SlabOwner {
     this.owner.drained();
   }
 
-  /** The connection is gone: what is written from now on goes nowhere. */
+  /** The connection is gone: later output is discarded. */
   destroy(): void {
     if (this.destroyed) return;
     this.destroyed = true;
@@ -179,7 +179,7 @@ export class Outbox implements SlabOwner {
     this.reset();
   }
 
-  /** Room in the current slab. For the framing, as is `closeSlab`. */
+  /** Room in the current slab. Used by the framing, as is `closeSlab`. */
   get room(): number {
     return this.limit - this.position;
   }
@@ -223,7 +223,7 @@ export class Outbox implements SlabOwner {
   private refer(body: Buffer): void {
     if (this.destroyed) return;
     const { framing } = this;
-    // Also where the slab has no byte to add: the write's callback is the slab's.
+    // Also if the slab has no byte to add: the write's callback belongs to the slab.
     if (framing === null) {
       if (this.slab === null) this.grow(0);
     } else {
@@ -240,7 +240,7 @@ export class Outbox implements SlabOwner {
 
   private finishMessage(framing: WebSocketFraming): void {
     if (this.slab === null) {
-      // The message's last fragment went out early: an empty one has to say that it was the last.
+      // The message's last fragment was sent without FIN: an empty fragment ends the message.
       if (!framing.midMessage || this.destroyed) return;
       this.grow(1);
     }
@@ -248,7 +248,7 @@ export class Outbox implements SlabOwner {
     framing.open(this);
   }
 
-  /** What was written since the last segment becomes one; the slab goes on behind it. */
+  /** Makes a segment of what was written since the last one; writing continues after it. */
   private endSegment(): void {
     if (this.framing !== null) this.framing.close(this, false);
     if (this.position > this.start) this.addSegment(this.buffer.subarray(this.start, this.position));
@@ -265,7 +265,7 @@ export class Outbox implements SlabOwner {
   private transmit(): void {
     const slab = this.slab!;
     const { sink } = this;
-    // Drops the header room that waits for a message that did not come.
+    // Drops the header room that was reserved for the next message.
     if (this.framing !== null) this.framing.close(this, false);
     const heldBytes = this.heldBytes;
     this.busy = heldBytes > SMALL_SLAB_BYTES;

@@ -1,13 +1,13 @@
-// What a listener turns away: counted, and told to whoever logs. All listeners refuse what is over their bound of
-// connections, and tell of what the server itself could not accept.
+// Connections that a listener refuses: those above its limit, and those that the server could not accept. It counts and
+// reports them.
 
 import type { Server } from 'node:net';
 
-/** Rare events that a log wants to know. */
+/** Rare events that the owner logs. */
 export interface ListenerEvents {
   /** A TLS handshake failed, or a connection could not be accepted. */
   refused(listener: string, reason: string, peer: string): void;
-  /** Of these, one because there are as many connections as may be. */
+  /** A connection was refused because the limit of connections is reached. Called in addition to `refused`. */
   full(): void;
 }
 
@@ -28,7 +28,7 @@ export class Refusals {
     this.events.refused(this.listener, reason, peer ?? '');
   }
 
-  /** Lets a server take so many connections at one time; those beyond are closed at once. */
+  /** Limits a server to that many connections at a time; further ones are closed at once. */
   bound(server: Server, maxConnections: number): void {
     server.maxConnections = maxConnections;
     server.on('drop', (data) => {
@@ -37,7 +37,7 @@ export class Refusals {
     });
   }
 
-  /** The server is listening: an error from now on is that of a connection. */
+  /** The server is listening: from now on its errors concern single connections. */
   watch(server: Server): void {
     server.on('error', (error) => this.note(error.message, ''));
   }

@@ -1,32 +1,32 @@
-// Memory that outboxes write into: slabs in two sizes, on loan from here until the write that carries them has ended.
-// Small ones exist because a fan-out to 10,000 quiet connections must not touch 10,000 × 64 KiB. The pool keeps a
-// bounded number of free slabs; beyond that they are left to the garbage collector.
+// The memory that outboxes write into: slabs in two sizes, lent until the write that carries them has ended. Small
+// slabs exist because a fan-out to 10,000 quiet connections must not touch 10,000 × 64 KiB. The pool keeps a bounded
+// number of free slabs; the garbage collector gets the others.
 
-/** A large slab, and the most that `Outbox.reserve` gives in one piece. */
+/** Size of a large slab, and the largest piece that `Outbox.reserve` gives. */
 export const SLAB_BYTES = 64 * 1024;
-/** What a connection gets first when it has not said much lately. */
+/** A connection that sent little lately starts with a small slab. */
 export const SMALL_SLAB_BYTES = 2 * 1024;
 
 /** Free slabs that are kept: 16 MiB of large ones, 8 MiB of small ones. */
 const MAX_FREE_LARGE = 256;
 const MAX_FREE_SMALL = 4096;
 
-/** Who gets to know that a write has ended. */
+/** Learns that a write has ended. */
 export interface SlabOwner {
   sent(): void;
 }
 
-/** A piece of memory, its borrower, and the callback of the write that carries it, made once for the slab's life. */
+/** A piece of memory, its borrower, and the callback of the write that carries it, which is created once. */
 export class Slab {
   readonly buffer: Buffer;
-  /** The slab that went out before this one in the same write: a write returns its whole chain. */
+  /** The slab that went out before this one in the same write: a write returns the whole chain. */
   previous: Slab | null;
   owner: SlabOwner | null;
   /** Handed to the socket's write: called once the kernel has taken everything, or the socket is gone. */
   readonly sent: () => void;
 
   constructor(pool: SlabPool, bytes: number) {
-    // A slab that is pooled for good has no place in Node's own 8 KiB pool.
+    // Not from Node's shared 8 KiB pool, because slabs live long.
     this.buffer = Buffer.allocUnsafeSlow(bytes);
     this.previous = null;
     this.owner = null;
@@ -40,7 +40,7 @@ export class Slab {
 }
 
 export class SlabPool {
-  /** Bytes of slabs on loan: what all outboxes together hold, for the memory budget and for metrics. */
+  /** Bytes of lent slabs: the memory of all outboxes, for the memory budget and for metrics. */
   lentBytes: number;
   private readonly small: Slab[];
   private readonly large: Slab[];
@@ -53,7 +53,7 @@ export class SlabPool {
     this.discarded = null;
   }
 
-  /** Slabs that lie free, of both sizes. */
+  /** Free slabs of both sizes. */
   get free(): number {
     return this.small.length + this.large.length;
   }
@@ -82,7 +82,7 @@ export class SlabPool {
     }
   }
 
-  /** Where outboxes of dead connections write: nobody reads it. */
+  /** A slab that outboxes of closed connections write into; its content is never read. */
   get bin(): Buffer {
     if (this.discarded === null) this.discarded = Buffer.allocUnsafeSlow(SLAB_BYTES);
     return this.discarded;

@@ -1,13 +1,13 @@
-// Which protocol a connection speaks, by its first bytes. The five that share a port differ early:
+// Detects the protocol of a connection by its first bytes. The five that share a port differ early:
 //
 //   TLS    0x16 0x03                  a handshake record (RFC 8446 §5.1)
 //   AMQP   "AMQP"                     the protocol header (AMQP 0-9-1 §4.2.2)
 //   MQTT   0x10                       CONNECT, which must come first [MQTT-3.1.0-1]
-//   HTTP   1*tchar SP                 a method and the space behind it (RFC 9112 §3)
+//   HTTP   1*tchar SP                 a method and a space (RFC 9112 §3)
 //   STOMP  *EOL 1*letter EOL          a command on a line of its own
 //
-// STOMP's CONNECT and HTTP's differ by what stands behind the word. A word that is no command of STOMP's is still
-// STOMP's to refuse, in its own words.
+// STOMP's CONNECT and HTTP's differ by the byte after the word. A line with an unknown word is given to STOMP, which
+// refuses it with its own error.
 
 export const SNIFFED = {
   amqp: 'amqp',
@@ -15,15 +15,15 @@ export const SNIFFED = {
   stomp: 'stomp',
   http: 'http',
   tls: 'tls',
-  /** The bytes may become any of several. */
+  /** More bytes are needed. */
   more: 'more',
-  /** They become none. */
+  /** No protocol begins like this. */
   unknown: 'unknown',
 } as const;
 
 export type Sniffed = (typeof SNIFFED)[keyof typeof SNIFFED];
 
-/** Enough for the longest method that is registered for HTTP (17 letters). With so many a verdict is always there. */
+/** The longest method registered for HTTP has 17 letters. With 20 bytes the result is never `more`. */
 export const MAX_SNIFF_BYTES = 20;
 
 const TLS_HANDSHAKE = 0x16;
@@ -35,7 +35,7 @@ const CR = 0x0d;
 const SPACE = 0x20;
 const HYPHEN = 0x2d;
 
-/** The verdict on the first bytes of a connection. It never changes with more bytes, unless it is `more`. */
+/** The protocol of a connection by its first bytes. More bytes never change the result, unless it is `more`. */
 export function sniff(bytes: Buffer): Sniffed {
   if (bytes.length === 0) return SNIFFED.more;
   const first = bytes[0]!;

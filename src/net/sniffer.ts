@@ -1,5 +1,5 @@
-// Listens to a new connection until it is known what it speaks, and puts back what it has read: whoever takes the socket
-// then sees every byte. Bounded in time, and in bytes by `sniff`, which decides within MAX_SNIFF_BYTES.
+// Reads a new connection until its protocol is known, then puts the bytes back, so that the socket's owner sees every
+// byte. Bounded in time, and in bytes by `sniff`, which decides within MAX_SNIFF_BYTES.
 
 import type { Socket } from 'node:net';
 import { SNIFFED, type Sniffed, sniff } from './sniff.ts';
@@ -11,11 +11,11 @@ export type Verdict = Exclude<Sniffed, typeof SNIFFED.more>;
 
 export type Unheard = 'time' | 'gone';
 
-/** Who wants to know. Exactly one of the two is called, once. */
+/** Gets the result. Exactly one of the two is called, once. */
 export interface SnifferOwner {
-  /** The socket is as if nobody had read from it. */
+  /** All bytes that were read are back in the socket. */
   sniffed(socket: Socket, verdict: Verdict, sniffer: Sniffer): void;
-  /** The time is up, or the peer or the listener has gone; the socket is destroyed. */
+  /** The time is over, or the peer or the listener closed; the socket is destroyed. */
   unheard(socket: Socket, why: Unheard, sniffer: Sniffer): void;
 }
 
@@ -28,7 +28,7 @@ export class Sniffer implements Ticked {
   private readonly onReadable: () => void;
   private readonly onGone: () => void;
 
-  /** Begins at once. `timeoutMs`: how long the peer may take for its first bytes. */
+  /** Starts at once. `timeoutMs`: how long the peer may take for its first bytes. */
   constructor(socket: Socket, ticker: Ticker, timeoutMs: number, owner: SnifferOwner) {
     this.socket = socket;
     this.ticker = ticker;
@@ -48,7 +48,7 @@ export class Sniffer implements Ticked {
     if (nowTick >= this.until) this.giveUp('time');
   }
 
-  /** Nobody wants to know any more. */
+  /** Stops without a result. */
   stop(): void {
     this.giveUp('gone');
   }
@@ -56,20 +56,20 @@ export class Sniffer implements Ticked {
   private read(): void {
     const { socket } = this;
     const bytes = socket.read() as Buffer | null;
-    // At the end there is nothing to read; `end` follows.
+    // Null at the end of the stream; `end` follows.
     if (bytes === null) return;
     this.heard = this.heard.length === 0 ? bytes : Buffer.concat([this.heard, bytes]);
     const verdict = sniff(this.heard);
     if (verdict === SNIFFED.more) return;
     this.leave();
-    // Only now: what is put back while somebody waits for `readable` is readable at once.
+    // After the listeners are removed: bytes that are put back are readable at once.
     socket.unshift(this.heard);
     this.owner.sniffed(socket, verdict, this);
   }
 
   private giveUp(why: 'time' | 'gone'): void {
     this.leave();
-    // Nobody else listens for what may still go wrong with it.
+    // The socket has no other error listener left.
     this.socket.on('error', () => {});
     this.socket.destroy();
     this.owner.unheard(this.socket, why, this);

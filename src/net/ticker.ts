@@ -1,16 +1,16 @@
-// The one clock for heartbeats, keep-alives, linger and slow readers: a single interval for the process, and counters
-// in whoever is on it. It runs only while somebody is on it and never keeps the process alive. A stalled event loop
-// counts as one tick, so that a pause of ours never looks like the silence of all peers.
+// The one clock for heartbeats, keep-alives, linger and slow readers: a single interval for the process; its members
+// count ticks. It runs only while it has members and never keeps the process alive. A stalled event loop counts as one
+// tick, so that a pause of the broker never looks like silence of all peers.
 
 /** Length of a tick in milliseconds. */
 export const TICK_MS = 500;
 
 export interface Ticked {
-  /** Called once a tick. `nowTick` grows by one each time; only differences mean something. */
+  /** Called once a tick. `nowTick` grows by one each time; only differences have a meaning. */
   tick(nowTick: number): void;
 }
 
-/** How many ticks last at least `ms`. Counted from now, the first tick may come at once, so one is added. */
+/** The number of ticks that take at least `ms`. The first tick may come at once, so one is added. */
 export function ticksFor(ms: number): number {
   return Math.ceil(ms / TICK_MS) + 1;
 }
@@ -22,7 +22,7 @@ export class Ticker {
   private readonly onError: (error: unknown) => void;
   private interval: NodeJS.Timeout | null;
 
-  /** `onError` hears of a member that threw; the others are ticked all the same. */
+  /** `onError` gets the error of a member that threw; the other members are still ticked. */
   constructor(onError: (error: unknown) => void) {
     this.now = 0;
     this.members = new Set();
@@ -57,7 +57,7 @@ export class Ticker {
     }
   }
 
-  /** Stops the interval until somebody is added again. */
+  /** Stops the interval until a member is added again. */
   close(): void {
     if (this.interval === null) return;
     clearInterval(this.interval);

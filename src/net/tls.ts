@@ -4,16 +4,16 @@
 import { readFile } from 'node:fs/promises';
 import type { TlsOptions } from 'node:tls';
 
-/** Oldest protocol that is spoken: TLS 1.2. */
+/** The oldest protocol version that is accepted. */
 const MIN_VERSION = 'TLSv1.2';
-/** A client that has not finished its handshake by then is dropped. */
+/** A client that has not finished its handshake by then is disconnected. */
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 export interface TlsFiles {
-  /** The server's certificate and those between it and its CA, PEM. */
+  /** The server's certificate and its intermediate certificates, PEM. */
   readonly certificateFile: string;
   readonly keyFile: string;
-  /** Whom client certificates must be signed by, PEM; null where clients need none. */
+  /** The CA that must have signed client certificates, PEM; null: clients need none. */
   readonly caFile: string | null;
   /**
    * With a CA: whether a client without a valid certificate is refused in the handshake. False asks for one and lets
