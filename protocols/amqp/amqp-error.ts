@@ -1,6 +1,6 @@
-// Reply codes and the table from the core's error kinds to them. Two rules meet here: the scope of an error follows
-// from its code (AMQP 0-9-1 §1.2: soft errors close the channel, hard ones the connection), and the texts are those
-// that RabbitMQ's users search for: `NAME - explanation`.
+// Reply codes and the table from the core's error kinds to them. The code decides the scope of an error (AMQP 0-9-1
+// §1.2: soft errors close the channel, hard ones the connection). The texts are RabbitMQ's (`NAME - explanation`),
+// because its users search for them.
 
 import { BrokerError, type ErrorKind } from '../../src/core/errors.ts';
 import type { CountedLimit, Limited } from '../../src/core/ports/limit-hits.ts';
@@ -53,7 +53,7 @@ export function isChannelScope(code: ReplyCode): boolean {
   return code < 500 && code !== REPLY.connectionForced;
 }
 
-/** A peer's violation, or a refused request on its way to the peer. `message` is the whole reply text. */
+/** A violation by the peer, or a refused request, as it is reported to the peer. `message` is the whole reply text. */
 export class AmqpError extends Error implements Limited {
   readonly code: ReplyCode;
   readonly limit: CountedLimit | null;
@@ -80,8 +80,8 @@ const CODE_OF_KIND: Readonly<Record<ErrorKind, ReplyCode>> = {
 };
 
 /**
- * What the peer is told about `error`. Anything that is neither a violation nor a refusal is a bug of ours: the peer
- * learns that and no more.
+ * The reply for `error`. An error that is neither a violation nor a refusal is a bug of the broker: the peer gets
+ * INTERNAL_ERROR without details.
  */
 export function replyFor(error: unknown): AmqpError {
   if (error instanceof AmqpError) return error;

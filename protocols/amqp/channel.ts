@@ -1,9 +1,8 @@
-// One channel: its unacknowledged deliveries, its prefetch, its mode (confirm, transactional), and the methods of classes
-// basic, confirm and tx. Publishing is in publishing.ts, consuming in consumers.ts, exchanges and queues are declared in
-// definitions.ts. Called by its connection only, which sees to it that nothing arrives here while a control operation is
-// under way.
+// One channel: its unacknowledged deliveries, its prefetch, its mode (confirm, transactional), and the methods of
+// classes basic, confirm and tx. Publishing is in publishing.ts, consuming in consumers.ts; exchanges and queues are
+// declared in definitions.ts. Only its connection calls it, and not while a control operation is in progress.
 //
-// Invariant: after `release` the channel holds nothing of the core's: no consumer, no entry, no ring.
+// Invariant: after `release` the channel holds nothing of the core: no consumer, no entry, no confirm ring.
 
 import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports/meters.ts';
@@ -38,9 +37,9 @@ export interface ChannelConnection {
   readonly context: AmqpContext;
   readonly maxPayloadBytes: number;
   readonly channelMax: number;
-  /** What the open transactions of its channels hold. */
+  /** Bytes that the open transactions of its channels hold. */
   readonly transacted: { bytes: number };
-  /** Whether the client wants to hear of consumers that end with their queue. */
+  /** Whether the client supports consumer cancel notifications. */
   readonly notifiesCancel: boolean;
   send(frame: Buffer): void;
   suspendFor(work: Promise<void>, channel: AmqpChannel, method: number): void;
@@ -65,17 +64,17 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
   readonly unacked: Unacked;
   readonly publishing: Publishing;
   readonly content: ContentParser;
-  /** We have sent channel.close; everything but close and close-ok is ignored until the client's close-ok. */
+  /** channel.close was sent; everything but close and close-ok is ignored until the client's close-ok. */
   closing: boolean;
   private readonly connection: ChannelConnection;
   private readonly unackedLimit: number;
   private readonly consumers: Consumers;
   private readonly definitions: Definitions;
-  /** For consumers to come (basic.qos, global=false). */
+  /** For new consumers (basic.qos, global=false). */
   private prefetch: number;
-  /** For all consumers of the channel together (global=true); 0: no limit but our own. */
+  /** For all consumers of the channel together (global=true); 0: only the broker's own limit. */
   private channelPrefetch: number;
-  /** Whether a delivery was held back because the channel had no credit. */
+  /** Whether a delivery was refused because the channel had no credit. */
   private starved: boolean;
   private released: boolean;
 
@@ -192,12 +191,12 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     if (this.starved) this.resumeConsumers();
   }
 
-  /** Gives everything back to the core: consumers end, entries are requeued, nothing is confirmed any more. */
+  /** Releases everything: consumers end, entries are requeued, later confirms are dropped. */
   release(): void {
     if (this.released) return;
     this.released = true;
     this.publishing.close();
-    // Consumers first, so that what is requeued goes to others.
+    // Consumers first, so that requeued entries go to other consumers.
     this.consumers.end();
     this.session.requeueAll(this.unacked.drain());
   }
@@ -234,7 +233,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
   }
 
   private flow({ active }: { active: boolean }): void {
-    // As RabbitMQ: a client may only say that it takes deliveries; prefetch is how it stops them.
+    // As RabbitMQ: flow cannot stop deliveries; prefetch does.
     if (!active) throw new AmqpError(REPLY.notImplemented, 'active=false');
     this.send(channelFlowOk(this.number, active));
   }
@@ -304,7 +303,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
   }
 
   private recover({ requeue }: { requeue: boolean }, asynchronous: boolean): void {
-    // As RabbitMQ: the same consumer gets it again only by chance.
+    // As RabbitMQ, which cannot redeliver to the same consumer.
     if (!requeue) throw new AmqpError(REPLY.notImplemented, 'requeue=false');
     this.session.requeueAll(this.unacked.drain());
     this.reply(METHOD.basicRecoverOk, asynchronous);
@@ -319,7 +318,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     this.reply(METHOD.confirmSelectOk, noWait);
   }
 
-  /** The last tag that a `multiple` covers (0 stands for all), or null where there is no such delivery. */
+  /** The last tag that a `multiple` covers (0 means all), or null if there is no such delivery. */
   private lastOf(tag: number, method: MethodId): number | null {
     if (tag === 0) return this.unacked.lastTag;
     if (this.unacked.get(tag) !== null) return tag;

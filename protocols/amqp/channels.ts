@@ -1,5 +1,5 @@
-// The channels of one connection by number: which are open, which wait for close-ok, and what a frame for each of them
-// may be (§2.2.5). Called by its connection only.
+// The channels of one connection by number: which are open, which wait for close-ok, and which frames each may receive
+// (§2.2.5). Only its connection calls it.
 
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { AmqpChannel, type ChannelConnection } from './channel.ts';
@@ -21,7 +21,7 @@ export class Channels {
     this.connection = connection;
   }
 
-  /** A method on any channel but 0; basic.publish and basic.ack usually do not come this way. */
+  /** A method on any channel but 0. basic.publish and basic.ack usually take a faster way. */
   method(number: number, method: number, reader: Reader): void {
     if (method >>> 16 === 10) throw unknownMethod(method);
     const channel = this.byNumber[number] ?? null;
@@ -38,7 +38,7 @@ export class Channels {
     if (method === METHOD.channelClose) {
       if (!channel.closing && channel.content.assembling) channel.content.interrupted();
       readClose(reader);
-      // Each side may have sent its close before it saw the other's: ours is answered by their close-ok all the same.
+      // Both sides may have sent close at once: the client still answers ours with close-ok.
       if (!channel.closing) this.forget(channel);
       this.connection.send(bareMethod(number, METHOD.channelCloseOk));
       return;
@@ -53,7 +53,7 @@ export class Channels {
     }
   }
 
-  /** The channel that a content frame belongs to; null where it is to be ignored. */
+  /** The channel of a content frame; null if the frame is to be ignored. */
   forContent(number: number): AmqpChannel | null {
     const channel = this.byNumber[number] ?? null;
     if (channel === null) {
@@ -68,7 +68,7 @@ export class Channels {
     for (const channel of this.byNumber) channel?.resumeConsumers();
   }
 
-  /** Gives everything back to the core. */
+  /** Releases all channels. */
   release(): void {
     for (const channel of this.byNumber) channel?.release();
     this.byNumber.length = 0;

@@ -1,5 +1,5 @@
-// The consumers of one channel by tag, and the one that gets direct replies. They begin with basic.consume and end with
-// basic.cancel, their queue or their channel.
+// The consumers of one channel by tag, and its consumer of direct replies. A consumer begins with basic.consume and
+// ends with basic.cancel, its queue or its channel.
 
 import { randomBytes } from 'node:crypto';
 import { FIELD_TYPE_NAMES, findField, integerOf } from '../../src/core/message/field-table.ts';
@@ -13,21 +13,21 @@ import { consumerCancelled, consumerTagOk } from './method-frames.ts';
 import { METHOD } from './method-ids.ts';
 import type { readCancel, readConsume } from './methods.ts';
 
-/** Unsent bytes of a connection at which replies are dropped: a requester that does not read cannot be waited for. */
+/** Unsent bytes of a connection at which direct replies are dropped: they have no queue to wait in. */
 const REPLY_BACKLOG_BYTES = 64 * 1024 * 1024;
 
-/** What they need of their channel. */
+/** What the consumers need of their channel. */
 export interface ConsumersChannel extends DeliveryChannel {
   readonly session: Session;
   readonly meters: Meters;
   readonly consumersPerChannel: number;
-  /** Whether the client wants to hear of consumers that end with their queue. */
+  /** Whether the client supports consumer cancel notifications. */
   readonly notifiesCancel: boolean;
   send(frame: Buffer): void;
 }
 
 export class Consumers implements ReplyReceiver {
-  /** Where replies to this channel go; null: it has no consumer for them. */
+  /** The address of direct replies to this channel; null: it does not consume them. */
   replyAddress: string | null;
   private readonly channel: ConsumersChannel;
   private readonly session: Session;
@@ -75,7 +75,7 @@ export class Consumers implements ReplyReceiver {
 
   cancel(args: ReturnType<typeof readCancel>): void {
     const delivery = this.byTag.get(args.tag);
-    // A tag that nobody has is confirmed too: the consumer may have ended with its queue (as RabbitMQ).
+    // An unknown tag is confirmed too: the consumer may have ended with its queue (as RabbitMQ).
     if (delivery !== undefined) {
       this.byTag.delete(args.tag);
       if (delivery === this.replies) this.endReplies();
@@ -84,7 +84,7 @@ export class Consumers implements ReplyReceiver {
     if (!args.noWait) this.channel.send(consumerTagOk(this.channel.number, METHOD.basicCancelOk, args.tag));
   }
 
-  /** The queue went away beneath the consumer. */
+  /** The queue of a consumer was deleted. */
   cancelled(delivery: Delivery): void {
     this.byTag.delete(delivery.tag);
     if (this.channel.notifiesCancel) this.channel.send(consumerCancelled(this.channel.number, delivery.tag));

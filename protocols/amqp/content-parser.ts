@@ -1,9 +1,9 @@
-// Assembles what clients publish: basic.publish, content header and body frames become messages. The hot path of
-// publishing: method, header and body that lie in one chunk are taken in one pass, and a message that resembles the one
-// before it (same exchange and key, same property bytes) is recognised by comparing bytes, so that nothing is decoded
-// again. Per message one object is made: the Message. What becomes of it is publishing.ts's business.
+// Assembles published messages from basic.publish, content header and body frames. It is the hot path of publishing.
+// Method, header and body that lie in one chunk are read in one pass. A message whose exchange, key and property bytes
+// equal those of the previous one is recognised by comparing bytes, and nothing is decoded again. Each message creates
+// one object: the Message, which publishing.ts publishes.
 //
-//   content = method-frame header-frame *body-frame        (§4.2.6; frames of one content follow each other)
+// content = method-frame header-frame *body-frame (§4.2.6; frames of one content follow each other)
 
 import { Message, NEVER } from '../../src/core/message/message.ts';
 import { OWN_ALLOCATION_BYTES } from '../../src/core/message/message-slabs.ts';
@@ -16,31 +16,34 @@ import { CLASS_BASIC } from './method-ids.ts';
 import { amqpProperties, type PropertyScanner } from './properties.ts';
 import type { ShortStringCache } from './short-string.ts';
 
-/** What it needs of its channel. */
+/** What the parser needs of its channel. */
 export interface ContentChannel {
   readonly number: number;
   readonly turn: Turn;
   readonly names: ShortStringCache;
   readonly scanner: PropertyScanner;
-  /** The largest payload of a frame, both ways. */
+  /** The largest payload of a frame, in both directions. */
   readonly maxPayloadBytes: number;
   readonly maxMessageBytes: number;
 }
 
-/** Where messages go. */
+/** Receives the messages. */
 export interface ContentSink {
   publish(message: Message, mandatory: boolean): void;
-  /** A message whose properties ask for more than to be forwarded; `replyToAt` is relative to its native bytes, or -1. */
+  /**
+   * A message whose properties need special handling (special-properties.ts); `replyToAt` is relative to its native
+   * bytes, or -1.
+   */
   publishSpecial(message: Message, mandatory: boolean, replyToAt: number): void;
-  /** The channel ends: what was published breaks a rule of its contents. */
+  /** Closes the channel: a content violates a rule. */
   refuse(why: string): void;
 }
 
 const EXPECT = { method: 0, header: 1, body: 2 } as const;
 
-/** Bytes of the last method and property list that are kept to compare with. */
+/** Bytes of the last method and property list that are kept for the comparison. */
 const REMEMBERED_BYTES = 96;
-/** A larger body is gathered in memory that grows as it arrives: a header may lie about its size. */
+/** A larger body is gathered in memory that grows as it arrives, because a header may announce more than is sent. */
 const FIRST_BODY_BYTES = 1024 * 1024;
 
 const NOTHING = Buffer.alloc(0);
@@ -94,12 +97,12 @@ export class ContentParser {
     this.content = NOTHING;
   }
 
-  /** Whether a content is being assembled: a method frame is then out of place. */
+  /** Whether a content is being assembled: then a method frame is a violation. */
   get assembling(): boolean {
     return this.expect !== EXPECT.method;
   }
 
-  /** The channel is gone, and with it what was being assembled. */
+  /** The channel closed: drops what was being assembled. */
   close(): void {
     this.content = NOTHING;
     this.native = NOTHING;
@@ -149,7 +152,7 @@ export class ContentParser {
     return bodyEnd + 1;
   }
 
-  /** A method frame has come in the place of content: throws. */
+  /** A method frame arrived instead of content: throws. */
   interrupted(): never {
     throw this.expect === EXPECT.body ? expectedBody() : expectedHeader();
   }
@@ -181,7 +184,7 @@ export class ContentParser {
       throw new AmqpError(REPLY.frameError, `content body is longer than the ${this.bodyLength} bytes of its header`);
     }
     if (bytes === this.bodyLength) {
-      // A frame that spanned chunks was put together in a buffer of its size.
+      // A frame that spanned chunks was assembled in a buffer of exactly its size.
       const alone = bytes >= OWN_ALLOCATION_BYTES && buffer.length === bytes + FRAME_OVERHEAD_BYTES;
       if (alone) this.ownNative();
       this.complete(buffer, at, bytes, alone);
@@ -260,7 +263,7 @@ export class ContentParser {
     this.lastNativeLength = remember(this.lastNative, buffer, from, end);
   }
 
-  /** The content is whole: publish it. `owned`: native bytes and body are in memory of our own. */
+  /** The content is complete: publishes it. `owned`: native bytes and body are in memory of our own. */
   private complete(body: Buffer, bodyOffset: number, bodyLength: number, owned: boolean): void {
     this.expect = EXPECT.method;
     const message = new Message(
@@ -306,7 +309,7 @@ export class ContentParser {
     this.content = larger;
   }
 
-  /** The channel number of a frame header, which begins at `at`, is ours. */
+  /** Whether the frame header at `at` has this channel's number. */
   private isOurs(buffer: Buffer, at: number): boolean {
     return ((buffer[at]! << 8) | buffer[at + 1]!) === this.channel.number;
   }

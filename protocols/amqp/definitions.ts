@@ -1,5 +1,5 @@
-// The methods of classes exchange and queue on one channel: decode, ask the session, answer. Every one of them is a
-// control operation: the connection parses nothing more until its promise is settled.
+// The methods of classes exchange and queue on one channel: decode, call the session, reply. Each is a control
+// operation: the connection parses nothing more until its promise is settled.
 
 import { isExchangeKind } from '../../src/core/exchange/kinds.ts';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
@@ -29,7 +29,7 @@ export class Definitions {
     this.lastQueue = '';
   }
 
-  /** Carries a method of classes exchange or queue out; null where there is no such method. */
+  /** Executes a method of classes exchange or queue; null if there is no such method. */
   method(method: number, reader: Reader): Promise<void> | null {
     switch (method) {
       case METHOD.exchangeDeclare:
@@ -55,7 +55,7 @@ export class Definitions {
     }
   }
 
-  /** §1.7.2.3: an empty queue name is the last declared queue. */
+  /** §1.7.2.3: an empty queue name means the last declared queue. */
   queueName(name: string): string {
     if (name !== '') return name;
     if (this.lastQueue === '') throw new AmqpError(REPLY.notFound, 'no previously declared queue');
@@ -121,7 +121,7 @@ export class Definitions {
     if (!args.noWait) this.channel.send(messageCountOk(this.channel.number, METHOD.queueDeleteOk, messages));
   }
 
-  /** The pseudo queue of direct replies is always there; an address is as long as its requester is. */
+  /** The pseudo queue of direct replies always exists; an address exists as long as its requester is connected. */
   private replyQueue(name: string): QueueState {
     if (name !== REPLY_QUEUE && !(name.startsWith(REPLY_ADDRESS_PREFIX) && this.session.vhost.replies.has(name))) {
       throw new AmqpError(REPLY.notFound, `no queue '${name}' in vhost '${this.session.vhost.name}'`);
@@ -129,7 +129,7 @@ export class Definitions {
     return { name, messageCount: 0, consumerCount: 1 };
   }
 
-  /** §1.7.2.3: with an empty queue name an empty key is the name of the queue. */
+  /** §1.7.2.3: with an empty queue name an empty key means the name of the queue. */
   private binding(args: ReturnType<typeof read.readQueueUnbind>) {
     const queue = this.queueName(args.queue);
     const routingKey = args.queue === '' && args.routingKey === '' ? queue : args.routingKey;

@@ -18,7 +18,7 @@ import type { Field, FieldTable, FieldValue } from '../../src/core/message/field
 import { AmqpError, REPLY } from './amqp-error.ts';
 import type { Writer } from './writer.ts';
 
-/** Tables and arrays within each other. Deeper ones are refused: nobody sends them but to break us. */
+/** Nesting of tables and arrays. Deeper ones are refused. */
 export const MAX_TABLE_DEPTH = 64;
 
 const TRUE: FieldValue = Object.freeze({ type: 't', value: true });
@@ -30,12 +30,12 @@ export function decodeTable(buffer: Buffer, at: number, end: number): FieldTable
   return new TableDecoder(buffer, at, end).table(end, 0);
 }
 
-/** Checks the fields in `buffer[at, end)` without making anything of them; throws what `decodeTable` would. */
+/** Checks the fields in `buffer[at, end)` without decoding them; throws what `decodeTable` would throw. */
 export function checkTable(buffer: Buffer, at: number, end: number): void {
   checkFields(buffer, at, end, 0, true);
 }
 
-/** Writes the table with its length in front. Field names that are too long are cut. */
+/** Writes the table with its length before it. Field names that are too long are cut. */
 export function encodeTable(writer: Writer, table: FieldTable): void {
   const start = writer.length;
   writer.long(0);
@@ -184,10 +184,10 @@ function checkFields(buffer: Buffer, start: number, end: number, depth: number, 
 }
 
 const UNKNOWN = -1;
-/** The value opens with its length in four bytes. */
+/** The value starts with its length in four bytes. */
 const MEASURED = -2;
 
-/** How many bytes a value has behind its type octet. */
+/** Size of a value after its type octet. */
 const FIXED_BYTES = new Int8Array(256).fill(UNKNOWN);
 for (const [letters, bytes] of [
   ['V', 0],

@@ -1,5 +1,5 @@
-// Messages that other protocols published, as AMQP consumers see them: their common properties in AMQP's native form.
-// What does not fit into a short string (255 bytes) travels as a header, so that nothing is lost.
+// Messages of other protocols for AMQP consumers: their common properties in AMQP's native form. A value that does not
+// fit a short string (255 bytes) becomes a header.
 
 import type { Field } from '../../src/core/message/field-table.ts';
 import type { Message } from '../../src/core/message/message.ts';
@@ -9,16 +9,16 @@ import { amqpProperties, encodeProperties } from './properties.ts';
 
 const SHORT_STRING_MAX_BYTES = 255;
 
-/** `wireKind` of a message that carries AMQP native bytes beside its own. AMQP's range is 16 to 31. */
+/** `wireKind` of a message with cached AMQP native bytes. AMQP's range is 16 to 31. */
 const AMQP_NATIVE = 16;
 
 const TRANSIENT = 1;
 const PERSISTENT = 2;
 
-/** Header that holds the whole topic where the routing key is longer than a short string. */
+/** Header with the whole topic if the routing key is longer than a short string. */
 const LONG_TOPIC_HEADER = 'x-mqtt-topic';
 
-/** Which header takes a property that is too long for AMQP. */
+/** The header for each property that is too long for AMQP. */
 const OVERFLOW = [
   ['contentType', 'x-content-type'],
   ['contentEncoding', 'x-content-encoding'],
@@ -31,13 +31,13 @@ const OVERFLOW = [
   ['clusterId', 'x-cluster-id'],
 ] as const;
 
-/** How the core writes properties that it changed. */
+/** Encodes properties that the core changed. */
 export const amqpRewriter: PropertyRewriter = Object.freeze({
   codec: amqpProperties,
   rewrite: (message, properties) => encodeProperties(ofAny(message, properties)),
 } satisfies PropertyRewriter);
 
-/** The whole of `message`'s properties as AMQP native bytes; made once for all its AMQP receivers. */
+/** All properties of `message` as AMQP native bytes; encoded once for all AMQP receivers. */
 export function nativeOf(message: Message): Buffer {
   if (message.wireKind === AMQP_NATIVE) return message.wire;
   const native = encodeProperties(commonOf(message, message.properties()));
@@ -47,8 +47,8 @@ export function nativeOf(message: Message): Buffer {
 }
 
 /**
- * Native bytes for a receiver whose frames cannot hold all the headers: a content header may not be split over frames,
- * so they are left out. The rest is bounded by its short strings.
+ * Native bytes without headers, for a receiver whose frames cannot hold them: a content header must fit one frame. The
+ * other properties are bounded by their short strings.
  */
 export function nativeWithoutHeaders(message: Message): Buffer {
   const properties = ofAny(message, message.properties());
@@ -76,7 +76,7 @@ function commonOf(message: Message, common: Properties): Properties {
   return result;
 }
 
-/** A routing key as the topic that it stands for: the same words, `/` and `.` swapped. */
+/** The topic of a routing key: `/` and `.` swapped. */
 function topicOf(routingKey: string): string {
   return routingKey.replace(/[./]/g, (separator) => (separator === '.' ? '/' : '.'));
 }

@@ -15,7 +15,7 @@ import { AmqpError, REPLY } from './amqp-error.ts';
 export const FRAME = { method: 1, header: 2, body: 3, heartbeat: 8 } as const;
 export const FRAME_END = 0xce;
 export const FRAME_HEADER_BYTES = 7;
-/** What a frame has around its payload. */
+/** Bytes of a frame beside its payload. */
 export const FRAME_OVERHEAD_BYTES = 8;
 
 export interface FrameSink {
@@ -31,15 +31,15 @@ const NOTHING = Buffer.alloc(0);
 
 export class FrameParser {
   private readonly sink: FrameSink;
-  /** The largest payload that the peer may send now. */
+  /** The largest payload that the peer may currently send. */
   maxPayloadBytes: number;
   private suspended: boolean;
   private stopped: boolean;
-  /** The first bytes of a frame whose rest has not arrived: its header, or a buffer of the frame's size. */
+  /** The beginning of an incomplete frame: its header, or a buffer of the frame's size. */
   private partial: Buffer;
   private partialBytes: number;
   private readonly header: Buffer;
-  /** What arrived while suspended, and how far the first of it was parsed. */
+  /** Input that arrived while suspended, and how far the first chunk was parsed. */
   private held: Buffer[];
   private heldAt: number;
 
@@ -55,7 +55,7 @@ export class FrameParser {
     this.heldAt = 0;
   }
 
-  /** Parses what it can. Throws AmqpError at a frame that breaks the rules; nothing may be fed after that. */
+  /** Parses a chunk. Throws AmqpError at a frame that breaks the rules; must not be called after that. */
   feed(chunk: Buffer): void {
     if (this.stopped) return;
     if (this.suspended) {
@@ -65,12 +65,12 @@ export class FrameParser {
     this.parse(chunk, 0);
   }
 
-  /** The frame that is being handled was the last until `resume`: a sink calls it from `frame`. */
+  /** Called by a sink within `frame`: no frame after this one is parsed until `resume`. */
   suspend(): void {
     this.suspended = true;
   }
 
-  /** Goes on behind the frame at which it was suspended. */
+  /** Continues after the frame at which it was suspended. */
   resume(): void {
     if (!this.suspended) return;
     this.suspended = false;
@@ -82,7 +82,7 @@ export class FrameParser {
     }
   }
 
-  /** Nothing that the peer sends matters any more. */
+  /** Ignores all further input. */
   stop(): void {
     this.stopped = true;
     this.held = [];
@@ -117,7 +117,7 @@ export class FrameParser {
     if (at < limit) this.keep(chunk, at);
   }
 
-  /** Keeps the beginning of a frame whose rest has not arrived. */
+  /** Keeps the beginning of an incomplete frame. */
   private keep(chunk: Buffer, at: number): void {
     const bytes = chunk.length - at;
     if (bytes < FRAME_HEADER_BYTES) this.partial = this.header;
@@ -126,7 +126,7 @@ export class FrameParser {
     this.partialBytes = bytes;
   }
 
-  /** Adds to the kept frame, hands it on if it is whole, and returns where the next one begins in `chunk`. */
+  /** Adds to the kept frame, hands it on if it is complete, and returns where the next frame begins in `chunk`. */
   private completePartial(chunk: Buffer): number {
     let at = 0;
     if (this.partial === this.header) {

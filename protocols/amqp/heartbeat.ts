@@ -1,11 +1,11 @@
-// Heartbeats of one connection (§4.2.7), by counting ticks: no timer and no clock. Any traffic counts as a heartbeat.
+// Heartbeats of one connection (§4.2.7), counted in ticks, without a timer. Any traffic counts as a heartbeat.
 
 import { ticksFor } from '../../src/net/ticker.ts';
 
 export class Heartbeat {
-  /** Silence of ours after which we send one, in ticks; 0: heartbeats are off. */
+  /** Ticks without output after which a heartbeat is sent; 0: heartbeats are off. */
   private readonly sendTicks: number;
-  /** Silence of the peer after which it is taken for dead: two intervals, as the specification says. */
+  /** Ticks without input after which the peer counts as dead: two intervals, as the specification says. */
   private readonly deadTicks: number;
   private lastRead: number;
   private lastWritten: number;
@@ -31,7 +31,7 @@ export class Heartbeat {
     return ++this.quietOut % this.sendTicks === 0;
   }
 
-  /** Whether the peer has been silent for too long. `listening`: we are reading, so silence is the peer's. */
+  /** Whether the peer has been silent for too long. `listening`: the socket is being read, so the peer is silent. */
   isDead(bytesRead: number, listening: boolean): boolean {
     if (this.deadTicks === 0) return false;
     if (!listening || bytesRead !== this.lastRead) {

@@ -1,4 +1,4 @@
-// The bounds of the AMQP front-end, each with its name and default. The configuration may change each.
+// The limits of the AMQP front-end, each with its name and default. The configuration may change each.
 
 import type { CertificateLogin } from '../../src/net/certificate-login.ts';
 
@@ -9,10 +9,10 @@ export interface AmqpLimits {
   /** What is offered in connection.tune; 0 offers none. The client's answer counts. */
   readonly heartbeatSeconds: number;
   readonly consumersPerChannel: number;
-  /** Publishes and acknowledgements that one uncommitted transaction may hold, and bytes of those of a connection. */
+  /** Publishes and acknowledgements of one uncommitted transaction, and bytes of all those of a connection. */
   readonly transactionOperations: number;
   readonly transactionBytes: number;
-  /** Who a client with a verified certificate is, where it logs in with EXTERNAL. */
+  /** Which part of a verified client certificate is the user name for EXTERNAL. */
   readonly certificateLogin: CertificateLogin;
 }
 

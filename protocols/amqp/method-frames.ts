@@ -1,5 +1,5 @@
-// The method frames that the broker sends, one encoder each, as whole frames of their own. Deliveries and confirms are
-// not here: they are written straight into the outbox (delivery.ts, channel.ts).
+// Encoders of the method frames that the broker sends, one for each method. Deliveries and confirms are written
+// directly into the outbox (delivery.ts, publishing.ts).
 
 import type { FieldTable } from '../../src/core/message/field-table.ts';
 import type { AmqpError } from './amqp-error.ts';
@@ -8,7 +8,7 @@ import { FRAME, FRAME_END, FRAME_HEADER_BYTES } from './frames.ts';
 import { METHOD, type MethodId } from './method-ids.ts';
 import { Writer } from './writer.ts';
 
-/** `AMQP` and the version that we speak: the answer to any other protocol header (§4.2.2). */
+/** `AMQP` and the supported version: the reply to any other protocol header (§4.2.2). */
 export const PROTOCOL_HEADER = Buffer.from([0x41, 0x4d, 0x51, 0x50, 0, 0, 9, 1]);
 
 export const HEARTBEAT_FRAME = Buffer.from([FRAME.heartbeat, 0, 0, 0, 0, 0, 0, FRAME_END]);

@@ -1,5 +1,5 @@
-// Class and method ids of AMQP 0-9-1 with RabbitMQ's extensions. A method is named by one number, its class id in the
-// upper and its method id in the lower 16 bits, exactly as the first four bytes of its frame read.
+// Class and method ids of AMQP 0-9-1 with RabbitMQ's extensions. One number names a method: class id in the upper,
+// method id in the lower 16 bits, as in the first four bytes of its frame.
 
 export const CLASS_BASIC = 60;
 

@@ -1,5 +1,5 @@
-// The arguments of the methods that a client may send, one decoder each; the grammar above a decoder is the
-// specification's. basic.publish and basic.ack are decoded where they are handled: they are the hot path.
+// Decoders of the methods that a client may send, one for each; the grammar above a decoder is the specification's.
+// basic.publish and basic.ack are decoded where they are handled, because they are the hot path.
 
 import type { FieldTable } from '../../src/core/message/field-table.ts';
 import type { Reader } from './reader.ts';

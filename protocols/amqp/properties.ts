@@ -1,11 +1,11 @@
-// The properties of class basic as they stand in a content header (§4.2.6.1): the native form of AMQP messages.
+// The properties of class basic in a content header (§4.2.6.1): the native form of AMQP messages.
 //
 //   native         = property-flags *property-flags property-list
 //   property-flags = short-uint; bit 15 is the first property, bit 0 says that another word of flags follows
 //   property-list  = the values of the properties whose flag is set, in order
 //
-// The bytes are checked once, when they arrive (`PropertyScanner`), and are forwarded untouched to AMQP consumers;
-// `amqpProperties` decodes them for everybody else.
+// `PropertyScanner` checks the bytes once, when they arrive. AMQP consumers get them unchanged; `amqpProperties`
+// decodes them for everything else.
 
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import { NEVER } from '../../src/core/message/message.ts';
@@ -36,7 +36,7 @@ const FLAG = {
 
 const PERSISTENT = 2;
 
-/** RabbitMQ's bound for TTLs: ten years. */
+/** RabbitMQ's limit of TTLs: ten years. */
 const MAX_EXPIRATION_MS = 315_360_000_000;
 
 export const amqpProperties: PropertyCodec = Object.freeze({
@@ -107,24 +107,21 @@ export function encodeProperties(properties: Properties): Buffer {
   return writer.finish();
 }
 
-/** `expirationMs` of a message whose expiration is no number of milliseconds. */
+/** `expirationMs` of a message whose expiration is not a number of milliseconds. */
 export const INVALID_EXPIRATION = -2;
 
 /**
- * Walks the native bytes of an arriving message: checks that they are well-formed, and picks out what routing needs.
- * One for each channel or process; the fields hold the result of the last scan.
+ * Walks the native bytes of an arriving message: checks that they are well-formed, and extracts what routing needs.
+ * There is one for each process; its fields hold the result of the last scan.
  */
 export class PropertyScanner {
   persistent: boolean;
   priority: number;
   /** NEVER where there is none, INVALID_EXPIRATION where it is not a number of milliseconds. */
   expirationMs: number;
-  /**
-   * Whether there may be more to it than to forward the message: a user id, an invalid expiration, a direct reply-to,
-   * further routing keys.
-   */
+  /** Whether the message may need special handling: a user id, an invalid expiration, a direct reply-to, CC or BCC. */
   special: boolean;
-  /** Where the text of a reply-to that asks for direct replies begins, or -1. */
+  /** Where the text of a reply-to that requests direct replies begins, or -1. */
   replyToAt: number;
 
   constructor() {
@@ -135,7 +132,7 @@ export class PropertyScanner {
     this.replyToAt = -1;
   }
 
-  /** Throws SYNTAX_ERROR where `buffer[start, end)` is not exactly one list of flags and properties. */
+  /** Throws SYNTAX_ERROR unless `buffer[start, end)` is exactly one list of flags and properties. */
   scan(buffer: Buffer, start: number, end: number): void {
     this.persistent = false;
     this.priority = 0;
@@ -208,8 +205,8 @@ function skipTable(buffer: Buffer, at: number, end: number): number {
 }
 
 /**
- * Whether a header may be named CC or BCC: the bytes of such a name with its length in front. That they are a name, and
- * on the outer level, is found out when the table is decoded.
+ * Whether a header may be named CC or BCC: searches the bytes of such a name with its length before it. Decoding the
+ * table later shows whether they are a name at the outer level.
  */
 function mentionsCopies(buffer: Buffer, from: number, end: number): boolean {
   for (let at = from + 5; at < end - 2; at++) {

@@ -1,6 +1,5 @@
-// What becomes of the messages that a channel publishes: they are offered to the session, returned where they are
-// mandatory and reach nobody, confirmed where the channel is in confirm mode, or kept for its transaction. Contents are
-// assembled in content-parser.ts.
+// Publishes the messages of a channel: offers them to the session, returns mandatory ones that reach no queue, confirms
+// them in confirm mode, or adds them to the channel's transaction. content-parser.ts assembles them.
 
 import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports/meters.ts';
@@ -22,11 +21,11 @@ export interface PublishChannel extends ContentChannel {
   readonly session: Session;
   readonly outbox: Outbox;
   readonly meters: Meters;
-  /** Where replies to this channel go (direct reply-to); null: it has no consumer for them. */
+  /** The address of direct replies to this channel; null: it does not consume them. */
   readonly replyAddress: string | null;
-  /** The channel (or the connection) ends with this error. */
+  /** Closes the channel or the connection with this error. */
   fail(error: unknown, method: number): void;
-  /** Nothing more is parsed until `work` is done. */
+  /** Nothing is parsed until `work` is settled. */
   suspendFor(work: Promise<void>, method: number): void;
 }
 
@@ -54,12 +53,12 @@ export class Publishing implements ConfirmSink, ContentSink {
     return this.ring !== null;
   }
 
-  /** Publishes are confirmed from now on. */
+  /** Confirms all later publishes. */
   confirm(scheduler: RingScheduler): void {
     this.ring ??= new ConfirmRing(this, scheduler);
   }
 
-  /** The channel is gone: what is still unconfirmed stays so. */
+  /** The channel closed: pending confirms are dropped. */
   close(): void {
     this.ring?.close();
     this.transaction?.rollback();
@@ -88,7 +87,7 @@ export class Publishing implements ConfirmSink, ContentSink {
     this.channel.fail(new AmqpError(REPLY.preconditionFailed, why, 'limits.messageBytes'), METHOD.basicPublish);
   }
 
-  /** A mandatory message that reaches nobody goes back. */
+  /** Returns a mandatory message that reached no queue. */
   giveBack(message: Message): void {
     const { outbox, number, maxPayloadBytes, meters } = this.channel;
     meters.returned++;
@@ -99,7 +98,8 @@ export class Publishing implements ConfirmSink, ContentSink {
 
   confirmed(_ring: ConfirmRing, from: number, to: number, ok: boolean): void {
     const { outbox, number } = this.channel;
-    // Method frame with delivery-tag(longlong) and bits; slots count from 0, delivery tags from 1. AMQP's `multiple`
+    // Method frame with delivery-tag(longlong) and bits; slots count from 0, delivery tags from 1. `multiple` covers
+    // everything up to the tag; slots before `from` were confirmed earlier.
     // covers everything up to the tag, and whatever lies before `from` has left already.
     outbox.reserve(21);
     const out = outbox.buffer;
@@ -138,7 +138,7 @@ export class Publishing implements ConfirmSink, ContentSink {
       this.channel.suspendFor(this.session.ready().then(again), METHOD.basicPublish);
       return;
     }
-    // RabbitMQ's rule: the return goes out before the confirm.
+    // As RabbitMQ: basic.return is sent before the confirm.
     if (outcome === PUBLISH.unroutable && mandatory) this.giveBack(message);
     if (ring !== null) ring.settle(slot);
   }

@@ -1,5 +1,5 @@
-// A cursor over the bytes of one frame that knows AMQP's elementary types (§4.2.1). It never reads past the end it was
-// given: a value that does not fit is the peer's SYNTAX_ERROR.
+// A cursor over the bytes of one frame that reads AMQP's elementary types (§4.2.1). It never reads past its end: a
+// value that does not fit is a SYNTAX_ERROR of the peer.
 
 import type { FieldTable } from '../../src/core/message/field-table.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
@@ -33,7 +33,7 @@ export class Reader {
     return this.buffer.readUInt32BE(this.take(4));
   }
 
-  /** A delivery tag. Ours stay below 2^53, so precision that is lost above can only make an unknown tag. */
+  /** A delivery tag. The broker's tags are below 2^53, so a loss of precision above can only produce an unknown tag. */
   longLong(): number {
     const at = this.take(8);
     return this.buffer.readUInt32BE(at) * 0x100000000 + this.buffer.readUInt32BE(at + 4);
@@ -58,7 +58,7 @@ export class Reader {
     return this.buffer.toString('utf8', at, at + length);
   }
 
-  /** A view of the chunk: copy what outlives the turn. */
+  /** A view of the chunk: copy it if it outlives the turn. */
   longString(): Buffer {
     const length = this.long();
     const at = this.take(length);
@@ -71,7 +71,7 @@ export class Reader {
     return decodeTable(this.buffer, at, at + length);
   }
 
-  /** Everything was read: bytes behind the last argument mean that we and the peer disagree about the method. */
+  /** Throws unless everything was read: bytes after the last argument are a violation. */
   finish(): void {
     if (this.at !== this.end) throw new AmqpError(REPLY.syntaxError, 'unexpected bytes after the last argument');
   }

@@ -1,5 +1,5 @@
-// How a client says who it is (AMQP 0-9-1 §2.2.4): two SASL mechanisms that carry a user name and a password, and
-// EXTERNAL, where the client's TLS certificate has said it already.
+// The SASL mechanisms (AMQP 0-9-1 §2.2.4): two that carry a user name and a password, and EXTERNAL, for clients whose
+// TLS certificate names the user.
 
 import { findField, textOf } from '../../src/core/message/field-table.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
@@ -7,7 +7,7 @@ import { decodeTable } from './field-table-codec.ts';
 
 export const MECHANISM = { plain: 'PLAIN', amqplain: 'AMQPLAIN', external: 'EXTERNAL' } as const;
 
-/** Offered in connection.start, best first; EXTERNAL to those only whose certificate names somebody. */
+/** The mechanisms for connection.start, best first; EXTERNAL only for clients with a certificate that names a user. */
 export function mechanismsFor(certificateUser: string | null): string {
   const { plain, amqplain, external } = MECHANISM;
   return certificateUser === null ? `${plain} ${amqplain}` : `${external} ${plain} ${amqplain}`;
@@ -18,7 +18,7 @@ export interface Login {
   readonly password: string;
 }
 
-/** Throws COMMAND_INVALID for a mechanism that was not offered, SYNTAX_ERROR for a response that it does not know. */
+/** Throws COMMAND_INVALID for a mechanism that was not offered, SYNTAX_ERROR for a malformed response. */
 export function readLogin(mechanism: string, response: Buffer): Login {
   switch (mechanism) {
     case MECHANISM.plain:

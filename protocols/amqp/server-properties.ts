@@ -1,8 +1,8 @@
-// What the broker says of itself in connection.start, and what a client says of itself in start-ok.
+// The broker's properties in connection.start, and the client's properties in start-ok.
 
 import { type Field, type FieldTable, findField, textField, textOf } from '../../src/core/message/field-table.ts';
 
-/** Extensions of RabbitMQ that clients look for before they use them. */
+/** Extensions of RabbitMQ that clients check before they use them. */
 const CAPABILITIES = [
   'publisher_confirms',
   'exchange_exchange_bindings',
@@ -26,7 +26,7 @@ export function serverProperties(version: string): FieldTable {
   ];
 }
 
-/** Which extensions the client understands when the broker uses them on its own accord. */
+/** Extensions that the broker uses only if the client supports them. */
 export interface ClientCapabilities {
   readonly consumerCancelNotify: boolean;
   readonly connectionBlocked: boolean;
