@@ -1,4 +1,5 @@
-// The port through which definitions (virtual hosts, users, exchanges, queues, bindings and so on) become durable. The\nstore implements it; tests have an implementation in memory.
+// The port through which definitions (virtual hosts, users, exchanges, queues, bindings and so on) become durable. The
+// store implements it; tests have an implementation in memory.
 
 /** The kinds of named records. */
 export const DEFINITION_KINDS = [
