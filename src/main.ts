@@ -1,5 +1,5 @@
-// The command `trivium`: does what the command line says. entry.js runs it, with Node's compile cache on. What one
-// subcommand needs alone is imported when it runs.
+// The command `trivium`. entry.js runs it with Node's compile cache. Code that only one subcommand needs is imported
+// when that runs.
 
 import { readArguments, UsageError } from './cli/arguments.ts';
 import { EXIT } from './cli/exit-codes.ts';

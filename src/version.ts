@@ -1,8 +1,8 @@
-// The broker's version, as package.json has it: what banners, handshakes and the management API show.
+// The broker's version from package.json, for banners, handshakes and the management API.
 
 import { readFileSync } from 'node:fs';
 
-/** From sources package.json lies one folder up; from the compiled package two. */
+/** package.json is one folder up from the sources, and two from the compiled package. */
 function readVersion(): string {
   for (const place of ['../package.json', '../../package.json']) {
     try {
@@ -12,7 +12,7 @@ function readVersion(): string {
       };
       if (name === 'trivium' && typeof version === 'string') return version;
     } catch {
-      // Not there: the next place.
+      // Not found: try the next place.
     }
   }
   return 'unknown';

@@ -1,6 +1,6 @@
-// Who may use the management API: HTTP basic authentication with the broker's users, and RabbitMQ's tags. A user with
-// none of the four tags is nobody here; `monitoring` and `administrator` see all virtual hosts and connections, the
-// others what is theirs.
+// Access to the management API: HTTP basic authentication with the broker's users, and RabbitMQ's tags. A user with
+// none of the four tags is refused. `monitoring` and `administrator` see all virtual hosts and connections; other users
+// see their own.
 
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Identity } from '../core/ports/authorization.ts';
@@ -14,12 +14,12 @@ const ALL_SEEING_TAGS = ['administrator', 'monitoring'];
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks; null before authentication and on routes without it. */
+    /** The authenticated user; null before authentication and on routes without it. */
     identity: Identity | null;
   }
 }
 
-/** The hook in front of every route that asks who is there. */
+/** The hook that authenticates requests of a route. */
 export function authenticate(context: HttpContext) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const given = basicCredentials(request.headers.authorization);
@@ -37,7 +37,7 @@ export function authenticate(context: HttpContext) {
   };
 }
 
-/** Who asks, on a route behind `authenticate`. */
+/** The user of a request, on a route behind `authenticate`. */
 export function identityOf(request: FastifyRequest): Identity {
   if (request.identity === null) throw new Error('a route without authentication asked for an identity');
   return request.identity;
@@ -47,7 +47,7 @@ export function seesEverything(identity: Identity): boolean {
   return identity.tags.some((tag) => ALL_SEEING_TAGS.includes(tag));
 }
 
-/** Whether a user of the API sees what is in a virtual host. */
+/** Whether a user of the API sees the resources of a virtual host. */
 export function seesVhost(context: HttpContext, identity: Identity, vhost: string): boolean {
   return seesEverything(identity) || context.mayEnter(identity.user, vhost);
 }

@@ -1,5 +1,4 @@
-// What the HTTP API is given by the broker. It reads the core's registries and acts on nothing yet; whoever asks is
-// identified as any other client is.
+// What the broker gives to the HTTP API: the core's registries to read, and the authentication that all clients use.
 
 import type { Logger } from '../core/logger.ts';
 import type { Identity } from '../core/ports/authorization.ts';
@@ -17,7 +16,7 @@ export interface ListenerInfo {
 }
 
 export interface HttpLimits {
-  /** Items of one page of a list; longer lists must be asked for in pages. */
+  /** Items of one page; longer lists must be requested in pages. */
   readonly pageSizeMax: number;
 }
 
@@ -30,13 +29,13 @@ export interface HttpContext {
   readonly meters: Meters;
   readonly log: Logger;
   readonly limits: HttpLimits;
-  /** Whether `/metrics` asks who wants to know. */
+  /** Whether `/metrics` requires a login. */
   readonly metricsAuthenticated: boolean;
-  /** Who has this name and password, without regard to a virtual host. */
+  /** The user with this name and password, without checking a virtual host. */
   identify(user: string, password: string, loopback: boolean): Promise<Identity | { readonly refused: string }>;
   /** Whether the user has access to the virtual host. */
   mayEnter(user: string, vhost: string): boolean;
-  /** Whether clients are served: not yet or no longer while starting and stopping. */
+  /** Whether clients are served: false while the broker starts or stops. */
   ready(): boolean;
   listeners(): readonly ListenerInfo[];
   /** The metrics in Prometheus' text format. */

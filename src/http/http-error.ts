@@ -1,5 +1,5 @@
-// The one shape of an error answer, RabbitMQ's: `{"error": "not_found", "reason": "…"}`. Fastify's own errors, refusals
-// of the core and surprises all leave through here; a surprise is logged and tells the client nothing.
+// The one form of an error response, RabbitMQ's: `{"error": "not_found", "reason": "…"}`. Fastify's errors, refusals of
+// the core and internal errors all use it. An internal error is logged, and the response does not show it.
 
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
@@ -8,7 +8,7 @@ import type { Logger } from '../core/logger.ts';
 
 export const ErrorBody = Type.Object({ error: Type.String(), reason: Type.String() });
 
-/** An answer that is decided here rather than in the core. `reason` is read by the client. */
+/** An error response that the HTTP API itself decides. The client sees `reason`. */
 export class HttpError extends Error {
   readonly statusCode: number;
   readonly error: string;

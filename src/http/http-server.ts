@@ -1,6 +1,6 @@
-// The HTTP side of the broker: one Fastify application behind a plain and, where there is a certificate, a TLS port.
-// Made, started and stopped by the broker. It starts after the protocol listeners and stops after them, so that the
-// health answers are there for as long as there is something to say.
+// The HTTP server: one Fastify application on a plain port and, with a certificate, a TLS port. The broker creates,
+// starts and stops it. It starts after the protocol listeners and stops after them, so that health checks are answered
+// meanwhile.
 
 import type { RequestListener } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
@@ -16,7 +16,7 @@ import { overviewRoute } from './routes-overview.ts';
 import { queueRoutes } from './routes-queues.ts';
 import { LazyValidation } from './validation.ts';
 
-/** The API takes no bodies yet; whoever sends more than this is closed. */
+/** The API takes no bodies yet; a client that sends more than this is disconnected. */
 const BODY_BYTES = 64 * 1024;
 const CONNECTIONS = 1024;
 /** Time for a request to arrive in full, headers and body. */
@@ -43,7 +43,7 @@ export class HttpServer {
     return portOf(this.app.server.address());
   }
 
-  /** Resolves with what answers requests that come to a port of somebody else's. */
+  /** Resolves with the handler for HTTP requests that arrive on another listener's port. */
   async answering(): Promise<RequestListener> {
     await this.app.ready();
     return (request, response) => this.app.routing(request, response);
@@ -85,7 +85,7 @@ function application(context: HttpContext): FastifyInstance {
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     forceCloseConnections: true,
-    // A path that cannot be decoded never reaches the error handler of the routes.
+    // A path that cannot be decoded never reaches the routes' error handler.
     frameworkErrors: answerError(context.log),
     routerOptions: { maxParamLength: PARAMETER_CHARACTERS },
     schemaController: validation.schemaController,
@@ -102,7 +102,7 @@ function application(context: HttpContext): FastifyInstance {
       overviewRoute(api, context);
       queueRoutes(api, context);
       connectionRoutes(api, context);
-      // Behind authentication too, so that a stranger cannot tell which resources there are.
+      // Behind authentication too, so that the response does not reveal which resources exist.
       api.setNotFoundHandler(answerNotFound);
     },
     { prefix: '/api' },

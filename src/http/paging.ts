@@ -1,6 +1,6 @@
-// Lists and their pages, in RabbitMQ's form: without `page` a plain array, with it an object that says how many there
-// are. A list that is longer than a page must be asked for in pages, so that one request never holds up the broker for
-// hundreds of thousands of items.
+// Lists in pages, in RabbitMQ's form: without `page` a plain array, with it an object that includes the counts. A list
+// that is longer than a page must be requested in pages, so that no request holds up the broker for hundreds of
+// thousands of items.
 
 import { type Static, type TSchema, Type } from 'typebox';
 import { HttpError } from './http-error.ts';
@@ -30,8 +30,9 @@ export const listOf = <Item extends TSchema>(item: Item) =>
   ]);
 
 /**
- * One page of `source`, or all of it. Only what is on the page is shown (`show` is not called for the rest).
- * @throws HttpError where everything was asked for and that is more than `pageSizeMax`, or the page does not exist
+ * One page of `source`, or all of it. `show` is called for the items of the page only.
+ *
+ * @throws HttpError if all items were requested and there are more than `pageSizeMax`, or if the page does not exist
  */
 export function pageOf<Source, Item>(
   source: Iterable<Source>,

@@ -1,5 +1,4 @@
-// Field tables as the management API shows them: plain JSON without types, as RabbitMQ does. For people and their
-// scripts; nothing is read back from it.
+// Field tables in the management API: plain JSON without types, as RabbitMQ shows them. They are not read back.
 
 import type { FieldTable, FieldValue } from '../core/message/field-table.ts';
 

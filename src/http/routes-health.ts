@@ -1,5 +1,5 @@
-// What orchestrators and scrapers ask, without credentials: is the process alive, does it serve clients, what do its
-// counters say.
+// The routes of orchestrators and scrapers, without a login: whether the process is alive, whether it serves clients,
+// and the metrics.
 
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';

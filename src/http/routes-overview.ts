@@ -1,4 +1,4 @@
-// GET /api/overview: what this broker is, what listens where, and its totals.
+// GET /api/overview: version, listeners and totals of the broker.
 
 import { hostname } from 'node:os';
 import type { FastifyInstance } from 'fastify';

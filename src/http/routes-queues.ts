@@ -1,5 +1,5 @@
-// GET /api/queues, /api/queues/{vhost} and /api/queues/{vhost}/{name}: the fields of RabbitMQ's management API that
-// mean something here, under their names.
+// GET /api/queues, /api/queues/{vhost} and /api/queues/{vhost}/{name}: those fields of RabbitMQ's management API that
+// have a meaning here, with the same names.
 
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
@@ -29,7 +29,7 @@ export const QueueBody = Type.Object({
 const VhostParameters = Type.Object({ vhost: Type.String() });
 const QueueParameters = Type.Object({ vhost: Type.String(), name: Type.String() });
 
-/** A queue and where it is. */
+/** A queue and its virtual host. */
 interface Placed {
   readonly vhost: string;
   readonly queue: Queue;
@@ -68,7 +68,7 @@ export function queueRoutes(api: FastifyInstance, context: HttpContext): void {
   );
 }
 
-/** One that is hidden from the user looks as one that is not there. */
+/** A virtual host that the user may not see is reported as not found. */
 function requireVhost(context: HttpContext, identity: ReturnType<typeof identityOf>, vhost: string): void {
   if (context.hosts.get(vhost) === null || !seesVhost(context, identity, vhost)) {
     throw new HttpError(404, 'not_found', `no vhost '${vhost}'`);

@@ -1,6 +1,6 @@
-// How Fastify checks requests and writes answers here: with TypeBox, the one schema system of the product, and loaded
-// with the first request of the API. Compiling every route's schemas with Ajv and fast-json-stringify, Fastify's own
-// way, cost 70 ms of each start, for an API that is asked now and then and never for more than a page.
+// Checks requests and serialises responses for Fastify with TypeBox, the product's one schema system, which loads with
+// the first request of the API. Compiling every route's schemas with Ajv and fast-json-stringify, Fastify's default,
+// cost 70 ms of each start.
 
 import type { FastifyInstance, FastifySchemaCompiler, FastifyServerOptions } from 'fastify';
 import type { TSchema } from 'typebox';
@@ -8,7 +8,7 @@ import type { Value } from 'typebox/value';
 
 type SchemaController = NonNullable<FastifyServerOptions['schemaController']>;
 
-/** For Fastify's `schemaController`. Answers are shaped by their routes' types; tests hold them to their schemas. */
+/** For Fastify's `schemaController`. The routes' types shape the responses; tests compare them with their schemas. */
 export class LazyValidation {
   private value: typeof Value | null;
 
@@ -16,7 +16,7 @@ export class LazyValidation {
     this.value = null;
   }
 
-  /** The cast is there because Fastify's types of this option know Ajv's compilers only. */
+  /** A cast, because Fastify's types of this option know only Ajv's compilers. */
   readonly schemaController = {
     compilersFactory: {
       buildValidator: () => this.compile,
@@ -24,14 +24,14 @@ export class LazyValidation {
     },
   } as unknown as SchemaController;
 
-  /** Routes that take anything to be checked stand behind this. */
+  /** Loads the checker before the routes that need it. */
   loadBefore(api: FastifyInstance): void {
     api.addHook('onRequest', async () => {
       this.value ??= (await import('typebox/value')).Value;
     });
   }
 
-  /** Text from paths and queries becomes what the schema wants, or an error that says where it does not. */
+  /** Converts text of paths and queries to the schema's types, or reports where it does not match. */
   private readonly compile: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
     return (given: unknown) => {
       const { value: checker } = this;

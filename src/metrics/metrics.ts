@@ -1,5 +1,5 @@
-// What `/metrics` says, in the Prometheus text format: the broker's counters and gauges, read when scraped and never
-// kept a second time. prom-client loads with the first scrape; a broker that nobody scrapes does not pay for it.
+// `/metrics` in the Prometheus text format: the broker's counters and gauges, read when scraped and stored only once.
+// prom-client loads with the first scrape, so that a broker without a scraper does not pay for it.
 
 import type { Gauge, Registry } from 'prom-client';
 import { COUNTED_LIMITS } from '../core/ports/limit-hits.ts';
@@ -8,7 +8,7 @@ import type { MemoryBudget } from '../core/queue/memory-budget.ts';
 import type { ClientConnections } from '../core/session/client-connection.ts';
 import type { VirtualHost } from '../core/vhost/virtual-host.ts';
 
-/** Where the figures come from. */
+/** The sources of the figures. */
 export interface MetricSources {
   readonly meters: Meters;
   readonly hosts: Iterable<VirtualHost>;
@@ -26,7 +26,7 @@ export interface Exposition {
 /** Meters that are one number. */
 type SimpleMeter = Exclude<keyof Meters, 'limitHits'>;
 
-/** Name and meaning of each counter. A new meter breaks the build here until it has both. */
+/** Name and help text of each counter. A new meter breaks the build here until it has both. */
 const COUNTERS: Readonly<Record<SimpleMeter, readonly [name: string, help: string]>> = {
   published: ['messages_published', 'Messages that publishers sent.'],
   publishedBytes: ['published_bytes', 'Bytes of their bodies.'],
@@ -140,7 +140,7 @@ export class Metrics {
     return registry;
   }
 
-  /** Sums for each virtual host, found in one walk over its queues. */
+  /** Sums for each virtual host, computed in one walk over its queues. */
   private registerQueues(GaugeClass: typeof Gauge, registers: Registry[]): void {
     const { hosts } = this.sources;
     const gauges = new Map<QueueGauge, Gauge>();
@@ -152,7 +152,7 @@ export class Metrics {
       }
     };
     for (const [name, help] of Object.entries(QUEUE_GAUGES)) {
-      // prom-client collects in the order of registration: the first one fills them all.
+      // prom-client collects in the order of registration: the first gauge fills them all.
       const collect = gauges.size === 0 ? { collect: collectAll } : {};
       const options = { name: `trivium_${name}`, help, labelNames: ['vhost'], registers, ...collect };
       gauges.set(name as QueueGauge, new GaugeClass(options));
