@@ -5,8 +5,8 @@
 import { PublishEncoder } from '../protocols/mqtt/packet/encoder.ts';
 import { NEXT, type Next, PacketFramer, type PacketHandler } from '../protocols/mqtt/packet/framer.ts';
 import { PublishReader, readPacketId } from '../protocols/mqtt/packet/publish-packet.ts';
+import { KeyTopics, TopicKeys } from '../protocols/mqtt/packet/topic-cache.ts';
 import { Inflight, STAGE } from '../protocols/mqtt/session/inflight.ts';
-import { KeyTopics, TopicKeys } from '../protocols/mqtt/topic/topic-cache.ts';
 import { Message, NEVER } from '../src/core/message/message.ts';
 import { NO_CODEC } from '../src/core/message/properties.ts';
 import { QueueEntry } from '../src/core/queue/queue-entry.ts';

@@ -76,6 +76,17 @@ export const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = 
     ['queues/', 'packets/', 'retained/'],
     ['store.ts', 'upgrade.ts'],
   ],
+  'protocols/mqtt/': [
+    ['limits.ts', 'options.ts', 'deadlines.ts'],
+    ['topic/'],
+    ['packet/'],
+    ['context.ts'],
+    ['retained/'],
+    ['session/'],
+    ['connection/'],
+    ['sys-topics.ts'],
+    ['front-end.ts'],
+  ],
 };
 
 /** The one aggregate whose files may refer to each other in a circle: a queue, its entries, window and consumers. */

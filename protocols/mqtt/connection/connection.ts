@@ -14,7 +14,7 @@ import { MESSAGE_KIND } from '../../../src/net/message-kind.ts';
 import type { Outbox } from '../../../src/net/outbox.ts';
 import type { Ticked } from '../../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../../src/net/transport.ts';
-import type { MqttShared } from '../context.ts';
+import type { MqttContext } from '../context.ts';
 import { acceptedConnack, disconnect, refusedConnack } from '../packet/answers.ts';
 import type { ConnectRequest } from '../packet/connect-packet.ts';
 import type { AuthRequest } from '../packet/control.ts';
@@ -24,6 +24,7 @@ import { connack, LARGEST_PACKET_BYTES, LEVEL } from '../packet/packet-types.ts'
 import { CONNECT_CODE, REASON, type Reason } from '../packet/reason-codes.ts';
 import { BrokerAliases } from '../packet/topic-aliases.ts';
 import type { MqttSession } from '../session/session.ts';
+import type { Sessions } from '../session/sessions.ts';
 import { Conversation, type Conversing } from './conversation.ts';
 import { type Arriving, Handshake, requireConnect } from './handshake.ts';
 import { KeepAlive } from './keep-alive.ts';
@@ -38,6 +39,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   readonly id: number;
   readonly transport: Transport;
   readonly outbox: Outbox;
+  readonly sessions: Sessions;
   /** Protocol level of the CONNECT. */
   level: number;
   v5: boolean;
@@ -45,7 +47,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   receiveMaximum: number;
   maximumPacketBytes: number;
   aliases: BrokerAliases | null;
-  private readonly shared: MqttShared;
+  private readonly context: MqttContext;
   private readonly framer: PacketFramer;
   private readonly connectedAt: number;
   private state: State;
@@ -64,39 +66,40 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   /** What must end before the client id is free for another connection. */
   private farewell: Promise<void> | null;
 
-  constructor(transport: Transport, shared: MqttShared) {
-    this.id = shared.context.connections.nextId();
+  constructor(transport: Transport, context: MqttContext, sessions: Sessions) {
+    this.id = context.connections.nextId();
     this.transport = transport;
     this.outbox = transport.outbox;
+    this.sessions = sessions;
     this.level = LEVEL.v3_1_1;
     this.v5 = false;
-    this.receiveMaximum = shared.limits.receiveMaximum;
+    this.receiveMaximum = context.limits.receiveMaximum;
     this.maximumPacketBytes = LARGEST_PACKET_BYTES;
     this.aliases = null;
-    this.shared = shared;
-    this.framer = new PacketFramer(this, shared.limits.connectBytes);
-    this.connectedAt = shared.turn.now;
+    this.context = context;
+    this.framer = new PacketFramer(this, context.limits.connectBytes);
+    this.connectedAt = context.turn.now;
     this.state = STATE.waiting;
     this.clientId = '';
     this.coreSession = null;
     this.session = null;
     this.conversation = null;
-    this.handshake = new Handshake(this, shared);
+    this.handshake = new Handshake(this, context);
     this.work = null;
     this.held = false;
     this.waits = false;
-    this.keepAlive = new KeepAlive(shared.ticker.now, shared.context.unauthenticatedMs);
+    this.keepAlive = new KeepAlive(context.ticker.now, context.unauthenticatedMs);
     this.farewell = null;
-    shared.ticker.add(this);
-    shared.context.connections.add(this);
-    shared.traffic.opened(transport);
+    context.ticker.add(this);
+    context.connections.add(this);
+    context.traffic.opened(transport);
   }
 
   // What the transport and the ticker call.
 
   data(chunk: Buffer): void {
     // Before anything else: what ends the turn may end this connection.
-    this.shared.turn.input(chunk.length);
+    this.context.turn.input(chunk.length);
     if (this.state === STATE.closed) return;
     // A stranger's time runs from its first byte to the last of its login, however slowly they come.
     if (this.state === STATE.open) this.keepAlive.heard = true;
@@ -114,13 +117,13 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   }
 
   drained(): void {
-    this.shared.turn.begin();
+    this.context.turn.begin();
     this.session?.deliveries.resume();
   }
 
   closed(error: Error | null): void {
-    this.shared.turn.begin();
-    this.shared.traffic.closed(this.transport);
+    this.context.turn.begin();
+    this.context.traffic.closed(this.transport);
     this.leave(error === null ? 'the client closed the connection' : error.message, null);
   }
 
@@ -129,11 +132,11 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     // Input that we do not read is no silence of the client.
     const reading = this.transport.reading || this.state !== STATE.open;
     if (!this.keepAlive.isOver(nowTick, reading)) return;
-    this.shared.turn.begin();
+    this.context.turn.begin();
     const told = this.v5 && this.state === STATE.open;
     if (this.state === STATE.open) this.leave('keep-alive timeout', REASON.keepAliveTimeout);
     else {
-      this.shared.meters.limitHits['limits.unauthenticatedMs']++;
+      this.context.meters.limitHits['limits.unauthenticatedMs']++;
       this.leave('not logged in in time', null);
     }
     if (told) this.transport.end();
@@ -144,7 +147,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
 
   packet(buffer: Buffer, start: number, body: number, end: number): Next {
     const { conversation } = this;
-    const { traffic } = this.shared;
+    const { traffic } = this.context;
     traffic.packetsReceived++;
     if (conversation !== null) {
       const next = conversation.packet(buffer, start, body, end);
@@ -173,8 +176,8 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   }
 
   shutdown(reason: string): void {
-    this.shared.turn.begin();
-    const elsewhere = this.shared.options.serverReference !== null;
+    this.context.turn.begin();
+    const elsewhere = this.context.options.serverReference !== null;
     this.leave(reason, elsewhere ? REASON.useAnotherServer : REASON.shuttingDown);
     this.transport.end();
   }
@@ -242,7 +245,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
       () => this.workDone(),
       (error: unknown) => {
         this.work = null;
-        this.shared.turn.begin();
+        this.context.turn.begin();
         this.broke(error);
       },
     );
@@ -276,7 +279,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   takeUp(): void {
     if (!this.waits || this.held) return;
     // It may be held again: a thousand others may have taken up theirs.
-    this.shared.turn.input(this.framer.waitingBytes);
+    this.context.turn.input(this.framer.waitingBytes);
     if (!this.held) this.proceed();
   }
 
@@ -289,7 +292,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   }
 
   accepts(request: ConnectRequest): void {
-    const { limits } = this.shared;
+    const { limits } = this.context;
     this.receiveMaximum = Math.min(request.receiveMaximum, limits.receiveMaximum);
     this.maximumPacketBytes = Math.min(request.maximumPacketBytes, LARGEST_PACKET_BYTES);
     const aliases = Math.min(request.topicAliasMaximum, limits.topicAliases);
@@ -297,7 +300,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   }
 
   open(request: ConnectRequest, opened: Opened, proof: Buffer | null): void {
-    const { ticker, limits, log, turn } = this.shared;
+    const { ticker, limits, log, turn } = this.context;
     const { keepAliveSeconds: longest } = limits;
     const asked = request.keepAliveSeconds;
     const shortened = this.v5 && longest > 0 && (asked === 0 || asked > longest);
@@ -308,7 +311,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     }
     turn.begin();
     this.state = STATE.open;
-    this.conversation = new Conversation(this, this.session!, this.shared);
+    this.conversation = new Conversation(this, this.session!, this.context);
     this.framer.maxPacketBytes = limits.packetBytes;
     this.framer.limit = 'mqtt.packetBytes';
     const keepAliveSeconds = shortened ? longest : asked;
@@ -322,7 +325,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
 
   refuse(reason: Reason, message: string): void {
     if (this.state === STATE.closed) return;
-    this.shared.turn.begin();
+    this.context.turn.begin();
     // Why a login was refused is for the log: the code says what a stranger may know.
     const why = reason === REASON.badCredentials || reason === REASON.notAuthorized ? 'login refused' : message;
     this.write(refusedConnack(this.v5, reason, why, this.maximumPacketBytes));
@@ -352,7 +355,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
 
   private write(packet: Buffer): void {
     if (packet.length > this.maximumPacketBytes) return;
-    this.shared.traffic.packetsSent++;
+    this.context.traffic.packetsSent++;
     this.outbox.append(packet, 0, packet.length);
   }
 
@@ -361,7 +364,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   private workDone(): void {
     this.work = null;
     if (this.state === STATE.closed) return;
-    this.shared.turn.begin();
+    this.context.turn.begin();
     this.proceed();
   }
 
@@ -384,11 +387,11 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   /** The client broke the protocol or was refused, or we are wrong; its connection ends in any case. */
   private broke(error: unknown): void {
     if (this.state === STATE.closed) return;
-    countLimit(this.shared.meters.limitHits, error);
+    countLimit(this.context.meters.limitHits, error);
     let reason: Reason = REASON.unspecified;
     if (error instanceof MalformedPacket || error instanceof ConnectRefused) reason = error.reason;
     else if (error instanceof BrokerError) reason = refusalReasonOf(error.kind);
-    else this.shared.log.error({ ...this.about(), error }, 'MQTT connection failed');
+    else this.context.log.error({ ...this.about(), error }, 'MQTT connection failed');
     this.leave(error instanceof Error ? error.message : String(error), reason);
     this.transport.end();
   }
@@ -401,12 +404,12 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     if (this.state === STATE.closed) return;
     const wasOpen = this.state === STATE.open;
     this.state = STATE.closed;
-    const { shared, coreSession: core, session } = this;
-    shared.ticker.remove(this);
-    shared.context.connections.remove(this);
-    shared.log.info({ ...this.about(), reason: why }, wasOpen ? 'MQTT connection closed' : 'MQTT connection refused');
+    const { context, coreSession: core, session } = this;
+    context.ticker.remove(this);
+    context.connections.remove(this);
+    context.log.info({ ...this.about(), reason: why }, wasOpen ? 'MQTT connection closed' : 'MQTT connection refused');
     if (wasOpen && this.v5 && reason !== null) {
-      const server = reason === REASON.useAnotherServer ? shared.options.serverReference : null;
+      const server = reason === REASON.useAnotherServer ? context.options.serverReference : null;
       // Our own faults are nobody else's business.
       const said = reason === REASON.unspecified ? null : why;
       this.write(disconnect(reason, said, server, this.maximumPacketBytes));
@@ -423,9 +426,9 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   }
 
   private finish(core: Session): void {
-    this.shared.turn.begin();
+    this.context.turn.begin();
     core.close();
-    this.shared.sessions.release(core.vhost.name, this.clientId, this);
+    this.sessions.release(core.vhost.name, this.clientId, this);
   }
 
   private stateName(): string {

@@ -1,7 +1,7 @@
 // What a client says once it is connected: each packet becomes a call of its session or of its publisher, which is made
 // with the first PUBLISH, and whatever is no legal packet of a client ends in MalformedPacket.
 
-import type { MqttShared } from '../context.ts';
+import type { MqttContext } from '../context.ts';
 import { subscriptionAnswer } from '../packet/answers.ts';
 import type { AuthRequest } from '../packet/control.ts';
 import { MalformedPacket } from '../packet/errors.ts';
@@ -31,25 +31,25 @@ export class Conversation implements PacketHandler {
   publisher: Publisher | null;
   private readonly connection: Conversing;
   private readonly session: MqttSession;
-  private readonly shared: MqttShared;
+  private readonly context: MqttContext;
   private readonly v5: boolean;
 
-  constructor(connection: Conversing, session: MqttSession, shared: MqttShared) {
+  constructor(connection: Conversing, session: MqttSession, context: MqttContext) {
     this.publisher = null;
     this.connection = connection;
     this.session = session;
-    this.shared = shared;
+    this.context = context;
     this.v5 = connection.level === LEVEL.v5;
   }
 
   packet(buffer: Buffer, start: number, body: number, end: number): Next {
-    const { connection, session, shared, v5 } = this;
+    const { connection, session, context, v5 } = this;
     const firstByte = buffer[start]!;
     const type = firstByte >> 4;
     switch (type) {
       case PACKET.publish:
         if (connection.held) return connection.waitForRelease();
-        this.publisher ??= new Publisher(connection, session, shared);
+        this.publisher ??= new Publisher(connection, session, context);
         return v5
           ? this.publisher.publish5(buffer, start, body, end)
           : this.publisher.publish(buffer, start, body, end);
@@ -60,7 +60,7 @@ export class Conversation implements PacketHandler {
       case PACKET.pubrec: {
         if (firstByte !== FIRST_BYTE.pubrec) throw new MalformedPacket('reserved flags of PUBREC [MQTT-2.2.2-2]');
         const id = this.packetId(buffer, body, end, false);
-        session.deliveries.receivedBy(id, v5 && shared.acks.failed);
+        session.deliveries.receivedBy(id, v5 && context.codecs.acks.failed);
         return NEXT.goOn;
       }
       case PACKET.pubrel:
@@ -82,7 +82,8 @@ export class Conversation implements PacketHandler {
       case PACKET.disconnect:
         return this.disconnect(buffer, start, body, end);
       case PACKET.auth:
-        if (v5) return connection.suspend(connection.reauthenticate(shared.control.auth(buffer, start, body, end)));
+        if (v5)
+          return connection.suspend(connection.reauthenticate(context.codecs.control.auth(buffer, start, body, end)));
         break;
       case PACKET.connect:
         throw new MalformedPacket('a second CONNECT [MQTT-3.1.0-2]', REASON.protocolError);
@@ -90,32 +91,32 @@ export class Conversation implements PacketHandler {
     throw new MalformedPacket(`packet type ${type} is not for a server`, REASON.protocolError);
   }
 
-  /** The packet id of an acknowledgement; `shared.acks` has the rest of MQTT 5's. */
+  /** The packet id of an acknowledgement; `context.codecs.acks` has the rest of MQTT 5's. */
   private packetId(buffer: Buffer, body: number, end: number, releases: boolean): number {
     if (!this.v5) return readPacketId(buffer, body, end);
-    const { acks } = this.shared;
+    const { acks } = this.context.codecs;
     acks.read(buffer, body, end, releases);
     return acks.packetId;
   }
 
   private async subscribe(buffer: Buffer, start: number, body: number, end: number): Promise<void> {
-    const { session, shared, connection, v5 } = this;
-    const { packetId, subscriptions } = shared.control.subscribe(buffer, start, body, end, connection.level);
+    const { session, context, connection, v5 } = this;
+    const { packetId, subscriptions } = context.codecs.control.subscribe(buffer, start, body, end, connection.level);
     const granted = await session.subscribe(subscriptions);
     await session.deliveries.retainedFound();
     if (connection.isClosed()) return;
-    shared.turn.begin();
+    context.turn.begin();
     const codes = granted.map((code) => (v5 || code < FIRST_FAILURE ? code : SUBSCRIBE_REFUSED));
     this.answer(FIRST_BYTE.suback, packetId, codes);
     session.deliveries.resume();
   }
 
   private async unsubscribe(buffer: Buffer, start: number, body: number, end: number): Promise<void> {
-    const { connection, shared } = this;
-    const { packetId, filters } = shared.control.unsubscribe(buffer, start, body, end, connection.level);
+    const { connection, context } = this;
+    const { packetId, filters } = context.codecs.control.unsubscribe(buffer, start, body, end, connection.level);
     const codes = await this.session.unsubscribe(filters);
     if (connection.isClosed()) return;
-    shared.turn.begin();
+    context.turn.begin();
     const refused = codes.find((code) => code >= FIRST_FAILURE);
     // Up to 3.1.1 an UNSUBACK has no codes: it would say that nothing comes any more.
     if (!this.v5 && refused !== undefined) throw new MalformedPacket('an UNSUBSCRIBE was refused', refused);
@@ -123,8 +124,8 @@ export class Conversation implements PacketHandler {
   }
 
   private disconnect(buffer: Buffer, start: number, body: number, end: number): Next {
-    const { connection, session, shared } = this;
-    const { reason, expirySeconds } = shared.control.disconnect(buffer, start, body, end, connection.level);
+    const { connection, session, context } = this;
+    const { reason, expirySeconds } = context.codecs.control.disconnect(buffer, start, body, end, connection.level);
     // [MQTT-3.14.2-2]: a session that was to end with its connection does.
     if (expirySeconds !== null && expirySeconds > 0 && session.expirySeconds === 0) {
       throw new MalformedPacket('a session expiry in DISCONNECT after none in CONNECT', REASON.protocolError);

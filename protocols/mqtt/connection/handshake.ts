@@ -5,7 +5,7 @@
 import { BrokerError } from '../../../src/core/errors.ts';
 import type { Identity } from '../../../src/core/ports/authorization.ts';
 import { countLimit } from '../../../src/core/ports/limit-hits.ts';
-import type { MqttShared } from '../context.ts';
+import type { MqttContext } from '../context.ts';
 import { auth, type ConnackProperties } from '../packet/answers.ts';
 import type { ConnectRequest } from '../packet/connect-packet.ts';
 import type { AuthRequest } from '../packet/control.ts';
@@ -33,16 +33,16 @@ export interface Arriving extends Opening {
 
 export class Handshake {
   private readonly connection: Arriving;
-  private readonly shared: MqttShared;
+  private readonly context: MqttContext;
   /** The method with which the client is let in; null: by user and password. */
   private method: string | null;
   /** The CONNECT that waits for its exchange, and the exchange that is under way. */
   private request: ConnectRequest | null;
   private exchange: Authentication | null;
 
-  constructor(connection: Arriving, shared: MqttShared) {
+  constructor(connection: Arriving, context: MqttContext) {
     this.connection = connection;
-    this.shared = shared;
+    this.context = context;
     this.method = null;
     this.request = null;
     this.exchange = null;
@@ -54,11 +54,11 @@ export class Handshake {
       if (this.request !== null) return this.connection.suspend(this.proceed(buffer, start, body, end));
       requireConnect(buffer[start]!);
       this.connection.announced(levelOf(buffer, body, end));
-      return this.connection.suspend(this.begin(this.shared.connects.read(buffer, start, body, end)));
+      return this.connection.suspend(this.begin(this.context.codecs.connects.read(buffer, start, body, end)));
     } catch (error) {
       const answered = error instanceof MalformedPacket && this.connection.level === LEVEL.v5;
       if (!answered && !(error instanceof ConnectRefused)) throw error;
-      countLimit(this.shared.meters.limitHits, error);
+      countLimit(this.context.meters.limitHits, error);
       this.connection.refuse(error.reason, error.message);
       return NEXT.stop;
     }
@@ -79,7 +79,7 @@ export class Handshake {
         throw new ConnectRefused(REASON.notAuthorized, 'the client authenticated again as somebody else');
       }
     }
-    this.shared.turn.begin();
+    this.context.turn.begin();
     connection.send(auth(identity === null ? REASON.continueAuthentication : REASON.success, method, data));
   }
 
@@ -91,7 +91,7 @@ export class Handshake {
     serverKeepAlive: number | null,
     proof: Buffer | null,
   ): ConnackProperties {
-    const { limits } = this.shared;
+    const { limits } = this.context;
     const properties: ConnackProperties = {
       receiveMaximum: limits.publishMaximum,
       topicAliasMaximum: limits.topicAliases,
@@ -123,7 +123,7 @@ export class Handshake {
     if (buffer[start]! >> 4 !== PACKET.auth) {
       throw new MalformedPacket('a packet before CONNACK that is no AUTH', REASON.protocolError);
     }
-    const packet = this.shared.control.auth(buffer, start, body, end);
+    const packet = this.context.codecs.control.auth(buffer, start, body, end);
     this.exchange!.require(packet, REASON.continueAuthentication);
     return this.authenticate(packet.data);
   }
@@ -138,7 +138,7 @@ export class Handshake {
         await this.connect(this.request!, step.identity, step.data);
         return;
       }
-      this.shared.turn.begin();
+      this.context.turn.begin();
       connection.send(auth(REASON.continueAuthentication, this.method!, step.data));
     } catch (error) {
       if (!(error instanceof ConnectRefused || error instanceof MalformedPacket)) throw error;
@@ -149,11 +149,11 @@ export class Handshake {
   private async connect(request: ConnectRequest, identity: Identity | null, proof: Buffer | null): Promise<void> {
     const { connection } = this;
     try {
-      const opened = await openSession(request, identity, connection, this.shared);
+      const opened = await openSession(request, identity, connection, this.context);
       this.request = null;
       if (opened !== null && !connection.isClosed()) connection.open(request, opened, proof);
     } catch (error) {
-      countLimit(this.shared.meters.limitHits, error);
+      countLimit(this.context.meters.limitHits, error);
       if (error instanceof ConnectRefused) connection.refuse(error.reason, error.message);
       else if (error instanceof BrokerError) connection.refuse(loginReasonOf(error.kind), error.message);
       else throw error;
@@ -161,7 +161,7 @@ export class Handshake {
   }
 
   private authentication(method: string): Authentication {
-    return new Authentication(method, this.shared.context.access, this.connection.transport.loopback);
+    return new Authentication(method, this.context.access, this.connection.transport.loopback);
   }
 }
 

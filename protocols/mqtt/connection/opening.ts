@@ -5,15 +5,15 @@ import type { Identity } from '../../../src/core/ports/authorization.ts';
 import type { Session } from '../../../src/core/session/session.ts';
 import { certificateUser } from '../../../src/net/certificate-login.ts';
 import type { Transport } from '../../../src/net/transport.ts';
-import type { MqttShared } from '../context.ts';
+import type { MqttContext } from '../context.ts';
 import type { MqttOptions } from '../options.ts';
 import type { ConnectRequest } from '../packet/connect-packet.ts';
 import { ConnectRefused } from '../packet/errors.ts';
 import { LEVEL } from '../packet/packet-types.ts';
 import { REASON } from '../packet/reason-codes.ts';
-import { MqttSession } from '../session/session.ts';
+import type { MqttSession } from '../session/session.ts';
 import type { SessionLink } from '../session/session-link.ts';
-import type { Holder } from '../session/sessions.ts';
+import type { Holder, Sessions } from '../session/sessions.ts';
 import { swapSeparators } from '../topic/topics.ts';
 
 /** Characters of a client id of MQTT 3.1. */
@@ -22,6 +22,7 @@ const CLIENT_ID_3_1 = 23;
 /** The connection that is being opened. It may be closed at any time in between. */
 export interface Opening extends SessionLink, Holder {
   readonly transport: Transport;
+  readonly sessions: Sessions;
   isClosed(): boolean;
   loggedIn(core: Session, clientId: string): void;
   holds(session: MqttSession): void;
@@ -45,9 +46,10 @@ export async function openSession(
   request: ConnectRequest,
   identity: Identity | null,
   connection: Opening,
-  shared: MqttShared,
+  context: MqttContext,
 ): Promise<Opened | null> {
-  const { limits, sessions } = shared;
+  const { limits } = context;
+  const { sessions } = connection;
   if (Buffer.byteLength(request.clientId) > limits.clientIdBytes) {
     throw new ConnectRefused(REASON.clientIdNotValid, 'the client id is over the length limit', 'mqtt.clientIdBytes');
   }
@@ -62,7 +64,7 @@ export async function openSession(
   if (request.clientId === '' && !request.cleanStart && request.level < LEVEL.v5) {
     throw new ConnectRefused(REASON.clientIdNotValid, 'a persistent session needs a client id');
   }
-  const core = await logIn(request, identity, connection.transport, shared);
+  const core = await logIn(request, identity, connection.transport, context);
   if (connection.isClosed()) {
     core.close();
     return null;
@@ -87,8 +89,7 @@ export async function openSession(
   }
   const expirySeconds = Math.min(request.expirySeconds, limits.sessionExpirySeconds);
   const present = session !== null;
-  session ??= new MqttSession(vhost, clientId, expirySeconds > 0, shared);
-  if (session.persistent) sessions.keep(session);
+  session ??= sessions.create(vhost, clientId, expirySeconds > 0);
   connection.holds(session);
   await session.attach(connection, expirySeconds, request.will);
   return { present, assigned, expirySeconds };
@@ -99,7 +100,7 @@ async function logIn(
   request: ConnectRequest,
   identity: Identity | null,
   transport: Transport,
-  { options, context: { access } }: MqttShared,
+  { options, access }: MqttContext,
 ): Promise<Session> {
   const { clientCertificate, loopback } = transport;
   if (identity !== null) return access.enter(identity, vhostOf(request, options));

@@ -12,7 +12,7 @@ import { PublisherThrottle } from '../../../src/core/session/publisher-throttle.
 import type { Session } from '../../../src/core/session/session.ts';
 import { ConfirmRing, type ConfirmSink } from '../../../src/core/turn/confirms.ts';
 import type { Transport } from '../../../src/net/transport.ts';
-import type { MqttShared } from '../context.ts';
+import type { MqttContext } from '../context.ts';
 import { checkResponseTopic } from '../packet/connect-packet.ts';
 import { MalformedPacket, refusalReasonOf } from '../packet/errors.ts';
 import { NEXT, type Next } from '../packet/framer.ts';
@@ -51,7 +51,7 @@ export class Publisher implements ConfirmSink {
   readonly throttle: PublisherThrottle;
   private readonly connection: PublishingConnection;
   private readonly session: MqttSession;
-  private readonly shared: MqttShared;
+  private readonly context: MqttContext;
   /** Made with the first publish at QoS > 0. */
   private ring: ConfirmRing | null;
   /** The slot of a publish that waits for its permission, or -1. */
@@ -65,14 +65,14 @@ export class Publisher implements ConfirmSink {
   /** Whether the log was told that there is no room for what it retains: once is enough, a counter has the rest. */
   private toldFull: boolean;
 
-  constructor(connection: PublishingConnection, session: MqttSession, shared: MqttShared) {
-    this.throttle = new PublisherThrottle(shared.turn, () => {
+  constructor(connection: PublishingConnection, session: MqttSession, context: MqttContext) {
+    this.throttle = new PublisherThrottle(context.turn, () => {
       if (this.throttle.throttled) connection.transport.pause();
       else connection.readOn();
     });
     this.connection = connection;
     this.session = session;
-    this.shared = shared;
+    this.context = context;
     this.ring = null;
     this.openSlot = -1;
     this.aliases = null;
@@ -83,17 +83,18 @@ export class Publisher implements ConfirmSink {
 
   /** One PUBLISH up to 3.1.1. Throws MalformedPacket, and BrokerError where a refusal closes the connection. */
   publish(buffer: Buffer, start: number, body: number, end: number): Next {
-    const { reader, topicKeys, turn, encoder, exchange, forms } = this.shared;
+    const { turn, options, messageBytes, codecs } = this.context;
+    const { reader, topicKeys, encoder, forms } = codecs;
     reader.read(buffer, buffer[start]!, body, end);
     const { qos, packetId, payloadStart, retain } = reader;
     this.throttle.published++;
-    if (end - payloadStart > this.shared.context.messageBytes) {
+    if (end - payloadStart > messageBytes) {
       throw new MalformedPacket('a message over the limit', REASON.malformed, 'limits.messageBytes');
     }
     const routingKey = topicKeys.keyOf(buffer, reader.topicStart, reader.topicLength);
     if (qos === 2 && this.openSlot === -1 && !this.firstTime(packetId)) return NEXT.goOn;
     const message = new Message(
-      exchange,
+      options.exchange,
       routingKey,
       buffer,
       payloadStart,
@@ -114,11 +115,12 @@ export class Publisher implements ConfirmSink {
 
   /** One PUBLISH of MQTT 5. Throws MalformedPacket. */
   publish5(buffer: Buffer, start: number, body: number, end: number): Next {
-    const { reader, scanner, turn, encoder5, exchange, forms, limits } = this.shared;
+    const { turn, options, messageBytes, limits, codecs } = this.context;
+    const { reader, scanner, encoder5, forms } = codecs;
     reader.read5(buffer, buffer[start]!, body, end, scanner);
     const { qos, packetId, payloadStart, retain } = reader;
     this.throttle.published++;
-    if (end - payloadStart > this.shared.context.messageBytes) {
+    if (end - payloadStart > messageBytes) {
       throw new MalformedPacket('a message over the limit', REASON.packetTooLarge, 'limits.messageBytes');
     }
     const routingKey = this.keyOf(buffer);
@@ -132,7 +134,7 @@ export class Publisher implements ConfirmSink {
     const blockBytes = kept ? scanner.end - scanner.start : block.length;
     const expirySeconds = scanner.number(PROPERTY.messageExpiry, -1);
     const message = new Message(
-      exchange,
+      options.exchange,
       routingKey,
       buffer,
       payloadStart,
@@ -168,7 +170,7 @@ export class Publisher implements ConfirmSink {
   confirmed(ring: ConfirmRing, from: number, to: number, ok: boolean): void {
     const live = !this.connection.isClosed();
     const { v5 } = this.connection;
-    if (!ok && !v5 && this.shared.options.overflowedPublish === 'drop' && ring.onlyDeclined(from)) {
+    if (!ok && !v5 && this.context.options.overflowedPublish === 'drop' && ring.onlyDeclined(from)) {
       this.confirmed(ring, from, to, true);
       return;
     }
@@ -201,7 +203,7 @@ export class Publisher implements ConfirmSink {
 
   /** From here on both versions are one: the message goes to the core, and its answer into the ring. */
   private conclude(message: Message, qos: number, packetId: number, retain: boolean): Next {
-    const { turn } = this.shared;
+    const { turn } = this.context;
     let outcome: number;
     if (qos === 0) {
       outcome = this.offer(message, null, 0);
@@ -216,8 +218,7 @@ export class Publisher implements ConfirmSink {
         this.openSlot = -1;
         if (outcome !== PUBLISH.routed) this.answerWith(ring, slot, outcome);
         if (qos === 2 && outcome !== DROPPED && this.session.persistent) {
-          this.shared.packets.received(this.session.sessionId, packetId, ring, slot);
-          turn.begin();
+          this.session.storeReceived(packetId, ring, slot);
         }
         ring.settle(slot);
       }
@@ -244,25 +245,25 @@ export class Publisher implements ConfirmSink {
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
       // The broker's own topics are no secret that would be worth the connection; Mosquitto drops it, too.
-      const closes = this.shared.options.refusedPublish === 'close' && !isBrokerTopic(message.routingKey);
+      const closes = this.context.options.refusedPublish === 'close' && !isBrokerTopic(message.routingKey);
       if (!this.connection.v5 && closes) throw error;
       this.refusal = refusalReasonOf(error.kind);
       return DROPPED;
     } finally {
-      this.shared.encoder.done();
-      this.shared.encoder5.done();
+      this.context.codecs.encoder.done();
+      this.context.codecs.encoder5.done();
     }
   }
 
   /** The routing key of the PUBLISH that was read: of its topic, or of what its alias stands for. */
   private keyOf(buffer: Buffer): string {
-    const { reader, scanner, topicKeys, limits } = this.shared;
+    const { reader, scanner, topicKeys } = this.context.codecs;
     const alias = scanner.number(PROPERTY.topicAlias, 0);
     if (alias === 0) {
       if (reader.topicLength === 0) throw new MalformedPacket('neither topic nor alias', REASON.protocolError);
       return topicKeys.keyOf(buffer, reader.topicStart, reader.topicLength);
     }
-    this.aliases ??= new ClientAliases(limits.topicAliases);
+    this.aliases ??= new ClientAliases(this.context.limits.topicAliases);
     if (reader.topicLength === 0) return this.aliases.get(alias);
     const key = topicKeys.keyOf(buffer, reader.topicStart, reader.topicLength);
     this.aliases.set(alias, key);
@@ -280,9 +281,9 @@ export class Publisher implements ConfirmSink {
     const { vhost } = this.connection.core;
     if (!vhost.retainer.keep(message, ring, slot) && !this.toldFull) {
       this.toldFull = true;
-      this.shared.log.warn({ vhost: vhost.name }, 'retained message not kept: a limit was reached');
+      this.context.log.warn({ vhost: vhost.name }, 'retained message not kept: a limit was reached');
     }
-    this.shared.turn.begin();
+    this.context.turn.begin();
   }
 
   /**
@@ -291,7 +292,7 @@ export class Publisher implements ConfirmSink {
    */
   private firstTime(packetId: number): boolean {
     if (!this.session.hasReceived(packetId)) {
-      if (this.session.unreleased >= this.shared.limits.unreleased) {
+      if (this.session.unreleased >= this.context.limits.unreleased) {
         throw new MalformedPacket(
           'too many QoS 2 publishes without PUBREL',
           REASON.receiveMaximumExceeded,
@@ -305,7 +306,7 @@ export class Publisher implements ConfirmSink {
 
   /** [MQTT-3.3.4-7] */
   private requireWindow(): void {
-    if (this.outstanding < this.shared.limits.publishMaximum) return;
+    if (this.outstanding < this.context.limits.publishMaximum) return;
     throw new MalformedPacket(
       'more publishes than the receive maximum allows',
       REASON.receiveMaximumExceeded,
@@ -314,6 +315,6 @@ export class Publisher implements ConfirmSink {
   }
 
   private acknowledge(packetId: number, reason: Reason): void {
-    this.shared.writer.answer(this.connection, FIRST_BYTE.puback, packetId, reason);
+    this.context.writer.answer(this.connection, FIRST_BYTE.puback, packetId, reason);
   }
 }

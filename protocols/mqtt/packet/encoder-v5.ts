@@ -6,7 +6,6 @@
 
 import { type Message, NEVER } from '../../../src/core/message/message.ts';
 import type { Outbox } from '../../../src/net/outbox.ts';
-import type { KeyTopics } from '../topic/topic-cache.ts';
 import { COPIED_FRAME_BYTES, FrameAtHand } from './frame-at-hand.ts';
 import { FIRST_BYTE, PUBLISH_FLAG } from './packet-types.ts';
 import { PROPERTY, variableBytes, writeVariable } from './properties.ts';
@@ -14,6 +13,7 @@ import { foreignBlock } from './property-block.ts';
 import { hasBlock } from './property-codec.ts';
 import { headerBytes, writeLength } from './publish-packet.ts';
 import type { BrokerAliases } from './topic-aliases.ts';
+import type { KeyTopics } from './topic-cache.ts';
 
 /** Message expiry as a property. */
 const EXPIRY_BYTES = 5;

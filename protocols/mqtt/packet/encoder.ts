@@ -3,10 +3,10 @@
 
 import type { Message } from '../../../src/core/message/message.ts';
 import type { Outbox } from '../../../src/net/outbox.ts';
-import type { KeyTopics } from '../topic/topic-cache.ts';
 import { COPIED_FRAME_BYTES, FrameAtHand } from './frame-at-hand.ts';
 import { FIRST_BYTE } from './packet-types.ts';
 import { headerBytes, publishLength, writeLength, writePublishHead } from './publish-packet.ts';
+import type { KeyTopics } from './topic-cache.ts';
 
 /** Topics up to this size are written with their packet's head in one reservation. */
 const SHORT_TOPIC_BYTES = 4096;

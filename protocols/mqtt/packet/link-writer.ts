@@ -4,13 +4,13 @@ import type { Message } from '../../../src/core/message/message.ts';
 import type { Meters } from '../../../src/core/ports/meters.ts';
 import type { Turn } from '../../../src/core/turn/turn.ts';
 import type { Outbox } from '../../../src/net/outbox.ts';
-import type { Traffic } from '../connection/traffic.ts';
 import type { PublishEncoder } from './encoder.ts';
 import { type PublishEncoder5, WRITTEN } from './encoder-v5.ts';
 import { FIRST_BYTE } from './packet-types.ts';
 import { writeAck, writeReason } from './publish-packet.ts';
 import { REASON, type Reason } from './reason-codes.ts';
 import type { BrokerAliases } from './topic-aliases.ts';
+import type { Traffic } from './traffic.ts';
 
 /** Where it goes. */
 export interface Destination {

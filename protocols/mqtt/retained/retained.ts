@@ -5,15 +5,19 @@ import type { Logger } from '../../../src/core/logger.ts';
 import type { RetainedCursor, RetainedPlace, RetainedStore } from '../../../src/core/ports/retained-store.ts';
 import type { Task, Turn } from '../../../src/core/turn/turn.ts';
 import { type Ticked, type Ticker, ticksFor } from '../../../src/net/ticker.ts';
-import { swapSeparators } from '../topic/topics.ts';
-import { SysTopics } from './sys-topics.ts';
+import { selectsBrokerTopics, swapSeparators } from '../topic/topics.ts';
 
 /** How often what has expired is looked for. Nobody is sent it meanwhile. */
 const EXPIRE_MS = 5_000;
 
+/** The topics below `$SYS`, whose values are computed when a filter selects them. */
+export interface BrokerTopics {
+  find(filter: string): RetainedCursor;
+}
+
 export class RetainedMessages implements Ticked, Task {
-  /** What the broker says of itself; null where it does not. */
-  sys: SysTopics | null;
+  /** Null where the broker publishes nothing below `$SYS`. */
+  brokerTopics: BrokerTopics | null;
   private readonly store: RetainedStore;
   private readonly turn: Turn;
   private readonly ticker: Ticker;
@@ -21,7 +25,7 @@ export class RetainedMessages implements Ticked, Task {
   private readonly ticks: number;
 
   constructor(store: RetainedStore, turn: Turn, ticker: Ticker, log: Logger) {
-    this.sys = null;
+    this.brokerTopics = null;
     this.store = store;
     this.turn = turn;
     this.ticker = ticker;
@@ -32,7 +36,7 @@ export class RetainedMessages implements Ticked, Task {
 
   /** The messages whose topics the filter selects, as they are now, or where a search for them was left. */
   find(vhost: string, filter: string, place?: RetainedPlace): RetainedCursor {
-    if (this.sys !== null && SysTopics.owns(filter)) return this.sys.find(filter);
+    if (this.brokerTopics !== null && selectsBrokerTopics(filter)) return this.brokerTopics.find(filter);
     return this.store.find(vhost, swapSeparators(filter), place);
   }
 

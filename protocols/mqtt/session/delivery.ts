@@ -13,15 +13,15 @@ import {
 } from '../../../src/core/queue/subscription-options.ts';
 import type { Target } from '../../../src/core/queue/target.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
-import type { MqttShared } from '../context.ts';
 import type { Subscription } from '../packet/control.ts';
 import { isExpired, publishByte } from '../packet/encoder-v5.ts';
 import { qosOf, sentRetained } from '../packet/property-codec.ts';
 import { recalledQos2 } from './inflight.ts';
 import { Outgoing, type OutgoingOwner } from './outgoing.ts';
 import { type FeedOwner, RetainedFeed } from './retained-feed.ts';
+import type { SessionContext } from './session-context.ts';
 import type { SessionLink } from './session-link.ts';
-import type { SharedGroup } from './shared-groups.ts';
+import type { GroupMember, SharedGroup } from './shared-groups.ts';
 
 /** The session that the deliveries are for. */
 export interface DeliveryOwner extends OutgoingOwner, FeedOwner {
@@ -36,9 +36,9 @@ interface Held {
   readonly message: Message;
 }
 
-export class Deliveries implements DeliverySink, DirectReceiver {
+export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
   private readonly owner: DeliveryOwner;
-  private readonly shared: MqttShared;
+  private readonly context: SessionContext;
   private link: SessionLink | null;
   /** Whether the client knows that it is connected; whether the session has ended. */
   private started: boolean;
@@ -56,9 +56,9 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   /** Whether a consumer was refused for want of packet ids or window. */
   private starved: boolean;
 
-  constructor(owner: DeliveryOwner, shared: MqttShared) {
+  constructor(owner: DeliveryOwner, context: SessionContext) {
     this.owner = owner;
-    this.shared = shared;
+    this.context = context;
     this.link = null;
     this.started = false;
     this.abandoned = false;
@@ -119,7 +119,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     this.own = null;
     this.groups = null;
     if (outgoing === null || link === null) return;
-    const claim = (entry: QueueEntry): void => this.shared.groups.of(entry.queue).claim(entry.seq, this);
+    const claim = (entry: QueueEntry): void => this.context.groups.of(entry.queue).claim(entry.seq, this);
     const back = outgoing.detach(claim);
     // They go back, too: what comes again comes in the order of its queue, or earlier ids would seem to wait in vain.
     for (const { entry } of this.held ?? []) {
@@ -139,7 +139,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   }
 
   /** An entry of a group that another member was given: it is this session's to complete. */
-  hold(entry: QueueEntry, message: Message): void {
+  deliverClaimed(entry: QueueEntry, message: Message): void {
     if (this.abandoned) {
       entry.queue.acknowledge(entry);
       return;
@@ -150,7 +150,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   }
 
   /** An entry that it was to be sent again comes no more. */
-  gone(queueId: number, seq: number): void {
+  claimLost(queueId: number, seq: number): void {
     // As if something came between it and the next one.
     this.outgoing?.passed(queueId, seq + 0.5);
   }
@@ -170,7 +170,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
 
   /** What is kept of retained messages that the session has not been sent. */
   recoverSelection(filter: string, value: DefinitionValue): void {
-    this.feed ??= new RetainedFeed(this.owner, this.shared);
+    this.feed ??= new RetainedFeed(this.owner, this.context);
     this.feed.recover(filter, value);
   }
 
@@ -181,7 +181,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   selectRetained({ filter, qos, identifier }: Subscription): void {
     if (this.abandoned) return;
     if (this.feed === null) {
-      this.feed = new RetainedFeed(this.owner, this.shared);
+      this.feed = new RetainedFeed(this.owner, this.context);
       if (this.link !== null && this.own !== null) this.feed.attach(this.link, this.own.queue);
     }
     this.feed.select(filter, qos, identifier);
@@ -219,7 +219,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     if (member !== null && member.group.claims !== null) {
       const claimant = member.group.claimed(entry.seq);
       if (claimant !== null && claimant !== this) {
-        claimant.hold(entry, message);
+        claimant.deliverClaimed(entry, message);
         return;
       }
     }
@@ -234,7 +234,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       this.openOutgoing().deliverOnce(entry, message, subscriptionOptions, recalled);
       return;
     }
-    if (recalled === 0 && isExpired(message, this.shared.turn.now)) {
+    if (recalled === 0 && isExpired(message, this.context.turn.now)) {
       link.core.acknowledge(entry);
       return;
     }
@@ -242,7 +242,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
       // QoS 0 has a way of its own; what came through the queue all the same was bound or requeued by other hands.
       if (recalled !== 0) this.outgoing!.forget(recalled);
       const firstByte = publishByte(0, sentRetained(message, subscriptionOptions), false);
-      this.shared.writer.publish(link, message, firstByte, 0, subscriptionOptions.subscriptionIds);
+      this.context.writer.publish(link, message, firstByte, 0, subscriptionOptions.subscriptionIds);
       link.core.acknowledge(entry);
       return;
     }
@@ -261,7 +261,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     if (consumer === this.own) this.own = null;
     else {
       this.groups?.delete(consumer);
-      this.shared.groups.forget(consumer.queue);
+      this.context.groups.forget(consumer.queue);
     }
     this.owner.queueGone(consumer);
   }
@@ -273,7 +273,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   /** At QoS 0, under the subscriptionOptions of a subscription. */
   receiveWith(message: Message, subscriptionOptions: SubscriptionOptions): void {
     const { link } = this;
-    const { meters, encoder } = this.shared;
+    const { meters, codecs } = this.context;
     // Nothing comes before CONNACK [MQTT-3.2.0-1].
     if (link === null || !this.started || !link.outbox.writable) {
       meters.droppedDirect++;
@@ -281,9 +281,9 @@ export class Deliveries implements DeliverySink, DirectReceiver {
     }
     if (link.v5) {
       const firstByte = publishByte(0, sentRetained(message, subscriptionOptions), false);
-      if (!this.shared.writer.publish(link, message, firstByte, 0, subscriptionOptions.subscriptionIds)) return;
-    } else if (encoder.writeQos0(link.outbox, message)) {
-      this.shared.traffic.packetsSent++;
+      if (!this.context.writer.publish(link, message, firstByte, 0, subscriptionOptions.subscriptionIds)) return;
+    } else if (codecs.encoder.writeQos0(link.outbox, message)) {
+      this.context.traffic.packetsSent++;
     } else {
       meters.undeliverable++;
       return;
@@ -326,7 +326,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
   }
 
   private openOutgoing(): Outgoing {
-    this.outgoing ??= new Outgoing(this.owner, this.shared, this.link);
+    this.outgoing ??= new Outgoing(this.owner, this.context, this.link);
     return this.outgoing;
   }
 
@@ -358,7 +358,7 @@ export class Deliveries implements DeliverySink, DirectReceiver {
    * has 2,000. A message that no subscription selects any more is sent as it was published.
    */
   private optionsOnDelivery({ queue }: Consumer, message: Message): SubscriptionOptions {
-    const exchange = this.owner.host.exchanges.get(this.shared.exchange);
+    const exchange = this.owner.host.exchanges.get(this.context.options.exchange);
     const target = exchange?.route(message).find((each) => each.queue === queue);
     return target?.subscriptionOptions ?? DEFAULT_SUBSCRIPTION_OPTIONS;
   }

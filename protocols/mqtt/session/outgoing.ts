@@ -8,7 +8,7 @@
 import type { Message } from '../../../src/core/message/message.ts';
 import { NEVER_EXPIRES, type QueueEntry, STORE_STATE } from '../../../src/core/queue/queue-entry.ts';
 import type { SubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
-import type { MqttShared } from '../context.ts';
+import type { MqttContext } from '../context.ts';
 import { isExpired, publishByte } from '../packet/encoder-v5.ts';
 import { FIRST_BYTE } from '../packet/packet-types.ts';
 import { sentRetained } from '../packet/property-codec.ts';
@@ -37,16 +37,16 @@ interface Waiting {
 
 export class Outgoing {
   private readonly owner: OutgoingOwner;
-  private readonly shared: MqttShared;
+  private readonly context: MqttContext;
   private readonly inflight: Inflight;
   private link: SessionLink | null;
   /** Made with the first. */
   private waiting: PacketIdMap<Waiting> | null;
 
   /** `link` is null while the client is away. */
-  constructor(owner: OutgoingOwner, shared: MqttShared, link: SessionLink | null) {
+  constructor(owner: OutgoingOwner, context: MqttContext, link: SessionLink | null) {
     this.owner = owner;
-    this.shared = shared;
+    this.context = context;
     this.inflight = new Inflight();
     this.link = link;
     this.waiting = null;
@@ -139,7 +139,7 @@ export class Outgoing {
   /** QoS 2: the same, once. */
   deliverOnce(entry: QueueEntry, message: Message, subscriptionOptions: SubscriptionOptions, recalled: Recalled): void {
     const { inflight, owner } = this;
-    if (recalled === 0 && isExpired(message, this.shared.turn.now)) {
+    if (recalled === 0 && isExpired(message, this.context.turn.now)) {
       this.link!.core.acknowledge(entry);
       return;
     }
@@ -251,11 +251,11 @@ export class Outgoing {
     id: number,
   ): boolean {
     const firstByte = publishByte(qos, sentRetained(message, subscriptionOptions), duplicate);
-    return this.shared.writer.publish(this.link!, message, firstByte, id, subscriptionOptions.subscriptionIds);
+    return this.context.writer.publish(this.link!, message, firstByte, id, subscriptionOptions.subscriptionIds);
   }
 
   private answer(id: number, reason: Reason): void {
-    this.shared.writer.answer(this.link!, FIRST_BYTE.pubrel, id, reason);
+    this.context.writer.answer(this.link!, FIRST_BYTE.pubrel, id, reason);
   }
 
   /** Nothing is left to be done with an entry. */

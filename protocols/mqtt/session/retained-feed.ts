@@ -16,11 +16,11 @@ import type { Queue } from '../../../src/core/queue/queue.ts';
 import { retainedSubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
 import { ConfirmRing, type ConfirmSink } from '../../../src/core/turn/confirms.ts';
 import type { Task } from '../../../src/core/turn/turn.ts';
-import type { MqttShared } from '../context.ts';
 import { isExpired, publishByte } from '../packet/encoder-v5.ts';
 import { qosOf } from '../packet/property-codec.ts';
-import { SysTopics } from '../retained/sys-topics.ts';
+import { selectsBrokerTopics } from '../topic/topics.ts';
 import { RetainedSelection } from './retained-selection.ts';
+import type { SessionContext } from './session-context.ts';
 import type { SessionLink } from './session-link.ts';
 
 /** Reading stops when so many messages or bytes of bodies are there. */
@@ -47,7 +47,7 @@ interface Found {
 
 export class RetainedFeed implements Task, ConfirmSink {
   private readonly owner: FeedOwner;
-  private readonly shared: MqttShared;
+  private readonly context: SessionContext;
   /** By filter: a session has as many as subscriptions at most. */
   private readonly selections: Map<string, RetainedSelection>;
   private link: SessionLink | null;
@@ -66,9 +66,9 @@ export class RetainedFeed implements Task, ConfirmSink {
   /** What a full disk refuses comes back through it. Made with the first message that is stored. */
   private ring: ConfirmRing | null;
 
-  constructor(owner: FeedOwner, shared: MqttShared) {
+  constructor(owner: FeedOwner, context: SessionContext) {
     this.owner = owner;
-    this.shared = shared;
+    this.context = context;
     this.selections = new Map();
     this.link = null;
     this.queue = null;
@@ -124,11 +124,11 @@ export class RetainedFeed implements Task, ConfirmSink {
    * the subscription may be refused.
    */
   select(filter: string, qos: number, identifier: number): void {
-    const { owner, shared } = this;
+    const { owner, context } = this;
     this.drop(filter);
-    const cursor = shared.retained.find(owner.vhost, filter);
+    const cursor = context.retainedMessages.find(owner.vhost, filter);
     if (cursor.empty) return;
-    const durable = owner.persistent && qos > 0 && !SysTopics.owns(filter);
+    const durable = owner.persistent && qos > 0 && !selectsBrokerTopics(filter);
     const selection = new RetainedSelection(
       filter,
       retainedSubscriptionOptions(qos, identifier),
@@ -179,7 +179,7 @@ export class RetainedFeed implements Task, ConfirmSink {
   resume(): void {
     if (this.scheduled || this.selections.size === 0) return;
     this.scheduled = true;
-    this.shared.turn.work(this);
+    this.context.turn.work(this);
   }
 
   /** An entry of the queue was handed out. */
@@ -226,7 +226,7 @@ export class RetainedFeed implements Task, ConfirmSink {
     for (let found = this.first(); found !== undefined; found = this.first()) {
       const { selection, message, cursor } = found;
       if (selection.awaited && !selection.dropped) return null;
-      if (!selection.dropped && cursor.isCurrent(message) && !isExpired(message, this.shared.turn.now)) return found;
+      if (!selection.dropped && cursor.isCurrent(message) && !isExpired(message, this.context.turn.now)) return found;
       this.handOn(found, moved);
     }
     if (this.link === null || this.selections.size === 0 || this.filling !== null) return null;
@@ -260,7 +260,7 @@ export class RetainedFeed implements Task, ConfirmSink {
    * Nothing is written while the disk keeps publishers waiting, and nothing is dropped for a retained message.
    */
   private mayJoin(queue: Queue, message: Message): boolean {
-    if (this.owner.persistent && this.shared.context.connections.held?.disk === true) return false;
+    if (this.owner.persistent && this.context.connections.held?.disk === true) return false;
     if (queue.readyCount === 0) return true;
     if (!queue.hasRoomFor(message)) return false;
     if (queue.deliveredTo >= this.joinedTo) this.joined = 0;
@@ -272,7 +272,7 @@ export class RetainedFeed implements Task, ConfirmSink {
     let slot = 0;
     let ring: ConfirmRing | null = null;
     if (selection.durable) {
-      ring = this.ring ??= new ConfirmRing(this, this.shared.turn);
+      ring = this.ring ??= new ConfirmRing(this, this.context.turn);
       slot = ring.open(found);
     }
     // Before it is handed out: `handedOut` compares with it.
@@ -283,7 +283,7 @@ export class RetainedFeed implements Task, ConfirmSink {
   }
 
   private send(link: SessionLink, { subscriptionOptions }: RetainedSelection, message: Message): void {
-    const { writer, meters } = this.shared;
+    const { writer, meters } = this.context;
     if (!writer.publish(link, message, publishByte(0, true, false), 0, subscriptionOptions.subscriptionIds)) return;
     meters.delivered++;
     meters.deliveredBytes += message.bodyLength;
@@ -322,14 +322,14 @@ export class RetainedFeed implements Task, ConfirmSink {
 
   /** Takes its search up. */
   private cursorOf(selection: RetainedSelection): RetainedCursor {
-    return this.shared.retained.find(this.owner.vhost, selection.filter, selection);
+    return this.context.retainedMessages.find(this.owner.vhost, selection.filter, selection);
   }
 
   private async readSome({ filter }: RetainedSelection, cursor: RetainedCursor): Promise<readonly Message[]> {
     try {
       return await cursor.read();
     } catch (error) {
-      this.shared.log.error({ filter, error }, 'retained messages cannot be read');
+      this.context.log.error({ filter, error }, 'retained messages cannot be read');
       return [];
     }
   }
@@ -338,15 +338,15 @@ export class RetainedFeed implements Task, ConfirmSink {
   private save(selection: RetainedSelection): void {
     const refused = this.refused.find((found) => found.selection === selection);
     const record = selection.toJson(refused === undefined ? selection.after : refused.before);
-    this.shared.context.definitions.put('retained-selection', this.nameOf(selection), record);
-    this.shared.turn.begin();
+    this.context.definitions.put('retained-selection', this.nameOf(selection), record);
+    this.context.turn.begin();
   }
 
   private remove(selection: RetainedSelection): void {
     this.selections.delete(selection.filter);
     if (!selection.durable) return;
-    this.shared.context.definitions.remove('retained-selection', this.nameOf(selection));
-    this.shared.turn.begin();
+    this.context.definitions.remove('retained-selection', this.nameOf(selection));
+    this.context.turn.begin();
   }
 
   private nameOf({ filter }: RetainedSelection): readonly string[] {

@@ -3,7 +3,7 @@
 
 import { BrokerError } from '../../../src/core/errors.ts';
 import type { Session } from '../../../src/core/session/session.ts';
-import type { MqttShared } from '../context.ts';
+import type { MqttContext } from '../context.ts';
 import type { Due } from '../deadlines.ts';
 import { NEVER_ENDS } from '../packet/connect-packet.ts';
 import type { Will } from '../packet/will-record.ts';
@@ -29,19 +29,19 @@ export class SessionClock {
   willAt: number | null;
   will: Will | null;
   private readonly session: Timed;
-  private readonly shared: MqttShared;
+  private readonly context: MqttContext;
   /** In whose name the will is published; null: of an earlier start. */
   private core: Session | null;
   private endTimer: Timer | null;
   private willTimer: Timer | null;
 
-  constructor(session: Timed, expirySeconds: number, shared: MqttShared) {
+  constructor(session: Timed, expirySeconds: number, context: MqttContext) {
     this.expirySeconds = expirySeconds;
     this.endsAt = null;
     this.willAt = null;
     this.will = null;
     this.session = session;
-    this.shared = shared;
+    this.context = context;
     this.core = null;
     this.endTimer = null;
     this.willTimer = null;
@@ -49,7 +49,7 @@ export class SessionClock {
 
   /** A restart found it. A client that was connected when the broker ended has been away since. */
   recover(record: SessionRecord): void {
-    const { now } = this.shared.turn;
+    const { now } = this.context.turn;
     this.expirySeconds = record.expirySeconds;
     this.will = record.will;
     const wasAway = record.endsAt !== null || record.willAt !== null;
@@ -68,7 +68,7 @@ export class SessionClock {
 
   /** The client is gone, and the session goes on: a will without delay is published (see `publish`), others become due. */
   away(): Promise<void> | null {
-    const { now } = this.shared.turn;
+    const { now } = this.context.turn;
     const due = this.willFrom(now);
     const publishing = due !== null && due <= now ? this.publish() : null;
     this.set(this.endFrom(now), this.will === null ? null : due);
@@ -79,28 +79,28 @@ export class SessionClock {
 
   /** Nothing is due any more. */
   stop(): void {
-    if (this.endTimer !== null) this.shared.deadlines.clear(this.endTimer);
-    if (this.willTimer !== null) this.shared.deadlines.clear(this.willTimer);
+    if (this.endTimer !== null) this.context.deadlines.clear(this.endTimer);
+    if (this.willTimer !== null) this.context.deadlines.clear(this.willTimer);
   }
 
   /** Publishes the will, if there is one. Null where that was done at once; else it resolves when it was. */
   publish(): Promise<void> | null {
-    const { will, core, shared, session } = this;
+    const { will, core, context, session } = this;
     this.will = null;
     if (will === null) return null;
-    shared.turn.begin();
-    if (core !== null) return publishWill(will, core, shared);
+    context.turn.begin();
+    if (core !== null) return publishWill(will, core, context);
     // Of an earlier start: in the name of whoever was connected then, if there is such a user.
-    const { access } = shared.context;
+    const { access } = context;
     return access
       .identifyCertified(session.user, true)
       .then((identity) => {
-        shared.turn.begin();
-        return publishWill(will, access.enter(identity, session.vhost), shared) ?? undefined;
+        context.turn.begin();
+        return publishWill(will, access.enter(identity, session.vhost), context) ?? undefined;
       })
       .catch((error: unknown) => {
         if (!(error instanceof BrokerError)) throw error;
-        shared.log.info({ user: session.user, topic: will.topic, error: error.message }, 'will refused');
+        context.log.info({ user: session.user, topic: will.topic, error: error.message }, 'will refused');
       });
   }
 
@@ -115,7 +115,7 @@ export class SessionClock {
   }
 
   private set(endsAt: number | null, willAt: number | null): void {
-    const { deadlines, turn } = this.shared;
+    const { deadlines, turn } = this.context;
     this.endsAt = endsAt;
     this.willAt = willAt;
     if (endsAt !== null) {
@@ -129,8 +129,8 @@ export class SessionClock {
   }
 
   private ranOut(): void {
-    this.shared.turn.begin();
-    this.shared.traffic.sessionsExpired++;
+    this.context.turn.begin();
+    this.context.traffic.sessionsExpired++;
     this.session.end();
   }
 

@@ -13,8 +13,8 @@ import type { Consumer } from '../../../src/core/queue/consumer.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
 import type { Session } from '../../../src/core/session/session.ts';
+import type { ConfirmRing } from '../../../src/core/turn/confirms.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
-import type { MqttShared } from '../context.ts';
 import { NEVER_ENDS } from '../packet/connect-packet.ts';
 import type { Subscription } from '../packet/control.ts';
 import { FIRST_BYTE } from '../packet/packet-types.ts';
@@ -25,11 +25,17 @@ import { Deliveries, type DeliveryOwner } from './delivery.ts';
 import type { PacketWaiter } from './packet-store.ts';
 import { ARRIVAL, Received } from './received.ts';
 import { SessionClock, type Timed } from './session-clock.ts';
+import type { SessionContext } from './session-context.ts';
 import type { SessionLink } from './session-link.ts';
 import { queueNameOf, sessionArguments, sessionOf } from './session-queue.ts';
 import { recordToJson, type SessionRecord } from './session-record.ts';
 import { type SharedSubscription, subscriptionOptionsOf } from './shared-subscription.ts';
 import { findSubscription, refusedBindings, Subscriptions } from './subscriptions.ts';
+
+/** Where a persistent session is known until it ends. */
+export interface SessionRegistry {
+  forget(session: MqttSession): void;
+}
 
 /** What the store was asked to keep, in the tokens of completions: kind × 65,536 + packet id, and the epoch above. */
 const KIND = { sent: 0, released: 1, forgotten: 2, unknown: 3 } as const;
@@ -44,7 +50,8 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
   readonly deliveries: Deliveries;
   sessionId: number;
   shares: Map<string, SharedSubscription> | null;
-  private readonly shared: MqttShared;
+  private readonly context: SessionContext;
+  private readonly registry: SessionRegistry;
   user: string;
   private readonly clock: SessionClock;
   private link: SessionLink | null;
@@ -58,17 +65,24 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
   /** Whether the log has heard that it may have no queue. */
   private toldRefused: boolean;
 
-  constructor(host: VirtualHost, clientId: string, persistent: boolean, shared: MqttShared) {
+  constructor(
+    host: VirtualHost,
+    clientId: string,
+    persistent: boolean,
+    context: SessionContext,
+    registry: SessionRegistry,
+  ) {
     this.host = host;
     this.clientId = clientId;
     this.queueName = queueNameOf(clientId);
     this.persistent = persistent;
-    this.deliveries = new Deliveries(this, shared);
+    this.deliveries = new Deliveries(this, context);
     this.sessionId = 0;
     this.shares = null;
-    this.shared = shared;
+    this.context = context;
+    this.registry = registry;
     this.user = '';
-    this.clock = new SessionClock(this, persistent ? NEVER_ENDS : 0, shared);
+    this.clock = new SessionClock(this, persistent ? NEVER_ENDS : 0, context);
     this.link = null;
     this.consumer = null;
     this.subscriptions = null;
@@ -100,7 +114,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
       // Without its queue, too: it is made again when the client is back.
       this.shares ??= new Map();
       this.shares.set(share.filter, share);
-      const group = this.shared.groups.find(this.host, sharedFilter(share.filter)!);
+      const group = this.context.groups.find(this.host, sharedFilter(share.filter)!);
       group?.members.set(this.deliveries, subscriptionOptionsOf(share));
     }
     this.saved = JSON.stringify(recordToJson(record));
@@ -109,9 +123,9 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
 
   /** Retained messages that it has not been sent. False where there is no such subscription. */
   recoverSelection(filter: string, value: DefinitionValue): boolean {
-    const { host, queueName, shared } = this;
+    const { host, queueName, context } = this;
     const queue = host.queues.get(queueName);
-    if (queue === undefined || findSubscription(host, shared.exchange, queue, filter) === null) return false;
+    if (queue === undefined || findSubscription(host, context.options.exchange, queue, filter) === null) return false;
     this.deliveries.recoverSelection(filter, value);
     return true;
   }
@@ -126,7 +140,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     this.deliveries.recover(id, released, queueId, seq);
     if (released || queueId === this.sessionId) return;
     for (const filter of this.shares?.keys() ?? []) {
-      const group = this.shared.groups.find(this.host, sharedFilter(filter)!);
+      const group = this.context.groups.find(this.host, sharedFilter(filter)!);
       if (group?.queue.id === queueId) group.claim(seq, this.deliveries);
     }
   }
@@ -145,7 +159,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
   async isForeign(core: Session): Promise<boolean> {
     const queue = this.host.queues.get(this.queueName);
     if (queue === undefined || this.user === core.identity.user) return false;
-    return (await refusedBindings(queue, this.shared.exchange, core)).length > 0;
+    return (await refusedBindings(queue, this.context.options.exchange, core)).length > 0;
   }
 
   // The life of a connection.
@@ -189,7 +203,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     const { clock } = this;
     if (!withWill) clock.will = null;
     if (expirySeconds === null) return;
-    clock.expirySeconds = Math.min(expirySeconds, this.shared.limits.sessionExpirySeconds);
+    clock.expirySeconds = Math.min(expirySeconds, this.context.limits.sessionExpirySeconds);
   }
 
   /**
@@ -217,17 +231,17 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     this.ended = true;
     this.clock.stop();
     const publishing = this.clock.publish();
-    const { shared, host } = this;
+    const { context, host } = this;
     this.deliveries.abandon();
     for (const filter of this.shares?.keys() ?? []) {
-      shared.groups.leave(host, sharedFilter(filter)!, this.deliveries);
+      context.groups.leave(host, sharedFilter(filter)!, this.deliveries);
     }
     if (!this.persistent) return publishing;
     const queue = host.queues.get(this.queueName);
     if (queue !== undefined && queue.id === this.sessionId) host.deleteQueue(queue);
-    shared.packets.drop(this.sessionId);
-    shared.context.definitions.remove('session', [host.name, this.clientId]);
-    shared.sessions.forget(this);
+    context.packets.drop(this.sessionId);
+    context.definitions.remove('session', [host.name, this.clientId]);
+    this.registry.forget(this);
     return publishing;
   }
 
@@ -279,8 +293,8 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     // A queue may have refused what others took: then the id was written with it, and a restart would take the next
     // publish under it for this one.
     if (!ok && this.persistent) {
-      this.shared.packets.forgetReceived(this.sessionId, id, null, 0);
-      this.shared.turn.begin();
+      this.context.packets.forgetReceived(this.sessionId, id, null, 0);
+      this.context.turn.begin();
     }
     if (!answers) return;
     if (ok || this.link?.v5 !== false) this.writeReceived(id, reason);
@@ -295,26 +309,35 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     if (this.persistent) {
       // Also one that is not known: that it was released before may not be on disk yet.
       const kind = known ? KIND.forgotten : KIND.unknown;
-      this.shared.packets.forgetReceived(this.sessionId, id, this, this.token(kind, id));
-      this.shared.turn.begin();
+      this.context.packets.forgetReceived(this.sessionId, id, this, this.token(kind, id));
+      this.context.turn.begin();
     } else {
       this.writeCompleted(link, id, known ? REASON.success : REASON.packetIdNotFound);
     }
   }
 
+  /**
+   * A QoS 2 publish of a persistent session was routed: its id is committed with the message, and `slot` of the
+   * publisher's ring settles with that commit.
+   */
+  storeReceived(id: number, ring: ConfirmRing, slot: number): void {
+    this.context.packets.received(this.sessionId, id, ring, slot);
+    this.context.turn.begin();
+  }
+
   // What deliveries ask of the store, and what it answers.
 
   storeSent(id: number, entry: QueueEntry): void {
-    const { packets } = this.shared;
+    const { packets } = this.context;
     packets.sent(this.sessionId, id, entry.queue.id, entry.seq, this, this.token(KIND.sent, id));
   }
 
   storeReleased(id: number): void {
-    this.shared.packets.released(this.sessionId, id, this, this.token(KIND.released, id));
+    this.context.packets.released(this.sessionId, id, this, this.token(KIND.released, id));
   }
 
   forgetSent(id: number): void {
-    this.shared.packets.forgetSent(this.sessionId, id);
+    this.context.packets.forgetSent(this.sessionId, id);
   }
 
   packetStored(token: number, ok: boolean): void {
@@ -348,11 +371,11 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
   }
 
   private writeReceived(id: number, reason: Reason): void {
-    if (this.link !== null) this.shared.writer.answer(this.link, FIRST_BYTE.pubrec, id, reason);
+    if (this.link !== null) this.context.writer.answer(this.link, FIRST_BYTE.pubrec, id, reason);
   }
 
   private writeCompleted(link: SessionLink, id: number, reason: Reason): void {
-    this.shared.writer.answer(link, FIRST_BYTE.pubcomp, id, reason);
+    this.context.writer.answer(link, FIRST_BYTE.pubcomp, id, reason);
     link.released();
   }
 
@@ -364,7 +387,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
       if (!(error instanceof BrokerError)) throw error;
       if (this.toldRefused) return;
       this.toldRefused = true;
-      this.shared.log.info({ queue: this.queueName, error: error.message }, 'MQTT subscriptions refused');
+      this.context.log.info({ queue: this.queueName, error: error.message }, 'MQTT subscriptions refused');
     }
   }
 
@@ -381,7 +404,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
         durable: this.persistent,
         exclusive: clean,
         autoDelete: false,
-        args: sessionArguments(this.clientId, this.shared.limits),
+        args: sessionArguments(this.clientId, this.context.limits),
       });
       // From here on it ends with the session, whatever becomes of the connection.
       if (this.persistent && !this.own(core.vhost.queue(name, core))) return;
@@ -400,7 +423,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     this.consumer = consumer;
     this.deliveries.consume(consumer);
     consumer.queue.direct = this.deliveries;
-    this.subscriptions = new Subscriptions(consumer.queue, this.host, this, this.shared);
+    this.subscriptions = new Subscriptions(consumer.queue, this.host, this, this.context);
     if (this.subscriptions.hasNoLocal) core.own = consumer.queue;
   }
 
@@ -433,8 +456,8 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     const text = JSON.stringify(value);
     if (text === this.saved) return false;
     this.saved = text;
-    this.shared.context.definitions.put('session', [this.host.name, this.clientId], value);
-    this.shared.turn.begin();
+    this.context.definitions.put('session', [this.host.name, this.clientId], value);
+    this.context.turn.begin();
     return true;
   }
 }

@@ -2,8 +2,8 @@
 // at a time holds it: whoever comes later takes it over (MQTT 3.1.1 §3.1.4).
 
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
-import type { MqttShared } from '../context.ts';
-import { MqttSession } from './session.ts';
+import { MqttSession, type SessionRegistry } from './session.ts';
+import type { SessionContext } from './session-context.ts';
 import { isShared, sessionOf } from './session-queue.ts';
 import { recordFromJson, type SessionRecord } from './session-record.ts';
 
@@ -13,14 +13,16 @@ export interface Holder {
   takenOver(): Promise<void>;
 }
 
-export class Sessions {
+export class Sessions implements SessionRegistry {
+  private readonly context: SessionContext;
   private readonly holders: Map<string, Holder>;
   private readonly persistent: Map<string, MqttSession>;
 
   /** Connections that took a client id, since the start. */
   claims: number;
 
-  constructor() {
+  constructor(context: SessionContext) {
+    this.context = context;
     this.claims = 0;
     this.holders = new Map();
     this.persistent = new Map();
@@ -63,8 +65,11 @@ export class Sessions {
     return this.persistent.get(keyOf(vhost, clientId)) ?? null;
   }
 
-  keep(session: MqttSession): void {
-    this.persistent.set(keyOf(session.host.name, session.clientId), session);
+  /** Makes a session; a persistent one is found here until it ends. */
+  create(host: VirtualHost, clientId: string, persistent: boolean): MqttSession {
+    const session = new MqttSession(host, clientId, persistent, this.context, this);
+    if (persistent) this.persistent.set(keyOf(host.name, clientId), session);
+    return session;
   }
 
   /** The session ended. */
@@ -74,9 +79,8 @@ export class Sessions {
   }
 
   /** Takes up what an earlier start left in these virtual hosts. Called once, when the definitions are recovered. */
-  recover(hosts: Iterable<VirtualHost>, shared: MqttShared): void {
-    const { packets } = shared;
-    const { definitions } = shared.context;
+  recover(hosts: Iterable<VirtualHost>): void {
+    const { packets, definitions, groups } = this.context;
     const records = new Map<string, SessionRecord>();
     for (const { name, value } of definitions.all('session')) {
       records.set(keyOf(name[0]!, name[1]!), recordFromJson(value));
@@ -87,8 +91,7 @@ export class Sessions {
       for (const queue of [...host.queues.values()]) {
         const clientId = sessionOf(queue);
         if (clientId === null) continue;
-        const session = new MqttSession(host, clientId, true, shared);
-        this.keep(session);
+        const session = this.create(host, clientId, true);
         byId.set(queue.id, session);
         session.recover(records.get(keyOf(host.name, clientId)) ?? null, queue);
         records.delete(keyOf(host.name, clientId));
@@ -96,7 +99,7 @@ export class Sessions {
       // Groups without a member that outlived the broker.
       for (const queue of [...host.queues.values()]) {
         if (!isShared(queue)) continue;
-        if (shared.groups.of(queue).members.size === 0) shared.groups.end(host, queue);
+        if (groups.of(queue).members.size === 0) groups.end(host, queue);
       }
       for (const { id } of host.queues.values()) queueIds.add(id);
     }

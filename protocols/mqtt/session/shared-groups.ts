@@ -6,20 +6,32 @@
 import type { Message } from '../../../src/core/message/message.ts';
 import type { Meters } from '../../../src/core/ports/meters.ts';
 import type { DirectReceiver, Queue } from '../../../src/core/queue/queue.ts';
+import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
 import type { SubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import type { SharedFilter } from '../topic/shared-filter.ts';
-import type { Deliveries } from './delivery.ts';
 import { isShared, sharedQueueNameOf } from './session-queue.ts';
+
+/** A session that is in a group, connected or not. */
+export interface GroupMember {
+  /** Whether it would take a QoS 0 message now. */
+  readonly takesDirect: boolean;
+  /** Sends a QoS 0 message to its client. */
+  receiveWith(message: Message, options: SubscriptionOptions): void;
+  /** An entry that it has claimed was handed to another member: it completes the delivery. */
+  deliverClaimed(entry: QueueEntry, message: Message): void;
+  /** An entry that it has claimed left the queue without being delivered. */
+  claimLost(queueId: number, seq: number): void;
+}
 
 export class SharedGroup implements DirectReceiver {
   readonly queue: Queue;
-  /** Members by session, with the subscriptionOptions of each one's subscription. */
-  readonly members: Map<Deliveries, SubscriptionOptions>;
+  /** Members, each with the options of its subscription. */
+  readonly members: Map<GroupMember, SubscriptionOptions>;
   /** Subscriptions that are being made: they may become members yet. */
   joining: number;
   /** Entries that are one member's to complete, by sequence number, ascending unless `unsorted`; null: none. */
-  claims: Map<number, Deliveries> | null;
+  claims: Map<number, GroupMember> | null;
   private unsorted: boolean;
   private readonly meters: Meters;
 
@@ -35,17 +47,17 @@ export class SharedGroup implements DirectReceiver {
 
   /** A QoS 0 message goes to the first member that takes it; members take turns. */
   receive(message: Message): void {
-    for (const [member, subscriptionOptions] of this.members) {
+    for (const [member, options] of this.members) {
       if (!member.takesDirect) continue;
       this.members.delete(member);
-      this.members.set(member, subscriptionOptions);
-      member.receiveWith(message, subscriptionOptions);
+      this.members.set(member, options);
+      member.receiveWith(message, options);
       return;
     }
     this.meters.droppedDirect++;
   }
 
-  claim(seq: number, member: Deliveries): void {
+  claim(seq: number, member: GroupMember): void {
     this.claims ??= new Map();
     this.claims.set(seq, member);
     this.unsorted = true;
@@ -55,17 +67,17 @@ export class SharedGroup implements DirectReceiver {
    * Whose an entry is to complete, once; null: anybody's. Entries come in the order of their queue: those before it that
    * were claimed come no more (purged, dropped), and their members are told.
    */
-  claimed(seq: number): Deliveries | null {
+  claimed(seq: number): GroupMember | null {
     if (this.claims === null) return null;
     if (this.unsorted) this.claims = new Map([...this.claims].sort(([a], [b]) => a - b));
     this.unsorted = false;
     const { claims } = this;
-    let claimant: Deliveries | null = null;
+    let claimant: GroupMember | null = null;
     for (const [claimed, member] of claims) {
       if (claimed > seq) break;
       claims.delete(claimed);
       if (claimed === seq) claimant = member;
-      else member.gone(this.queue.id, claimed);
+      else member.claimLost(this.queue.id, claimed);
     }
     if (claims.size === 0) this.claims = null;
     return claimant;
@@ -98,7 +110,7 @@ export class SharedGroups {
   }
 
   /** A member leaves for good; the last one takes the queue along. */
-  leave(host: VirtualHost, filter: SharedFilter, member: Deliveries): void {
+  leave(host: VirtualHost, filter: SharedFilter, member: GroupMember): void {
     const group = this.find(host, filter);
     if (group === null) return;
     group.members.delete(member);

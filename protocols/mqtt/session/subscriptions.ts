@@ -12,13 +12,13 @@ import type { Queue } from '../../../src/core/queue/queue.ts';
 import { SUBSCRIPTION_ARGUMENT } from '../../../src/core/queue/subscription-options.ts';
 import type { QueueBinding, Session } from '../../../src/core/session/session.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
-import type { MqttShared } from '../context.ts';
 import type { Subscription } from '../packet/control.ts';
 import { refusalReasonOf } from '../packet/errors.ts';
 import { FIRST_FAILURE, REASON, type Reason } from '../packet/reason-codes.ts';
 import { sharedFilter } from '../topic/shared-filter.ts';
 import { filterLimit, swapSeparators } from '../topic/topics.ts';
 import type { Deliveries } from './delivery.ts';
+import type { SessionContext } from './session-context.ts';
 import { isShared, sharedArguments, sharedQueueNameOf } from './session-queue.ts';
 import type { SharedGroup } from './shared-groups.ts';
 import { type SharedSubscription, subscriptionOptionsOf } from './shared-subscription.ts';
@@ -42,7 +42,7 @@ export class Subscriptions {
   private readonly queue: Queue;
   private readonly host: VirtualHost;
   private readonly subscriber: Subscriber;
-  private readonly shared: MqttShared;
+  private readonly context: SessionContext;
   private count: number;
   /** Memberships over this connection, by filter; made with the first. */
   private memberships: Map<string, Consumer> | null;
@@ -52,11 +52,11 @@ export class Subscriptions {
   private refusals: number;
 
   /** `queue` is the session's; what it is bound to already was subscribed before. */
-  constructor(queue: Queue, host: VirtualHost, subscriber: Subscriber, shared: MqttShared) {
+  constructor(queue: Queue, host: VirtualHost, subscriber: Subscriber, context: SessionContext) {
     this.queue = queue;
     this.host = host;
     this.subscriber = subscriber;
-    this.shared = shared;
+    this.context = context;
     this.count = subscriber.shares?.size ?? 0;
     this.memberships = null;
     this.detached = false;
@@ -114,8 +114,8 @@ export class Subscriptions {
         ended = true;
         this.count--;
         shares!.delete(share.filter);
-        this.shared.groups.leave(core.vhost, sharedFilter(share.filter)!, deliveries);
-        this.shared.log.info({ filter: share.filter, error: error.message }, 'MQTT shared subscription ended');
+        this.context.groups.leave(core.vhost, sharedFilter(share.filter)!, deliveries);
+        this.context.log.info({ filter: share.filter, error: error.message }, 'MQTT shared subscription ended');
       }
     }
     return ended;
@@ -123,14 +123,17 @@ export class Subscriptions {
 
   /** The session comes back: what its user may not subscribe to any more is over. */
   async review(core: Session): Promise<void> {
-    const refused = await refusedBindings(this.queue, this.shared.exchange, core);
+    const refused = await refusedBindings(this.queue, this.context.options.exchange, core);
     if (refused.length === 0) return;
     for (const { source, routingKey, args } of refused) {
       core.vhost.unbind(source, { queue: this.queue }, routingKey, args, DIALECT);
       this.subscriber.deliveries.dropRetained(swapSeparators(routingKey));
       this.count--;
     }
-    this.shared.log.info({ queue: this.queue.name, ended: refused.length }, 'MQTT subscriptions are not permitted now');
+    this.context.log.info(
+      { queue: this.queue.name, ended: refused.length },
+      'MQTT subscriptions are not permitted now',
+    );
     if (this.queue.persisted) await core.committed();
   }
 
@@ -143,7 +146,7 @@ export class Subscriptions {
   }
 
   private async addOne(request: Subscription, core: Session): Promise<number> {
-    const { limits, meters } = this.shared;
+    const { limits, meters } = this.context;
     const { deliveries } = this.subscriber;
     const { filter, qos } = request;
     const shared = sharedFilter(filter) !== null;
@@ -206,13 +209,17 @@ export class Subscriptions {
 
   private tell(filter: string, error: BrokerError, what: string): void {
     if (++this.refusals > LOGGED_REFUSALS) return;
-    this.shared.log.info({ queue: this.queue.name, filter, error: error.message }, what);
+    this.context.log.info({ queue: this.queue.name, filter, error: error.message }, what);
   }
 
   /** Becomes a member of a group, or changes its subscriptionOptions. */
   private async join(request: SharedSubscription, core: Session): Promise<void> {
     const { subscriber } = this;
-    const { groups, limits, exchange } = this.shared;
+    const {
+      groups,
+      limits,
+      options: { exchange },
+    } = this.context;
     const parts = sharedFilter(request.filter)!;
     const name = sharedQueueNameOf(parts);
     const args = sharedArguments(parts, limits);
@@ -266,18 +273,18 @@ export class Subscriptions {
     this.memberships!.delete(filter);
     deliveries.part(membership);
     core.cancel(membership);
-    this.shared.groups.leave(core.vhost, sharedFilter(filter)!, deliveries);
+    this.context.groups.leave(core.vhost, sharedFilter(filter)!, deliveries);
     deliveries.ended(membership.queue);
     return true;
   }
 
   private find(filter: string, core: Session): Binding | null {
-    return findSubscription(core.vhost, this.shared.exchange, this.queue, filter);
+    return findSubscription(core.vhost, this.context.options.exchange, this.queue, filter);
   }
 
   private bindingOf(filter: string, args: FieldTable): QueueBinding {
     const routingKey = swapSeparators(filter);
-    return { queue: this.queue.name, exchange: this.shared.exchange, routingKey, args, dialect: DIALECT };
+    return { queue: this.queue.name, exchange: this.context.options.exchange, routingKey, args, dialect: DIALECT };
   }
 }
 

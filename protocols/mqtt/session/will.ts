@@ -5,15 +5,15 @@ import { BrokerError } from '../../../src/core/errors.ts';
 import { Message } from '../../../src/core/message/message.ts';
 import { PUBLISH } from '../../../src/core/session/publish-path.ts';
 import type { Session } from '../../../src/core/session/session.ts';
-import type { MqttShared } from '../context.ts';
+import type { MqttContext } from '../context.ts';
 import type { Will } from '../packet/will-record.ts';
 import { swapSeparators } from '../topic/topics.ts';
 
 /** Publishes a will. Null where that was done at once; else it resolves when it was. */
-export function publishWill(will: Will, core: Session, shared: MqttShared): Promise<void> | null {
+export function publishWill(will: Will, core: Session, context: MqttContext): Promise<void> | null {
   const { payload, qos, block } = will;
   const message = new Message(
-    shared.exchange,
+    context.options.exchange,
     swapSeparators(will.topic),
     payload,
     0,
@@ -21,23 +21,23 @@ export function publishWill(will: Will, core: Session, shared: MqttShared): Prom
     block,
     0,
     block.length,
-    shared.forms.of(qos, will.retain, block.length),
+    context.codecs.forms.of(qos, will.retain, block.length),
     qos > 0,
     0,
     will.expirationMs,
-    shared.turn.now,
+    context.turn.now,
   );
   try {
     if (core.publish(message, null, 0) === PUBLISH.pending) {
       return core.ready().then(
-        () => publishWill(will, core, shared) ?? undefined,
-        (error: unknown) => shared.log.error({ topic: will.topic, error }, 'will not published'),
+        () => publishWill(will, core, context) ?? undefined,
+        (error: unknown) => context.log.error({ topic: will.topic, error }, 'will not published'),
       );
     }
     if (will.retain) core.vhost.retainer.keep(message, null, 0);
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error;
-    shared.log.info({ user: core.identity.user, topic: will.topic, error: error.message }, 'will refused');
+    context.log.info({ user: core.identity.user, topic: will.topic, error: error.message }, 'will refused');
   }
   return null;
 }

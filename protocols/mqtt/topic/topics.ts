@@ -4,6 +4,7 @@
 //   topic name    1 to 65,535 bytes of UTF-8 without U+0000, '+' and '#'              MQTT 3.1.1 §4.7.3, §3.3.2.1
 //   topic filter  the same with wildcards: '+' fills a level, '#' fills the last one  §4.7.1
 
+import { isBrokerTopic } from '../../../src/core/exchange/retainer.ts';
 import { sharedFilter, sharedFilterProblem } from './shared-filter.ts';
 
 const SLASH = 0x2f;
@@ -25,6 +26,11 @@ export function swapSeparators(text: string): string {
     from = i + 1;
   }
   return from === 0 ? text : swapped + text.slice(from);
+}
+
+/** Whether a filter can select only topics below `$SYS`, which the broker alone publishes to. */
+export function selectsBrokerTopics(filter: string): boolean {
+  return isBrokerTopic(swapSeparators(filter));
 }
 
 /** The topic of a routing key, or null where the key makes no legal topic (empty, too long, or with + # U+0000). */

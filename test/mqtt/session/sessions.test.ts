@@ -231,7 +231,7 @@ describe('a persistent session', () => {
     );
     await broker.settle();
     assert.deepEqual([...broker.store.definitions.all('session')], []);
-    const { sessions } = (broker.frontEnd as unknown as { shared: { sessions: Sessions } }).shared;
+    const { sessions } = broker.frontEnd as unknown as { sessions: Sessions };
     assert.equal(sessions.get('/', 'c'), null);
     assert.deepEqual(watcher.take(), []);
   });

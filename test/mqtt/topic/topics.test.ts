@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { KeyTopics, TopicKeys } from '../../../protocols/mqtt/topic/topic-cache.ts';
+import { KeyTopics, TopicKeys } from '../../../protocols/mqtt/packet/topic-cache.ts';
 import {
   filterLimit,
   filterMatches,

@@ -2,11 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Load } from '../../../protocols/mqtt/retained/sys-topics.ts';
-import { textField } from '../../../src/core/message/field-table.ts';
-import { subscribe5 } from '../../support/wire/mqtt5.ts';
-import { publish, subscribe } from '../bytes.ts';
-import { type Client, Harness } from '../harness.ts';
+import { Load } from '../../protocols/mqtt/sys-topics.ts';
+import { textField } from '../../src/core/message/field-table.ts';
+import { subscribe5 } from '../support/wire/mqtt5.ts';
+import { publish, subscribe } from './bytes.ts';
+import { type Client, Harness } from './harness.ts';
 
 function start(): Harness {
   return new Harness({ options: { sysIntervalSeconds: 10 } }).restartFrontEnd();

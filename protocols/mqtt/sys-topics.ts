@@ -4,15 +4,17 @@
 //
 // What is published and delivered is of all protocols; clients, their packets and bytes, and subscriptions are MQTT's.
 
-import { Message, NEVER } from '../../../src/core/message/message.ts';
-import { NO_CODEC } from '../../../src/core/message/properties.ts';
-import type { Meters } from '../../../src/core/ports/meters.ts';
-import type { RetainedCursor, RetainedMoment } from '../../../src/core/ports/retained-store.ts';
-import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
-import { TICK_MS, type Ticked } from '../../../src/net/ticker.ts';
-import type { MqttShared } from '../context.ts';
-import { isShared } from '../session/session-queue.ts';
-import { filterMatches, swapSeparators } from '../topic/topics.ts';
+import { Message, NEVER } from '../../src/core/message/message.ts';
+import { NO_CODEC } from '../../src/core/message/properties.ts';
+import type { Meters } from '../../src/core/ports/meters.ts';
+import type { RetainedCursor, RetainedMoment } from '../../src/core/ports/retained-store.ts';
+import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
+import { TICK_MS, type Ticked } from '../../src/net/ticker.ts';
+import type { MqttContext } from './context.ts';
+import type { BrokerTopics } from './retained/retained.ts';
+import { isShared } from './session/session-queue.ts';
+import type { Sessions } from './session/sessions.ts';
+import { filterMatches, swapSeparators } from './topic/topics.ts';
 
 const ROOT = '$SYS';
 const NO_BYTES = Buffer.alloc(0);
@@ -88,8 +90,9 @@ export class Load {
   }
 }
 
-export class SysTopics implements Ticked {
-  private readonly shared: MqttShared;
+export class SysTopics implements BrokerTopics, Ticked {
+  private readonly context: MqttContext;
+  private readonly sessions: Sessions;
   private readonly hosts: () => Iterable<VirtualHost>;
   private readonly intervalTicks: number;
   private readonly seconds: number;
@@ -101,23 +104,19 @@ export class SysTopics implements Ticked {
   /** What was said last, by topic. */
   private said: Map<string, string>;
 
-  /** `shared.options.sysIntervalSeconds` is not 0. */
-  constructor(shared: MqttShared, hosts: () => Iterable<VirtualHost>) {
-    this.shared = shared;
+  /** `context.options.sysIntervalSeconds` is not 0. */
+  constructor(context: MqttContext, sessions: Sessions, hosts: () => Iterable<VirtualHost>) {
+    this.context = context;
+    this.sessions = sessions;
     this.hosts = hosts;
-    this.seconds = shared.options.sysIntervalSeconds;
+    this.seconds = context.options.sysIntervalSeconds;
     this.intervalTicks = Math.max(1, Math.round((this.seconds * 1000) / TICK_MS));
-    this.startedAt = shared.turn.now;
+    this.startedAt = context.turn.now;
     this.loads = Object.fromEntries(LOADS.map((name) => [name, new Load()])) as Record<LoadName, Load>;
     this.maximumClients = 0;
     this.maximumHeap = 0;
     this.said = new Map();
-    shared.ticker.add(this);
-  }
-
-  /** Whether a filter can select nothing but these topics. */
-  static owns(filter: string): boolean {
-    return filter === ROOT || filter.startsWith(`${ROOT}/`);
+    context.ticker.add(this);
   }
 
   /** The topics that a filter selects, as they are now, in the form of retained messages. */
@@ -131,13 +130,14 @@ export class SysTopics implements Ticked {
 
   tick(nowTick: number): void {
     if (nowTick % this.intervalTicks !== 0) return;
-    this.shared.turn.begin();
+    this.context.turn.begin();
     this.sample();
     this.publish();
   }
 
   private sample(): void {
-    const { meters, sessions, traffic } = this.shared;
+    const { sessions } = this;
+    const { meters, traffic } = this.context;
     const totals: Record<LoadName, number> = {
       'messages/received': traffic.packetsReceived,
       'messages/sent': traffic.packetsSent,
@@ -157,7 +157,7 @@ export class SysTopics implements Ticked {
   private publish(): void {
     let values: Map<string, string> | null = null;
     for (const host of this.hosts()) {
-      const exchange = host.exchanges.get(this.shared.exchange);
+      const exchange = host.exchanges.get(this.context.options.exchange);
       if (exchange === undefined || exchange.bindingCount === 0) continue;
       for (const topic of TOPICS) {
         if (exchange.route(this.messageOf(topic, '')).length === 0) continue;
@@ -172,15 +172,15 @@ export class SysTopics implements Ticked {
   }
 
   private values(): Map<string, string> {
-    const { meters, sessions, context, turn, traffic } = this.shared;
-    const { connected, disconnected } = sessions;
+    const { meters, version, turn, traffic } = this.context;
+    const { connected, disconnected } = this.sessions;
     this.maximumClients = Math.max(this.maximumClients, connected);
     const { heapUsed, external } = process.memoryUsage();
     const heap = heapUsed + external;
     this.maximumHeap = Math.max(this.maximumHeap, heap);
     const sums = this.sums();
     const plain: Record<PlainTopic, string | number> = {
-      version: `trivium version ${context.version}`,
+      version: `trivium version ${version}`,
       uptime: `${Math.floor((turn.now - this.startedAt) / 1000)} seconds`,
       'clients/connected': connected,
       'clients/active': connected,
@@ -220,7 +220,7 @@ export class SysTopics implements Ticked {
   private sums() {
     const sums = { messages: 0, bytes: 0, subscriptions: 0, shared: 0, retained: 0 };
     for (const host of this.hosts()) {
-      const { messages, bytes } = this.shared.context.retained.count(host.name);
+      const { messages, bytes } = this.context.retained.count(host.name);
       sums.retained += messages;
       sums.bytes += bytes;
       for (const queue of host.queues.values()) {
@@ -236,9 +236,9 @@ export class SysTopics implements Ticked {
   private messageOf(topic: string, value: string): Message {
     const body = Buffer.from(value);
     const key = swapSeparators(topic);
-    const { exchange, turn } = this.shared;
+    const { options, turn } = this.context;
     const message = new Message(
-      exchange,
+      options.exchange,
       key,
       body,
       0,

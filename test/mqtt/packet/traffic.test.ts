@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { Traffic } from '../../../protocols/mqtt/connection/traffic.ts';
+import { Traffic } from '../../../protocols/mqtt/packet/traffic.ts';
 import type { Transport } from '../../../src/net/transport.ts';
 
 const transport = (bytesRead: number, bytesWritten: number) => ({ bytesRead, bytesWritten }) as Transport;

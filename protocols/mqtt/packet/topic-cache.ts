@@ -5,9 +5,9 @@
 import { isUtf8 } from 'node:buffer';
 import { ByteCache } from '../../../src/core/message/byte-cache.ts';
 import { ownUtf8 } from '../../../src/core/message/own-bytes.ts';
-import { MalformedPacket } from '../packet/errors.ts';
-import { REASON } from '../packet/reason-codes.ts';
-import { type TopicLimits, topicOfKey } from './topics.ts';
+import { type TopicLimits, topicOfKey } from '../topic/topics.ts';
+import { MalformedPacket } from './errors.ts';
+import { REASON } from './reason-codes.ts';
 
 /** Topics that are remembered. */
 const SLOTS = 8192;
