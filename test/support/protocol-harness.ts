@@ -3,7 +3,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
-import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
+import { type CoreLimits, DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { type Logger, SILENT } from '../../src/core/logger.ts';
 import type {
   AuthenticationExchange,
@@ -31,6 +31,7 @@ export interface CoreOptions {
   readonly outbox?: OutboxLimits;
   readonly messageBytes?: number;
   readonly unackedPerChannel?: number;
+  readonly coreLimits?: Partial<CoreLimits>;
   readonly allows?: (permission: Permission, resource: string) => boolean | Promise<boolean>;
   /** Topic permissions, in every topic exchange. */
   readonly topics?: (permission: string, routingKey: string, clientId: string | null) => boolean;
@@ -81,7 +82,7 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
     this.hosts = new VirtualHosts({
       ...shared,
       memory,
-      limits: DEFAULT_LIMITS,
+      limits: { ...DEFAULT_LIMITS, ...given.coreLimits },
       retained,
       retainedExchange: 'amq.topic',
       rewriter: amqpRewriter,
