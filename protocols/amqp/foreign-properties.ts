@@ -3,7 +3,7 @@
 
 import type { Field } from '../../src/core/message/field-table.ts';
 import type { Message } from '../../src/core/message/message.ts';
-import type { Properties } from '../../src/core/message/properties.ts';
+import { NO_PROPERTIES, type Properties } from '../../src/core/message/properties.ts';
 import type { PropertyRewriter } from '../../src/core/message/property-rewriter.ts';
 import { amqpProperties, encodeProperties } from './properties.ts';
 
@@ -37,10 +37,21 @@ export const amqpRewriter: PropertyRewriter = Object.freeze({
   rewrite: (message, properties) => encodeProperties(ofAny(message, properties)),
 } satisfies PropertyRewriter);
 
-/** All properties of `message` as AMQP native bytes; encoded once for all AMQP receivers. */
+/** The native bytes of a message without properties, such as every MQTT 3.1.1 publish: only the delivery mode. */
+const TRANSIENT_ONLY = encodeProperties({ ...NO_PROPERTIES, deliveryMode: TRANSIENT });
+const PERSISTENT_ONLY = encodeProperties({ ...NO_PROPERTIES, deliveryMode: PERSISTENT });
+
+/**
+ * All properties of `message` as AMQP native bytes; encoded once for all AMQP receivers, and not at all for a message
+ * without properties (42 ns instead of 560, with making the message; bench/amqp-codec.ts).
+ */
 export function nativeOf(message: Message): Buffer {
   if (message.wireKind === AMQP_NATIVE) return message.wire;
-  const native = encodeProperties(commonOf(message, message.properties()));
+  const properties = message.properties();
+  if (properties === NO_PROPERTIES && isShortString(message.routingKey)) {
+    return message.persistent ? PERSISTENT_ONLY : TRANSIENT_ONLY;
+  }
+  const native = encodeProperties(commonOf(message, properties));
   message.wire = native;
   message.wireKind = AMQP_NATIVE;
   return native;
@@ -65,15 +76,20 @@ function commonOf(message: Message, common: Properties): Properties {
   const extra: Field[] = [];
   for (const [property, header] of OVERFLOW) {
     const value = result[property];
-    if (value === null || Buffer.byteLength(value) <= SHORT_STRING_MAX_BYTES) continue;
+    if (value === null || isShortString(value)) continue;
     result[property] = null;
     extra.push({ name: header, value: { type: 'S', value } });
   }
-  if (Buffer.byteLength(message.routingKey) > SHORT_STRING_MAX_BYTES) {
+  if (!isShortString(message.routingKey)) {
     extra.push({ name: LONG_TOPIC_HEADER, value: { type: 'S', value: topicOf(message.routingKey) } });
   }
   if (extra.length > 0) result.headers = [...common.headers, ...extra];
   return result;
+}
+
+function isShortString(text: string): boolean {
+  // UTF-8 takes at most three bytes for each UTF-16 unit.
+  return text.length * 3 <= SHORT_STRING_MAX_BYTES || Buffer.byteLength(text) <= SHORT_STRING_MAX_BYTES;
 }
 
 /** The topic of a routing key: `/` and `.` swapped. */
