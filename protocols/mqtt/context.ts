@@ -8,7 +8,7 @@ import type { Deadlines } from './deadlines.ts';
 import type { MqttLimits } from './limits.ts';
 import type { MqttOptions } from './options.ts';
 import type { PacketCodecs } from './packet/codecs.ts';
-import type { LinkWriter } from './packet/link-writer.ts';
+import type { PacketWriter } from './packet/packet-writer.ts';
 import type { Traffic } from './packet/traffic.ts';
 
 export interface MqttContext extends FrontEndContext {
@@ -17,6 +17,6 @@ export interface MqttContext extends FrontEndContext {
   readonly limits: MqttLimits;
   readonly options: MqttOptions;
   readonly codecs: PacketCodecs;
-  readonly writer: LinkWriter;
+  readonly writer: PacketWriter;
   readonly traffic: Traffic;
 }

@@ -11,7 +11,7 @@ import { Deadlines } from './deadlines.ts';
 import { DEFAULT_MQTT_LIMITS, type MqttLimits } from './limits.ts';
 import { DEFAULT_MQTT_OPTIONS, type MqttOptions } from './options.ts';
 import { PacketCodecs } from './packet/codecs.ts';
-import { LinkWriter } from './packet/link-writer.ts';
+import { PacketWriter } from './packet/packet-writer.ts';
 import { Traffic } from './packet/traffic.ts';
 import { RetainedMessages } from './retained/retained.ts';
 import type { PacketStore } from './session/packet-store.ts';
@@ -42,7 +42,7 @@ export class MqttFrontEnd {
       limits: allLimits,
       options: allOptions,
       codecs,
-      writer: new LinkWriter(codecs.encoder, codecs.encoder5, core.turn, core.meters, traffic),
+      writer: new PacketWriter(codecs.encoder, codecs.encoder5, core.turn, core.meters, traffic),
       traffic,
     };
     this.retained = new RetainedMessages(core.retained, core.turn, ticker, core.log);

@@ -25,17 +25,19 @@ import { CONNECT_CODE, REASON, type Reason } from '../packet/reason-codes.ts';
 import { BrokerAliases } from '../packet/topic-aliases.ts';
 import type { MqttSession } from '../session/session.ts';
 import type { Sessions } from '../session/sessions.ts';
-import { Conversation, type Conversing } from './conversation.ts';
-import { type Arriving, Handshake, requireConnect } from './handshake.ts';
+import { Conversation, type OpenConnection } from './conversation.ts';
+import { Handshake, type HandshakeConnection, requireConnect } from './handshake.ts';
 import { KeepAlive } from './keep-alive.ts';
-import type { Opened } from './opening.ts';
+import type { OpenedSession } from './opening.ts';
 
 const STATE = { waiting: 0, opening: 1, open: 2, closed: 3 } as const;
 type State = (typeof STATE)[keyof typeof STATE];
 
 const VERSIONS: Readonly<Record<number, string>> = { 3: 'MQTT 3.1', 4: 'MQTT 3.1.1', 5: 'MQTT 5.0' };
 
-export class MqttConnection implements TransportHandler, ClientConnection, PacketHandler, Conversing, Arriving, Ticked {
+export class MqttConnection
+  implements TransportHandler, ClientConnection, PacketHandler, OpenConnection, HandshakeConnection, Ticked
+{
   readonly id: number;
   readonly transport: Transport;
   readonly outbox: Outbox;
@@ -168,7 +170,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
 
   unblock(): void {
     this.held = false;
-    this.session?.deliveries.released();
+    this.session?.deliveries.unblocked();
     if (this.work !== null || this.state === STATE.closed) return;
     // In a turn of its own: whoever releases the publishers is in the middle of one.
     if (this.waits) setImmediate(goOn, this);
@@ -235,7 +237,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     this.transport.end();
   }
 
-  released(): void {
+  pubcompSent(): void {
     this.conversation?.publisher?.completed();
   }
 
@@ -266,7 +268,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   }
 
   disconnected(expirySeconds: number | null, withWill: boolean): void {
-    this.session?.goodbye(expirySeconds, withWill);
+    this.session?.disconnecting(expirySeconds, withWill);
     this.leave('DISCONNECT', null);
     this.transport.end();
   }
@@ -299,7 +301,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
     this.aliases = aliases === 0 ? null : new BrokerAliases(aliases);
   }
 
-  open(request: ConnectRequest, opened: Opened, proof: Buffer | null): void {
+  open(request: ConnectRequest, opened: OpenedSession, proof: Buffer | null): void {
     const { ticker, limits, log, turn } = this.context;
     const { keepAliveSeconds: longest } = limits;
     const asked = request.keepAliveSeconds;
@@ -343,7 +345,12 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
   }
 
   /** The CONNACK that lets the client in; where it takes no large ones, without what it can do without. */
-  private accepted(request: ConnectRequest, opened: Opened, keepAlive: number | null, proof: Buffer | null): Buffer {
+  private accepted(
+    request: ConnectRequest,
+    opened: OpenedSession,
+    keepAlive: number | null,
+    proof: Buffer | null,
+  ): Buffer {
     // 3.1 has no session present flag: those bits are reserved.
     if (!this.v5) return connack(CONNECT_CODE.accepted, opened.present && this.level !== LEVEL.v3_1);
     const properties = this.handshake.connackProperties(request, opened, this.clientId, keepAlive, proof);
@@ -415,7 +422,7 @@ export class MqttConnection implements TransportHandler, ClientConnection, Packe
       this.write(disconnect(reason, said, server, this.maximumPacketBytes));
     }
     // A client that never heard of its CONNACK has no will.
-    if (!wasOpen) session?.goodbye(null, false);
+    if (!wasOpen) session?.disconnecting(null, false);
     const will = session?.detach() ?? null;
     this.conversation?.publisher?.abandon();
     this.conversation = null;

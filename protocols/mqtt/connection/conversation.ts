@@ -13,7 +13,7 @@ import type { MqttSession } from '../session/session.ts';
 import { Publisher, type PublishingConnection } from './publisher.ts';
 
 /** The connection that carries it. */
-export interface Conversing extends PublishingConnection {
+export interface OpenConnection extends PublishingConnection {
   readonly level: number;
   /** Publishing is held (backpressure). */
   readonly held: boolean;
@@ -29,12 +29,12 @@ export interface Conversing extends PublishingConnection {
 
 export class Conversation implements PacketHandler {
   publisher: Publisher | null;
-  private readonly connection: Conversing;
+  private readonly connection: OpenConnection;
   private readonly session: MqttSession;
   private readonly context: MqttContext;
   private readonly v5: boolean;
 
-  constructor(connection: Conversing, session: MqttSession, context: MqttContext) {
+  constructor(connection: OpenConnection, session: MqttSession, context: MqttContext) {
     this.publisher = null;
     this.connection = connection;
     this.session = session;
@@ -55,21 +55,21 @@ export class Conversation implements PacketHandler {
           : this.publisher.publish(buffer, start, body, end);
       case PACKET.puback:
         if (firstByte !== FIRST_BYTE.puback) throw new MalformedPacket('reserved flags of PUBACK [MQTT-2.2.2-2]');
-        session.deliveries.acknowledged(this.packetId(buffer, body, end, false));
+        session.deliveries.puback(this.packetId(buffer, body, end, false));
         return NEXT.goOn;
       case PACKET.pubrec: {
         if (firstByte !== FIRST_BYTE.pubrec) throw new MalformedPacket('reserved flags of PUBREC [MQTT-2.2.2-2]');
         const id = this.packetId(buffer, body, end, false);
-        session.deliveries.receivedBy(id, v5 && context.codecs.acks.failed);
+        session.deliveries.pubrec(id, v5 && context.codecs.acks.failed);
         return NEXT.goOn;
       }
       case PACKET.pubrel:
         if (firstByte !== FIRST_BYTE.pubrel) throw new MalformedPacket('reserved flags of PUBREL [MQTT-3.6.1-1]');
-        session.released(this.packetId(buffer, body, end, true));
+        session.pubrel(this.packetId(buffer, body, end, true));
         return NEXT.goOn;
       case PACKET.pubcomp:
         if (firstByte !== FIRST_BYTE.pubcomp) throw new MalformedPacket('reserved flags of PUBCOMP [MQTT-2.2.2-2]');
-        session.deliveries.completed(this.packetId(buffer, body, end, true));
+        session.deliveries.pubcomp(this.packetId(buffer, body, end, true));
         return NEXT.goOn;
       case PACKET.subscribe:
         return connection.suspend(this.subscribe(buffer, start, body, end));

@@ -14,16 +14,16 @@ import { NEXT, type Next } from '../packet/framer.ts';
 import { LARGEST_PACKET_BYTES, LEVEL, PACKET } from '../packet/packet-types.ts';
 import { REASON, type Reason } from '../packet/reason-codes.ts';
 import { Authentication } from './authentication.ts';
-import { type Opened, type Opening, openSession } from './opening.ts';
+import { type OpenedSession, type OpeningConnection, openSession } from './opening.ts';
 
 /** The connection that comes in. */
-export interface Arriving extends Opening {
+export interface HandshakeConnection extends OpeningConnection {
   readonly level: number;
   /** What the CONNECT says, from the first byte that can be understood on. */
   announced(level: number): void;
   accepts(request: ConnectRequest): void;
   /** The client is in: the conversation begins. */
-  open(request: ConnectRequest, opened: Opened, proof: Buffer | null): void;
+  open(request: ConnectRequest, opened: OpenedSession, proof: Buffer | null): void;
   refuse(reason: Reason, why: string): void;
   /** Input waits until `work` is done. */
   suspend(work: Promise<void>): Next;
@@ -32,7 +32,7 @@ export interface Arriving extends Opening {
 }
 
 export class Handshake {
-  private readonly connection: Arriving;
+  private readonly connection: HandshakeConnection;
   private readonly context: MqttContext;
   /** The method with which the client is let in; null: by user and password. */
   private method: string | null;
@@ -40,7 +40,7 @@ export class Handshake {
   private request: ConnectRequest | null;
   private exchange: Authentication | null;
 
-  constructor(connection: Arriving, context: MqttContext) {
+  constructor(connection: HandshakeConnection, context: MqttContext) {
     this.connection = connection;
     this.context = context;
     this.method = null;
@@ -86,7 +86,7 @@ export class Handshake {
   /** What the client has to know of us (§3.2.2.3). `serverKeepAlive` in seconds, null: as it asked. */
   connackProperties(
     request: ConnectRequest,
-    { assigned, expirySeconds }: Opened,
+    { assigned, expirySeconds }: OpenedSession,
     clientId: string,
     serverKeepAlive: number | null,
     proof: Buffer | null,

@@ -12,15 +12,15 @@ import { ConnectRefused } from '../packet/errors.ts';
 import { LEVEL } from '../packet/packet-types.ts';
 import { REASON } from '../packet/reason-codes.ts';
 import type { MqttSession } from '../session/session.ts';
-import type { SessionLink } from '../session/session-link.ts';
-import type { Holder, Sessions } from '../session/sessions.ts';
+import type { SessionConnection } from '../session/session-connection.ts';
+import type { ClientIdHolder, Sessions } from '../session/sessions.ts';
 import { swapSeparators } from '../topic/topics.ts';
 
 /** Characters of a client id of MQTT 3.1. */
 const CLIENT_ID_3_1 = 23;
 
 /** The connection that is being opened. It may be closed at any time in between. */
-export interface Opening extends SessionLink, Holder {
+export interface OpeningConnection extends SessionConnection, ClientIdHolder {
   readonly transport: Transport;
   readonly sessions: Sessions;
   isClosed(): boolean;
@@ -29,7 +29,7 @@ export interface Opening extends SessionLink, Holder {
 }
 
 /** What became of it. */
-export interface Opened {
+export interface OpenedSession {
   /** Whether the session was there before. */
   readonly present: boolean;
   /** The client id that the broker gave, or null where the client brought one. */
@@ -45,9 +45,9 @@ export interface Opened {
 export async function openSession(
   request: ConnectRequest,
   identity: Identity | null,
-  connection: Opening,
+  connection: OpeningConnection,
   context: MqttContext,
-): Promise<Opened | null> {
+): Promise<OpenedSession | null> {
   const { limits } = context;
   const { sessions } = connection;
   if (Buffer.byteLength(request.clientId) > limits.clientIdBytes) {
@@ -76,11 +76,11 @@ export async function openSession(
   connection.loggedIn(core, clientId);
   await sessions.claim(vhost.name, clientId, connection);
   if (connection.isClosed()) return null;
-  const foreign = await sessions.get(vhost.name, clientId)?.isForeign(core);
+  const belongsToOther = await sessions.get(vhost.name, clientId)?.belongsToOther(core);
   if (connection.isClosed()) return null;
   let session = sessions.get(vhost.name, clientId);
   // Where its queue was deleted by other hands, nothing is left of a session.
-  if (session !== null && (request.cleanStart || foreign === true || !vhost.queues.has(session.queueName))) {
+  if (session !== null && (request.cleanStart || belongsToOther === true || !vhost.queues.has(session.queueName))) {
     // [MQTT-3.1.2-4]
     await session.end();
     await core.committed();

@@ -16,8 +16,8 @@ import type { MqttContext } from '../context.ts';
 import { checkResponseTopic } from '../packet/connect-packet.ts';
 import { MalformedPacket, refusalReasonOf } from '../packet/errors.ts';
 import { NEXT, type Next } from '../packet/framer.ts';
-import type { Destination } from '../packet/link-writer.ts';
 import { FIRST_BYTE } from '../packet/packet-types.ts';
+import type { Destination } from '../packet/packet-writer.ts';
 import { PROPERTY } from '../packet/properties.ts';
 import { isKeepable, keptBlock } from '../packet/property-block.ts';
 import { REASON, type Reason } from '../packet/reason-codes.ts';
@@ -157,12 +157,7 @@ export class Publisher implements ConfirmSink {
     return this.conclude(message, qos, packetId, retain);
   }
 
-  /** PUBREL. */
-  released(packetId: number): void {
-    this.session.released(packetId);
-  }
-
-  /** A QoS 2 publish is complete. */
+  /** A QoS 1 or 2 publish is acknowledged to its end: the client may send one more. */
   completed(): void {
     if (this.outstanding > 0) this.outstanding--;
   }

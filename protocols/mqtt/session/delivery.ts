@@ -1,6 +1,9 @@
-// From the core to one client: the session's end of the queues that it consumes. QoS 1 and 2 come through consumers,
-// within the client's receive maximum, and are outgoing.ts's from then on; QoS 0 comes past the queue and is dropped and
-// counted where the client cannot take it; retained messages come by way of retained-feed.ts.
+// Deliveries from the core to the client of one session. QoS 1 and 2 messages arrive through the consumers of the
+// session's queue and of its groups' queues, within the client's receive maximum; outgoing.ts keeps them until they are
+// acknowledged. QoS 0 messages bypass the queue; if the client cannot take one now, it is dropped and counted.
+// retained-feed.ts sends retained messages. Called by session.ts, by the connection for acknowledgements, and by the core.
+//
+// Invariant: nothing is written before `start`, that is before CONNACK [MQTT-3.2.0-1], nor without a connection.
 
 import type { Message } from '../../../src/core/message/message.ts';
 import type { DefinitionValue } from '../../../src/core/ports/definitions.ts';
@@ -17,143 +20,140 @@ import type { Subscription } from '../packet/control.ts';
 import { isExpired, publishByte } from '../packet/encoder-v5.ts';
 import { qosOf, sentRetained } from '../packet/property-codec.ts';
 import { currentOptions } from './delivery-options.ts';
-import { recalledQos2 } from './inflight.ts';
-import { Outgoing, type OutgoingOwner } from './outgoing.ts';
-import { type FeedOwner, RetainedFeed } from './retained-feed.ts';
+import { isQos2Redelivery } from './inflight.ts';
+import { Outgoing, type OutgoingSession } from './outgoing.ts';
+import { type FeedSession, RetainedFeed } from './retained-feed.ts';
+import type { SessionConnection } from './session-connection.ts';
 import type { SessionContext } from './session-context.ts';
-import type { SessionLink } from './session-link.ts';
 import type { GroupMember, SharedGroup } from './shared-groups.ts';
 
-/** The session that the deliveries are for. */
-export interface DeliveryOwner extends OutgoingOwner, FeedOwner {
+/** What deliveries need of their session. */
+export interface DeliverySession extends OutgoingSession, FeedSession {
   readonly host: VirtualHost;
-  /** The queue went away beneath it. */
+  /** The queue of one of its consumers was deleted. */
   queueGone(consumer: Consumer): void;
 }
 
-/** An entry of a shared subscription that is this session's to complete. */
-interface Held {
+/** An entry of a shared subscription's queue that this session must complete (QoS 2). */
+interface ClaimedEntry {
   readonly entry: QueueEntry;
   readonly message: Message;
 }
 
 export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
-  private readonly owner: DeliveryOwner;
+  private readonly session: DeliverySession;
   private readonly context: SessionContext;
-  private link: SessionLink | null;
-  /** Whether the client knows that it is connected; whether the session has ended. */
+  private connection: SessionConnection | null;
+  /** CONNACK was sent. */
   private started: boolean;
+  /** The session has ended. */
   private abandoned: boolean;
-  /** The consumer of the session's own queue, and those of groups that it is in. */
+  /** The consumer of the session's own queue. */
   private own: Consumer | null;
-  private groups: Map<
-    Consumer,
-    { readonly group: SharedGroup; readonly subscriptionOptions: SubscriptionOptions }
-  > | null;
-  /** This and all below are made when they are first used: most sessions are idle. */
+  /** The consumers of groups' queues. This and all below are made at first use: most sessions are idle. */
+  private groups: Map<Consumer, { readonly group: SharedGroup; readonly options: SubscriptionOptions }> | null;
   private outgoing: Outgoing | null;
   private feed: RetainedFeed | null;
-  private held: Held[] | null;
-  /** Whether a consumer was refused for want of packet ids or window. */
-  private starved: boolean;
+  private claimed: ClaimedEntry[] | null;
+  /** A consumer has stopped because no packet id or no room in the receive maximum was left. */
+  private windowFull: boolean;
 
-  constructor(owner: DeliveryOwner, context: SessionContext) {
-    this.owner = owner;
+  constructor(session: DeliverySession, context: SessionContext) {
+    this.session = session;
     this.context = context;
-    this.link = null;
+    this.connection = null;
     this.started = false;
     this.abandoned = false;
     this.own = null;
     this.groups = null;
     this.outgoing = null;
     this.feed = null;
-    this.held = null;
-    this.starved = false;
+    this.claimed = null;
+    this.windowFull = false;
   }
 
-  attach(link: SessionLink): void {
-    this.link = link;
-    this.outgoing?.attach(link);
+  attach(connection: SessionConnection): void {
+    this.connection = connection;
+    this.outgoing?.attach(connection);
   }
 
   /** The consumer of the session's own queue; deliveries begin with `start`. */
   consume(consumer: Consumer): void {
     this.own = consumer;
-    this.feed?.attach(this.link!, consumer.queue);
+    this.feed?.attach(this.connection!, consumer.queue);
   }
 
   /** A consumer of a group's queue; deliveries begin with `resume`. */
-  join(consumer: Consumer, group: SharedGroup, subscriptionOptions: SubscriptionOptions): void {
+  join(consumer: Consumer, group: SharedGroup, options: SubscriptionOptions): void {
     this.groups ??= new Map();
-    this.groups.set(consumer, { group, subscriptionOptions });
+    this.groups.set(consumer, { group, options });
   }
 
-  /** Left a group. What it was sent and has not acknowledged stays with it until its connection goes. */
-  part(consumer: Consumer): void {
+  /** Leaves a group. Unacknowledged deliveries of its queue stay out until the connection closes. */
+  leave(consumer: Consumer): void {
     this.groups?.delete(consumer);
   }
 
-  /** A group ended while this client had messages of it to complete: what had not come again will not. */
-  ended({ id, deleted }: Queue): void {
+  /** A group's queue was deleted: entries of it that were to be sent again are gone. */
+  groupEnded({ id, deleted }: Queue): void {
     if (this.outgoing === null || !deleted) return;
-    const held = this.held?.filter(({ entry }) => !entry.queue.deleted) ?? [];
-    this.held = held.length === 0 ? null : held;
-    this.outgoing.passed(id, Number.POSITIVE_INFINITY);
+    const claimed = this.claimed?.filter(({ entry }) => !entry.queue.deleted) ?? [];
+    this.claimed = claimed.length === 0 ? null : claimed;
+    this.outgoing.releaseUpTo(id, Number.POSITIVE_INFINITY);
   }
 
-  /** The client knows that it is connected: what it was sent before comes first, in the order of ids (§4.4). */
+  /** CONNACK was sent. Deliveries that were out before are sent again first, in the order of their ids (§4.4). */
   start(): void {
-    if (this.link === null) return;
+    if (this.connection === null) return;
     this.started = true;
     this.outgoing?.start();
-    this.drainHeld();
+    this.drainClaimed();
     this.resume();
   }
 
-  /** The connection is gone; its consumers have ended. What it held unacknowledged goes back to the queues. */
+  /** The connection and its consumers are gone: requeues what the client has not acknowledged. */
   detach(): void {
-    const { link, outgoing } = this;
-    this.link = null;
+    const { connection, outgoing } = this;
+    this.connection = null;
     this.started = false;
     this.feed?.detach();
-    this.starved = false;
+    this.windowFull = false;
     this.own = null;
     this.groups = null;
-    if (outgoing === null || link === null) return;
+    if (outgoing === null || connection === null) return;
     const claim = (entry: QueueEntry): void => this.context.groups.of(entry.queue).claim(entry.seq, this);
     const back = outgoing.detach(claim);
-    // They go back, too: what comes again comes in the order of its queue, or earlier ids would seem to wait in vain.
-    for (const { entry } of this.held ?? []) {
+    // Claimed entries are requeued, too. Entries must come again in the order of their queue: an id whose entry is passed
+    // over counts as lost (see `Inflight.takeRedelivery`).
+    for (const { entry } of this.claimed ?? []) {
       claim(entry);
       back.push(entry);
     }
-    this.held = null;
-    link.core.requeueAll(back);
+    this.claimed = null;
+    connection.core.requeueAll(back);
   }
 
-  /** The session ends: what is left of groups' messages at QoS 2 goes to nobody. */
+  /** The session ends: nobody else may complete its QoS 2 messages of groups [MQTT-4.8.2-5]. */
   abandon(): void {
     this.abandoned = true;
     this.feed?.dropAll();
-    for (const { entry } of this.held ?? []) entry.queue.acknowledge(entry);
-    this.held = null;
+    for (const { entry } of this.claimed ?? []) entry.queue.acknowledge(entry);
+    this.claimed = null;
   }
 
-  /** An entry of a group that another member was given: it is this session's to complete. */
   deliverClaimed(entry: QueueEntry, message: Message): void {
     if (this.abandoned) {
       entry.queue.acknowledge(entry);
       return;
     }
-    this.held ??= [];
-    this.held.push({ entry, message });
-    this.drainHeld();
+    this.claimed ??= [];
+    this.claimed.push({ entry, message });
+    this.drainClaimed();
   }
 
-  /** An entry that it was to be sent again comes no more. */
   claimLost(queueId: number, seq: number): void {
-    // As if something came between it and the next one.
-    this.outgoing?.passed(queueId, seq + 0.5);
+    // Only `seq` is lost; what follows it may still come.
+    this.outgoing?.releaseUpTo(queueId, seq + 0.5);
   }
 
   /** What an earlier start left of an id. */
@@ -161,7 +161,7 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
     this.openOutgoing().recover(id, released, queueId, seq);
   }
 
-  /** The outbox takes more again, or deliveries may begin. */
+  /** The outbox has room again, or deliveries may start. */
   resume(): void {
     if (this.feed?.idle === true) this.feed = null;
     this.feed?.resume();
@@ -169,21 +169,18 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
     if (this.groups !== null) for (const consumer of this.groups.keys()) consumer.start();
   }
 
-  /** What is kept of retained messages that the session has not been sent. */
+  /** Restores a selection of retained messages that were not all sent before the restart. */
   recoverSelection(filter: string, value: DefinitionValue): void {
-    this.feed ??= new RetainedFeed(this.owner, this.context);
+    this.feed ??= new RetainedFeed(this.session, this.context);
     this.feed.recover(filter, value);
   }
 
-  /**
-   * A subscription was made: the retained messages that it selects (§3.8.4) are looked for; `resume` sends them, once it
-   * was granted.
-   */
+  /** Starts the search for the retained messages that a subscription selects (§3.8.4). Sent after `retainedGranted`. */
   selectRetained({ filter, qos, identifier }: Subscription): void {
     if (this.abandoned) return;
     if (this.feed === null) {
-      this.feed = new RetainedFeed(this.owner, this.context);
-      if (this.link !== null && this.own !== null) this.feed.attach(this.link, this.own.queue);
+      this.feed = new RetainedFeed(this.session, this.context);
+      if (this.connection !== null && this.own !== null) this.feed.attach(this.connection, this.own.queue);
     }
     this.feed.select(filter, qos, identifier);
   }
@@ -192,7 +189,7 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
     this.feed?.granted(filter);
   }
 
-  /** A subscription is over; all are. */
+  /** A subscription was removed: drops its retained messages. */
   dropRetained(filter: string): void {
     this.feed?.drop(filter);
   }
@@ -201,20 +198,20 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
     this.feed?.dropAll();
   }
 
-  /** Resolves when the first of them are there: they leave with the SUBACK, before what is published behind it. */
+  /** Resolves when the first retained messages were read, so that they leave right after SUBACK. */
   async retainedFound(): Promise<void> {
     await this.feed?.fill();
   }
 
-  /** Publishers are not held back any more, and neither is what would write to the disk. */
-  released(): void {
+  /** Publishing is no longer blocked, so retained messages may be written to the session's queue again. */
+  unblocked(): void {
     this.feed?.resume();
   }
 
   // What the core calls.
 
   deliver(consumer: Consumer, message: Message, entry: QueueEntry, redelivered: boolean): void {
-    const link = this.link!;
+    const connection = this.connection!;
     const own = consumer === this.own;
     const member = own ? null : (this.groups?.get(consumer) ?? null);
     if (member !== null && member.group.claims !== null) {
@@ -224,37 +221,35 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
         return;
       }
     }
-    const subscriptionOptions =
-      member !== null
-        ? member.subscriptionOptions
-        : (entry.subscriptionOptions ?? this.optionsOnDelivery(consumer, message));
+    const options =
+      member !== null ? member.options : (entry.subscriptionOptions ?? this.optionsOnDelivery(consumer, message));
     if (own && this.feed !== null) this.feed.handedOut(entry.seq);
-    const recalled = this.outgoing === null ? 0 : this.outgoing.recall(entry);
-    const qos = Math.min(qosOf(message), subscriptionOptions.qos);
-    if (qos === 2 || recalledQos2(recalled)) {
-      this.openOutgoing().deliverOnce(entry, message, subscriptionOptions, recalled);
+    const redelivery = this.outgoing === null ? 0 : this.outgoing.takeRedelivery(entry);
+    const qos = Math.min(qosOf(message), options.qos);
+    if (qos === 2 || isQos2Redelivery(redelivery)) {
+      this.openOutgoing().deliverOnce(entry, message, options, redelivery);
       return;
     }
-    if (recalled === 0 && isExpired(message, this.context.turn.now)) {
-      link.core.acknowledge(entry);
+    if (redelivery === 0 && isExpired(message, this.context.turn.now)) {
+      connection.core.acknowledge(entry);
       return;
     }
     if (qos === 0) {
-      // QoS 0 has a way of its own; what came through the queue all the same was bound or requeued by other hands.
-      if (recalled !== 0) this.outgoing!.forget(recalled);
-      const firstByte = publishByte(0, sentRetained(message, subscriptionOptions), false);
-      this.context.writer.publish(link, message, firstByte, 0, subscriptionOptions.subscriptionIds);
-      link.core.acknowledge(entry);
+      // Usually QoS 0 bypasses the queue (`receive`). Entries come here if a binding was changed or AMQP requeued them.
+      if (redelivery !== 0) this.outgoing!.free(redelivery);
+      const firstByte = publishByte(0, sentRetained(message, options), false);
+      this.context.writer.publish(connection, message, firstByte, 0, options.subscriptionIds);
+      connection.core.acknowledge(entry);
       return;
     }
-    this.openOutgoing().deliver(entry, message, subscriptionOptions, recalled, redelivered && (own || recalled !== 0));
+    this.openOutgoing().deliver(entry, message, options, redelivery, redelivered && (own || redelivery !== 0));
   }
 
   writable(): boolean {
-    const { link, outgoing } = this;
-    if (link === null || !link.outbox.writable) return false;
+    const { connection, outgoing } = this;
+    if (connection === null || !connection.outbox.writable) return false;
     if (outgoing === null || outgoing.room > 0) return true;
-    this.starved = true;
+    this.windowFull = true;
     return false;
   }
 
@@ -264,26 +259,25 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
       this.groups?.delete(consumer);
       this.context.groups.forget(consumer.queue);
     }
-    this.owner.queueGone(consumer);
+    this.session.queueGone(consumer);
   }
 
   receive(message: Message, target: Target): void {
     this.receiveWith(message, target.subscriptionOptions);
   }
 
-  /** At QoS 0, under the subscriptionOptions of a subscription. */
-  receiveWith(message: Message, subscriptionOptions: SubscriptionOptions): void {
-    const { link } = this;
+  /** Sends a QoS 0 message under the options of a subscription, or drops it. */
+  receiveWith(message: Message, options: SubscriptionOptions): void {
+    const { connection } = this;
     const { meters, codecs } = this.context;
-    // Nothing comes before CONNACK [MQTT-3.2.0-1].
-    if (link === null || !this.started || !link.outbox.writable) {
+    if (connection === null || !this.started || !connection.outbox.writable) {
       meters.droppedDirect++;
       return;
     }
-    if (link.v5) {
-      const firstByte = publishByte(0, sentRetained(message, subscriptionOptions), false);
-      if (!this.context.writer.publish(link, message, firstByte, 0, subscriptionOptions.subscriptionIds)) return;
-    } else if (codecs.encoder.writeQos0(link.outbox, message)) {
+    if (connection.v5) {
+      const firstByte = publishByte(0, sentRetained(message, options), false);
+      if (!this.context.writer.publish(connection, message, firstByte, 0, options.subscriptionIds)) return;
+    } else if (codecs.encoder.writeQos0(connection.outbox, message)) {
       this.context.traffic.packetsSent++;
     } else {
       meters.undeliverable++;
@@ -295,31 +289,31 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
 
   /** Whether a QoS 0 message would be taken now. */
   get takesDirect(): boolean {
-    return this.started && this.link?.outbox.writable === true;
+    return this.started && this.connection?.outbox.writable === true;
   }
 
-  // Acknowledgements of the client: PUBACK, PUBREC, PUBCOMP.
+  // Acknowledgements from the client.
 
-  acknowledged(id: number): void {
-    if (this.outgoing?.acknowledged(id) === true && this.starved) this.fed();
+  puback(id: number): void {
+    if (this.outgoing?.puback(id) === true && this.windowFull) this.windowOpened();
   }
 
-  receivedBy(id: number, failed: boolean): void {
-    if (this.openOutgoing().receivedBy(id, failed) && this.starved) this.fed();
+  pubrec(id: number, failed: boolean): void {
+    if (this.openOutgoing().pubrec(id, failed) && this.windowFull) this.windowOpened();
   }
 
-  completed(id: number): void {
-    if (this.outgoing?.completed(id) === true && this.starved) this.fed();
+  pubcomp(id: number): void {
+    if (this.outgoing?.pubcomp(id) === true && this.windowFull) this.windowOpened();
   }
 
-  // What the store has done.
+  // Completions of the store.
 
   stored(id: number): void {
-    if (this.outgoing?.stored(id) === true && this.starved) this.fed();
+    if (this.outgoing?.stored(id) === true && this.windowFull) this.windowOpened();
   }
 
   notStored(id: number): void {
-    if (this.outgoing?.notStored(id) === true && this.starved) this.fed();
+    if (this.outgoing?.notStored(id) === true && this.windowFull) this.windowOpened();
   }
 
   releaseStored(id: number): void {
@@ -327,27 +321,27 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
   }
 
   private openOutgoing(): Outgoing {
-    this.outgoing ??= new Outgoing(this.owner, this.context, this.link);
+    this.outgoing ??= new Outgoing(this.session, this.context, this.connection);
     return this.outgoing;
   }
 
-  /** Sends what is this session's to complete, as far as the client takes it now. */
-  private drainHeld(): void {
-    const { held, link } = this;
-    if (held === null || link === null || !this.started) return;
+  /** Sends claimed entries while the receive maximum has room. */
+  private drainClaimed(): void {
+    const { claimed, connection } = this;
+    if (claimed === null || connection === null || !this.started) return;
     const outgoing = this.openOutgoing();
     const { room } = outgoing;
-    this.starved ||= held.length > room;
-    const ready = held.splice(0, room);
-    if (held.length === 0) this.held = null;
+    this.windowFull ||= claimed.length > room;
+    const ready = claimed.splice(0, room);
+    if (claimed.length === 0) this.claimed = null;
     for (const { entry, message } of ready)
-      outgoing.deliverOnce(entry, message, DEFAULT_SUBSCRIPTION_OPTIONS, outgoing.recall(entry));
+      outgoing.deliverOnce(entry, message, DEFAULT_SUBSCRIPTION_OPTIONS, outgoing.takeRedelivery(entry));
   }
 
-  /** There is room again. */
-  private fed(): void {
-    this.starved = false;
-    this.drainHeld();
+  /** The receive maximum has room again. */
+  private windowOpened(): void {
+    this.windowFull = false;
+    this.drainClaimed();
     this.feed?.resume();
     this.own?.resume();
     if (this.groups !== null) for (const consumer of this.groups.keys()) consumer.resume();
@@ -355,7 +349,7 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
 
   /** The options of an entry that was read back from disk. */
   private optionsOnDelivery({ queue }: Consumer, message: Message): SubscriptionOptions {
-    const { host } = this.owner;
+    const { host } = this.session;
     const exchange = host.exchanges.get(this.context.options.exchange);
     if (exchange === undefined) return DEFAULT_SUBSCRIPTION_OPTIONS;
     return currentOptions(exchange, queue, host.bindingsOf(queue), message);

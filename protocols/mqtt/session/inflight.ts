@@ -1,9 +1,9 @@
-// What is out with one client at QoS 1 and 2: packet ids, what they stand for and how far each has come. An id is used
-// again only when it is free [MQTT-2.2.1-*]. Ids are handed out in order and an id lives at `id & mask`, so adding and
-// settling are a few array accesses whatever order the client acknowledges in; an idle session allocates nothing.
+// The packet ids of one client's unacknowledged QoS 1 and 2 deliveries: the entry and the stage of each. An id is reused
+// only after it is free [MQTT-2.2.1-*]. Ids are assigned in order and id `n` is at index `n & mask`, so that adding and
+// freeing are a few array accesses in whatever order the client acknowledges. An idle session allocates nothing.
 //
-// When the connection goes, entries return to their queues and their ids wait for them (`away`): a message is sent again
-// under the id that it had [MQTT-4.4.0-1].
+// When the connection closes, entries return to their queues and their ids wait for them (stage `away`): a message is
+// sent again under the id that it had [MQTT-4.4.0-1]. Used by outgoing.ts.
 
 import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
 
@@ -11,43 +11,46 @@ const LARGEST_ID = 65_535;
 const FIRST_CAPACITY = 16;
 const LARGEST_CAPACITY = 65_536;
 
-/** How far a packet id has come. */
+/** The stage of a packet id. */
 export const STAGE = {
   free: 0,
-  /** QoS 1: PUBACK is awaited. */
+  /** QoS 1: PUBLISH sent, waits for PUBACK. */
   sent1: 1,
-  /** QoS 2: that it stands for its entry is not on disk yet; nothing was sent. */
+  /** QoS 2: the store commits the id with its entry; PUBLISH is not sent yet. */
   storing: 2,
-  /** QoS 2: PUBREC is awaited. */
+  /** QoS 2: PUBLISH sent, waits for PUBREC. */
   sent2: 3,
-  /** QoS 2: PUBREC came; that is not on disk yet. */
+  /** QoS 2: PUBREC received, the store commits that; PUBREL is not sent yet. */
   releasing: 4,
-  /** QoS 2: PUBCOMP is awaited. */
+  /** QoS 2: PUBREL sent, waits for PUBCOMP. */
   released: 5,
-  /** Its entry went back to its queue, and will come again. */
+  /** The connection closed: its entry is in its queue again and will be redelivered. */
   away: 6,
 } as const;
 export type Stage = (typeof STAGE)[keyof typeof STAGE];
 
-/** An id that waits for its entry, as one number. */
+/** The bits of a `Redelivery`. */
 const ID = 0xffff;
 const QOS_2 = 0x10000;
 const STORED = 0x20000;
 
-/** What `recall` gives: 0 where the entry was not out before. */
-export type Recalled = number;
+/**
+ * What is known of an entry that was out over an earlier connection, in one number: its packet id, whether it was sent at
+ * QoS 2, and whether the store has that. 0: it was not out before.
+ */
+export type Redelivery = number;
 
-export function recalledId(recalled: Recalled): number {
-  return recalled & ID;
+export function redeliveryId(redelivery: Redelivery): number {
+  return redelivery & ID;
 }
 
-/** Whether it was sent at QoS 2, or is on disk as if it had been. */
-export function recalledQos2(recalled: Recalled): boolean {
-  return (recalled & QOS_2) !== 0;
+/** Whether it was sent, or stored to be sent, at QoS 2. */
+export function isQos2Redelivery(redelivery: Redelivery): boolean {
+  return (redelivery & QOS_2) !== 0;
 }
 
-export function recalledStored(recalled: Recalled): boolean {
-  return (recalled & STORED) !== 0;
+export function isStoredRedelivery(redelivery: Redelivery): boolean {
+  return (redelivery & STORED) !== 0;
 }
 
 export class Inflight {
@@ -56,11 +59,12 @@ export class Inflight {
   private stages: Uint8Array;
   private mask: number;
   private nextId: number;
-  /** Ids that are not free, and those of them that are away. */
+  /** Ids that are not free. */
   private count: number;
+  /** Ids in stage `away`. */
   private awayCount: number;
-  /** Ids that wait, by queue and the entry's seq, ascending unless `unsorted`. */
-  private earlier: Map<number, Map<number, Recalled>> | null;
+  /** Ids in stage `away` by queue id and the entry's sequence number, ascending unless `unsorted`. */
+  private awaiting: Map<number, Map<number, Redelivery>> | null;
   private unsorted: boolean;
 
   constructor() {
@@ -71,7 +75,7 @@ export class Inflight {
     this.nextId = 1;
     this.count = 0;
     this.awayCount = 0;
-    this.earlier = null;
+    this.awaiting = null;
     this.unsorted = false;
   }
 
@@ -85,14 +89,14 @@ export class Inflight {
     return this.count < LARGEST_ID;
   }
 
-  /** Takes an entry in and gives its packet id. */
+  /** Assigns a packet id to an entry. */
   add(entry: QueueEntry, stage: Stage): number {
     const id = this.occupy(stage);
     this.entries[id & this.mask] = entry;
     return id;
   }
 
-  /** An entry that was away is out again, under its id. */
+  /** An entry in stage `away` is sent again under its id. */
   restore(id: number, entry: QueueEntry, stage: Stage): void {
     const at = id & this.mask;
     this.entries[at] = entry;
@@ -100,19 +104,19 @@ export class Inflight {
     this.awayCount--;
   }
 
-  /** An id that waited in vain goes on without its entry. */
-  returned(id: number, stage: Stage): void {
+  /** The entry of an id in stage `away` is gone: the exchange goes on without it. */
+  endRedelivery(id: number, stage: Stage): void {
     this.stages[id & this.mask] = stage;
     this.awayCount--;
   }
 
-  /** The id that an earlier start left, in the stage that it had: `released`, or `away` with its entry. */
+  /** Restores an id after a restart: in stage `released`, or `away` with its entry. */
   recover(id: number, stage: Stage, queueId: number, seq: number): void {
     while (this.entries.length === 0 || this.stages[id & this.mask] !== STAGE.free) this.grow();
     this.place(id, stage);
     if (stage !== STAGE.away) return;
     this.awayCount++;
-    this.await(queueId, seq, id | QOS_2 | STORED);
+    this.awaitRedelivery(queueId, seq, id | QOS_2 | STORED);
   }
 
   stageOf(id: number): Stage {
@@ -125,13 +129,13 @@ export class Inflight {
     this.stages[id & this.mask] = stage;
   }
 
-  /** The entry, or null where the client has it already. The id is not free. */
+  /** The entry of an id that is not free; null if the client has acknowledged it. */
   entryOf(id: number): QueueEntry | null {
     return this.entries[id & this.mask]!;
   }
 
-  /** The client has it: its id stands for nothing but itself. */
-  settle(id: number): void {
+  /** The client has acknowledged the entry (PUBREC); the id stays in use until PUBCOMP. */
+  removeEntry(id: number): void {
     this.entries[id & this.mask] = null;
   }
 
@@ -143,20 +147,20 @@ export class Inflight {
     this.count--;
   }
 
-  /** All ids in one of two stages, in the order in which they were handed out as far as that is known. */
+  /** All ids in a stage, in the order in which they were assigned. */
   inStage(stage: Stage): number[] {
     const found: number[] = [];
     for (let at = 0; at < this.stages.length; at++) if (this.stages[at] === stage) found.push(this.ids[at]!);
-    // Ids wrap around: those behind the next one are older.
+    // Ids wrap around: those after the next one are older.
     const age = (id: number): number => (id >= this.nextId ? id - LARGEST_ID : id);
     return found.sort((a, b) => age(a) - age(b));
   }
 
   /**
-   * Lets go of entries whose queue is gone: what its client may have is ended when it is back (`releasing`), other ids are
-   * free. Returns those that the store may know of though nothing was sent.
+   * Drops entries whose queue was deleted. An id whose PUBLISH may have reached the client is released when the client
+   * is back (`releasing`), others are freed. Returns those in stage `storing`, which the store may have.
    */
-  forsake(): number[] {
+  dropDeletedQueues(): number[] {
     const unsent: number[] = [];
     for (let at = 0; at < this.entries.length; at++) {
       if (this.entries[at]?.queue.deleted !== true) continue;
@@ -173,9 +177,9 @@ export class Inflight {
   }
 
   /**
-   * The connection is gone. Entries leave the table and are returned in the order of their queues; their ids wait for
-   * them, except at QoS 1 of queues other than `ownQueueId`, whose messages may go to somebody else. What is being
-   * released stays.
+   * The connection closed. Removes all entries and returns them in the order of their queues. Their ids wait for them
+   * (`away`), except those of QoS 1 entries of other queues than `ownQueueId`: another member of the group may get these.
+   * Ids that are being released stay as they are.
    */
   drain(ownQueueId: number): QueueEntry[] {
     const drained: QueueEntry[] = [];
@@ -198,7 +202,7 @@ export class Inflight {
       this.stages[id & this.mask] = STAGE.away;
       this.awayCount++;
       const marks = stage === STAGE.sent1 ? 0 : stage === STAGE.storing ? QOS_2 : QOS_2 | STORED;
-      this.await(entry.queue.id, entry.seq, id | marks);
+      this.awaitRedelivery(entry.queue.id, entry.seq, id | marks);
     }
     if (this.count === 0) {
       this.entries = [];
@@ -210,52 +214,53 @@ export class Inflight {
   }
 
   /**
-   * What is known of an entry that comes (again). Entries come in the order of their queue: ids that wait for earlier
-   * ones wait in vain and are added to `gone`. They are not free yet.
+   * Removes and returns what is known of an entry that is delivered. Entries arrive in the order of their queue, so
+   * entries with lower sequence numbers that were to be redelivered are gone (expired, dropped, purged): they are removed
+   * as well and added to `gone`. None of their ids is freed here.
    */
-  recall(queueId: number, seq: number, gone: Recalled[]): Recalled {
-    if (this.earlier === null) return 0;
-    if (this.unsorted) this.sort(this.earlier);
-    const waiting = this.earlier.get(queueId);
+  takeRedelivery(queueId: number, seq: number, gone: Redelivery[]): Redelivery {
+    if (this.awaiting === null) return 0;
+    if (this.unsorted) this.sort(this.awaiting);
+    const waiting = this.awaiting.get(queueId);
     if (waiting === undefined) return 0;
-    let recalled = 0;
-    for (const [earlier, packed] of waiting) {
-      if (earlier > seq) break;
-      waiting.delete(earlier);
-      if (earlier === seq) recalled = packed;
-      else gone.push(packed);
+    let found = 0;
+    for (const [waitingSeq, redelivery] of waiting) {
+      if (waitingSeq > seq) break;
+      waiting.delete(waitingSeq);
+      if (waitingSeq === seq) found = redelivery;
+      else gone.push(redelivery);
     }
     if (waiting.size === 0) {
-      this.earlier.delete(queueId);
-      if (this.earlier.size === 0) this.earlier = null;
+      this.awaiting.delete(queueId);
+      if (this.awaiting.size === 0) this.awaiting = null;
     }
-    return recalled;
+    return found;
   }
 
-  /** Whether ids wait for their entries. */
-  get awaitsAny(): boolean {
-    return this.earlier !== null;
+  /** Whether any id waits for the redelivery of its entry. */
+  get awaitsRedeliveries(): boolean {
+    return this.awaiting !== null;
   }
 
-  /** Whether an entry's id waits here. */
-  awaits(queueId: number, seq: number): boolean {
-    return this.earlier?.get(queueId)?.has(seq) === true;
+  /** Whether an id waits for the redelivery of this entry. */
+  awaitsRedelivery(queueId: number, seq: number): boolean {
+    return this.awaiting?.get(queueId)?.has(seq) === true;
   }
 
-  private await(queueId: number, seq: number, packed: Recalled): void {
-    this.earlier ??= new Map();
-    const waiting = this.earlier.get(queueId);
+  private awaitRedelivery(queueId: number, seq: number, redelivery: Redelivery): void {
+    this.awaiting ??= new Map();
+    const waiting = this.awaiting.get(queueId);
     if (waiting === undefined) {
-      this.earlier.set(queueId, new Map([[seq, packed]]));
+      this.awaiting.set(queueId, new Map([[seq, redelivery]]));
       return;
     }
-    waiting.set(seq, packed);
+    waiting.set(seq, redelivery);
     this.unsorted = true;
   }
 
-  private sort(earlier: Map<number, Map<number, Recalled>>): void {
+  private sort(awaiting: Map<number, Map<number, Redelivery>>): void {
     this.unsorted = false;
-    for (const [queueId, waiting] of earlier) earlier.set(queueId, new Map([...waiting].sort(([a], [b]) => a - b)));
+    for (const [queueId, waiting] of awaiting) awaiting.set(queueId, new Map([...waiting].sort(([a], [b]) => a - b)));
   }
 
   private occupy(stage: Stage): number {
@@ -274,7 +279,7 @@ export class Inflight {
     this.count++;
   }
 
-  /** Ids move to where they lie in a larger table; distinct places stay distinct. */
+  /** Doubles the table and moves each id to its new index. Ids with different indexes keep different indexes. */
   private grow(): void {
     const capacity = Math.max(FIRST_CAPACITY, this.entries.length * 2);
     const entries: (QueueEntry | null)[] = new Array(capacity).fill(null);

@@ -20,8 +20,8 @@ import { isExpired, publishByte } from '../packet/encoder-v5.ts';
 import { qosOf } from '../packet/property-codec.ts';
 import { selectsBrokerTopics } from '../topic/topics.ts';
 import { RetainedSelection } from './retained-selection.ts';
+import type { SessionConnection } from './session-connection.ts';
 import type { SessionContext } from './session-context.ts';
-import type { SessionLink } from './session-link.ts';
 
 /** Reading stops when so many messages or bytes of bodies are there. */
 const ENOUGH_MESSAGES = 64;
@@ -30,7 +30,7 @@ const ENOUGH_BYTES = 256 * 1024;
 const AHEAD = 64;
 
 /** Whose messages they are. */
-export interface FeedOwner {
+export interface FeedSession {
   readonly vhost: string;
   readonly clientId: string;
   readonly persistent: boolean;
@@ -46,11 +46,11 @@ interface Found {
 }
 
 export class RetainedFeed implements Task, ConfirmSink {
-  private readonly owner: FeedOwner;
+  private readonly session: FeedSession;
   private readonly context: SessionContext;
   /** By filter: a session has as many as subscriptions at most. */
   private readonly selections: Map<string, RetainedSelection>;
-  private link: SessionLink | null;
+  private connection: SessionConnection | null;
   private queue: Queue | null;
   private found: Found[];
   private at: number;
@@ -58,7 +58,7 @@ export class RetainedFeed implements Task, ConfirmSink {
   private refused: Found[];
   private filling: Promise<void> | null;
   /** Grows with each connection: what was being read for the one before is void. */
-  private connection: number;
+  private epoch: number;
   private scheduled: boolean;
   /** The number behind the last entry that joined the queue, and how many did since all before them were handed out. */
   private joinedTo: number;
@@ -66,17 +66,17 @@ export class RetainedFeed implements Task, ConfirmSink {
   /** What a full disk refuses comes back through it. Made with the first message that is stored. */
   private ring: ConfirmRing | null;
 
-  constructor(owner: FeedOwner, context: SessionContext) {
-    this.owner = owner;
+  constructor(session: FeedSession, context: SessionContext) {
+    this.session = session;
     this.context = context;
     this.selections = new Map();
-    this.link = null;
+    this.connection = null;
     this.queue = null;
     this.found = [];
     this.at = 0;
     this.refused = [];
     this.filling = null;
-    this.connection = 0;
+    this.epoch = 0;
     this.scheduled = false;
     this.joinedTo = 0;
     this.joined = 0;
@@ -94,8 +94,8 @@ export class RetainedFeed implements Task, ConfirmSink {
   }
 
   /** A client is there; `resume` begins. */
-  attach(link: SessionLink, queue: Queue): void {
-    this.link = link;
+  attach(connection: SessionConnection, queue: Queue): void {
+    this.connection = connection;
     if (this.queue === queue) return;
     this.queue = queue;
     // Where something was recovered, some may have joined before.
@@ -105,8 +105,8 @@ export class RetainedFeed implements Task, ConfirmSink {
 
   /** It is gone. Selections of persistent sessions wait for it where they are. */
   detach(): void {
-    this.link = null;
-    this.connection++;
+    this.connection = null;
+    this.epoch++;
     this.filling = null;
     this.found = [];
     this.at = 0;
@@ -124,11 +124,11 @@ export class RetainedFeed implements Task, ConfirmSink {
    * the subscription may be refused.
    */
   select(filter: string, qos: number, identifier: number): void {
-    const { owner, context } = this;
+    const { session, context } = this;
     this.drop(filter);
-    const cursor = context.retainedMessages.find(owner.vhost, filter);
+    const cursor = context.retainedMessages.find(session.vhost, filter);
     if (cursor.empty) return;
-    const durable = owner.persistent && qos > 0 && !selectsBrokerTopics(filter);
+    const durable = session.persistent && qos > 0 && !selectsBrokerTopics(filter);
     const selection = new RetainedSelection(
       filter,
       retainedSubscriptionOptions(qos, identifier),
@@ -166,10 +166,10 @@ export class RetainedFeed implements Task, ConfirmSink {
   /** Resolves when the first messages are there, or none are left. */
   fill(): Promise<void> {
     if (this.filling !== null) return this.filling;
-    const { connection } = this;
+    const { epoch } = this;
     // Reset behind it and not within: where there is nothing to wait for it ends before it is kept here.
-    const filling = this.read(connection).then(() => {
-      if (connection === this.connection) this.filling = null;
+    const filling = this.read(epoch).then(() => {
+      if (epoch === this.epoch) this.filling = null;
     });
     this.filling = filling;
     return filling;
@@ -190,16 +190,16 @@ export class RetainedFeed implements Task, ConfirmSink {
   /** As a task of the work list: hands on what was read, as far as that goes. */
   run(): boolean {
     this.scheduled = false;
-    const { link, queue } = this;
-    if (link === null || queue === null) return false;
+    const { connection, queue } = this;
+    if (connection === null || queue === null) return false;
     const moved = new Set<RetainedSelection>();
     for (let next = this.next(moved); next !== null; next = this.next(moved)) {
       const { selection, message } = next;
       const joins = Math.min(qosOf(message), selection.subscriptionOptions.qos) > 0;
-      if (joins ? !this.mayJoin(queue, message) : !link.outbox.writable) break;
+      if (joins ? !this.mayJoin(queue, message) : !connection.outbox.writable) break;
       this.handOn(next, moved);
       if (joins) this.join(queue, next);
-      else this.send(link, selection, message);
+      else this.send(connection, selection, message);
     }
     for (const selection of moved) this.settle(selection);
     return false;
@@ -229,10 +229,10 @@ export class RetainedFeed implements Task, ConfirmSink {
       if (!selection.dropped && cursor.isCurrent(message) && !isExpired(message, this.context.turn.now)) return found;
       this.handOn(found, moved);
     }
-    if (this.link === null || this.selections.size === 0 || this.filling !== null) return null;
-    const { connection } = this;
+    if (this.connection === null || this.selections.size === 0 || this.filling !== null) return null;
+    const { epoch } = this;
     this.fill().then(() => {
-      if (connection === this.connection) this.resume();
+      if (epoch === this.epoch) this.resume();
     });
     return null;
   }
@@ -260,7 +260,7 @@ export class RetainedFeed implements Task, ConfirmSink {
    * Nothing is written while the disk keeps publishers waiting, and nothing is dropped for a retained message.
    */
   private mayJoin(queue: Queue, message: Message): boolean {
-    if (this.owner.persistent && this.context.connections.held?.disk === true) return false;
+    if (this.session.persistent && this.context.connections.held?.disk === true) return false;
     if (queue.readyCount === 0) return true;
     if (!queue.hasRoomFor(message)) return false;
     if (queue.deliveredTo >= this.joinedTo) this.joined = 0;
@@ -282,9 +282,10 @@ export class RetainedFeed implements Task, ConfirmSink {
     ring?.settle(slot);
   }
 
-  private send(link: SessionLink, { subscriptionOptions }: RetainedSelection, message: Message): void {
+  private send(connection: SessionConnection, { subscriptionOptions }: RetainedSelection, message: Message): void {
     const { writer, meters } = this.context;
-    if (!writer.publish(link, message, publishByte(0, true, false), 0, subscriptionOptions.subscriptionIds)) return;
+    if (!writer.publish(connection, message, publishByte(0, true, false), 0, subscriptionOptions.subscriptionIds))
+      return;
     meters.delivered++;
     meters.deliveredBytes += message.bodyLength;
   }
@@ -296,7 +297,7 @@ export class RetainedFeed implements Task, ConfirmSink {
     else if (selection.durable) this.save(selection);
   }
 
-  private async read(connection: number): Promise<void> {
+  private async read(epoch: number): Promise<void> {
     this.found = this.found.slice(this.at);
     this.at = 0;
     let bytes = 0;
@@ -306,7 +307,7 @@ export class RetainedFeed implements Task, ConfirmSink {
         const cursor = (selection.cursor ??= this.cursorOf(selection));
         const messages = await this.readSome(selection, cursor);
         // The client went meanwhile, or does not want them any more.
-        if (connection !== this.connection) return;
+        if (epoch !== this.epoch) return;
         if (selection.dropped) break;
         for (const message of messages) {
           this.found.push({ selection, message, cursor, before: null });
@@ -322,7 +323,7 @@ export class RetainedFeed implements Task, ConfirmSink {
 
   /** Takes its search up. */
   private cursorOf(selection: RetainedSelection): RetainedCursor {
-    return this.context.retainedMessages.find(this.owner.vhost, selection.filter, selection);
+    return this.context.retainedMessages.find(this.session.vhost, selection.filter, selection);
   }
 
   private async readSome({ filter }: RetainedSelection, cursor: RetainedCursor): Promise<readonly Message[]> {
@@ -350,6 +351,6 @@ export class RetainedFeed implements Task, ConfirmSink {
   }
 
   private nameOf({ filter }: RetainedSelection): readonly string[] {
-    return [this.owner.vhost, this.owner.clientId, filter];
+    return [this.session.vhost, this.session.clientId, filter];
   }
 }

@@ -11,7 +11,7 @@ import type { SessionRecord } from './session-record.ts';
 import { publishWill } from './will.ts';
 
 /** The session whose time it is. */
-export interface Timed {
+export interface TimedSession {
   readonly vhost: string;
   /** As whom its client logged in last. */
   readonly user: string;
@@ -28,14 +28,14 @@ export class SessionClock {
   endsAt: number | null;
   willAt: number | null;
   will: Will | null;
-  private readonly session: Timed;
+  private readonly session: TimedSession;
   private readonly context: MqttContext;
   /** In whose name the will is published; null: of an earlier start. */
   private core: Session | null;
   private endTimer: Timer | null;
   private willTimer: Timer | null;
 
-  constructor(session: Timed, expirySeconds: number, context: MqttContext) {
+  constructor(session: TimedSession, expirySeconds: number, context: MqttContext) {
     this.expirySeconds = expirySeconds;
     this.endsAt = null;
     this.willAt = null;

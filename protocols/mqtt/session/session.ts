@@ -1,10 +1,10 @@
-// A session: what the broker remembers of a client id. One whose expiry is 0 lives as long as its connection and writes
-// nothing; a persistent one (MQTT 5 §4.1) lives longer: its queue and bindings are durable definitions of the core, and
-// beside them are its record (session-record.ts) and the packet ids of QoS 2. The queue is the session's one target:
-// whatever its filters, a publish reaches it once.
+// The session of a client id. A session with expiry 0 ends with its connection and stores nothing. A persistent one
+// (MQTT 5 §4.1) outlives its connection: its queue and bindings are durable definitions of the core, and beside them the
+// store has its record (session-record.ts) and the packet ids of QoS 2. The queue is the session's one target: whatever
+// its filters, a publish reaches it once.
 //
-// Deliveries are delivery.ts's, subscriptions subscriptions.ts's. What the store completes for a connection that has gone
-// meanwhile carries an older epoch and is discarded.
+// delivery.ts sends messages, subscriptions.ts subscribes. Each connection is an epoch: a completion of the store that
+// carries an earlier epoch belongs to a connection that is gone and is discarded. Called by connection/ and sessions.ts.
 
 import { BrokerError } from '../../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../../src/core/message/field-table.ts';
@@ -21,12 +21,12 @@ import { FIRST_BYTE } from '../packet/packet-types.ts';
 import { REASON, type Reason } from '../packet/reason-codes.ts';
 import type { Will } from '../packet/will-record.ts';
 import { sharedFilter } from '../topic/shared-filter.ts';
-import { Deliveries, type DeliveryOwner } from './delivery.ts';
+import { Deliveries, type DeliverySession } from './delivery.ts';
 import type { PacketWaiter } from './packet-store.ts';
 import { ARRIVAL, Received } from './received.ts';
-import { SessionClock, type Timed } from './session-clock.ts';
+import { SessionClock, type TimedSession } from './session-clock.ts';
+import type { SessionConnection } from './session-connection.ts';
 import type { SessionContext } from './session-context.ts';
-import type { SessionLink } from './session-link.ts';
 import { queueNameOf, sessionArguments, sessionOf } from './session-queue.ts';
 import { recordToJson, type SessionRecord } from './session-record.ts';
 import { type SharedSubscription, subscriptionOptionsOf } from './shared-subscription.ts';
@@ -37,12 +37,12 @@ export interface SessionRegistry {
   forget(session: MqttSession): void;
 }
 
-/** What the store was asked to keep, in the tokens of completions: kind × 65,536 + packet id, and the epoch above. */
-const KIND = { sent: 0, released: 1, forgotten: 2, unknown: 3 } as const;
+/** What a completion of the store is about. Its token is epoch × 262,144 + kind × 65,536 + packet id. */
+const KIND = { sent: 0, released: 1, forgotten: 2, forgottenUnknown: 3 } as const;
 const KIND_FACTOR = 0x10000;
 const EPOCH_FACTOR = 4 * KIND_FACTOR;
 
-export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
+export class MqttSession implements DeliverySession, PacketWaiter, TimedSession {
   readonly host: VirtualHost;
   readonly clientId: string;
   readonly queueName: string;
@@ -54,16 +54,16 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
   private readonly registry: SessionRegistry;
   user: string;
   private readonly clock: SessionClock;
-  private link: SessionLink | null;
+  private connection: SessionConnection | null;
   private consumer: Consumer | null;
   private subscriptions: Subscriptions | null;
   private received: Received | null;
   private epoch: number;
   private ended: boolean;
-  /** The record as it was handed to the store last; empty: never. */
+  /** The record that was stored last, as JSON; empty: none. */
   private saved: string;
-  /** Whether the log has heard that it may have no queue. */
-  private toldRefused: boolean;
+  /** The refusal of its queue was logged. */
+  private refusalLogged: boolean;
 
   constructor(
     host: VirtualHost,
@@ -83,35 +83,35 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     this.registry = registry;
     this.user = '';
     this.clock = new SessionClock(this, persistent ? NEVER_ENDS : 0, context);
-    this.link = null;
+    this.connection = null;
     this.consumer = null;
     this.subscriptions = null;
     this.received = null;
     this.epoch = 0;
     this.ended = false;
     this.saved = '';
-    this.toldRefused = false;
+    this.refusalLogged = false;
   }
 
   get vhost(): string {
     return this.host.name;
   }
 
-  /** Seconds that it outlives its connection. */
+  /** Seconds that the session outlives its connection. */
   get expirySeconds(): number {
     return this.clock.expirySeconds;
   }
 
-  // What a restart brings.
+  // Recovery after a restart.
 
-  /** Takes up what an earlier start left. Its client is away: what would reach it at QoS 0 is dropped and counted. */
+  /** Restores the session of a disconnected client: QoS 0 messages for it are dropped and counted. */
   recover(record: SessionRecord | null, queue: Queue): void {
     this.sessionId = queue.id;
     queue.direct = this.deliveries;
     if (record === null) return;
     this.user = record.user;
     for (const share of record.shares) {
-      // Without its queue, too: it is made again when the client is back.
+      // Kept even if the group's queue is gone: it is declared again when the client reconnects.
       this.shares ??= new Map();
       this.shares.set(share.filter, share);
       const group = this.context.groups.find(this.host, sharedFilter(share.filter)!);
@@ -121,7 +121,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     this.clock.recover(record);
   }
 
-  /** Retained messages that it has not been sent. False where there is no such subscription. */
+  /** Restores a selection of retained messages. False if the session has no such subscription. */
   recoverSelection(filter: string, value: DefinitionValue): boolean {
     const { host, queueName, context } = this;
     const queue = host.queues.get(queueName);
@@ -135,7 +135,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     this.received.recover(id);
   }
 
-  /** A delivery at QoS 2 was under way. In a group it is this session's to complete. */
+  /** Restores a QoS 2 delivery that was in flight. An entry of a group's queue is claimed for this session. */
   recoverSent(id: number, released: boolean, queueId: number, seq: number): void {
     this.deliveries.recover(id, released, queueId, seq);
     if (released || queueId === this.sessionId) return;
@@ -145,7 +145,6 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     }
   }
 
-  /** What is kept of the session. */
   private get record(): SessionRecord {
     const { user, shares } = this;
     const { expirySeconds, endsAt, will, willAt } = this.clock;
@@ -153,10 +152,10 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
   }
 
   /**
-   * Whether it was somebody else's, and selects what the user of `core` may not: what waits in it is then none of this
-   * user's business.
+   * Whether another user opened the session last and it has subscriptions that the user of `core` may not have: then this
+   * user must not get the messages that wait in it.
    */
-  async isForeign(core: Session): Promise<boolean> {
+  async belongsToOther(core: Session): Promise<boolean> {
     const queue = this.host.queues.get(this.queueName);
     if (queue === undefined || this.user === core.identity.user) return false;
     return (await refusedBindings(queue, this.context.options.exchange, core)).length > 0;
@@ -165,41 +164,44 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
   // The life of a connection.
 
   /**
-   * A connection takes the session over; the one before was detached. Persistent sessions get their queue here; all that
-   * a restart needs is on disk when it resolves.
+   * A client connected; an earlier connection was detached before. Declares the queue of a persistent session. Resolves
+   * when all that a restart needs is on disk.
    */
-  async attach(link: SessionLink, expirySeconds: number, will: Will | null): Promise<void> {
+  async attach(connection: SessionConnection, expirySeconds: number, will: Will | null): Promise<void> {
     this.epoch++;
-    this.link = link;
-    this.user = link.core.identity.user;
-    this.clock.connected(expirySeconds, will, link.core);
-    this.deliveries.attach(link);
+    this.connection = connection;
+    this.user = connection.core.identity.user;
+    this.clock.connected(expirySeconds, will, connection.core);
+    this.deliveries.attach(connection);
     if (!this.persistent) return;
     const isNew = this.sessionId === 0;
     const changed = this.save();
     try {
-      await this.openQueue(link, changed);
+      await this.openQueue(connection, changed);
     } catch (error) {
-      // What was not stored is to be stored again.
+      // The record may not have been stored: the next save stores it again.
       this.saved = '';
-      // One whose queue was refused is none, and its client, which hears of no connection, has no will.
+      // A new session whose queue was refused ends. Its client gets no successful CONNACK, so its will is discarded.
       if (isNew) {
         this.clock.will = null;
         this.end();
       }
       throw error;
     }
-    if (this.link === link) await this.subscriptions?.review(link.core);
-    if (this.link === link && (await this.subscriptions?.rejoin(link.core))) this.save();
+    if (this.connection === connection) await this.subscriptions?.review(connection.core);
+    if (this.connection === connection && (await this.subscriptions?.rejoin(connection.core))) this.save();
   }
 
-  /** The client knows that it is connected: what is waiting for it may come. */
+  /** CONNACK was sent: deliveries start. */
   start(): void {
     this.deliveries.start();
   }
 
-  /** The client said goodbye: its will is nobody's business. A new expiry may come with it (MQTT 5 §3.14.2.2.2). */
-  goodbye(expirySeconds: number | null, withWill: boolean): void {
+  /**
+   * The client disconnects. Discards its will unless `withWill` (MQTT 5 §3.14.2.1). `expirySeconds` is the
+   * new session expiry, or null (§3.14.2.2.2).
+   */
+  disconnecting(expirySeconds: number | null, withWill: boolean): void {
     const { clock } = this;
     if (!withWill) clock.will = null;
     if (expirySeconds === null) return;
@@ -207,16 +209,16 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
   }
 
   /**
-   * The connection is gone. What it held unacknowledged goes back to its queues; a will is published now or becomes due.
-   * Resolves when a will that is published now was; null where there was nothing to wait for.
+   * The connection closed. Requeues unacknowledged deliveries and publishes the will, now or after its delay. Resolves
+   * when a will that is due now was published; null if there is nothing to wait for.
    */
   detach(): Promise<void> | null {
-    const { link } = this;
-    if (link === null) return null;
-    this.link = null;
+    const { connection } = this;
+    if (connection === null) return null;
+    this.connection = null;
     this.epoch++;
-    this.subscriptions?.detach(link.core);
-    if (this.consumer !== null) link.core.cancel(this.consumer);
+    this.subscriptions?.detach(connection.core);
+    if (this.consumer !== null) connection.core.cancel(this.consumer);
     this.consumer = null;
     this.deliveries.detach();
     if (!this.persistent || this.clock.expirySeconds === 0 || this.ended) return this.end();
@@ -225,7 +227,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     return publishing;
   }
 
-  /** The session ends, whoever ended it: nothing is left of it. */
+  /** Ends the session, and removes everything that is stored of it. Resolves as `detach` does. */
   end(): Promise<void> | null {
     if (this.ended) return null;
     this.ended = true;
@@ -245,36 +247,36 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     return publishing;
   }
 
-  /** Subscribes and says what became of each request: a QoS or the code of a failure. Rejects with nothing but our own bugs. */
+  /** Subscribes. Resolves to the SUBACK code of each request: a granted QoS or a failure. Never rejects for a request. */
   async subscribe(requests: readonly Subscription[]): Promise<number[]> {
-    const { link } = this;
-    if (link !== null && this.subscriptions === null) await this.openForSubscriptions(link);
-    if (this.link === null || this.subscriptions === null) {
+    const { connection } = this;
+    if (connection !== null && this.subscriptions === null) await this.openForSubscriptions(connection);
+    if (this.connection === null || this.subscriptions === null) {
       return requests.map(() => REASON.notAuthorized);
     }
-    const granted = await this.subscriptions.add(requests, this.link.core);
+    const granted = await this.subscriptions.add(requests, this.connection.core);
     if (requests.some(({ filter }) => sharedFilter(filter) !== null)) await this.saveShares();
     return granted;
   }
 
-  /** Unsubscribes; the UNSUBACK code of each filter. */
+  /** Unsubscribes. Resolves to the UNSUBACK code of each filter. */
   async unsubscribe(filters: readonly string[]): Promise<Reason[]> {
-    if (this.link === null || this.subscriptions === null) return filters.map(() => REASON.noSubscriptionExisted);
-    const removed = await this.subscriptions.remove(filters, this.link.core);
+    if (this.connection === null || this.subscriptions === null) return filters.map(() => REASON.noSubscriptionExisted);
+    const removed = await this.subscriptions.remove(filters, this.connection.core);
     if (filters.some((filter) => sharedFilter(filter) !== null)) await this.saveShares();
     return removed;
   }
 
   // QoS 2 publishes of the client.
 
-  /** A QoS 2 PUBLISH: true where it is new and to be published. A repeated one gets its PUBREC when that is due. */
+  /** A QoS 2 PUBLISH came. True if it is new and must be published. A repeated one gets its PUBREC here, or when settled. */
   receiveOnce(id: number): boolean {
     const arrival = (this.received ??= new Received()).arrived(id);
-    if (arrival === ARRIVAL.answer) this.writeReceived(id, REASON.success);
+    if (arrival === ARRIVAL.answer) this.sendPubrec(id, REASON.success);
     return arrival === ARRIVAL.first;
   }
 
-  /** Whether a QoS 2 PUBLISH with that id would be one that was sent again. */
+  /** Whether a QoS 2 PUBLISH with this id would be a repeated one. */
   hasReceived(id: number): boolean {
     return this.received?.knows(id) === true;
   }
@@ -285,34 +287,34 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
   }
 
   /**
-   * A QoS 2 publish was settled by the core, over the connection that is `connected` or over one before. With a reason
-   * that is a failure it never happened: a client up to 3.1.1 is told so by the close, for its PUBREC has no reason.
+   * The core settled a QoS 2 publish. `connected`: the connection that sent it is still open. If it failed, its id is
+   * forgotten; a client up to 3.1.1 is disconnected, because its PUBREC has no reason code.
    */
   settled(id: number, ok: boolean, connected: boolean, reason: Reason): void {
     const answers = this.received?.settled(id, ok, connected) === true;
-    // A queue may have refused what others took: then the id was written with it, and a restart would take the next
-    // publish under it for this one.
+    // If one queue took the message and another refused it, the id was stored with it: after a restart the next publish
+    // with this id would be taken for a repeated one.
     if (!ok && this.persistent) {
       this.context.packets.forgetReceived(this.sessionId, id, null, 0);
       this.context.turn.begin();
     }
     if (!answers) return;
-    if (ok || this.link?.v5 !== false) this.writeReceived(id, reason);
-    else this.link.notStored();
+    if (ok || this.connection?.v5 !== false) this.sendPubrec(id, reason);
+    else this.connection.notStored();
   }
 
-  /** PUBREL: the id may be used again. It is answered whether it was known or not (§4.3.3). */
-  released(id: number): void {
-    const { link } = this;
-    if (link === null) return;
+  /** PUBREL: the client may reuse the id. Answered with PUBCOMP whether the id was known or not (§4.3.3). */
+  pubrel(id: number): void {
+    const { connection } = this;
+    if (connection === null) return;
     const known = this.received?.released(id) === true;
     if (this.persistent) {
-      // Also one that is not known: that it was released before may not be on disk yet.
-      const kind = known ? KIND.forgotten : KIND.unknown;
+      // Unknown ids are forgotten, too: an earlier release may not be on disk yet.
+      const kind = known ? KIND.forgotten : KIND.forgottenUnknown;
       this.context.packets.forgetReceived(this.sessionId, id, this, this.token(kind, id));
       this.context.turn.begin();
     } else {
-      this.writeCompleted(link, id, known ? REASON.success : REASON.packetIdNotFound);
+      this.sendPubcomp(connection, id, known ? REASON.success : REASON.packetIdNotFound);
     }
   }
 
@@ -325,7 +327,7 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     this.context.turn.begin();
   }
 
-  // What deliveries ask of the store, and what it answers.
+  // The packet ids of deliveries in the store.
 
   storeSent(id: number, entry: QueueEntry): void {
     const { packets } = this.context;
@@ -341,8 +343,8 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
   }
 
   packetStored(token: number, ok: boolean): void {
-    const { link } = this;
-    if (link === null || Math.floor(token / EPOCH_FACTOR) !== this.epoch) return;
+    const { connection } = this;
+    if (connection === null || Math.floor(token / EPOCH_FACTOR) !== this.epoch) return;
     const id = token % KIND_FACTOR;
     switch (Math.floor(token / KIND_FACTOR) % 4) {
       case KIND.sent:
@@ -353,51 +355,51 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
         this.deliveries.releaseStored(id);
         break;
       case KIND.forgotten:
-        this.writeCompleted(link, id, REASON.success);
+        this.sendPubcomp(connection, id, REASON.success);
         break;
       default:
-        this.writeCompleted(link, id, REASON.packetIdNotFound);
+        this.sendPubcomp(connection, id, REASON.packetIdNotFound);
     }
   }
 
-  /** Its own queue or a group's was deleted by other hands: the client learns that it is not subscribed any more. */
+  /** Its own queue or that of a group was deleted: disconnects the client, whose subscriptions are gone. */
   queueGone(consumer: Consumer): void {
     if (consumer === this.consumer) this.consumer = null;
-    this.link?.queueGone();
+    this.connection?.queueGone();
   }
 
   private token(kind: number, id: number): number {
     return this.epoch * EPOCH_FACTOR + kind * KIND_FACTOR + id;
   }
 
-  private writeReceived(id: number, reason: Reason): void {
-    if (this.link !== null) this.context.writer.answer(this.link, FIRST_BYTE.pubrec, id, reason);
+  private sendPubrec(id: number, reason: Reason): void {
+    if (this.connection !== null) this.context.writer.answer(this.connection, FIRST_BYTE.pubrec, id, reason);
   }
 
-  private writeCompleted(link: SessionLink, id: number, reason: Reason): void {
-    this.context.writer.answer(link, FIRST_BYTE.pubcomp, id, reason);
-    link.released();
+  private sendPubcomp(connection: SessionConnection, id: number, reason: Reason): void {
+    this.context.writer.answer(connection, FIRST_BYTE.pubcomp, id, reason);
+    connection.pubcompSent();
   }
 
-  /** A session without expiry gets its queue with its first subscription. Where that is refused there is none afterwards. */
-  private async openForSubscriptions(link: SessionLink): Promise<void> {
+  /** Declares the queue of a session without expiry, with its first subscription. Logs a refusal. */
+  private async openForSubscriptions(connection: SessionConnection): Promise<void> {
     try {
-      await this.openQueue(link, false);
+      await this.openQueue(connection, false);
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
-      if (this.toldRefused) return;
-      this.toldRefused = true;
+      if (this.refusalLogged) return;
+      this.refusalLogged = true;
       this.context.log.info({ queue: this.queueName, error: error.message }, 'MQTT subscriptions refused');
     }
   }
 
-  /** Declares or finds the session's queue and consumes it. One without expiry is exclusive and ends with the session. */
-  private async openQueue(link: SessionLink, changed: boolean): Promise<void> {
-    const { core } = link;
+  /** Declares the session's queue if it is not there, and consumes from it. The queue of a session with expiry 0 is exclusive. */
+  private async openQueue(connection: SessionConnection, changed: boolean): Promise<void> {
+    const { core } = connection;
     const name = this.queueName;
     const clean = !this.persistent;
     const known = clean ? undefined : core.vhost.queues.get(name);
-    // A queue that is there keeps the bounds that it was made with.
+    // An existing queue keeps the limits that it was declared with.
     if (known === undefined) {
       await core.declareQueue({
         name,
@@ -406,20 +408,20 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
         autoDelete: false,
         args: sessionArguments(this.clientId, this.context.limits),
       });
-      // From here on it ends with the session, whatever becomes of the connection.
-      if (this.persistent && !this.own(core.vhost.queue(name, core))) return;
+      // From here on the session's end deletes it.
+      if (this.persistent && !this.adopt(core.vhost.queue(name, core))) return;
     } else if (sessionOf(known) !== this.clientId) {
       throw new BrokerError('precondition-failed', `queue '${name}' is not the session's: somebody else declared it`);
     } else if (changed) await core.committed();
     const options = { tag: this.clientId, noAck: false, exclusive: false, prefetch: 0, priority: 0, args: EMPTY_TABLE };
     const consumer = await core.consume(name, options, this.deliveries);
-    if (this.link !== link) {
-      // The connection went meanwhile.
+    if (this.connection !== connection) {
+      // The connection closed meanwhile.
       core.cancel(consumer);
       if (clean) await core.deleteQueue(name, { ifUnused: false, ifEmpty: false });
       return;
     }
-    this.own(consumer.queue);
+    this.adopt(consumer.queue);
     this.consumer = consumer;
     this.deliveries.consume(consumer);
     consumer.queue.direct = this.deliveries;
@@ -427,30 +429,30 @@ export class MqttSession implements DeliveryOwner, PacketWaiter, Timed {
     if (this.subscriptions.hasNoLocal) core.own = consumer.queue;
   }
 
-  /** The queue is the session's own. False where the session ended meanwhile, and the queue with it. */
-  private own(queue: Queue): boolean {
+  /** Makes a queue the session's. False if the session has ended meanwhile: then deletes the queue. */
+  private adopt(queue: Queue): boolean {
     if (this.ended) {
       this.host.deleteQueue(queue);
       return false;
     }
-    // Another queue has none of its subscriptions.
+    // A new queue has no subscriptions yet.
     if (this.sessionId !== 0 && this.sessionId !== queue.id) this.deliveries.dropAllRetained();
     this.sessionId = queue.id;
     return true;
   }
 
-  /** Its clock says that something of its record changed. */
+  /** Called by its clock when the record changed. */
   changed(): void {
     this.save();
   }
 
   private async saveShares(): Promise<void> {
-    if (!this.persistent || this.link === null) return;
+    if (!this.persistent || this.connection === null) return;
     this.save();
-    await this.link.core.committed();
+    await this.connection.core.committed();
   }
 
-  /** False where the record is as it was. */
+  /** Stores the record. False if it has not changed. */
   private save(): boolean {
     const value = recordToJson(this.record);
     const text = JSON.stringify(value);

@@ -8,14 +8,14 @@ import { isShared, sessionOf } from './session-queue.ts';
 import { recordFromJson, type SessionRecord } from './session-record.ts';
 
 /** A connection that holds a client id. */
-export interface Holder {
+export interface ClientIdHolder {
   /** Another connection takes the client id: let go of the session at once and close. Resolves when that is done. */
   takenOver(): Promise<void>;
 }
 
 export class Sessions implements SessionRegistry {
   private readonly context: SessionContext;
-  private readonly holders: Map<string, Holder>;
+  private readonly holders: Map<string, ClientIdHolder>;
   private readonly persistent: Map<string, MqttSession>;
 
   /** Connections that took a client id, since the start. */
@@ -29,7 +29,7 @@ export class Sessions implements SessionRegistry {
   }
 
   /** Gives the client id to `holder`. Resolves when the connection that had it is out of its way. */
-  async claim(vhost: string, clientId: string, holder: Holder): Promise<void> {
+  async claim(vhost: string, clientId: string, holder: ClientIdHolder): Promise<void> {
     const key = keyOf(vhost, clientId);
     this.claims++;
     const before = this.holders.get(key);
@@ -38,7 +38,7 @@ export class Sessions implements SessionRegistry {
   }
 
   /** The holder is gone. */
-  release(vhost: string, clientId: string, holder: Holder): void {
+  release(vhost: string, clientId: string, holder: ClientIdHolder): void {
     const key = keyOf(vhost, clientId);
     if (this.holders.get(key) === holder) this.holders.delete(key);
   }
@@ -56,7 +56,7 @@ export class Sessions implements SessionRegistry {
   }
 
   /** Whether no connection that came later took the client id. */
-  holds(vhost: string, clientId: string, holder: Holder): boolean {
+  holds(vhost: string, clientId: string, holder: ClientIdHolder): boolean {
     return this.holders.get(keyOf(vhost, clientId)) === holder;
   }
 

@@ -271,10 +271,10 @@ export class Subscriptions {
     const membership = this.memberships?.get(filter);
     if (membership === undefined) return true;
     this.memberships!.delete(filter);
-    deliveries.part(membership);
+    deliveries.leave(membership);
     core.cancel(membership);
     this.context.groups.leave(core.vhost, sharedFilter(filter)!, deliveries);
-    deliveries.ended(membership.queue);
+    deliveries.groupEnded(membership.queue);
     return true;
   }
 

@@ -4,7 +4,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Inflight, recalledId, recalledQos2, recalledStored, STAGE } from '../../../protocols/mqtt/session/inflight.ts';
+import {
+  Inflight,
+  isQos2Redelivery,
+  isStoredRedelivery,
+  redeliveryId,
+  STAGE,
+} from '../../../protocols/mqtt/session/inflight.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
 import { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
 
@@ -52,17 +58,17 @@ describe('packet ids', () => {
     ];
     assert.deepEqual(inflight.drain(QUEUE.id), [one, two, three, four, five]);
     assert.equal(inflight.out, 0);
-    assert.ok(!inflight.awaits(OTHER.id, 4));
-    assert.ok(inflight.awaits(OTHER.id, 5));
+    assert.ok(!inflight.awaitsRedelivery(OTHER.id, 4));
+    assert.ok(inflight.awaitsRedelivery(OTHER.id, 5));
     const gone: number[] = [];
-    const first = inflight.recall(QUEUE.id, 1, gone);
-    assert.deepEqual([recalledId(first), recalledQos2(first)], [ids[1], false]);
+    const first = inflight.takeRedelivery(QUEUE.id, 1, gone);
+    assert.deepEqual([redeliveryId(first), isQos2Redelivery(first)], [ids[1], false]);
     inflight.restore(ids[1]!, one, STAGE.sent1);
-    const third = inflight.recall(QUEUE.id, 3, gone);
-    assert.deepEqual([recalledId(third), recalledQos2(third), recalledStored(third)], [ids[0], true, true]);
-    assert.deepEqual(gone.map(recalledId), [ids[2]], 'the id of what does not come any more');
-    assert.deepEqual([recalledQos2(gone[0]!), recalledStored(gone[0]!)], [true, false], 'it was never sent');
-    assert.equal(inflight.recall(QUEUE.id, 9, gone), 0);
+    const third = inflight.takeRedelivery(QUEUE.id, 3, gone);
+    assert.deepEqual([redeliveryId(third), isQos2Redelivery(third), isStoredRedelivery(third)], [ids[0], true, true]);
+    assert.deepEqual(gone.map(redeliveryId), [ids[2]], 'the id of what does not come any more');
+    assert.deepEqual([isQos2Redelivery(gone[0]!), isStoredRedelivery(gone[0]!)], [true, false], 'it was never sent');
+    assert.equal(inflight.takeRedelivery(QUEUE.id, 9, gone), 0);
   });
 
   it('of entries that come no more are told', () => {
@@ -71,9 +77,9 @@ describe('packet ids', () => {
     const once = inflight.add(entry(2), STAGE.sent1);
     inflight.drain(QUEUE.id);
     const gone: number[] = [];
-    assert.equal(inflight.recall(QUEUE.id, 3, gone), 0);
-    assert.deepEqual(gone.map(recalledId), [sent, once]);
-    assert.deepEqual(gone.map(recalledStored), [true, false]);
+    assert.equal(inflight.takeRedelivery(QUEUE.id, 3, gone), 0);
+    assert.deepEqual(gone.map(redeliveryId), [sent, once]);
+    assert.deepEqual(gone.map(isStoredRedelivery), [true, false]);
     assert.equal(inflight.out, 0);
   });
 
@@ -104,8 +110,8 @@ describe('packet ids', () => {
           } else if (kind === 'again' && away.length > 0) {
             const [back, ...rest] = away;
             away = rest;
-            const recalled = inflight.recall(QUEUE.id, back!.entry.seq, []);
-            assert.equal(recalledId(recalled), back!.id);
+            const redelivery = inflight.takeRedelivery(QUEUE.id, back!.entry.seq, []);
+            assert.equal(redeliveryId(redelivery), back!.id);
             inflight.restore(back!.id, back!.entry, STAGE.sent2);
             out.set(back!.id, back!.entry);
           }

@@ -22,7 +22,7 @@ export interface Destination {
   readonly aliases: BrokerAliases | null;
 }
 
-export class LinkWriter {
+export class PacketWriter {
   private readonly encoder: PublishEncoder;
   private readonly encoder5: PublishEncoder5;
   private readonly turn: Turn;
@@ -41,12 +41,12 @@ export class LinkWriter {
    * A PUBLISH; `firstByte` has QoS and flags, `id` is 0 at QoS 0, `ids` are subscription identifiers. False where it
    * cannot be sent to this client (no topic, too large): that is counted, and the message is done with.
    */
-  publish(link: Destination, message: Message, firstByte: number, id: number, ids: readonly number[]): boolean {
-    const { outbox } = link;
+  publish(connection: Destination, message: Message, firstByte: number, id: number, ids: readonly number[]): boolean {
+    const { outbox } = connection;
     // One that cannot be sent is taken off again: rarer than a branch for each that can.
     this.traffic.packetsSent++;
-    if (link.v5) {
-      const { aliases, maximumPacketBytes } = link;
+    if (connection.v5) {
+      const { aliases, maximumPacketBytes } = connection;
       const { now } = this.turn;
       const written = this.encoder5.write(outbox, message, firstByte, id, ids, aliases, now, maximumPacketBytes);
       if (written === WRITTEN.written) return true;
@@ -61,12 +61,12 @@ export class LinkWriter {
   }
 
   /** PUBACK, PUBREC, PUBREL or PUBCOMP. Up to 3.1.1 there is no place for a reason. */
-  answer(link: Destination, firstByte: number, id: number, reason: Reason): void {
-    const { outbox } = link;
+  answer(connection: Destination, firstByte: number, id: number, reason: Reason): void {
+    const { outbox } = connection;
     this.traffic.packetsSent++;
     outbox.reserve(5);
     outbox.position =
-      reason === REASON.success || !link.v5
+      reason === REASON.success || !connection.v5
         ? writeAck(outbox.buffer, outbox.position, firstByte, id)
         : writeReason(outbox.buffer, outbox.position, firstByte, id, reason);
   }
