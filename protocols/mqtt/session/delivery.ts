@@ -215,7 +215,7 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
     const own = consumer === this.own;
     const member = own ? null : (this.groups?.get(consumer) ?? null);
     if (member !== null && member.group.claims !== null) {
-      const claimant = member.group.claimed(entry.seq);
+      const claimant = member.group.takeClaim(entry.seq);
       if (claimant !== null && claimant !== this) {
         claimant.deliverClaimed(entry, message);
         return;

@@ -1,11 +1,11 @@
-// The port through which packet ids of QoS 2 outlive a restart. The store implements it by shape (src/broker.ts hands it
-// over), so that neither side imports the other.
+// The port to the store for the packet ids of QoS 2. src/store/packets/ implements it structurally and src/broker.ts passes
+// it in, so that neither side imports the other.
 
 import type { ConfirmRing } from '../../../src/core/turn/confirms.ts';
 
 /**
- * What is known of one packet id of a persistent session. `received`: a publish of the client was taken and not released
- * yet. `sent`: a delivery went to the client under this id. `released`: the client has it, its id is being released.
+ * The state of a packet id of a persistent session. `received`: the client published under it and has not released it
+ * (PUBREL). `sent`: a delivery to the client has it. `released`: PUBREC came for that delivery, PUBCOMP did not.
  */
 export type PacketState = 'received' | 'sent' | 'released';
 
@@ -19,9 +19,9 @@ export interface StoredPacket {
   readonly seq: number;
 }
 
-/** Who waits for a packet id to be on disk. */
+/** Is called when a change of a packet id is committed. */
 export interface PacketWaiter {
-  /** The change that was given this `token` is committed; not `ok`: the disk is full and it was not made. */
+  /** The change with this `token` is committed, or, if not `ok`, was not made because the disk is full. */
   packetStored(token: number, ok: boolean): void;
 }
 
@@ -32,15 +32,15 @@ export interface PacketWaiter {
 export interface PacketStore {
   /** Every id, in the order of sessions. */
   all(): Iterable<StoredPacket>;
-  /** Adds a hold to the slot, which settles with the commit. */
+  /** Stores an id that came with a publish. Adds a hold to the slot of `ring`, which settles with the commit. */
   received(sessionId: number, packetId: number, ring: ConfirmRing, slot: number): void;
   sent(sessionId: number, packetId: number, queueId: number, seq: number, waiter: PacketWaiter, token: number): void;
-  /** Takes the place of `sent`. Where the disk is full it is tried again until it succeeds. */
+  /** Replaces `sent`. Retried while the disk is full. */
   released(sessionId: number, packetId: number, waiter: PacketWaiter, token: number): void;
-  /** The client's publish is released. Tried again on a full disk. */
+  /** PUBREL came: removes `received`. Retried while the disk is full. */
   forgetReceived(sessionId: number, packetId: number, waiter: PacketWaiter | null, token: number): void;
-  /** The delivery is complete. */
+  /** PUBCOMP came: removes `sent` or `released`. */
   forgetSent(sessionId: number, packetId: number): void;
-  /** The session is gone. */
+  /** The session ended: removes all its ids. */
   drop(sessionId: number): void;
 }

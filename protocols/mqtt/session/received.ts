@@ -1,26 +1,26 @@
-// The QoS 2 publishes that a client has sent and not released yet, by packet id: what makes sure that each is routed
-// once (MQTT 3.1.1 §4.3.3). It belongs to the session, so that a publish that is sent again over a new connection is
-// known there; of persistent sessions the store keeps it too (publisher.ts, session.ts).
+// The packet ids of a client's QoS 2 publishes between PUBLISH and PUBREL, so that a repeated PUBLISH is routed once (MQTT
+// 3.1.1 §4.3.3). They belong to the session, because a client repeats a PUBLISH over its next connection; those of a
+// persistent session are stored as well (session.ts). Called by session.ts.
 
 import { PacketIdMap } from './packet-id-map.ts';
 
-/** Where such a publish stands between its PUBLISH and its PUBREL. */
+/** The stage of a publish between PUBLISH and PUBREL. */
 const STAGE = {
-  /** Offered to the core, not settled: no PUBREC yet. */
+  /** Passed to the core, which has not settled it: no PUBREC yet. */
   offered: 0,
-  /** The same, and the client asked again, over a newer connection perhaps: that one gets the PUBREC. */
-  awaited: 1,
+  /** The same, and the client has repeated the PUBLISH, perhaps over a newer connection, which gets the PUBREC. */
+  repeated: 1,
   settled: 2,
 } as const;
 type Stage = (typeof STAGE)[keyof typeof STAGE];
 
-/** What a PUBLISH at QoS 2 asks for. */
+/** What a QoS 2 PUBLISH needs. */
 export const ARRIVAL = {
-  /** It is new: publish it. */
+  /** It is new and must be published. */
   first: 0,
-  /** It is known, and its PUBREC comes when the core has settled it. */
+  /** It is repeated; PUBREC follows when the core has settled it. */
   wait: 1,
-  /** It is known and settled: answer it again. */
+  /** It is repeated and settled: PUBREC is due now. */
   answer: 2,
 } as const;
 export type Arrival = (typeof ARRIVAL)[keyof typeof ARRIVAL];
@@ -36,37 +36,37 @@ export class Received {
     return this.stages.size;
   }
 
-  /** Whether that id was sent and is not released. */
+  /** Whether the id is in use. */
   knows(id: number): boolean {
     return this.stages.has(id);
   }
 
-  /** An earlier start took it in. */
+  /** Restores an id after a restart. */
   recover(id: number): void {
     this.stages.set(id, STAGE.settled);
   }
 
-  /** A PUBLISH with that id came. */
+  /** A PUBLISH with this id came. */
   arrived(id: number): Arrival {
     const stage = this.stages.get(id);
     if (stage === STAGE.settled) return ARRIVAL.answer;
-    this.stages.set(id, stage === undefined ? STAGE.offered : STAGE.awaited);
+    this.stages.set(id, stage === undefined ? STAGE.offered : STAGE.repeated);
     return stage === undefined ? ARRIVAL.first : ARRIVAL.wait;
   }
 
   /**
-   * The core settled it. True where its answer is due: the connection over which it came is still there, or the client
-   * asked again. A refused one is forgotten, so that it may be sent again.
+   * The core settled the publish. Returns whether an answer is due: the connection that sent it is open (`connected`), or
+   * the client repeated it. A refused publish is forgotten, so that the client may send it again.
    */
   settled(id: number, ok: boolean, connected: boolean): boolean {
     const stage = this.stages.get(id);
     if (stage === undefined) return false;
     if (ok) this.stages.set(id, STAGE.settled);
     else this.stages.delete(id);
-    return connected || stage === STAGE.awaited;
+    return connected || stage === STAGE.repeated;
   }
 
-  /** PUBREL: the id may be used again. False where it was not known. */
+  /** PUBREL: the client may reuse the id. False if it was not in use. */
   released(id: number): boolean {
     return this.stages.delete(id);
   }

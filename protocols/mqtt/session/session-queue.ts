@@ -1,4 +1,4 @@
-// The names and marks of the queues behind MQTT: a session's, as RabbitMQ names it, and that of a shared subscription.
+// The names and arguments of the queues of sessions, which are named as in RabbitMQ, and of shared subscriptions.
 
 import { createHash } from 'node:crypto';
 import { type Field, type FieldTable, findField, textField, textOf } from '../../../src/core/message/field-table.ts';
@@ -14,7 +14,7 @@ const SHARED_ARGUMENT = 'x-mqtt-shared';
 const PREFIX = 'mqtt-subscription-';
 const LONGEST_NAME_BYTES = 255;
 
-/** `mqtt-subscription-<client id>qos1`; a client id that makes the name too long stands there as its SHA-256. */
+/** `mqtt-subscription-<client id>qos1`; with the SHA-256 of the client id if the name would be too long. */
 export function queueNameOf(clientId: string): string {
   return bounded(clientId, 'qos1');
 }
@@ -24,13 +24,13 @@ export function sharedQueueNameOf({ group, filter }: SharedFilter): string {
   return bounded(`${group}/${filter}`, 'shared');
 }
 
-/** The client whose session's queue it is, or null: only what bears name and mark and outlives connections is one. */
+/** The client id of a persistent session's queue; null if the queue has not the name, argument and durability of one. */
 export function sessionOf({ name, args, persisted }: Queue): string | null {
   const clientId = textOf(findField(args, SESSION_ARGUMENT));
   return clientId !== null && persisted && name === queueNameOf(clientId) ? clientId : null;
 }
 
-/** Whether it is the queue of a shared subscription. */
+/** Whether a queue is that of a shared subscription. */
 export function isShared({ name, args, persisted }: Queue): boolean {
   const shared = textOf(findField(args, SHARED_ARGUMENT));
   return shared !== null && persisted && name === bounded(shared, 'shared');
@@ -44,10 +44,10 @@ export function sharedArguments({ group, filter }: SharedFilter, limits: MqttLim
   return [textField(SHARED_ARGUMENT, `${group}/${filter}`), ...boundsOf(limits)];
 }
 
-/** The fields are the same for all sessions and shared by them: half a KiB for each idle one otherwise. */
+/** One array for all sessions with these limits: each idle session would take half a KiB more otherwise. */
 const BOUNDS: WeakMap<MqttLimits, readonly Field[]> = new WeakMap();
 
-/** What a queue holds at most while nobody takes it. */
+/** The length limits of a queue. */
 function boundsOf(limits: MqttLimits): readonly Field[] {
   const known = BOUNDS.get(limits);
   if (known !== undefined) return known;

@@ -1,20 +1,21 @@
-// What is on disk of a persistent session beside its queue, its bindings and its packet ids: a definition of kind
-// `session`, named by virtual host and client id.
+// The record of a persistent session in the store, beside its queue, bindings and packet ids: a definition of kind
+// `session`, named by virtual host and client id. Written by session.ts, read by sessions.ts.
 
 import type { DefinitionValue } from '../../../src/core/ports/definitions.ts';
 import { type StoredWill, type Will, willFromJson, willToJson } from '../packet/will-record.ts';
 import type { SharedSubscription } from './shared-subscription.ts';
 
 export interface SessionRecord {
-  /** Seconds that it outlives its connection; NEVER_ENDS. */
+  /** Seconds that the session outlives its connection, or NEVER_ENDS. */
   readonly expirySeconds: number;
-  /** When it ends, milliseconds since the epoch; null: a client is connected, or it never ends. */
+  /** When the session expires, milliseconds since the epoch; null: its client is connected, or it never expires. */
   readonly endsAt: number | null;
-  /** As whom its client logged in last: its will is published in that name. */
+  /** The user of the last connection: the will is published in its name. */
   readonly user: string;
   readonly shares: readonly SharedSubscription[];
-  /** The will of the client that is (or was) connected, and when it is due; null: when the client goes. */
+  /** The will of the last connection; null: none, or published. */
   readonly will: Will | null;
+  /** When the will is due, milliseconds since the epoch; null: not before the connection closes. */
   readonly willAt: number | null;
 }
 

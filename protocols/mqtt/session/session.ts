@@ -188,7 +188,7 @@ export class MqttSession implements DeliverySession, PacketWaiter, TimedSession 
       }
       throw error;
     }
-    if (this.connection === connection) await this.subscriptions?.review(connection.core);
+    if (this.connection === connection) await this.subscriptions?.removeForbidden(connection.core);
     if (this.connection === connection && (await this.subscriptions?.rejoin(connection.core))) this.save();
   }
 

@@ -1,5 +1,6 @@
-// Which connection holds which client id, and the persistent sessions. One client id is one session, and one connection
-// at a time holds it: whoever comes later takes it over (MQTT 3.1.1 §3.1.4).
+// The registry of client ids: which connection has each, and the persistent session of each. A client id has one session
+// and at most one connection; a later connection takes it over (MQTT 3.1.1 §3.1.4). Made by front-end.ts; called by
+// connection/opening.ts and, for the counts, by sys-topics.ts.
 
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import { MqttSession, type SessionRegistry } from './session.ts';
@@ -7,9 +8,9 @@ import type { SessionContext } from './session-context.ts';
 import { isShared, sessionOf } from './session-queue.ts';
 import { recordFromJson, type SessionRecord } from './session-record.ts';
 
-/** A connection that holds a client id. */
+/** A connection that has claimed a client id. */
 export interface ClientIdHolder {
-  /** Another connection takes the client id: let go of the session at once and close. Resolves when that is done. */
+  /** Another connection claims the client id: detach from the session and close at once. Resolves when done. */
   takenOver(): Promise<void>;
 }
 
@@ -18,7 +19,7 @@ export class Sessions implements SessionRegistry {
   private readonly holders: Map<string, ClientIdHolder>;
   private readonly persistent: Map<string, MqttSession>;
 
-  /** Connections that took a client id, since the start. */
+  /** Claims of client ids since the start. */
   claims: number;
 
   constructor(context: SessionContext) {
@@ -28,7 +29,7 @@ export class Sessions implements SessionRegistry {
     this.persistent = new Map();
   }
 
-  /** Gives the client id to `holder`. Resolves when the connection that had it is out of its way. */
+  /** Gives the client id to `holder`. Resolves when the connection that had it before has closed. */
   async claim(vhost: string, clientId: string, holder: ClientIdHolder): Promise<void> {
     const key = keyOf(vhost, clientId);
     this.claims++;
@@ -37,7 +38,7 @@ export class Sessions implements SessionRegistry {
     await before?.takenOver();
   }
 
-  /** The holder is gone. */
+  /** The holder has closed. */
   release(vhost: string, clientId: string, holder: ClientIdHolder): void {
     const key = keyOf(vhost, clientId);
     if (this.holders.get(key) === holder) this.holders.delete(key);
@@ -48,16 +49,11 @@ export class Sessions implements SessionRegistry {
     return this.holders.size;
   }
 
-  /** Persistent sessions whose clients are away. */
+  /** Persistent sessions without a connection. */
   get disconnected(): number {
     let away = 0;
     for (const key of this.persistent.keys()) if (!this.holders.has(key)) away++;
     return away;
-  }
-
-  /** Whether no connection that came later took the client id. */
-  holds(vhost: string, clientId: string, holder: ClientIdHolder): boolean {
-    return this.holders.get(keyOf(vhost, clientId)) === holder;
   }
 
   /** The persistent session of a client id, or null. */
@@ -78,7 +74,7 @@ export class Sessions implements SessionRegistry {
     if (this.persistent.get(key) === session) this.persistent.delete(key);
   }
 
-  /** Takes up what an earlier start left in these virtual hosts. Called once, when the definitions are recovered. */
+  /** Restores the sessions of these virtual hosts from the store. Called once, after the definitions are recovered. */
   recover(hosts: Iterable<VirtualHost>): void {
     const { packets, definitions, groups } = this.context;
     const records = new Map<string, SessionRecord>();
@@ -96,10 +92,10 @@ export class Sessions implements SessionRegistry {
         session.recover(records.get(keyOf(host.name, clientId)) ?? null, queue);
         records.delete(keyOf(host.name, clientId));
       }
-      // Groups without a member that outlived the broker.
+      // Delete the queues of groups whose members' sessions are gone.
       for (const queue of [...host.queues.values()]) {
         if (!isShared(queue)) continue;
-        if (groups.of(queue).members.size === 0) groups.end(host, queue);
+        if (groups.of(queue).members.size === 0) groups.delete(host, queue);
       }
       for (const { id } of host.queues.values()) queueIds.add(id);
     }
@@ -109,15 +105,15 @@ export class Sessions implements SessionRegistry {
       const known = this.get(vhost, clientId)?.recoverSelection(filter, value) === true;
       if (!known) definitions.remove('retained-selection', name);
     }
-    const strangers = new Set<number>();
+    const unknownIds = new Set<number>();
     for (const { sessionId, packetId, state, queueId, seq } of packets.all()) {
       const session = byId.get(sessionId);
-      if (session === undefined) strangers.add(sessionId);
+      if (session === undefined) unknownIds.add(sessionId);
       else if (state === 'received') session.recoverReceived(packetId);
-      // Whose queue is gone will not come again: all that is left of it is to end the exchange.
+      // If the entry's queue is gone, the message cannot be sent again: only the release of the id is left to do.
       else session.recoverSent(packetId, state === 'released' || !queueIds.has(queueId), queueId, seq);
     }
-    for (const sessionId of strangers) packets.drop(sessionId);
+    for (const sessionId of unknownIds) packets.drop(sessionId);
   }
 }
 

@@ -1,7 +1,7 @@
-// Shared subscriptions (MQTT 5 §4.8.2, for every version): a group and a filter are one queue, bound like a session's, and
-// the members that are connected are its consumers. A member that goes gives back what it has not acknowledged, and others
-// get it; only QoS 2 messages that are under way wait for their member ("claims"). The queue ends with its last member,
-// connected or not.
+// Shared subscriptions (MQTT 5 §4.8.2, offered to every version). Each pair of group and filter has one queue, bound like a
+// session's; its consumers are the connected members. When a member disconnects, its unacknowledged messages are requeued
+// for the others, except QoS 2 messages that were sent to it: only that member may complete them, so it has a claim on
+// their entries. The queue is deleted with its last member, connected or not. Used by the sessions.
 
 import type { Message } from '../../../src/core/message/message.ts';
 import type { Meters } from '../../../src/core/ports/meters.ts';
@@ -28,9 +28,9 @@ export class SharedGroup implements DirectReceiver {
   readonly queue: Queue;
   /** Members, each with the options of its subscription. */
   readonly members: Map<GroupMember, SubscriptionOptions>;
-  /** Subscriptions that are being made: they may become members yet. */
+  /** Subscriptions in progress, which may become members. */
   joining: number;
-  /** Entries that are one member's to complete, by sequence number, ascending unless `unsorted`; null: none. */
+  /** The member that must complete an entry, by sequence number, ascending unless `unsorted`; null: none. */
   claims: Map<number, GroupMember> | null;
   private unsorted: boolean;
   private readonly meters: Meters;
@@ -45,7 +45,7 @@ export class SharedGroup implements DirectReceiver {
     queue.direct = this;
   }
 
-  /** A QoS 0 message goes to the first member that takes it; members take turns. */
+  /** A QoS 0 message goes to the first member whose client can take it now. Members take turns. */
   receive(message: Message): void {
     for (const [member, options] of this.members) {
       if (!member.takesDirect) continue;
@@ -64,10 +64,10 @@ export class SharedGroup implements DirectReceiver {
   }
 
   /**
-   * Whose an entry is to complete, once; null: anybody's. Entries come in the order of their queue: those before it that
-   * were claimed come no more (purged, dropped), and their members are told.
+   * Removes and returns the claim on an entry; null: any member may get it. Entries arrive in the order of their queue, so
+   * claimed entries before it are gone (purged, dropped): calls `claimLost` for each.
    */
-  claimed(seq: number): GroupMember | null {
+  takeClaim(seq: number): GroupMember | null {
     if (this.claims === null) return null;
     if (this.unsorted) this.claims = new Map([...this.claims].sort(([a], [b]) => a - b));
     this.unsorted = false;
@@ -109,26 +109,26 @@ export class SharedGroups {
     return group;
   }
 
-  /** A member leaves for good; the last one takes the queue along. */
+  /** A member unsubscribes or its session ends. Deletes the queue with the last member. */
   leave(host: VirtualHost, filter: SharedFilter, member: GroupMember): void {
     const group = this.find(host, filter);
     if (group === null) return;
     group.members.delete(member);
-    this.endUnused(host, group);
+    this.deleteUnused(host, group);
   }
 
-  /** A queue without members ends. */
-  endUnused(host: VirtualHost, group: SharedGroup): void {
+  /** Deletes the group's queue if the group has no members. */
+  deleteUnused(host: VirtualHost, group: SharedGroup): void {
     const { queue, members, joining } = group;
-    if (members.size === 0 && joining === 0 && host.queues.get(queue.name) === queue) this.end(host, queue);
+    if (members.size === 0 && joining === 0 && host.queues.get(queue.name) === queue) this.delete(host, queue);
   }
 
-  end(host: VirtualHost, queue: Queue): void {
+  delete(host: VirtualHost, queue: Queue): void {
     this.byQueue.delete(queue);
     host.deleteQueue(queue);
   }
 
-  /** The queue was deleted by other hands. */
+  /** The queue was deleted by somebody else. */
   forget(queue: Queue): void {
     this.byQueue.delete(queue);
   }

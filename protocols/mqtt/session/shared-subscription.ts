@@ -1,8 +1,7 @@
-// A shared subscription, as a session keeps it.
+// A shared subscription as it stands in a session's record, and the delivery options that follow from it.
 
 import { DEFAULT_SUBSCRIPTION_OPTIONS, SubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
 
-/** A shared subscription as it is kept with its session. */
 export interface SharedSubscription {
   readonly filter: string;
   readonly qos: number;

@@ -1,7 +1,7 @@
-// A session's subscriptions. They are bindings of its queue to the topic exchange and nothing else, so the core alone
-// knows them and they survive what it survives; here is only how many there are. Shared subscriptions are memberships in
-// groups (shared-groups.ts) and known here. Failures that are the client's own (no permission, a limit) are SUBACK codes,
-// not errors.
+// Subscribes and unsubscribes for one session over one connection. A subscription is a binding of the session's queue to
+// the topic exchange and nothing else, so the core stores and restores it; here they are only counted. A shared
+// subscription is a membership in a group (shared-groups.ts) and is kept in the session's record. A refusal (no
+// permission, a limit) is a SUBACK code, not an error. Called by session.ts.
 
 import { BrokerError } from '../../../src/core/errors.ts';
 import type { Dialect } from '../../../src/core/exchange/dialect.ts';
@@ -25,16 +25,16 @@ import { type SharedSubscription, subscriptionOptionsOf } from './shared-subscri
 
 const DIALECT: Dialect = 'mqtt';
 
-/** Binding arguments by QoS, shared by all bindings of subscriptions without options. */
+/** The binding arguments of subscriptions with no option but a QoS, shared by all of them. */
 const QOS_ARGUMENTS: readonly FieldTable[] = [0, 1, 2].map((value) => [qosField(value)]);
 
-/** Refused subscriptions of one connection that are logged: a packet can ask for ten thousand. */
+/** How many refusals of one connection are logged: one packet can ask for ten thousand subscriptions. */
 const LOGGED_REFUSALS = 16;
 
-/** Whose subscriptions they are. */
+/** What subscriptions need of their session. */
 export interface Subscriber {
   readonly deliveries: Deliveries;
-  /** Shared subscriptions by filter, connected or not; null: none. */
+  /** Its shared subscriptions by filter; null: none. */
   shares: Map<string, SharedSubscription> | null;
 }
 
@@ -44,14 +44,14 @@ export class Subscriptions {
   private readonly subscriber: Subscriber;
   private readonly context: SessionContext;
   private count: number;
-  /** Memberships over this connection, by filter; made with the first. */
+  /** The consumers of groups' queues over this connection, by filter; made with the first. */
   private memberships: Map<string, Consumer> | null;
-  /** The connection is gone: who is still joining a group does not get in. */
+  /** The connection closed: a `join` in progress fails. */
   private detached: boolean;
-  /** Subscriptions that were refused. */
+  /** Refusals so far. */
   private refusals: number;
 
-  /** `queue` is the session's; what it is bound to already was subscribed before. */
+  /** `queue` is the session's; its MQTT bindings are the subscriptions of earlier connections. */
   constructor(queue: Queue, host: VirtualHost, subscriber: Subscriber, context: SessionContext) {
     this.queue = queue;
     this.host = host;
@@ -64,18 +64,15 @@ export class Subscriptions {
     for (const binding of host.bindingsOf(queue)) if (binding.dialect === DIALECT) this.count++;
   }
 
-  /** Whether a subscription does not want what its own client publishes. */
+  /** Whether any subscription has the no-local option. */
   get hasNoLocal(): boolean {
     for (const binding of this.host.bindingsOf(this.queue)) if (binding.subscriptionOptions.noLocal) return true;
     return false;
   }
 
-  /**
-   * Subscribes and says what became of each, in the order of the request (MQTT 3.1.1 §3.9.3): a QoS, or the code of a
-   * failure.
-   */
+  /** Subscribes. Resolves to the SUBACK codes in the order of the request (MQTT 3.1.1 §3.9.3). */
   async add(requests: readonly Subscription[], core: Session): Promise<number[]> {
-    // Side by side, so that they share a commit; a filter that is there twice keeps its order.
+    // Concurrently, so that they share a commit; requests with the same filter run one after another.
     const byFilter = new Map<string, Promise<number>>();
     const all: Promise<number>[] = [];
     for (const request of requests) {
@@ -87,9 +84,9 @@ export class Subscriptions {
     return Promise.all(all);
   }
 
-  /** Unsubscribes and says what became of each: UNSUBACK codes, in the order of the request (MQTT 5 §3.11.3). */
+  /** Unsubscribes. Resolves to the UNSUBACK codes in the order of the request (MQTT 5 §3.11.3). */
   async remove(filters: readonly string[], core: Session): Promise<Reason[]> {
-    // Side by side, as in `add`; a filter that is there twice is removed once.
+    // Concurrently, as in `add`; a repeated filter is removed once.
     const seen = new Set<string>();
     const all = filters.map((filter) => {
       const again = seen.has(filter);
@@ -100,8 +97,8 @@ export class Subscriptions {
   }
 
   /**
-   * The session comes back: its memberships are taken up again. One that is refused by now is over; true where there was
-   * such a one. Rejects where it cannot be told: what could not be stored is no refusal.
+   * The client reconnected: joins the groups of its shared subscriptions again, and removes those that are refused now.
+   * Resolves to whether any was removed. Rejects if the store is unavailable, which is no refusal.
    */
   async rejoin(core: Session): Promise<boolean> {
     const { deliveries, shares } = this.subscriber;
@@ -121,8 +118,8 @@ export class Subscriptions {
     return ended;
   }
 
-  /** The session comes back: what its user may not subscribe to any more is over. */
-  async review(core: Session): Promise<void> {
+  /** The client reconnected: removes the subscriptions that its user is no longer permitted. */
+  async removeForbidden(core: Session): Promise<void> {
     const refused = await refusedBindings(this.queue, this.context.options.exchange, core);
     if (refused.length === 0) return;
     for (const { source, routingKey, args } of refused) {
@@ -137,7 +134,7 @@ export class Subscriptions {
     if (this.queue.persisted) await core.committed();
   }
 
-  /** The connection is gone: consumers of groups ended with it, memberships stay. */
+  /** The connection closed: cancels the consumers of groups. The memberships stay in the session's record. */
   detach(core: Session): void {
     this.detached = true;
     if (this.memberships === null) return;
@@ -169,7 +166,7 @@ export class Subscriptions {
         const bound = wantsRetained(request, isNew) ? () => deliveries.selectRetained(request) : null;
         await core.bindQueue(this.bindingOf(filter, args), bound);
         deliveries.retainedGranted(filter);
-        // [MQTT-3.8.4-3]: the new subscription takes the place of the old one, without a gap.
+        // [MQTT-3.8.4-3]: the new subscription replaces the old one without a gap.
         if (known !== null && !known.same(args, DIALECT)) await core.unbindQueue(this.bindingOf(filter, known.args));
         if (request.noLocal) core.own = this.queue;
       }
@@ -179,7 +176,7 @@ export class Subscriptions {
         this.count--;
         deliveries.dropRetained(filter);
       }
-      this.tell(filter, error, 'MQTT subscription refused');
+      this.logRefusal(filter, error, 'MQTT subscription refused');
       const code = refusalReasonOf(error.kind);
       return code >= FIRST_FAILURE ? code : REASON.unspecified;
     }
@@ -188,7 +185,7 @@ export class Subscriptions {
 
   private async removeOne(filter: string, core: Session): Promise<Reason> {
     if (sharedFilter(filter) !== null) {
-      return this.part(filter, core) ? REASON.success : REASON.noSubscriptionExisted;
+      return this.leave(filter, core) ? REASON.success : REASON.noSubscriptionExisted;
     }
     const binding = this.find(filter, core);
     if (binding === null) return REASON.noSubscriptionExisted;
@@ -196,7 +193,7 @@ export class Subscriptions {
       await core.unbindQueue(this.bindingOf(filter, binding.args));
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
-      this.tell(filter, error, 'MQTT unsubscription refused');
+      this.logRefusal(filter, error, 'MQTT unsubscription refused');
       return error.kind === 'access-refused' ? REASON.notAuthorized : REASON.unspecified;
     } finally {
       if (this.find(filter, core) === null) {
@@ -207,12 +204,12 @@ export class Subscriptions {
     return REASON.success;
   }
 
-  private tell(filter: string, error: BrokerError, what: string): void {
+  private logRefusal(filter: string, error: BrokerError, message: string): void {
     if (++this.refusals > LOGGED_REFUSALS) return;
-    this.context.log.info({ queue: this.queue.name, filter, error: error.message }, what);
+    this.context.log.info({ queue: this.queue.name, filter, error: error.message }, message);
   }
 
-  /** Becomes a member of a group, or changes its subscriptionOptions. */
+  /** Joins a group, or changes the options of a membership. */
   private async join(request: SharedSubscription, core: Session): Promise<void> {
     const { subscriber } = this;
     const {
@@ -242,20 +239,20 @@ export class Subscriptions {
       }
       if (this.detached || consumer.ended) {
         core.cancel(consumer);
-        throw new BrokerError('unavailable', `the connection or the queue '${name}' went meanwhile`);
+        throw new BrokerError('unavailable', `the connection or the queue '${name}' is gone`);
       }
-      this.enter(request, group, consumer);
+      this.addMember(request, group, consumer);
     } finally {
       group.joining--;
-      groups.endUnused(core.vhost, group);
+      groups.deleteUnused(core.vhost, group);
     }
   }
 
-  private enter(request: SharedSubscription, group: SharedGroup, consumer: Consumer): void {
+  private addMember(request: SharedSubscription, group: SharedGroup, consumer: Consumer): void {
     const { subscriber } = this;
-    const subscriptionOptions = subscriptionOptionsOf(request);
-    group.members.set(subscriber.deliveries, subscriptionOptions);
-    subscriber.deliveries.join(consumer, group, subscriptionOptions);
+    const options = subscriptionOptionsOf(request);
+    group.members.set(subscriber.deliveries, options);
+    subscriber.deliveries.join(consumer, group, options);
     this.memberships ??= new Map();
     this.memberships.set(request.filter, consumer);
     const { filter, qos, retainAsPublished, identifier } = request;
@@ -263,8 +260,8 @@ export class Subscriptions {
     subscriber.shares.set(filter, { filter, qos, retainAsPublished, identifier });
   }
 
-  /** Leaves a group. False where it was in none. */
-  private part(filter: string, core: Session): boolean {
+  /** Leaves the group of a shared subscription. False if there is no such subscription. */
+  private leave(filter: string, core: Session): boolean {
     const { deliveries, shares } = this.subscriber;
     if (!shares?.delete(filter)) return false;
     this.count--;
@@ -288,7 +285,7 @@ export class Subscriptions {
   }
 }
 
-/** The subscriptions of a session's queue that the user of `core` may not have. */
+/** The subscriptions of a session's queue that the user of `core` is not permitted. */
 export async function refusedBindings(queue: Queue, exchange: string, core: Session): Promise<readonly Binding[]> {
   const bindings = [...core.vhost.bindingsOf(queue)].filter(({ dialect }) => dialect === DIALECT);
   const keys = bindings.map(({ routingKey }) => routingKey);
@@ -296,7 +293,7 @@ export async function refusedBindings(queue: Queue, exchange: string, core: Sess
   return refused.size === 0 ? [] : bindings.filter(({ routingKey }) => refused.has(routingKey));
 }
 
-/** The subscription of a session, whose queue that is, with a filter that is not shared; null: there is none. */
+/** The binding of a session's queue for a filter that is not shared, or null. */
 export function findSubscription(
   host: VirtualHost,
   exchangeName: string,
@@ -309,7 +306,7 @@ export function findSubscription(
   return exchange.findInDialect(probe.identity, DIALECT);
 }
 
-/** Whether a subscription gets the retained messages that it selects, being new or not (MQTT 5 §3.8.3.1). */
+/** Whether a subscription is sent the retained messages that it selects (retain handling, MQTT 5 §3.8.3.1). */
 function wantsRetained({ retainHandling }: Subscription, isNew: boolean): boolean {
   return retainHandling === 0 || (retainHandling === 1 && isNew);
 }

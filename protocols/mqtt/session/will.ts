@@ -1,5 +1,5 @@
-// Wills: what the broker publishes when a client goes without saying goodbye (MQTT 5 §3.1.2.5). Here is what one is, how
-// it is kept with a session that outlives its connection, and how it is published; when, says session-clock.ts.
+// Publishes wills: the message that the broker publishes for a client that closes without DISCONNECT (MQTT 5 §3.1.2.5).
+// session-clock.ts decides when; packet/will-record.ts is the will itself and how it is stored.
 
 import { BrokerError } from '../../../src/core/errors.ts';
 import { Message } from '../../../src/core/message/message.ts';
@@ -9,7 +9,7 @@ import type { MqttContext } from '../context.ts';
 import type { Will } from '../packet/will-record.ts';
 import { swapSeparators } from '../topic/topics.ts';
 
-/** Publishes a will. Null where that was done at once; else it resolves when it was. */
+/** Publishes a will in the name of the user of `core`. Null if that was done at once, else resolves when it was. */
 export function publishWill(will: Will, core: Session, context: MqttContext): Promise<void> | null {
   const { payload, qos, block } = will;
   const message = new Message(
