@@ -1,8 +1,9 @@
-// What the broker says of itself below `$SYS/broker`, under Mosquitto's names (mosquitto(8)): a retained view that is
-// computed when somebody asks, and a publish of what changed, at an interval, to those who are subscribed. Nobody else
-// publishes there (src/core/exchange/retainer.ts), and `#` and `+/…` select none of it [MQTT-4.7.2-1].
+// The broker's own topics below `$SYS/broker`, with Mosquitto's names (mosquitto(8)). Their values are computed when a
+// subscription selects them, and at an interval those that have changed are published to subscribers. Nobody else can
+// publish there (src/core/exchange/retainer.ts), and `#` and `+/…` do not select them [MQTT-4.7.2-1].
 //
-// What is published and delivered is of all protocols; clients, their packets and bytes, and subscriptions are MQTT's.
+// Counts of published and delivered messages are of all protocols; counts of clients, packets, bytes and subscriptions
+// are of MQTT. Made by front-end.ts.
 
 import { Message, NEVER } from '../../src/core/message/message.ts';
 import { NO_CODEC } from '../../src/core/message/properties.ts';
@@ -70,7 +71,7 @@ const TOPICS: readonly string[] = [
   ...LOADS.flatMap((name) => MINUTES.map((minutes) => `load/${name}/${minutes}min`)),
 ].map((name) => `${ROOT}/broker/${name}`);
 
-/** A rate a minute, averaged over 1, 5 and 15 minutes with weights that decay exponentially, as Mosquitto's. */
+/** A rate per minute, averaged over 1, 5 and 15 minutes with exponentially decaying weights, as in Mosquitto. */
 export class Load {
   private last: number;
   readonly averages: number[];
@@ -80,7 +81,7 @@ export class Load {
     this.averages = [0, 0, 0];
   }
 
-  /** `total` is what was counted since the start, `seconds` the time since the last sample. */
+  /** `total` is the count since the start, `seconds` the time since the last sample. */
   sample(total: number, seconds: number): void {
     const rate = ((total - this.last) * 60) / seconds;
     this.last = total;
@@ -98,11 +99,11 @@ export class SysTopics implements BrokerTopics, Ticked {
   private readonly seconds: number;
   private readonly startedAt: number;
   private readonly loads: Readonly<Record<LoadName, Load>>;
-  /** Most clients that were connected at a sample, and most memory. */
+  /** The largest number of connected clients at any sample, and the largest heap. */
   private maximumClients: number;
   private maximumHeap: number;
-  /** What was said last, by topic. */
-  private said: Map<string, string>;
+  /** The values that were published last, by topic. */
+  private published: Map<string, string>;
 
   /** `context.options.sysIntervalSeconds` is not 0. */
   constructor(context: MqttContext, sessions: Sessions, hosts: () => Iterable<VirtualHost>) {
@@ -115,7 +116,7 @@ export class SysTopics implements BrokerTopics, Ticked {
     this.loads = Object.fromEntries(LOADS.map((name) => [name, new Load()])) as Record<LoadName, Load>;
     this.maximumClients = 0;
     this.maximumHeap = 0;
-    this.said = new Map();
+    this.published = new Map();
     context.ticker.add(this);
   }
 
@@ -124,7 +125,7 @@ export class SysTopics implements BrokerTopics, Ticked {
     const found: Message[] = [];
     for (const [topic, value] of this.values())
       if (filterMatches(filter, topic)) found.push(this.messageOf(topic, value));
-    // Nobody takes it up again: what the broker says of itself is no state of a session.
+    // The selection of these topics is never stored (see retained-feed.ts), so nobody resumes this search.
     return { since: NO_MOMENT, empty: false, read: async () => found.splice(0), isCurrent: () => true };
   }
 
@@ -153,7 +154,7 @@ export class SysTopics implements BrokerTopics, Ticked {
     this.maximumClients = Math.max(this.maximumClients, sessions.connected);
   }
 
-  /** Says what has changed to those who are subscribed. Values are found out only where there is somebody. */
+  /** Publishes the values that have changed. They are computed only if there is a subscriber. */
   private publish(): void {
     let values: Map<string, string> | null = null;
     for (const host of this.hosts()) {
@@ -163,12 +164,12 @@ export class SysTopics implements BrokerTopics, Ticked {
         if (exchange.route(this.messageOf(topic, '')).length === 0) continue;
         values ??= this.values();
         const value = values.get(topic)!;
-        if (this.said.get(topic) === value) continue;
+        if (this.published.get(topic) === value) continue;
         const message = this.messageOf(topic, value);
         for (const target of exchange.route(message)) target.queue.accept(message, target, null, 0);
       }
     }
-    if (values !== null) this.said = values;
+    if (values !== null) this.published = values;
   }
 
   private values(): Map<string, string> {
@@ -257,7 +258,7 @@ export class SysTopics implements BrokerTopics, Ticked {
   }
 }
 
-/** For want of room: at QoS 0 at the receiver, else in its queue. */
+/** Messages dropped because a QoS 0 receiver was slow, or because a queue was full. */
 function droppedBy({ droppedDirect, overflowed }: Meters): number {
   return droppedDirect + overflowed;
 }

@@ -1,5 +1,5 @@
-// Enhanced authentication (MQTT 5 §4.12): CONNECT names a method, and AUTH packets carry its messages until one side has
-// enough. The methods themselves are the authenticator's (src/auth/), behind the core's port.
+// Enhanced authentication (MQTT 5 §4.12): CONNECT names a method, and AUTH packets carry its messages until the client is
+// authenticated or refused. The core's port to the authenticator (src/auth/) implements the methods. Used by handshake.ts.
 
 import type { AuthenticationExchange, Identity } from '../../../src/core/ports/authorization.ts';
 import type { AccessControl } from '../../../src/core/session/access-control.ts';
@@ -9,12 +9,12 @@ import { REASON } from '../packet/reason-codes.ts';
 
 const NO_DATA = Buffer.alloc(0);
 
-/** One exchange of one connection. */
+/** One authentication exchange. */
 export class Authentication {
   readonly method: string;
   private readonly exchange: AuthenticationExchange;
 
-  /** Throws ConnectRefused where the method is not known here. */
+  /** Throws ConnectRefused for an unknown method. */
   constructor(method: string, access: AccessControl, loopback: boolean) {
     const exchange = access.exchange(method, loopback);
     if (exchange === null) {
@@ -24,14 +24,14 @@ export class Authentication {
     this.exchange = exchange;
   }
 
-  /** The client's next data, and the answer; with an identity it is the last one. Rejects with ConnectRefused. */
+  /** Passes the client's data on and resolves to the answer, the last one with an identity. Rejects with ConnectRefused. */
   async step(data: Buffer | null): Promise<{ readonly data: Buffer; readonly identity: Identity | null }> {
     const step = await this.exchange.step(data ?? NO_DATA);
     if ('refused' in step) throw new ConnectRefused(REASON.notAuthorized, `login refused: ${step.refused}`);
     return step;
   }
 
-  /** An AUTH packet belongs to this exchange [MQTT-4.12.0-2] [MQTT-4.12.0-5]. Throws MalformedPacket. */
+  /** Checks method and reason code of an AUTH packet [MQTT-4.12.0-2] [MQTT-4.12.0-5]. Throws MalformedPacket. */
   require({ method, reason }: AuthRequest, expected: number): void {
     if (method !== this.method) {
       throw new MalformedPacket('an AUTH with another authentication method', REASON.protocolError);

@@ -1,9 +1,9 @@
-// One client's network connection: lets it in (handshake.ts), hands its packets on to the conversation (conversation.ts), and closes at
-// the first breach of the protocol (up to 3.1.1 without a word, for there is none; MQTT 5 clients are told the reason).
-// What outlives the connection is the session's (session.ts); what publishes is in publisher.ts.
+// One network connection: handshake.ts gets its packets until CONNACK, conversation.ts those after it. It closes at the
+// first protocol error; an MQTT 5 client is sent the reason in DISCONNECT, which older versions do not have. What outlives
+// the connection belongs to the session (session.ts). Made by front-end.ts; called by its transport and the ticker.
 //
-// Order: while a control operation runs, input waits (paused transport, packets kept by the framer), so that commands
-// never overtake each other.
+// Invariant: while a control operation runs, input waits (the transport is paused, the framer keeps packets), so that
+// commands never overtake each other.
 
 import { BrokerError } from '../../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../../src/core/message/field-table.ts';
@@ -45,7 +45,7 @@ export class MqttConnection
   /** Protocol level of the CONNECT. */
   level: number;
   v5: boolean;
-  /** What the client takes at a time, and at most; of the CONNECT. */
+  /** The client's receive maximum and maximum packet size, of its CONNECT. */
   receiveMaximum: number;
   maximumPacketBytes: number;
   aliases: BrokerAliases | null;
@@ -56,7 +56,7 @@ export class MqttConnection
   private clientId: string;
   private coreSession: Session | null;
   private session: MqttSession | null;
-  /** What it says while it is connected. */
+  /** From CONNACK until the connection closes. */
   private conversation: Conversation | null;
   private readonly handshake: Handshake;
   /** The control operation that input waits for, or null. */
@@ -65,8 +65,8 @@ export class MqttConnection
   held: boolean;
   private waits: boolean;
   private readonly keepAlive: KeepAlive;
-  /** What must end before the client id is free for another connection. */
-  private farewell: Promise<void> | null;
+  /** Resolves when the client id is free for another connection; null: it is free, or the connection is open. */
+  private closing: Promise<void> | null;
 
   constructor(transport: Transport, context: MqttContext, sessions: Sessions) {
     this.id = context.connections.nextId();
@@ -91,7 +91,7 @@ export class MqttConnection
     this.held = false;
     this.waits = false;
     this.keepAlive = new KeepAlive(context.ticker.now, context.unauthenticatedMs);
-    this.farewell = null;
+    this.closing = null;
     context.ticker.add(this);
     context.connections.add(this);
     context.traffic.opened(transport);
@@ -100,20 +100,20 @@ export class MqttConnection
   // What the transport and the ticker call.
 
   data(chunk: Buffer): void {
-    // Before anything else: what ends the turn may end this connection.
+    // First: ending the turn may close this connection.
     this.context.turn.input(chunk.length);
     if (this.state === STATE.closed) return;
-    // A stranger's time runs from its first byte to the last of its login, however slowly they come.
-    if (this.state === STATE.open) this.keepAlive.heard = true;
+    // Before login, input does not extend the time limit, however slowly the bytes come.
+    if (this.state === STATE.open) this.keepAlive.received = true;
     try {
       if (this.transport.lastMessageKind === MESSAGE_KIND.text) {
         throw new MalformedPacket('a WebSocket message of text [MQTT-6.0.0-1]', REASON.protocolError);
       }
-      // Told from its first byte: whoever speaks another protocol here is not waited for.
+      // Checked at the first byte: a client of another protocol is closed at once.
       if (this.state === STATE.waiting && !this.framer.midPacket) requireConnect(chunk[0]!);
       this.framer.push(chunk);
     } catch (error) {
-      this.broke(error);
+      this.fail(error);
     }
     if (this.state === STATE.open) this.conversation!.publisher?.throttle.afterChunk(chunk.length, this.coreSession!);
   }
@@ -126,22 +126,22 @@ export class MqttConnection
   closed(error: Error | null): void {
     this.context.turn.begin();
     this.context.traffic.closed(this.transport);
-    this.leave(error === null ? 'the client closed the connection' : error.message, null);
+    this.close(error === null ? 'the client closed the connection' : error.message, null);
   }
 
-  /** [MQTT-3.1.2-24], and the time that a stranger has for its CONNECT. */
+  /** Checks the keep-alive timeout [MQTT-3.1.2-24], and before CONNACK the time limit for login. */
   tick(nowTick: number): void {
-    // Input that we do not read is no silence of the client.
+    // While the socket is not read, missing input does not mean that the client is silent.
     const reading = this.transport.reading || this.state !== STATE.open;
     if (!this.keepAlive.isOver(nowTick, reading)) return;
     this.context.turn.begin();
-    const told = this.v5 && this.state === STATE.open;
-    if (this.state === STATE.open) this.leave('keep-alive timeout', REASON.keepAliveTimeout);
+    const sendsDisconnect = this.v5 && this.state === STATE.open;
+    if (this.state === STATE.open) this.close('keep-alive timeout', REASON.keepAliveTimeout);
     else {
       this.context.meters.limitHits['limits.unauthenticatedMs']++;
-      this.leave('not logged in in time', null);
+      this.close('not logged in in time', null);
     }
-    if (told) this.transport.end();
+    if (sendsDisconnect) this.transport.end();
     else this.transport.destroy();
   }
 
@@ -153,7 +153,7 @@ export class MqttConnection
     traffic.packetsReceived++;
     if (conversation !== null) {
       const next = conversation.packet(buffer, start, body, end);
-      // It will be offered again.
+      // The framer passes it again.
       if (next === NEXT.retry) traffic.packetsReceived--;
       return next;
     }
@@ -180,7 +180,7 @@ export class MqttConnection
   shutdown(reason: string): void {
     this.context.turn.begin();
     const elsewhere = this.context.options.serverReference !== null;
-    this.leave(reason, elsewhere ? REASON.useAnotherServer : REASON.shuttingDown);
+    this.close(reason, elsewhere ? REASON.useAnotherServer : REASON.shuttingDown);
     this.transport.end();
   }
 
@@ -217,23 +217,23 @@ export class MqttConnection
     this.clientId = clientId;
   }
 
-  holds(session: MqttSession): void {
+  sessionFound(session: MqttSession): void {
     this.session = session;
   }
 
   takenOver(): Promise<void> {
-    this.leave('another connection took the client id', REASON.sessionTakenOver);
+    this.close('another connection took the client id', REASON.sessionTakenOver);
     this.transport.end();
-    return this.farewell ?? Promise.resolve();
+    return this.closing ?? Promise.resolve();
   }
 
   queueGone(): void {
-    this.leave('the queue of the session was deleted', REASON.administrativeAction);
+    this.close('the queue of the session was deleted', REASON.administrativeAction);
     this.transport.end();
   }
 
   notStored(): void {
-    this.leave('a message could not be stored', REASON.quotaExceeded);
+    this.close('a message could not be stored', REASON.quotaExceeded);
     this.transport.end();
   }
 
@@ -248,7 +248,7 @@ export class MqttConnection
       (error: unknown) => {
         this.work = null;
         this.context.turn.begin();
-        this.broke(error);
+        this.fail(error);
       },
     );
     return NEXT.pause;
@@ -269,12 +269,12 @@ export class MqttConnection
 
   disconnected(expirySeconds: number | null, withWill: boolean): void {
     this.session?.disconnecting(expirySeconds, withWill);
-    this.leave('DISCONNECT', null);
+    this.close('DISCONNECT', null);
     this.transport.end();
   }
 
   reauthenticate(request: AuthRequest): Promise<void> {
-    return this.handshake.again(request);
+    return this.handshake.reauthenticate(request);
   }
 
   /** Takes up the input that waited for backpressure to end. */
@@ -328,14 +328,14 @@ export class MqttConnection
   refuse(reason: Reason, message: string): void {
     if (this.state === STATE.closed) return;
     this.context.turn.begin();
-    // Why a login was refused is for the log: the code says what a stranger may know.
+    // The client learns only the reason code; why a login was refused is logged.
     const why = reason === REASON.badCredentials || reason === REASON.notAuthorized ? 'login refused' : message;
     this.write(refusedConnack(this.v5, reason, why, this.maximumPacketBytes));
-    this.leave(message, null);
+    this.close(message, null);
     this.transport.end();
   }
 
-  /** Writes an answer. Throws MalformedPacket where it is larger than the client takes [MQTT-3.1.2-24]. */
+  /** Writes an answer. Throws MalformedPacket if it is over the client's maximum packet size [MQTT-3.1.2-24]. */
   send(packet: Buffer): void {
     if (packet.length > this.maximumPacketBytes) {
       const why = `an answer of ${packet.length} bytes is more than the client takes`;
@@ -344,7 +344,7 @@ export class MqttConnection
     this.write(packet);
   }
 
-  /** The CONNACK that lets the client in; where it takes no large ones, without what it can do without. */
+  /** The CONNACK of success; without response information if it would exceed the client's maximum packet size. */
   private accepted(
     request: ConnectRequest,
     opened: OpenedSession,
@@ -386,28 +386,28 @@ export class MqttConnection
     try {
       this.framer.resume();
     } catch (error) {
-      this.broke(error);
+      this.fail(error);
     }
     this.readOn();
   }
 
-  /** The client broke the protocol or was refused, or we are wrong; its connection ends in any case. */
-  private broke(error: unknown): void {
+  /** Closes the connection after a protocol error, a refusal, or an error of our own, which is logged. */
+  private fail(error: unknown): void {
     if (this.state === STATE.closed) return;
     countLimit(this.context.meters.limitHits, error);
     let reason: Reason = REASON.unspecified;
     if (error instanceof MalformedPacket || error instanceof ConnectRefused) reason = error.reason;
     else if (error instanceof BrokerError) reason = refusalReasonOf(error.kind);
     else this.context.log.error({ ...this.about(), error }, 'MQTT connection failed');
-    this.leave(error instanceof Error ? error.message : String(error), reason);
+    this.close(error instanceof Error ? error.message : String(error), reason);
     this.transport.end();
   }
 
   /**
-   * Gives up everything that the connection holds, once. An MQTT 5 client is told `reason` unless it is null: it said
-   * goodbye itself, or is gone. Its will is the session's business.
+   * Ends the connection, once: detaches the session, which publishes the will, and closes the core's session. An MQTT 5
+   * client is sent DISCONNECT with `reason`; null: it has sent DISCONNECT itself, or the transport is closed.
    */
-  private leave(why: string, reason: Reason | null): void {
+  private close(why: string, reason: Reason | null): void {
     if (this.state === STATE.closed) return;
     const wasOpen = this.state === STATE.open;
     this.state = STATE.closed;
@@ -417,19 +417,19 @@ export class MqttConnection
     context.log.info({ ...this.about(), reason: why }, wasOpen ? 'MQTT connection closed' : 'MQTT connection refused');
     if (wasOpen && this.v5 && reason !== null) {
       const server = reason === REASON.useAnotherServer ? context.options.serverReference : null;
-      // Our own faults are nobody else's business.
-      const said = reason === REASON.unspecified ? null : why;
-      this.write(disconnect(reason, said, server, this.maximumPacketBytes));
+      // The text of an internal error is not sent.
+      const text = reason === REASON.unspecified ? null : why;
+      this.write(disconnect(reason, text, server, this.maximumPacketBytes));
     }
-    // A client that never heard of its CONNACK has no will.
+    // Before CONNACK there is no will.
     if (!wasOpen) session?.disconnecting(null, false);
     const will = session?.detach() ?? null;
     this.conversation?.publisher?.abandon();
     this.conversation = null;
     if (core === null) return;
-    // An operation that is under way may still declare something: the core session closes after it.
+    // A control operation in progress may still declare something: the core's session closes after it.
     if (will === null && this.work === null) this.finish(core);
-    else this.farewell = Promise.allSettled([will, this.work]).then(() => this.finish(core));
+    else this.closing = Promise.allSettled([will, this.work]).then(() => this.finish(core));
   }
 
   private finish(core: Session): void {

@@ -1,5 +1,5 @@
-// What a client says once it is connected: each packet becomes a call of its session or of its publisher, which is made
-// with the first PUBLISH, and whatever is no legal packet of a client ends in MalformedPacket.
+// Dispatches the packets of a connected client: each becomes a call of its session or of its publisher, which is made with
+// the first PUBLISH. A packet that a client may not send ends in MalformedPacket. Called by connection.ts.
 
 import type { MqttContext } from '../context.ts';
 import { subscriptionAnswer } from '../packet/answers.ts';
@@ -12,18 +12,18 @@ import { FIRST_FAILURE, REASON } from '../packet/reason-codes.ts';
 import type { MqttSession } from '../session/session.ts';
 import { Publisher, type PublishingConnection } from './publisher.ts';
 
-/** The connection that carries it. */
+/** What the conversation needs of its connection. */
 export interface OpenConnection extends PublishingConnection {
   readonly level: number;
-  /** Publishing is held (backpressure). */
+  /** Publishing is blocked (backpressure). */
   readonly held: boolean;
-  /** Writes a whole packet. Throws MalformedPacket where it is larger than the client takes. */
+  /** Writes a packet. Throws MalformedPacket if it is over the client's maximum packet size. */
   send(packet: Buffer): void;
-  /** A PUBLISH waits until publishing is held no more. */
+  /** Keeps a PUBLISH until publishing is unblocked. */
   waitForRelease(): Next;
-  /** The client said goodbye, with a new expiry of its session or null; `withWill`: its will is to be published. */
+  /** DISCONNECT: with a new session expiry or null; `withWill`: the will is to be published. */
   disconnected(expirySeconds: number | null, withWill: boolean): void;
-  /** The client authenticates again (MQTT 5 §4.12.1). */
+  /** AUTH: re-authentication (MQTT 5 §4.12.1). */
   reauthenticate(request: AuthRequest): Promise<void>;
 }
 
@@ -91,7 +91,7 @@ export class Conversation implements PacketHandler {
     throw new MalformedPacket(`packet type ${type} is not for a server`, REASON.protocolError);
   }
 
-  /** The packet id of an acknowledgement; `context.codecs.acks` has the rest of MQTT 5's. */
+  /** The packet id of an acknowledgement. For MQTT 5 `codecs.acks` has its reason code. */
   private packetId(buffer: Buffer, body: number, end: number, releases: boolean): number {
     if (!this.v5) return readPacketId(buffer, body, end);
     const { acks } = this.context.codecs;
@@ -118,7 +118,7 @@ export class Conversation implements PacketHandler {
     if (connection.isClosed()) return;
     context.turn.begin();
     const refused = codes.find((code) => code >= FIRST_FAILURE);
-    // Up to 3.1.1 an UNSUBACK has no codes: it would say that nothing comes any more.
+    // Up to 3.1.1 UNSUBACK has no codes: it would tell the client that it is unsubscribed.
     if (!this.v5 && refused !== undefined) throw new MalformedPacket('an UNSUBSCRIBE was refused', refused);
     this.answer(FIRST_BYTE.unsuback, packetId, this.v5 ? codes : []);
   }
@@ -126,7 +126,7 @@ export class Conversation implements PacketHandler {
   private disconnect(buffer: Buffer, start: number, body: number, end: number): Next {
     const { connection, session, context } = this;
     const { reason, expirySeconds } = context.codecs.control.disconnect(buffer, start, body, end, connection.level);
-    // [MQTT-3.14.2-2]: a session that was to end with its connection does.
+    // [MQTT-3.14.2-2]: DISCONNECT cannot make a session with expiry 0 outlive its connection.
     if (expirySeconds !== null && expirySeconds > 0 && session.expirySeconds === 0) {
       throw new MalformedPacket('a session expiry in DISCONNECT after none in CONNECT', REASON.protocolError);
     }

@@ -1,6 +1,6 @@
-// The way in: CONNECT, the AUTH packets between it and CONNACK where the client named a method (MQTT 5 §4.12), and those
-// with which a client authenticates again. What is wrong on the way is answered with a CONNACK before the close, where
-// the version has one for it.
+// The packets before CONNACK: CONNECT, and the AUTH packets of enhanced authentication (MQTT 5 §4.12); also the AUTH packets
+// of a later re-authentication. An error is answered with a CONNACK, if the version has a code for it, and the connection
+// closes. Called by connection.ts.
 
 import { BrokerError } from '../../../src/core/errors.ts';
 import type { Identity } from '../../../src/core/ports/authorization.ts';
@@ -16,28 +16,31 @@ import { REASON, type Reason } from '../packet/reason-codes.ts';
 import { Authentication } from './authentication.ts';
 import { type OpenedSession, type OpeningConnection, openSession } from './opening.ts';
 
-/** The connection that comes in. */
+/** What the handshake needs of its connection. */
 export interface HandshakeConnection extends OpeningConnection {
   readonly level: number;
-  /** What the CONNECT says, from the first byte that can be understood on. */
+  /** The protocol level is known: from now on a refusal can be answered. */
   announced(level: number): void;
+  /** The CONNECT is well-formed: adopts its limits (receive maximum, maximum packet size, aliases). */
   accepts(request: ConnectRequest): void;
-  /** The client is in: the conversation begins. */
+  /** The client is accepted: sends CONNACK. `proof` is the last data of enhanced authentication. */
   open(request: ConnectRequest, opened: OpenedSession, proof: Buffer | null): void;
+  /** Sends a CONNACK with a failure and closes. */
   refuse(reason: Reason, why: string): void;
-  /** Input waits until `work` is done. */
+  /** Pauses input until `work` is done. */
   suspend(work: Promise<void>): Next;
-  /** Writes a whole packet. Throws MalformedPacket where it is larger than the client takes. */
+  /** Writes a packet. Throws MalformedPacket if it is over the client's maximum packet size. */
   send(packet: Buffer): void;
 }
 
 export class Handshake {
   private readonly connection: HandshakeConnection;
   private readonly context: MqttContext;
-  /** The method with which the client is let in; null: by user and password. */
+  /** The authentication method; null: user name and password. */
   private method: string | null;
-  /** The CONNECT that waits for its exchange, and the exchange that is under way. */
+  /** The CONNECT while its authentication exchange runs. */
   private request: ConnectRequest | null;
+  /** The authentication exchange in progress. */
   private exchange: Authentication | null;
 
   constructor(connection: HandshakeConnection, context: MqttContext) {
@@ -48,7 +51,7 @@ export class Handshake {
     this.exchange = null;
   }
 
-  /** A packet before CONNACK: the first is CONNECT, others are AUTH. Throws MalformedPacket where no answer is due. */
+  /** A packet before CONNACK: first CONNECT, then AUTH. Throws MalformedPacket if the version has no answer for the error. */
   packet(buffer: Buffer, start: number, body: number, end: number): Next {
     try {
       if (this.request !== null) return this.connection.suspend(this.proceed(buffer, start, body, end));
@@ -64,8 +67,8 @@ export class Handshake {
     }
   }
 
-  /** A first AUTH begins the exchange again, the others go on with it (§4.12.1). Rejects where that ends the connection. */
-  async again(request: AuthRequest): Promise<void> {
+  /** An AUTH packet after CONNACK starts or continues a re-authentication (§4.12.1). Rejects to close the connection. */
+  async reauthenticate(request: AuthRequest): Promise<void> {
     const { connection, method } = this;
     if (method === null) throw new MalformedPacket('AUTH of a client that named no method', REASON.protocolError);
     const begins = this.exchange === null;
@@ -83,7 +86,7 @@ export class Handshake {
     connection.send(auth(identity === null ? REASON.continueAuthentication : REASON.success, method, data));
   }
 
-  /** What the client has to know of us (§3.2.2.3). `serverKeepAlive` in seconds, null: as it asked. */
+  /** The properties of CONNACK (§3.2.2.3). `serverKeepAlive` is in seconds; null: as the client asked. */
   connackProperties(
     request: ConnectRequest,
     { assigned, expirySeconds }: OpenedSession,
@@ -165,15 +168,15 @@ export class Handshake {
   }
 }
 
-/** Throws MalformedPacket where a packet's first byte is not that of CONNECT. */
+/** Throws MalformedPacket if a packet's first byte is not that of CONNECT. */
 export function requireConnect(firstByte: number): void {
   if (firstByte >> 4 !== PACKET.connect) throw new MalformedPacket('the first packet is not CONNECT [MQTT-3.1.0-1]');
   if ((firstByte & 15) !== 0) throw new MalformedPacket('reserved flags of CONNECT [MQTT-2.2.2-2]');
 }
 
 /**
- * The protocol level that a CONNECT names, before anything of it was checked. A version that is not known is answered
- * as 3.1.1, in the form that all of them can read.
+ * The protocol level of a CONNECT that was not validated yet. An unknown version counts as 3.1.1, whose CONNACK all
+ * clients understand.
  */
 function levelOf(buffer: Buffer, body: number, end: number): number {
   if (end - body < 3) return LEVEL.v3_1_1;

@@ -1,32 +1,33 @@
-// How long a client may be silent. Chunks of input only set a flag; the ticker looks at it (MQTT 3.1.1 §3.1.2.10).
+// The keep-alive timeout of one connection (MQTT 3.1.1 §3.1.2.10). Input only sets a flag, which each tick reads. Used by
+// connection.ts, also for the time that a client has to log in.
 
 import { ticksFor } from '../../../src/net/ticker.ts';
 
 export class KeepAlive {
-  /** Something was heard since the last tick. */
-  heard: boolean;
-  /** The last tick at which the client was alive. */
-  private aliveTick: number;
-  private patienceTicks: number;
+  /** Input came since the last tick. */
+  received: boolean;
+  /** The last tick with input. */
+  private lastTick: number;
+  private timeoutTicks: number;
 
-  constructor(nowTick: number, patienceMs: number) {
-    this.heard = false;
-    this.aliveTick = nowTick;
-    this.patienceTicks = ticksFor(patienceMs);
+  constructor(nowTick: number, timeoutMs: number) {
+    this.received = false;
+    this.lastTick = nowTick;
+    this.timeoutTicks = ticksFor(timeoutMs);
   }
 
-  restart(nowTick: number, patienceMs: number): void {
-    this.heard = false;
-    this.aliveTick = nowTick;
-    this.patienceTicks = ticksFor(patienceMs);
+  restart(nowTick: number, timeoutMs: number): void {
+    this.received = false;
+    this.lastTick = nowTick;
+    this.timeoutTicks = ticksFor(timeoutMs);
   }
 
-  /** Whether the client was silent for too long. `reading`: it could have been heard. */
+  /** Whether the timeout has passed without input. `reading` false: the socket was not read, so the client may have sent. */
   isOver(nowTick: number, reading: boolean): boolean {
-    if (this.heard || !reading) {
-      this.heard = false;
-      this.aliveTick = nowTick;
+    if (this.received || !reading) {
+      this.received = false;
+      this.lastTick = nowTick;
     }
-    return nowTick - this.aliveTick >= this.patienceTicks;
+    return nowTick - this.lastTick >= this.timeoutTicks;
   }
 }

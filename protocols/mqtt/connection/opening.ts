@@ -1,4 +1,5 @@
-// What a CONNECT sets in motion between login and CONNACK: who it is, which client id, which session (MQTT 5 §3.1).
+// Opens the session of a CONNECT, between its validation and CONNACK: login, client id, session (MQTT 5 §3.1). Called by
+// handshake.ts.
 
 import { randomBytes } from 'node:crypto';
 import type { Identity } from '../../../src/core/ports/authorization.ts';
@@ -16,31 +17,32 @@ import type { SessionConnection } from '../session/session-connection.ts';
 import type { ClientIdHolder, Sessions } from '../session/sessions.ts';
 import { swapSeparators } from '../topic/topics.ts';
 
-/** Characters of a client id of MQTT 3.1. */
-const CLIENT_ID_3_1 = 23;
+/** The longest client id of MQTT 3.1, in characters. */
+const LONGEST_CLIENT_ID_3_1 = 23;
 
-/** The connection that is being opened. It may be closed at any time in between. */
+/** The connection that a session is opened for. It may close at any time. */
 export interface OpeningConnection extends SessionConnection, ClientIdHolder {
   readonly transport: Transport;
   readonly sessions: Sessions;
   isClosed(): boolean;
+  /** From now on `core` is closed and the client id released when the connection closes. */
   loggedIn(core: Session, clientId: string): void;
-  holds(session: MqttSession): void;
+  /** The session will be attached: from now on it is detached when the connection closes. */
+  sessionFound(session: MqttSession): void;
 }
 
-/** What became of it. */
 export interface OpenedSession {
-  /** Whether the session was there before. */
+  /** Session Present: an earlier session is continued. */
   readonly present: boolean;
-  /** The client id that the broker gave, or null where the client brought one. */
+  /** The client id that the broker assigned; null: the client has sent one. */
   readonly assigned: string | null;
-  /** Seconds that the session outlives its connection. */
+  /** Session expiry, seconds. */
   readonly expirySeconds: number;
 }
 
 /**
- * Logs in (unless `identity` says who it is), takes the client id and attaches its session. Resolves to null where the
- * connection went meanwhile. Rejects with ConnectRefused or BrokerError.
+ * Logs in (unless enhanced authentication gave an `identity`), claims the client id and attaches its session. Resolves to
+ * null if the connection has closed meanwhile. Rejects with ConnectRefused or BrokerError.
  */
 export async function openSession(
   request: ConnectRequest,
@@ -56,7 +58,7 @@ export async function openSession(
   if (request.level === LEVEL.v3_1) {
     const { length } = request.clientId;
     // MQTT 3.1 §3.1: 1 to 23 characters.
-    if (length === 0 || length > CLIENT_ID_3_1) {
+    if (length === 0 || length > LONGEST_CLIENT_ID_3_1) {
       throw new ConnectRefused(REASON.clientIdNotValid, `a client id of ${length} characters`);
     }
   }
@@ -79,7 +81,7 @@ export async function openSession(
   const belongsToOther = await sessions.get(vhost.name, clientId)?.belongsToOther(core);
   if (connection.isClosed()) return null;
   let session = sessions.get(vhost.name, clientId);
-  // Where its queue was deleted by other hands, nothing is left of a session.
+  // A session whose queue was deleted by somebody else has ended.
   if (session !== null && (request.cleanStart || belongsToOther === true || !vhost.queues.has(session.queueName))) {
     // [MQTT-3.1.2-4]
     await session.end();
@@ -90,12 +92,12 @@ export async function openSession(
   const expirySeconds = Math.min(request.expirySeconds, limits.sessionExpirySeconds);
   const present = session !== null;
   session ??= sessions.create(vhost, clientId, expirySeconds > 0);
-  connection.holds(session);
+  connection.sessionFound(session);
   await session.attach(connection, expirySeconds, request.will);
   return { present, assigned, expirySeconds };
 }
 
-/** By what was established before CONNACK, a certificate, or user name and password. */
+/** Logs in by the identity of enhanced authentication, by the client certificate, or by user name and password. */
 async function logIn(
   request: ConnectRequest,
   identity: Identity | null,
@@ -109,7 +111,7 @@ async function logIn(
   return access.enter(await access.identifyCertified(certified, loopback), options.vhost);
 }
 
-/** `vhost:user` names a virtual host, cut at the last colon, as in RabbitMQ. */
+/** A user name `vhost:user` names a virtual host; it is split at the last colon, as in RabbitMQ. */
 function credentialsOf(
   request: ConnectRequest,
   options: MqttOptions,

@@ -1,7 +1,7 @@
-// The publishing half of a connection, made with its first PUBLISH: from the packet's bytes to the core, and from the
-// core's confirms to PUBACK and PUBREC. `publish` is the hot path of the whole front-end: one message object is all that
-// it allocates. Acknowledgements leave through the confirm ring only, so they keep the publisher's order and wait for
-// the commit of what must be durable; with a persistent session that is also the packet id of QoS 2.
+// Publishes the messages of one client: from PUBLISH packets to the core, and from the core's confirms to PUBACK and PUBREC.
+// Made with the connection's first PUBLISH. `publish` is the hot path of the front-end and allocates only the message.
+// Acknowledgements are sent only by the confirm ring, so they keep the publisher's order and wait for the commit of what
+// must be durable, including the packet id of QoS 2 if the session is persistent. Called by conversation.ts.
 
 import { BrokerError } from '../../../src/core/errors.ts';
 import { isBrokerTopic } from '../../../src/core/exchange/retainer.ts';
@@ -27,43 +27,43 @@ import { isReplyKey, queueOfReplyTopic } from '../topic/reply-topics.ts';
 import { swapSeparators } from '../topic/topics.ts';
 
 const NO_BYTES = Buffer.alloc(0);
-/** What the confirm ring's tags carry beside the packet id: its QoS, and the reason code of its answer above. */
+/** A tag of the confirm ring is packet id + QOS_2_TAG at QoS 2 + reason code of the answer × REASON_FACTOR. */
 const QOS_2_TAG = 0x10000;
 const REASON_FACTOR = 0x20000;
-/** The core refused the publish; its reason goes to the publisher, if the protocol has a place for it. */
+/** The core refused the publish: `refusal` has the reason code, which an MQTT 5 client is sent. */
 const DROPPED = -1;
 
-/** The connection that publishes. */
+/** What a publisher needs of its connection. */
 export interface PublishingConnection extends Destination {
   readonly transport: Transport;
   readonly core: Session;
   isClosed(): boolean;
   /** Reading goes on unless something else waits. */
   readOn(): void;
-  /** Input waits until `work` is done. */
+  /** Pauses input until `work` is done. */
   suspend(work: Promise<void>): Next;
-  /** A message was not stored: the connection closes, for 3.1.1 has no other way to say so. */
+  /** A message was not stored: closes the connection, because up to 3.1.1 PUBACK has no reason code. */
   notStored(): void;
 }
 
 export class Publisher implements ConfirmSink {
-  /** Keeps it from flooding its receivers. */
+  /** Slows the client down while its receivers lag. */
   readonly throttle: PublisherThrottle;
   private readonly connection: PublishingConnection;
   private readonly session: MqttSession;
   private readonly context: MqttContext;
   /** Made with the first publish at QoS > 0. */
   private ring: ConfirmRing | null;
-  /** The slot of a publish that waits for its permission, or -1. */
+  /** The slot of a publish that the core has answered with `pending`, or -1. */
   private openSlot: number;
   /** The client's topic aliases; made with the first. */
   private aliases: ClientAliases | null;
-  /** Publishes at QoS 1 and 2 of an MQTT 5 client that are not acknowledged to their end. */
+  /** QoS 1 and 2 publishes of an MQTT 5 client without PUBACK or PUBCOMP. */
   private outstanding: number;
-  /** Why the last publish was dropped. */
+  /** The reason code of the last DROPPED publish. */
   private refusal: Reason;
-  /** Whether the log was told that there is no room for what it retains: once is enough, a counter has the rest. */
-  private toldFull: boolean;
+  /** That a retained message was over a limit was logged; a counter has how many. */
+  private retainLimitLogged: boolean;
 
   constructor(connection: PublishingConnection, session: MqttSession, context: MqttContext) {
     this.throttle = new PublisherThrottle(context.turn, () => {
@@ -78,10 +78,10 @@ export class Publisher implements ConfirmSink {
     this.aliases = null;
     this.outstanding = 0;
     this.refusal = REASON.success;
-    this.toldFull = false;
+    this.retainLimitLogged = false;
   }
 
-  /** One PUBLISH up to 3.1.1. Throws MalformedPacket, and BrokerError where a refusal closes the connection. */
+  /** A PUBLISH up to 3.1.1. Throws MalformedPacket, and BrokerError if a refusal closes the connection. */
   publish(buffer: Buffer, start: number, body: number, end: number): Next {
     const { turn, options, messageBytes, codecs } = this.context;
     const { reader, topicKeys, encoder, forms } = codecs;
@@ -92,7 +92,7 @@ export class Publisher implements ConfirmSink {
       throw new MalformedPacket('a message over the limit', REASON.malformed, 'limits.messageBytes');
     }
     const routingKey = topicKeys.keyOf(buffer, reader.topicStart, reader.topicLength);
-    if (qos === 2 && this.openSlot === -1 && !this.firstTime(packetId)) return NEXT.goOn;
+    if (qos === 2 && this.openSlot === -1 && !this.isNewQos2(packetId)) return NEXT.goOn;
     const message = new Message(
       options.exchange,
       routingKey,
@@ -108,12 +108,12 @@ export class Publisher implements ConfirmSink {
       NEVER,
       turn.now,
     );
-    if (isReplyKey(routingKey)) return this.conclude(this.readdressed(message), qos, packetId, false);
+    if (isReplyKey(routingKey)) return this.publishMessage(this.toReplyQueue(message), qos, packetId, false);
     encoder.offer(message, buffer, start, end, qos === 0 ? 0 : payloadStart - 2);
-    return this.conclude(message, qos, packetId, retain);
+    return this.publishMessage(message, qos, packetId, retain);
   }
 
-  /** One PUBLISH of MQTT 5. Throws MalformedPacket. */
+  /** A PUBLISH of MQTT 5. Throws MalformedPacket. */
   publish5(buffer: Buffer, start: number, body: number, end: number): Next {
     const { turn, options, messageBytes, limits, codecs } = this.context;
     const { reader, scanner, encoder5, forms } = codecs;
@@ -125,8 +125,8 @@ export class Publisher implements ConfirmSink {
     }
     const routingKey = this.keyOf(buffer);
     checkResponseTopic(buffer, scanner, limits);
-    if (qos === 2 && this.openSlot === -1 && !this.firstTime(packetId)) return NEXT.goOn;
-    if (qos === 1 && this.openSlot === -1) this.requireWindow();
+    if (qos === 2 && this.openSlot === -1 && !this.isNewQos2(packetId)) return NEXT.goOn;
+    if (qos === 1 && this.openSlot === -1) this.requireReceiveMaximum();
     if (qos > 0 && this.openSlot === -1) this.outstanding++;
     const kept = isKeepable(buffer, scanner);
     const block = kept ? buffer : keptBlock(buffer, scanner);
@@ -148,13 +148,14 @@ export class Publisher implements ConfirmSink {
       expirySeconds === -1 ? NEVER : expirySeconds * 1000,
       turn.now,
     );
-    if (isReplyKey(routingKey)) return this.conclude(this.readdressed(message), qos, packetId, false);
-    // What names an alias has no topic, and what expires is counted down: such a packet does not go on as it came.
+    if (isReplyKey(routingKey)) return this.publishMessage(this.toReplyQueue(message), qos, packetId, false);
+    // A packet with a topic alias or a message expiry cannot be forwarded as it arrived: the alias is the publisher's, and
+    // the expiry is counted down.
     if (kept && expirySeconds === -1) {
       const idAt = qos === 0 ? 0 : reader.topicStart + reader.topicLength;
       encoder5.offer(message, buffer, start, end, idAt);
     }
-    return this.conclude(message, qos, packetId, retain);
+    return this.publishMessage(message, qos, packetId, retain);
   }
 
   /** A QoS 1 or 2 publish is acknowledged to its end: the client may send one more. */
@@ -189,29 +190,29 @@ export class Publisher implements ConfirmSink {
     if (!ok && live && !v5) this.connection.notStored();
   }
 
-  /** The connection is gone: a publish that still waited never happened. */
+  /** The connection closed: refuses a publish that is still pending. */
   abandon(): void {
     this.throttle.end();
     if (this.openSlot !== -1) this.ring!.refuse(this.openSlot);
     this.openSlot = -1;
   }
 
-  /** From here on both versions are one: the message goes to the core, and its answer into the ring. */
-  private conclude(message: Message, qos: number, packetId: number, retain: boolean): Next {
+  /** Publishes the message of either version; its answer goes into the ring. */
+  private publishMessage(message: Message, qos: number, packetId: number, retain: boolean): Next {
     const { turn } = this.context;
     let outcome: number;
     if (qos === 0) {
-      outcome = this.offer(message, null, 0);
+      outcome = this.publishToCore(message, null, 0);
       if (retain && outcome !== PUBLISH.pending && outcome !== DROPPED) this.retain(message, null, 0);
     } else {
       const ring = (this.ring ??= new ConfirmRing(this, turn));
       const slot = this.openSlot === -1 ? ring.open(qos === 1 ? packetId : packetId + QOS_2_TAG) : this.openSlot;
       this.openSlot = slot;
-      outcome = this.offer(message, ring, slot);
+      outcome = this.publishToCore(message, ring, slot);
       if (outcome !== PUBLISH.pending) {
         if (retain && outcome !== DROPPED) this.retain(message, ring, slot);
         this.openSlot = -1;
-        if (outcome !== PUBLISH.routed) this.answerWith(ring, slot, outcome);
+        if (outcome !== PUBLISH.routed) this.setReason(ring, slot, outcome);
         if (qos === 2 && outcome !== DROPPED && this.session.persistent) {
           this.session.storeReceived(packetId, ring, slot);
         }
@@ -222,24 +223,24 @@ export class Publisher implements ConfirmSink {
       this.connection.suspend(this.connection.core.ready());
       return NEXT.retry;
     }
-    // A message may have come back to this very connection and closed it.
+    // The message may have been delivered to this connection, and closed it.
     return this.connection.isClosed() ? NEXT.stop : NEXT.goOn;
   }
 
-  /** The answer says more than that all is well. Up to 3.1.1 there is no way to say it. */
-  private answerWith(ring: ConfirmRing, slot: number, outcome: number): void {
+  /** Sets the reason code of the answer. Up to 3.1.1 there is none. */
+  private setReason(ring: ConfirmRing, slot: number, outcome: number): void {
     if (!this.connection.v5) return;
     const reason = outcome === DROPPED ? this.refusal : REASON.noMatchingSubscribers;
     ring.retag(slot, (ring.tagAt(slot) as number) + reason * REASON_FACTOR);
   }
 
-  /** Publishes through the session; a refusal closes the connection or drops the message, as configured. */
-  private offer(message: Message, ring: ConfirmRing | null, slot: number): number {
+  /** Passes the message to the core. A refusal closes the connection or drops the message, as configured. */
+  private publishToCore(message: Message, ring: ConfirmRing | null, slot: number): number {
     try {
       return this.connection.core.publish(message, ring, slot);
     } catch (error) {
       if (!(error instanceof BrokerError)) throw error;
-      // The broker's own topics are no secret that would be worth the connection; Mosquitto drops it, too.
+      // A publish to `$SYS` is only dropped, as in Mosquitto.
       const closes = this.context.options.refusedPublish === 'close' && !isBrokerTopic(message.routingKey);
       if (!this.connection.v5 && closes) throw error;
       this.refusal = refusalReasonOf(error.kind);
@@ -250,7 +251,7 @@ export class Publisher implements ConfirmSink {
     }
   }
 
-  /** The routing key of the PUBLISH that was read: of its topic, or of what its alias stands for. */
+  /** The routing key of the PUBLISH that was read last, from its topic or its topic alias. */
   private keyOf(buffer: Buffer): string {
     const { reader, scanner, topicKeys } = this.context.codecs;
     const alias = scanner.number(PROPERTY.topicAlias, 0);
@@ -265,27 +266,27 @@ export class Publisher implements ConfirmSink {
     return key;
   }
 
-  /** What is published to a reply topic goes to the queue that it stands for. */
-  private readdressed(message: Message): Message {
+  /** Addresses a publish to a reply topic to the queue that the topic stands for. */
+  private toReplyQueue(message: Message): Message {
     const queue = queueOfReplyTopic(swapSeparators(message.routingKey));
     return queue === null ? message : message.addressedTo('', queue);
   }
 
-  /** A publish at QoS > 0 is acknowledged once this is durable, too. */
+  /** Keeps the message as retained. A QoS 1 or 2 publish is acknowledged only when that is committed as well. */
   private retain(message: Message, ring: ConfirmRing | null, slot: number): void {
     const { vhost } = this.connection.core;
-    if (!vhost.retainer.keep(message, ring, slot) && !this.toldFull) {
-      this.toldFull = true;
+    if (!vhost.retainer.keep(message, ring, slot) && !this.retainLimitLogged) {
+      this.retainLimitLogged = true;
       this.context.log.warn({ vhost: vhost.name }, 'retained message not kept: a limit was reached');
     }
     this.context.turn.begin();
   }
 
   /**
-   * Whether a QoS 2 PUBLISH is not one that was sent again. Throws where it is one too many: before its id is kept, which
-   * nobody would settle, and not where it is known already.
+   * Whether a QoS 2 PUBLISH is new and not repeated. Throws MalformedPacket if a new one is over a limit, before its id is
+   * registered.
    */
-  private firstTime(packetId: number): boolean {
+  private isNewQos2(packetId: number): boolean {
     if (!this.session.hasReceived(packetId)) {
       if (this.session.unreleased >= this.context.limits.unreleased) {
         throw new MalformedPacket(
@@ -294,13 +295,13 @@ export class Publisher implements ConfirmSink {
           'mqtt.unreleased',
         );
       }
-      if (this.connection.v5) this.requireWindow();
+      if (this.connection.v5) this.requireReceiveMaximum();
     }
     return this.session.receiveOnce(packetId);
   }
 
-  /** [MQTT-3.3.4-7] */
-  private requireWindow(): void {
+  /** [MQTT-3.3.4-7]: throws MalformedPacket if the client exceeds the receive maximum that CONNACK announced. */
+  private requireReceiveMaximum(): void {
     if (this.outstanding < this.context.limits.publishMaximum) return;
     throw new MalformedPacket(
       'more publishes than the receive maximum allows',

@@ -1,5 +1,5 @@
-// The retained messages of all virtual hosts as MQTT sees them: what a subscription that is new selects (MQTT 3.1.1
-// §3.3.1.3), and the removal of those whose time is over. They are kept by the core and its store.
+// Finds the retained messages that a new subscription selects (MQTT 3.1.1 §3.3.1.3), in all virtual hosts and below `$SYS`,
+// and removes those that have expired. The core and its store keep them. Made by front-end.ts; called by the sessions.
 
 import type { Logger } from '../../../src/core/logger.ts';
 import type { RetainedCursor, RetainedPlace, RetainedStore } from '../../../src/core/ports/retained-store.ts';
@@ -7,7 +7,7 @@ import type { Task, Turn } from '../../../src/core/turn/turn.ts';
 import { type Ticked, type Ticker, ticksFor } from '../../../src/net/ticker.ts';
 import { selectsBrokerTopics, swapSeparators } from '../topic/topics.ts';
 
-/** How often what has expired is looked for. Nobody is sent it meanwhile. */
+/** How often expired messages are removed. They are not sent in the meantime. */
 const EXPIRE_MS = 5_000;
 
 /** The topics below `$SYS`, whose values are computed when a filter selects them. */
@@ -34,7 +34,7 @@ export class RetainedMessages implements Ticked, Task {
     ticker.add(this);
   }
 
-  /** The messages whose topics the filter selects, as they are now, or where a search for them was left. */
+  /** A search for the messages that a filter selects now; with `place` it resumes an earlier one. */
   find(vhost: string, filter: string, place?: RetainedPlace): RetainedCursor {
     if (this.brokerTopics !== null && selectsBrokerTopics(filter)) return this.brokerTopics.find(filter);
     return this.store.find(vhost, swapSeparators(filter), place);

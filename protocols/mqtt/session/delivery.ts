@@ -223,7 +223,7 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
     }
     const options =
       member !== null ? member.options : (entry.subscriptionOptions ?? this.optionsOnDelivery(consumer, message));
-    if (own && this.feed !== null) this.feed.handedOut(entry.seq);
+    if (own && this.feed !== null) this.feed.delivered(entry.seq);
     const redelivery = this.outgoing === null ? 0 : this.outgoing.takeRedelivery(entry);
     const qos = Math.min(qosOf(message), options.qos);
     if (qos === 2 || isQos2Redelivery(redelivery)) {

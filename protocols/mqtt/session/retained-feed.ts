@@ -1,13 +1,13 @@
-// The retained messages that one session still has to be sent after its subscriptions. They are searched for one
-// selection after the other, and join the session's queue a few at a time (QoS 1 and 2), where they are what all other
-// messages are: numbered, acknowledged, sent again, and durable where the session is. What is for QoS 0 goes to the client
-// as its outbox allows.
+// Sends the retained messages that the subscriptions of one session selected. They are read one selection after another.
+// Those for QoS 1 and 2 are enqueued in the session's queue a few at a time, where they are like all other messages:
+// acknowledged, redelivered, and durable if the session is. Those for QoS 0 go to the client as its outbox has room.
 //
-// However many a filter selects, a bounded number is in memory and in the queue at a time: the next ones join when those
-// before them were handed out. How far each selection of a persistent session has come is committed with the messages.
+// However many messages a filter selects, a bounded number of them is in memory and in the queue: the next ones are
+// enqueued when the earlier ones were delivered. The progress of each selection of a persistent session is committed
+// together with the messages.
 //
-// What was replaced between reading and joining is left out: its successor has come live, and the older one must not come
-// behind it. In the queue the older one is in front.
+// A message that was replaced after it was read and before it is enqueued is skipped: its successor was delivered live,
+// and the older value must not follow it. Once enqueued, the older one is in front. Called by delivery.ts.
 
 import type { Message } from '../../../src/core/message/message.ts';
 import type { DefinitionValue } from '../../../src/core/ports/definitions.ts';
@@ -23,25 +23,25 @@ import { RetainedSelection } from './retained-selection.ts';
 import type { SessionConnection } from './session-connection.ts';
 import type { SessionContext } from './session-context.ts';
 
-/** Reading stops when so many messages or bytes of bodies are there. */
-const ENOUGH_MESSAGES = 64;
-const ENOUGH_BYTES = 256 * 1024;
-/** Messages that join a queue ahead of its deliveries. */
-const AHEAD = 64;
+/** Messages, and bytes of bodies, that are read ahead. */
+const READ_AHEAD_MESSAGES = 64;
+const READ_AHEAD_BYTES = 256 * 1024;
+/** Messages that are enqueued ahead of their delivery. */
+const ENQUEUED_AHEAD = 64;
 
-/** Whose messages they are. */
+/** What the feed needs of its session. */
 export interface FeedSession {
   readonly vhost: string;
   readonly clientId: string;
   readonly persistent: boolean;
 }
 
-/** A message that was read. */
+/** A retained message that was read and not yet sent. */
 interface Found {
   readonly selection: RetainedSelection;
   readonly message: Message;
   readonly cursor: RetainedCursor;
-  /** Where the selection stood when it was handed on. */
+  /** The selection's position before this message. */
   before: string | null;
 }
 
@@ -52,18 +52,20 @@ export class RetainedFeed implements Task, ConfirmSink {
   private readonly selections: Map<string, RetainedSelection>;
   private connection: SessionConnection | null;
   private queue: Queue | null;
+  /** What was read; entries before `at` were handed on. */
   private found: Found[];
   private at: number;
-  /** What joined the queue and was refused by a full disk: it is to join again, before all else. */
+  /** Messages that a full disk refused: they are enqueued again before all others. */
   private refused: Found[];
   private filling: Promise<void> | null;
-  /** Grows with each connection: what was being read for the one before is void. */
+  /** Counts connections: a read that was started for an earlier one is discarded. */
   private epoch: number;
   private scheduled: boolean;
-  /** The number behind the last entry that joined the queue, and how many did since all before them were handed out. */
-  private joinedTo: number;
-  private joined: number;
-  /** What a full disk refuses comes back through it. Made with the first message that is stored. */
+  /** The sequence number after the last entry that was enqueued. */
+  private enqueuedTo: number;
+  /** Entries enqueued since all earlier ones were delivered. */
+  private enqueued: number;
+  /** Reports which messages a full disk refused. Made with the first durable message. */
   private ring: ConfirmRing | null;
 
   constructor(session: FeedSession, context: SessionContext) {
@@ -78,32 +80,32 @@ export class RetainedFeed implements Task, ConfirmSink {
     this.filling = null;
     this.epoch = 0;
     this.scheduled = false;
-    this.joinedTo = 0;
-    this.joined = 0;
+    this.enqueuedTo = 0;
+    this.enqueued = 0;
     this.ring = null;
   }
 
-  /** Takes up what an earlier start left of a selection. */
+  /** Restores a selection after a restart. */
   recover(filter: string, value: DefinitionValue): void {
     this.selections.set(filter, RetainedSelection.fromJson(filter, value));
   }
 
-  /** Whether it may be forgotten: nothing waits, and nothing may come back. */
+  /** Whether the feed can be dropped: nothing is left to send, and nothing can be refused any more. */
   get idle(): boolean {
     return this.selections.size === 0 && this.first() === undefined && (this.ring === null || this.ring.size === 0);
   }
 
-  /** A client is there; `resume` begins. */
+  /** A client connected; `resume` starts sending. */
   attach(connection: SessionConnection, queue: Queue): void {
     this.connection = connection;
     if (this.queue === queue) return;
     this.queue = queue;
-    // Where something was recovered, some may have joined before.
-    this.joinedTo = this.selections.size === 0 ? 0 : queue.nextSeq;
-    this.joined = AHEAD;
+    // After a restart, messages of a recovered selection may be in the queue already.
+    this.enqueuedTo = this.selections.size === 0 ? 0 : queue.nextSeq;
+    this.enqueued = ENQUEUED_AHEAD;
   }
 
-  /** It is gone. Selections of persistent sessions wait for it where they are. */
+  /** The connection closed. Selections of a persistent session keep their position. */
   detach(): void {
     this.connection = null;
     this.epoch++;
@@ -119,9 +121,9 @@ export class RetainedFeed implements Task, ConfirmSink {
   }
 
   /**
-   * A subscription selects retained messages, in the place of what the one with the same filter before it had left. Of a
-   * persistent session it is durable with what is committed next, and its messages join the queue after that (`granted`):
-   * the subscription may be refused.
+   * Selects the retained messages for a subscription, and drops what a subscription with the same filter had left. The
+   * selection of a persistent session is stored with the next commit, and its messages are enqueued after `granted`,
+   * because the subscription may be refused.
    */
   select(filter: string, qos: number, identifier: number): void {
     const { session, context } = this;
@@ -137,37 +139,37 @@ export class RetainedFeed implements Task, ConfirmSink {
       null,
     );
     selection.cursor = cursor;
-    selection.awaited = durable;
+    selection.ungranted = durable;
     this.selections.set(filter, selection);
     if (durable) this.save(selection);
   }
 
-  /** The subscription is committed. */
+  /** The subscription of the filter is committed. */
   granted(filter: string): void {
     const selection = this.selections.get(filter);
-    if (selection?.awaited !== true) return;
-    selection.awaited = false;
+    if (selection?.ungranted !== true) return;
+    selection.ungranted = false;
     this.resume();
   }
 
-  /** The subscription is over: what waits for it is not sent any more. */
+  /** The subscription was removed: its messages are not sent any more. */
   drop(filter: string): void {
     const selection = this.selections.get(filter);
     if (selection === undefined) return;
     selection.dropped = true;
-    this.remove(selection);
+    this.forget(selection);
   }
 
-  /** The session has ended, or has lost its subscriptions. */
+  /** The session has ended or has lost its subscriptions. */
   dropAll(): void {
     for (const filter of [...this.selections.keys()]) this.drop(filter);
   }
 
-  /** Resolves when the first messages are there, or none are left. */
+  /** Reads ahead. Resolves when messages were read or none are left. */
   fill(): Promise<void> {
     if (this.filling !== null) return this.filling;
     const { epoch } = this;
-    // Reset behind it and not within: where there is nothing to wait for it ends before it is kept here.
+    // Reset after `read` and not in it: a read without anything to wait for would end before the assignment below.
     const filling = this.read(epoch).then(() => {
       if (epoch === this.epoch) this.filling = null;
     });
@@ -175,19 +177,19 @@ export class RetainedFeed implements Task, ConfirmSink {
     return filling;
   }
 
-  /** Messages may go on: the outbox takes more, or the client has acknowledged some. */
+  /** Continues: the outbox has room again, or the client has acknowledged messages. */
   resume(): void {
     if (this.scheduled || this.selections.size === 0) return;
     this.scheduled = true;
     this.context.turn.work(this);
   }
 
-  /** An entry of the queue was handed out. */
-  handedOut(seq: number): void {
-    if (seq + 1 >= this.joinedTo) this.resume();
+  /** An entry of the session's queue was delivered. */
+  delivered(seq: number): void {
+    if (seq + 1 >= this.enqueuedTo) this.resume();
   }
 
-  /** As a task of the work list: hands on what was read, as far as that goes. */
+  /** As a task of the turn's work list: sends or enqueues what was read, as far as possible. */
   run(): boolean {
     this.scheduled = false;
     const { connection, queue } = this;
@@ -195,17 +197,17 @@ export class RetainedFeed implements Task, ConfirmSink {
     const moved = new Set<RetainedSelection>();
     for (let next = this.next(moved); next !== null; next = this.next(moved)) {
       const { selection, message } = next;
-      const joins = Math.min(qosOf(message), selection.subscriptionOptions.qos) > 0;
-      if (joins ? !this.mayJoin(queue, message) : !connection.outbox.writable) break;
-      this.handOn(next, moved);
-      if (joins) this.join(queue, next);
+      const enqueues = Math.min(qosOf(message), selection.options.qos) > 0;
+      if (enqueues ? !this.mayEnqueue(queue, message) : !connection.outbox.writable) break;
+      this.takeFirst(next, moved);
+      if (enqueues) this.enqueue(queue, next);
       else this.send(connection, selection, message);
     }
-    for (const selection of moved) this.settle(selection);
+    for (const selection of moved) this.saveProgress(selection);
     return false;
   }
 
-  /** What joined the queue is on disk, or a full disk refused it: then it is to join again. */
+  /** Enqueued messages are committed, or a full disk refused them: then they are enqueued again. */
   confirmed(ring: ConfirmRing, from: number, to: number, ok: boolean): void {
     if (ok) return;
     for (let slot = from; slot <= to; slot++) {
@@ -214,20 +216,20 @@ export class RetainedFeed implements Task, ConfirmSink {
       if (selection.dropped) continue;
       this.refused.push(found);
       selection.waiting++;
-      // It may have been done with.
+      // The selection may have been removed already.
       this.selections.set(selection.filter, selection);
       this.save(selection);
     }
     this.resume();
   }
 
-  /** The next message that is to be handed on, or null where none is there yet or none is left. */
+  /** The next message to send; null if none is read yet or none is left. Skips those that are not to be sent. */
   private next(moved: Set<RetainedSelection>): Found | null {
     for (let found = this.first(); found !== undefined; found = this.first()) {
       const { selection, message, cursor } = found;
-      if (selection.awaited && !selection.dropped) return null;
+      if (selection.ungranted && !selection.dropped) return null;
       if (!selection.dropped && cursor.isCurrent(message) && !isExpired(message, this.context.turn.now)) return found;
-      this.handOn(found, moved);
+      this.takeFirst(found, moved);
     }
     if (this.connection === null || this.selections.size === 0 || this.filling !== null) return null;
     const { epoch } = this;
@@ -241,8 +243,8 @@ export class RetainedFeed implements Task, ConfirmSink {
     return this.refused[0] ?? this.found[this.at];
   }
 
-  /** The first one leaves, whatever becomes of it. */
-  private handOn(found: Found, moved: Set<RetainedSelection>): void {
+  /** Removes `found`, which is `first()`, and moves its selection on. */
+  private takeFirst(found: Found, moved: Set<RetainedSelection>): void {
     const { selection, message } = found;
     selection.waiting--;
     moved.add(selection);
@@ -256,18 +258,18 @@ export class RetainedFeed implements Task, ConfirmSink {
   }
 
   /**
-   * Whether one more may join the queue: as long as that is short, and so many at a time behind whatever waits there.
-   * Nothing is written while the disk keeps publishers waiting, and nothing is dropped for a retained message.
+   * Whether one more message may be enqueued: while the queue is short, or while fewer than `ENQUEUED_AHEAD` were enqueued
+   * behind its backlog. Not while publishing is blocked because of the disk, and not if the queue would drop a message.
    */
-  private mayJoin(queue: Queue, message: Message): boolean {
+  private mayEnqueue(queue: Queue, message: Message): boolean {
     if (this.session.persistent && this.context.connections.held?.disk === true) return false;
     if (queue.readyCount === 0) return true;
     if (!queue.hasRoomFor(message)) return false;
-    if (queue.deliveredTo >= this.joinedTo) this.joined = 0;
-    return queue.readyCount < AHEAD || this.joined < AHEAD;
+    if (queue.deliveredTo >= this.enqueuedTo) this.enqueued = 0;
+    return queue.readyCount < ENQUEUED_AHEAD || this.enqueued < ENQUEUED_AHEAD;
   }
 
-  private join(queue: Queue, found: Found): void {
+  private enqueue(queue: Queue, found: Found): void {
     const { selection, message } = found;
     let slot = 0;
     let ring: ConfirmRing | null = null;
@@ -275,25 +277,24 @@ export class RetainedFeed implements Task, ConfirmSink {
       ring = this.ring ??= new ConfirmRing(this, this.context.turn);
       slot = ring.open(found);
     }
-    // Before it is handed out: `handedOut` compares with it.
-    this.joinedTo = queue.nextSeq + 1;
-    this.joined++;
+    // Set before the entry can be delivered: `delivered` compares with it.
+    this.enqueuedTo = queue.nextSeq + 1;
+    this.enqueued++;
     queue.accept(message, selection.targetOf(queue), ring, slot);
     ring?.settle(slot);
   }
 
-  private send(connection: SessionConnection, { subscriptionOptions }: RetainedSelection, message: Message): void {
+  private send(connection: SessionConnection, { options }: RetainedSelection, message: Message): void {
     const { writer, meters } = this.context;
-    if (!writer.publish(connection, message, publishByte(0, true, false), 0, subscriptionOptions.subscriptionIds))
-      return;
+    if (!writer.publish(connection, message, publishByte(0, true, false), 0, options.subscriptionIds)) return;
     meters.delivered++;
     meters.deliveredBytes += message.bodyLength;
   }
 
-  /** Some of its messages were handed on: that is kept together with them. */
-  private settle(selection: RetainedSelection): void {
+  /** Stores the progress of a selection in the commit of the messages that were enqueued. */
+  private saveProgress(selection: RetainedSelection): void {
     if (selection.dropped) return;
-    if (selection.exhausted && selection.waiting === 0) this.remove(selection);
+    if (selection.exhausted && selection.waiting === 0) this.forget(selection);
     else if (selection.durable) this.save(selection);
   }
 
@@ -303,10 +304,10 @@ export class RetainedFeed implements Task, ConfirmSink {
     let bytes = 0;
     for (const { message } of this.found) bytes += message.bodyLength;
     for (const selection of this.selections.values()) {
-      while (!selection.exhausted && this.found.length < ENOUGH_MESSAGES && bytes < ENOUGH_BYTES) {
+      while (!selection.exhausted && this.found.length < READ_AHEAD_MESSAGES && bytes < READ_AHEAD_BYTES) {
         const cursor = (selection.cursor ??= this.cursorOf(selection));
         const messages = await this.readSome(selection, cursor);
-        // The client went meanwhile, or does not want them any more.
+        // Checked after every await: the connection may have closed, or the subscription be removed.
         if (epoch !== this.epoch) return;
         if (selection.dropped) break;
         for (const message of messages) {
@@ -316,12 +317,12 @@ export class RetainedFeed implements Task, ConfirmSink {
         selection.waiting += messages.length;
         if (messages.length > 0) continue;
         selection.exhausted = true;
-        if (selection.waiting === 0) this.remove(selection);
+        if (selection.waiting === 0) this.forget(selection);
       }
     }
   }
 
-  /** Takes its search up. */
+  /** Resumes its search. */
   private cursorOf(selection: RetainedSelection): RetainedCursor {
     return this.context.retainedMessages.find(this.session.vhost, selection.filter, selection);
   }
@@ -335,7 +336,7 @@ export class RetainedFeed implements Task, ConfirmSink {
     }
   }
 
-  /** A start goes on before the first message that was refused. */
+  /** After a restart it resumes before the first message that was refused. */
   private save(selection: RetainedSelection): void {
     const refused = this.refused.find((found) => found.selection === selection);
     const record = selection.toJson(refused === undefined ? selection.after : refused.before);
@@ -343,7 +344,7 @@ export class RetainedFeed implements Task, ConfirmSink {
     this.context.turn.begin();
   }
 
-  private remove(selection: RetainedSelection): void {
+  private forget(selection: RetainedSelection): void {
     this.selections.delete(selection.filter);
     if (!selection.durable) return;
     this.context.definitions.remove('retained-selection', this.nameOf(selection));

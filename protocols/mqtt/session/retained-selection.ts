@@ -1,7 +1,7 @@
-// What one subscription selected of the retained messages (MQTT 3.1.1 §3.8.4), as far as its session has taken it: a
-// search and its place. That of a persistent session is a definition of kind `retained-selection`, named by virtual host,
-// client id and filter, from the commit of its subscription until the last message is in the session's queue; so it goes
-// on where it was left, whatever ends meanwhile, the connection or the broker.
+// The retained messages that one subscription selected (MQTT 3.1.1 §3.8.4): a search and its position. That of a persistent
+// session is stored as a definition of kind `retained-selection`, named by virtual host, client id and filter, from the
+// commit of its subscription until the last message is in the session's queue. So it resumes after a reconnect and after a
+// restart. Used by retained-feed.ts.
 
 import type { DefinitionValue } from '../../../src/core/ports/definitions.ts';
 import type { RetainedCursor, RetainedMoment } from '../../../src/core/ports/retained-store.ts';
@@ -11,37 +11,38 @@ import { Target } from '../../../src/core/queue/target.ts';
 
 export class RetainedSelection {
   readonly filter: string;
-  /** How its messages are sent. */
-  readonly subscriptionOptions: SubscriptionOptions;
-  /** Whether it outlives its connection. */
+  /** The options under which its messages are sent. */
+  readonly options: SubscriptionOptions;
+  /** Whether it is stored and outlives its connection. */
   readonly durable: boolean;
-  /** When its search began. */
+  /** When the search began. */
   readonly since: RetainedMoment;
-  /** Whether its subscription may still be refused: that is not committed yet. */
-  awaited: boolean;
-  /** The routing key of the last message that the session took; null: none. */
+  /** Its subscription is not committed yet and may still be refused. */
+  ungranted: boolean;
+  /** The routing key of the last message that was sent or enqueued; null: none. */
   after: string | null;
-  /** Null while the client is away, or where it was read to its end. */
+  /** Null while the client is disconnected or after the last message was read. */
   cursor: RetainedCursor | null;
-  /** Whether nothing more is to be read, and how many messages that were read wait. */
+  /** Nothing more is to be read. */
   exhausted: boolean;
+  /** Messages that were read and not sent or enqueued. */
   waiting: number;
-  /** Nobody wants it any more: it was unsubscribed, or another took its place. */
+  /** The subscription was removed or replaced: nothing more is sent. */
   dropped: boolean;
   private target: Target | null;
 
   constructor(
     filter: string,
-    subscriptionOptions: SubscriptionOptions,
+    options: SubscriptionOptions,
     durable: boolean,
     since: RetainedMoment,
     after: string | null,
   ) {
     this.filter = filter;
-    this.subscriptionOptions = subscriptionOptions;
+    this.options = options;
     this.durable = durable;
     this.since = since;
-    this.awaited = false;
+    this.ungranted = false;
     this.after = after;
     this.cursor = null;
     this.exhausted = false;
@@ -50,21 +51,21 @@ export class RetainedSelection {
     this.target = null;
   }
 
-  /** What the messages come into the session's queue under. */
+  /** The target under which messages are enqueued. */
   targetOf(queue: Queue): Target {
-    if (this.target?.queue !== queue) this.target = new Target(queue, this.subscriptionOptions);
+    if (this.target?.queue !== queue) this.target = new Target(queue, this.options);
     return this.target;
   }
 
   toJson(after: string | null): DefinitionValue {
-    const { subscriptionOptions, since } = this;
-    const { qos, subscriptionIds } = subscriptionOptions;
+    const { options, since } = this;
+    const { qos, subscriptionIds } = options;
     return { qos, identifier: subscriptionIds[0] ?? 0, epoch: since.epoch, revision: since.revision, after };
   }
 
   static fromJson(filter: string, value: DefinitionValue): RetainedSelection {
-    const subscriptionOptions = retainedSubscriptionOptions(value.qos as number, value.identifier as number);
+    const options = retainedSubscriptionOptions(value.qos as number, value.identifier as number);
     const since = { epoch: value.epoch as number, revision: value.revision as number };
-    return new RetainedSelection(filter, subscriptionOptions, true, since, value.after as string | null);
+    return new RetainedSelection(filter, options, true, since, value.after as string | null);
   }
 }
