@@ -35,12 +35,12 @@ class Sink implements PacketHandler {
     reader.read(buffer, buffer[start]!, body, end);
     const key = this.keys.keyOf(buffer, reader.topicStart, reader.topicLength);
     const message = messageOf(key, buffer, reader.payloadStart, end);
-    encoder.offer(message, buffer, start, end, reader.qos === 0 ? 0 : reader.payloadStart - 2);
+    encoder.adoptFrame(message, buffer, start, end, reader.qos === 0 ? 0 : reader.payloadStart - 2);
     for (const outbox of this.receivers) {
       if (this.qos === 0) encoder.writeQos0(outbox, message);
       else encoder.writeAcknowledged(outbox, message, (this.count & 0xfff) + 1, 0x32);
     }
-    encoder.done();
+    encoder.clearFrame();
     this.count++;
     this.last = message;
     return NEXT.goOn;

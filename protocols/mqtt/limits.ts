@@ -1,35 +1,35 @@
-// Every bound of the MQTT front-end, with its name and default. The configuration may change each; a counter or a log
-// line tells when one was hit.
+// Every limit of the MQTT front-end, with its name and default. The configuration may change each; a counter or a log line
+// shows that one was reached.
 
 export interface MqttLimits {
   /** Largest packet that a connected client may send, fixed header not counted. */
   readonly packetBytes: number;
-  /** Largest CONNECT: a stranger makes us hold no more than this. */
+  /** Largest CONNECT: the most that a client can make us buffer before it has logged in. */
   readonly connectBytes: number;
-  /** Properties of one packet: a consumer of another protocol makes us turn each of them into a header. */
+  /** MQTT 5 properties of one packet: for a consumer of another protocol each becomes a header. */
   readonly propertyBytes: number;
   readonly clientIdBytes: number;
   readonly topicBytes: number;
   readonly topicLevels: number;
   /** One more is answered with SUBACK 0x80 or 0x97; a packet that names more (and more than 1,024) ends its connection. */
   readonly subscriptionsPerSession: number;
-  /** QoS 1 and 2 deliveries that may be out unacknowledged with one client, whatever it allows itself. */
+  /** Unacknowledged QoS 1 and 2 deliveries to one client, whatever receive maximum it announces. */
   readonly receiveMaximum: number;
-  /** QoS 1 and 2 publishes of an MQTT 5 client that may wait for their acknowledgement: what CONNACK announces. */
+  /** Unacknowledged QoS 1 and 2 publishes of an MQTT 5 client: the receive maximum that CONNACK announces. */
   readonly publishMaximum: number;
-  /** QoS 2 publishes of one client whose PUBREL has not come; one more closes its connection. */
+  /** QoS 2 publishes of one client without PUBREL; one more closes its connection. */
   readonly unreleased: number;
   /** Topic aliases of one connection, each way. */
   readonly topicAliases: number;
-  /** Longest that a session outlives its connection, seconds; 4,294,967,295: as long as the client says. */
+  /** Longest session expiry, seconds; 4,294,967,295: as the client asks. */
   readonly sessionExpirySeconds: number;
-  /** Messages that wait for one session, their bytes, and what happens to one more. */
+  /** Messages in one session's queue, their bytes, and what happens to one more. */
   readonly sessionMessages: number;
   readonly sessionBytes: number;
   readonly sessionOverflow: Overflow;
-  /** Longest keep-alive, seconds; MQTT 5 clients that ask for more (or none) are told. 0: any. */
+  /** Longest keep-alive, seconds; sent to MQTT 5 clients that ask for more or none. 0: no limit. */
   readonly keepAliveSeconds: number;
-  /** Retained messages of one virtual host, and the bytes of their topics and bodies. One more is not kept. */
+  /** Retained messages of one virtual host, and the bytes of their topics and bodies. One more is not retained. */
   readonly retainedMessages: number;
   readonly retainedBytes: number;
 }
@@ -55,5 +55,5 @@ export const DEFAULT_MQTT_LIMITS: MqttLimits = Object.freeze({
   retainedBytes: 256 * 1024 * 1024,
 });
 
-/** What happens to one message too many in a session's queue: the oldest goes, or the new one is refused. */
+/** What happens to one message too many in a session's queue: the oldest is dropped, or the new one refused. */
 export type Overflow = 'drop-head' | 'refuse';

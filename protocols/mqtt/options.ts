@@ -1,4 +1,4 @@
-// How the MQTT front-end behaves, where that is configurable and not a limit.
+// The options of the MQTT front-end that are not limits, with their defaults.
 
 import type { CertificateLogin } from '../../src/net/certificate-login.ts';
 
@@ -7,17 +7,17 @@ export interface MqttOptions {
   readonly vhost: string;
   /** Topic exchange that MQTT publishes to and subscribes on. */
   readonly exchange: string;
-  /** As whom a client logs in that gives no user name; null refuses it. */
+  /** The login of a client that gives no user name; null refuses it. */
   readonly anonymous: { readonly user: string; readonly password: string; readonly loopbackOnly: boolean } | null;
-  /** What of a verified client certificate is the user of a client that gives no user name. */
+  /** Which name in a verified client certificate is the user of a client that gives no user name. */
   readonly certificateLogin: CertificateLogin;
-  /** How often topics below `$SYS` are brought up to date; 0: there are none. */
+  /** How often topics below `$SYS` are published; 0: there are none. */
   readonly sysIntervalSeconds: number;
-  /** What a publish that is refused does to its connection up to 3.1.1, which has no way to say so [MQTT-3.3.5-2]. */
+  /** Whether a refused publish closes the connection up to 3.1.1, where PUBACK has no reason code [MQTT-3.3.5-2]. */
   readonly refusedPublish: 'close' | 'drop';
-  /** The same of a publish that a full queue does not take. One that could not be stored always closes it. */
+  /** The same for a publish that a full queue refuses. One that could not be stored always closes the connection. */
   readonly overflowedPublish: 'close' | 'drop';
-  /** Where MQTT 5 clients are told to go when the broker stops; null: nowhere. */
+  /** The server reference that MQTT 5 clients are sent when the broker stops; null: none. */
   readonly serverReference: string | null;
 }
 

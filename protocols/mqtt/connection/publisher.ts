@@ -109,7 +109,7 @@ export class Publisher implements ConfirmSink {
       turn.now,
     );
     if (isReplyKey(routingKey)) return this.publishMessage(this.toReplyQueue(message), qos, packetId, false);
-    encoder.offer(message, buffer, start, end, qos === 0 ? 0 : payloadStart - 2);
+    encoder.adoptFrame(message, buffer, start, end, qos === 0 ? 0 : payloadStart - 2);
     return this.publishMessage(message, qos, packetId, retain);
   }
 
@@ -153,7 +153,7 @@ export class Publisher implements ConfirmSink {
     // the expiry is counted down.
     if (kept && expirySeconds === -1) {
       const idAt = qos === 0 ? 0 : reader.topicStart + reader.topicLength;
-      encoder5.offer(message, buffer, start, end, idAt);
+      encoder5.adoptFrame(message, buffer, start, end, idAt);
     }
     return this.publishMessage(message, qos, packetId, retain);
   }
@@ -246,8 +246,8 @@ export class Publisher implements ConfirmSink {
       this.refusal = refusalReasonOf(error.kind);
       return DROPPED;
     } finally {
-      this.context.codecs.encoder.done();
-      this.context.codecs.encoder5.done();
+      this.context.codecs.encoder.clearFrame();
+      this.context.codecs.encoder5.clearFrame();
     }
   }
 
@@ -311,6 +311,6 @@ export class Publisher implements ConfirmSink {
   }
 
   private acknowledge(packetId: number, reason: Reason): void {
-    this.context.writer.answer(this.connection, FIRST_BYTE.puback, packetId, reason);
+    this.context.writer.acknowledge(this.connection, FIRST_BYTE.puback, packetId, reason);
   }
 }

@@ -1,17 +1,17 @@
-// Writes PUBLISH packets for MQTT 5 receivers; one encoder serves all connections. Where nothing in a packet is the
-// receiver's own (no subscription identifier, no topic alias, no message expiry that runs down), it is kept for the next
-// receiver of the same message (frame-at-hand.ts).
+// Writes PUBLISH packets of MQTT 5 into outboxes; one encoder serves all connections. A packet that is the same for all
+// receivers (no subscription identifier, topic alias or message expiry) is encoded once (shared-frame.ts). Called by
+// packet-writer.ts.
 //
 //   properties  [message expiry] [subscription identifier]* [topic alias] block        the block as it is kept
 
 import { type Message, NEVER } from '../../../src/core/message/message.ts';
 import type { Outbox } from '../../../src/net/outbox.ts';
-import { COPIED_FRAME_BYTES, FrameAtHand } from './frame-at-hand.ts';
 import { FIRST_BYTE, PUBLISH_FLAG } from './packet-types.ts';
 import { PROPERTY, variableBytes, writeVariable } from './properties.ts';
 import { foreignBlock } from './property-block.ts';
 import { hasBlock } from './property-codec.ts';
 import { headerBytes, writeLength } from './publish-packet.ts';
+import { COPIED_FRAME_BYTES, SharedFrame } from './shared-frame.ts';
 import type { BrokerAliases } from './topic-aliases.ts';
 import type { KeyTopics } from './topic-cache.ts';
 
@@ -19,20 +19,20 @@ import type { KeyTopics } from './topic-cache.ts';
 const EXPIRY_BYTES = 5;
 const ALIAS_BYTES = 3;
 
-/** What became of a delivery. */
+/** The outcome of writing a delivery. */
 export const WRITTEN = { written: 0, noTopic: 1, tooLarge: 2 } as const;
 export type Written = (typeof WRITTEN)[keyof typeof WRITTEN];
 
 /**
- * Seconds that a message has left, or -1 where it does not expire. At least 1: what has none is not delivered, but for
- * a message that was not to wait at all and did not.
+ * Seconds until a message expires, or -1 if it does not. At least 1: an expired message is not delivered, except one with
+ * an expiry of 0 that was delivered at once.
  */
 export function secondsLeft(message: Message, now: number): number {
   if (message.expirationMs <= 0) return message.expirationMs === 0 ? 0 : -1;
   return Math.max(1, Math.ceil((message.expirationMs - (now - message.receivedAt)) / 1000));
 }
 
-/** As in AMQP, an expiry of 0 lets a message go to who takes it at once, and to nobody else. */
+/** As in AMQP, a message with an expiry of 0 is delivered only if a consumer can take it at once. */
 export function isExpired(message: Message, now: number): boolean {
   if (message.expirationMs === NEVER || message.expirationMs < 0) return false;
   return now - message.receivedAt >= Math.max(1, message.expirationMs);
@@ -41,27 +41,27 @@ export function isExpired(message: Message, now: number): boolean {
 export class PublishEncoder5 {
   private readonly topics: KeyTopics;
   private readonly exchange: string;
-  private readonly atHand: FrameAtHand;
+  private readonly shared: SharedFrame;
 
   constructor(topics: KeyTopics, exchange: string) {
     this.topics = topics;
     this.exchange = exchange;
-    this.atHand = new FrameAtHand();
+    this.shared = new SharedFrame();
   }
 
-  /** A PUBLISH of MQTT 5 that is about to be published may go on as it arrived; see encoder.ts. */
-  offer(message: Message, frame: Buffer, start: number, end: number, idAt: number): void {
-    this.atHand.take(message, frame, start, end, idAt);
+  /** As in encoder.ts. */
+  adoptFrame(message: Message, frame: Buffer, start: number, end: number, idAt: number): void {
+    this.shared.adopt(message, frame, start, end, idAt);
   }
 
-  /** The publish is over: nothing of its chunk is kept. */
-  done(): void {
-    this.atHand.done();
+  /** The publish is over: lets go of its chunk. */
+  clearFrame(): void {
+    this.shared.clear();
   }
 
   /**
-   * Writes one delivery. `firstByte` has QoS and flags, `packetId` is 0 at QoS 0. `aliases` is null where the client
-   * wants none; `now` and the message's expiry are in milliseconds; `maximumBytes` is the client's Maximum Packet Size.
+   * Writes one delivery. `firstByte` has QoS and flags, `packetId` is 0 at QoS 0. `aliases` is null if the client
+   * accepts none; `now` and the message's expiry are in milliseconds; `maximumBytes` is the client's Maximum Packet Size.
    */
   write(
     outbox: Outbox,
@@ -76,9 +76,9 @@ export class PublishEncoder5 {
     if (subscriptionIds.length > 0 || aliases !== null || message.expirationMs >= 0) {
       return this.writeOwn(outbox, message, firstByte, packetId, subscriptionIds, aliases, now, maximumBytes);
     }
-    const { atHand } = this;
-    const counted = packetId !== 0;
-    if (!atHand.isOf(message, counted)) {
+    const { shared } = this;
+    const withId = packetId !== 0;
+    if (!shared.isOf(message, withId)) {
       const topic = this.topics.topicOf(message.routingKey);
       if (topic.length === 0) return WRITTEN.noTopic;
       const block = blockBytes(message, this.exchange);
@@ -88,18 +88,18 @@ export class PublishEncoder5 {
       if (total >= COPIED_FRAME_BYTES) {
         return this.writeOwn(outbox, message, firstByte, packetId, subscriptionIds, null, now, maximumBytes);
       }
-      const { scratch } = atHand;
+      const { scratch } = shared;
       const at = this.writeHead(scratch, 0, firstByte, length, topic, packetId, block);
       const body = this.writeBlock(scratch, at, message);
       message.body.copy(scratch, body, message.bodyOffset, message.bodyOffset + message.bodyLength);
-      atHand.keep(message, total, counted ? at - variableBytes(block) - 2 : 0);
+      shared.keepScratch(message, total, withId ? at - variableBytes(block) - 2 : 0);
     }
-    if (atHand.bytes > maximumBytes) return WRITTEN.tooLarge;
-    atHand.write(outbox, firstByte, packetId);
+    if (shared.bytes > maximumBytes) return WRITTEN.tooLarge;
+    shared.write(outbox, firstByte, packetId);
     return WRITTEN.written;
   }
 
-  /** A packet that is this receiver's alone. */
+  /** Writes a packet that only this receiver gets. */
   private writeOwn(
     outbox: Outbox,
     message: Message,
@@ -123,11 +123,11 @@ export class PublishEncoder5 {
     const block = own + blockBytes(message, this.exchange);
     const length = remaining(topic.length, packetId, block, message.bodyLength);
     if (headerBytes(length) + length > maximumBytes) return WRITTEN.tooLarge;
-    if (known === 0 && alias !== 0) aliases!.give(routingKey, alias);
+    if (known === 0 && alias !== 0) aliases!.set(routingKey, alias);
     const headLength = headerBytes(length) + length - message.bodyLength;
-    const { scratch } = this.atHand;
+    const { scratch } = this.shared;
     const head = headLength < COPIED_FRAME_BYTES ? scratch : Buffer.allocUnsafe(headLength);
-    if (head === scratch) this.atHand.spoil();
+    if (head === scratch) this.shared.scratchOverwritten();
     let at = this.writeHead(head, 0, firstByte, length, topic, packetId, block);
     if (seconds !== -1) {
       head[at] = PROPERTY.messageExpiry;

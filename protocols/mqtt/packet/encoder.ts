@@ -1,11 +1,11 @@
-// Writes PUBLISH packets into outboxes; one encoder serves all connections. A message that is being published is encoded
-// once at the most for all its receivers (frame-at-hand.ts).
+// Writes PUBLISH packets up to 3.1.1 into outboxes; one encoder serves all connections. A message that is being published is
+// encoded at most once for all its receivers (shared-frame.ts). Called by packet-writer.ts and session/delivery.ts.
 
 import type { Message } from '../../../src/core/message/message.ts';
 import type { Outbox } from '../../../src/net/outbox.ts';
-import { COPIED_FRAME_BYTES, FrameAtHand } from './frame-at-hand.ts';
 import { FIRST_BYTE } from './packet-types.ts';
 import { headerBytes, publishLength, writeLength, writePublishHead } from './publish-packet.ts';
+import { COPIED_FRAME_BYTES, SharedFrame } from './shared-frame.ts';
 import type { KeyTopics } from './topic-cache.ts';
 
 /** Topics up to this size are written with their packet's head in one reservation. */
@@ -13,31 +13,30 @@ const SHORT_TOPIC_BYTES = 4096;
 
 export class PublishEncoder {
   private readonly topics: KeyTopics;
-  private readonly atHand: FrameAtHand;
+  private readonly shared: SharedFrame;
 
   constructor(topics: KeyTopics) {
     this.topics = topics;
-    this.atHand = new FrameAtHand();
+    this.shared = new SharedFrame();
   }
 
   /**
-   * A PUBLISH that arrived as [start, end) of `frame` is about to be published; `idAt` is where its packet id is, 0 at
-   * QoS 0. A frame with a retain flag is of no use at QoS 0, where it would be copied as it is. The caller says
-   * `done` afterwards.
+   * A PUBLISH that arrived as [start, end) of `frame` is about to be published, with its packet id at `idAt` (0: QoS 0).
+   * At QoS 0 frames are copied unchanged, so one with a retain flag is not used. The caller calls `clearFrame` afterwards.
    */
-  offer(message: Message, frame: Buffer, start: number, end: number, idAt: number): void {
-    if (idAt !== 0 || frame[start] === FIRST_BYTE.publish) this.atHand.take(message, frame, start, end, idAt);
+  adoptFrame(message: Message, frame: Buffer, start: number, end: number, idAt: number): void {
+    if (idAt !== 0 || frame[start] === FIRST_BYTE.publish) this.shared.adopt(message, frame, start, end, idAt);
   }
 
-  /** The publish is over: nothing of its chunk is kept. */
-  done(): void {
-    this.atHand.done();
+  /** The publish is over: lets go of its chunk. */
+  clearFrame(): void {
+    this.shared.clear();
   }
 
-  /** Writes the message at QoS 0. False where its routing key makes no topic. */
+  /** Writes the message at QoS 0. False if its routing key is no legal topic. */
   writeQos0(outbox: Outbox, message: Message): boolean {
-    const { atHand } = this;
-    if (!atHand.isOf(message, false)) {
+    const { shared } = this;
+    if (!shared.isOf(message, false)) {
       const topic = this.topics.topicOf(message.routingKey);
       if (topic.length === 0) return false;
       const length = publishLength(topic.length, message.bodyLength, 0);
@@ -46,28 +45,28 @@ export class PublishEncoder {
         this.writeInParts(outbox, message, FIRST_BYTE.publish, topic, 0, length);
         return true;
       }
-      const at = writePublishHead(atHand.scratch, 0, FIRST_BYTE.publish, topic, 0, length);
-      message.body.copy(atHand.scratch, at, message.bodyOffset, message.bodyOffset + message.bodyLength);
-      atHand.keep(message, total, 0);
+      const at = writePublishHead(shared.scratch, 0, FIRST_BYTE.publish, topic, 0, length);
+      message.body.copy(shared.scratch, at, message.bodyOffset, message.bodyOffset + message.bodyLength);
+      shared.keepScratch(message, total, 0);
     }
-    atHand.append(outbox);
+    shared.append(outbox);
     return true;
   }
 
-  /** Writes the message at QoS 1 or 2: `firstByte` has QoS and flags. False where its routing key makes no topic. */
+  /** Writes the message at QoS 1 or 2: `firstByte` has QoS and flags. False if its routing key is no legal topic. */
   writeAcknowledged(outbox: Outbox, message: Message, packetId: number, firstByte: number): boolean {
-    if (!this.atHand.isOf(message, true)) {
+    if (!this.shared.isOf(message, true)) {
       const topic = this.topics.topicOf(message.routingKey);
       if (topic.length === 0) return false;
       const length = publishLength(topic.length, message.bodyLength, 1);
       this.writeInParts(outbox, message, firstByte, topic, packetId, length);
       return true;
     }
-    this.atHand.write(outbox, firstByte, packetId);
+    this.shared.write(outbox, firstByte, packetId);
     return true;
   }
 
-  /** Writes a message with flags of its own. Packet id 0 makes it QoS 0. False where its routing key makes no topic. */
+  /** Writes a message with flags of its own. Packet id 0 makes it QoS 0. False if its routing key is no legal topic. */
   writeFlagged(outbox: Outbox, message: Message, packetId: number, firstByte: number): boolean {
     const topic = this.topics.topicOf(message.routingKey);
     if (topic.length === 0) return false;

@@ -1,6 +1,6 @@
-// Cuts a byte stream into control packets. A packet that lies whole in one chunk is handed on where it lies, without a
-// copy; one that spans chunks is gathered in a buffer that grows towards its announced size, so that every byte is
-// copied a bounded number of times and a stranger's announcement alone reserves nothing.
+// Splits a byte stream into control packets. A packet within one chunk is passed on without a copy; one that spans chunks is
+// gathered in a buffer that grows towards its announced size, so that each byte is copied a bounded number of times and an
+// announced size alone reserves nothing. Called by connection/connection.ts.
 //
 //   fixed header   first byte (type, flags), remaining length: 1 to 4 bytes, 7 bits each, least significant first,
 //                  in its shortest form                                                      MQTT 3.1.1 §2.2
@@ -8,14 +8,14 @@
 import { MalformedPacket } from './errors.ts';
 import { REASON } from './reason-codes.ts';
 
-/** What the handler wants to happen after a packet. */
+/** What the framer does after a packet; the handler's answer. */
 export const NEXT = {
   goOn: 0,
-  /** The packet is done; the next one waits until `resume`. */
+  /** The packet is handled; the next one waits until `resume`. */
   pause: 1,
-  /** The packet could not be taken: it is offered again at `resume`. */
+  /** The packet could not be handled: `resume` passes it again. */
   retry: 2,
-  /** The connection is over; everything else is dropped. */
+  /** The connection is closed; the rest of the stream is dropped. */
   stop: 3,
 } as const;
 
@@ -29,22 +29,22 @@ export interface PacketHandler {
 const NO_BYTES = Buffer.alloc(0);
 /** First byte and the longest remaining length. */
 const LONGEST_HEADER_BYTES = 5;
-/** What a partial packet reserves at first, however large it says that it will be. */
+/** What a partial packet reserves at first, whatever its announced size. */
 const FIRST_RESERVE_BYTES = 16 * 1024;
 
 export class PacketFramer {
-  /** Largest remaining length that is accepted. The connection raises it once it knows who speaks. */
+  /** Largest remaining length that is accepted. The connection raises it after CONNACK. */
   maxPacketBytes: number;
-  /** How the configuration calls it. */
+  /** The configuration key of that limit. */
   limit: 'mqtt.connectBytes' | 'mqtt.packetBytes';
   private readonly handler: PacketHandler;
-  /** The beginning of a packet whose end has not come. */
+  /** The beginning of an incomplete packet. */
   private partial: Buffer;
   private partialBytes: number;
-  /** Size of that packet with its header, or 0 while its header is incomplete; and where its content starts. */
+  /** Size of that packet with its header (0 while the header is incomplete), and the position of its content. */
   private partialTotal: number;
   private partialBody: number;
-  /** What came after the packet at which the handler paused. */
+  /** Input after the packet at which the handler paused. */
   private rest: Buffer;
   private restAt: number;
   private paused: boolean;
@@ -78,7 +78,7 @@ export class PacketFramer {
   push(chunk: Buffer): void {
     if (this.stopped) return;
     if (this.paused) {
-      // The transport was told to pause; a chunk or two may still be on their way.
+      // The transport is paused; a chunk or two may still arrive.
       this.rest = this.restAt < this.rest.length ? Buffer.concat([this.rest.subarray(this.restAt), chunk]) : chunk;
       this.restAt = 0;
       return;
@@ -87,7 +87,7 @@ export class PacketFramer {
     else this.cut(chunk, 0);
   }
 
-  /** Goes on where the handler paused. Throws MalformedPacket. */
+  /** Continues where the handler paused. Throws MalformedPacket. */
   resume(): void {
     if (!this.paused || this.stopped) return;
     this.paused = false;
@@ -180,7 +180,7 @@ export class PacketFramer {
     this.partialBytes = 0;
     this.partialTotal = 0;
     const next = this.handler.packet(packet, 0, this.partialBody, total);
-    // Pause and retry keep one buffer to go on with: the rest, or the packet and the rest.
+    // `pause` keeps the rest of the chunk, `retry` the packet and the rest.
     if (next === NEXT.goOn) this.cut(chunk, at);
     else if (next === NEXT.retry)
       this.interrupt(next, Buffer.concat([packet.subarray(0, total), chunk.subarray(at)]), 0, 0);

@@ -1,4 +1,5 @@
-// Writes to one client what its session has for it, in the form of the version that it speaks. One for all connections.
+// Writes PUBLISH packets and acknowledgements to clients, in the version that each speaks. One for all connections. Called
+// by the sessions and by connection/publisher.ts.
 
 import type { Message } from '../../../src/core/message/message.ts';
 import type { Meters } from '../../../src/core/ports/meters.ts';
@@ -12,13 +13,13 @@ import { REASON, type Reason } from './reason-codes.ts';
 import type { BrokerAliases } from './topic-aliases.ts';
 import type { Traffic } from './traffic.ts';
 
-/** Where it goes. */
+/** A client that packets are written to. */
 export interface Destination {
   readonly outbox: Outbox;
   readonly v5: boolean;
-  /** Largest packet that the client takes. */
+  /** The client's maximum packet size. */
   readonly maximumPacketBytes: number;
-  /** Topic aliases towards the client; null: it wants none. */
+  /** Topic aliases towards the client; null: it accepts none. */
   readonly aliases: BrokerAliases | null;
 }
 
@@ -38,12 +39,12 @@ export class PacketWriter {
   }
 
   /**
-   * A PUBLISH; `firstByte` has QoS and flags, `id` is 0 at QoS 0, `ids` are subscription identifiers. False where it
-   * cannot be sent to this client (no topic, too large): that is counted, and the message is done with.
+   * Writes a PUBLISH. `firstByte` has QoS and flags, `id` is 0 at QoS 0, `ids` are subscription identifiers. False if the
+   * message cannot be sent to this client (no legal topic, too large): it is counted as undeliverable.
    */
   publish(connection: Destination, message: Message, firstByte: number, id: number, ids: readonly number[]): boolean {
     const { outbox } = connection;
-    // One that cannot be sent is taken off again: rarer than a branch for each that can.
+    // Subtracted below if nothing was written, which is rare.
     this.traffic.packetsSent++;
     if (connection.v5) {
       const { aliases, maximumPacketBytes } = connection;
@@ -60,8 +61,8 @@ export class PacketWriter {
     return false;
   }
 
-  /** PUBACK, PUBREC, PUBREL or PUBCOMP. Up to 3.1.1 there is no place for a reason. */
-  answer(connection: Destination, firstByte: number, id: number, reason: Reason): void {
+  /** Writes PUBACK, PUBREC, PUBREL or PUBCOMP. Up to 3.1.1 they have no reason code. */
+  acknowledge(connection: Destination, firstByte: number, id: number, reason: Reason): void {
     const { outbox } = connection;
     this.traffic.packetsSent++;
     outbox.reserve(5);

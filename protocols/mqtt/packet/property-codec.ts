@@ -1,10 +1,10 @@
-// MQTT's native form of a message: the flags that its PUBLISH carried beside QoS 0 or 1, and its MQTT 5 property block. A
-// flag is part of what the form is rather than a byte in it, so that a block stays where it arrived and goes on as it is;
-// a plain message without properties has no form at all (NO_CODEC), and costs what it cost before MQTT 5.
+// MQTT's native form of a message: whether it was published at QoS 2 or with the retain flag, and its MQTT 5 property block.
+// The flags are part of the codec's id and not bytes of the form, so that a block can stay where it arrived and be
+// forwarded as it is. A message at QoS 0 or 1 without retain flag and properties has no form (NO_CODEC).
 //
 // A block holds the properties that are forwarded (payload format, message expiry, content type, response topic,
-// correlation data, user properties), as they were sent and in their order; message expiry is there first or not at all
-// (property-block.ts sees to it), for it is counted down on the way.
+// correlation data, user properties), as they were sent and in their order, except that message expiry is first, because
+// it is counted down (property-block.ts).
 
 import { isUtf8 } from 'node:buffer';
 import { EMPTY_TABLE, type Field, textField } from '../../../src/core/message/field-table.ts';
@@ -28,7 +28,7 @@ const ALL_FLAGS = 7;
 /** Header that holds the payload format indicator (MQTT 5 §3.3.2.3.2). */
 export const PAYLOAD_FORMAT_HEADER = 'x-mqtt-payload-format';
 
-/** In front of correlation data that is no text, or that begins like this itself: the rest is base64. */
+/** Prefix of correlation data in base64: data that is no text, or that begins with this prefix itself. */
 const BASE64 = 'base64:';
 
 /** Reads MQTT's native form. `exchange` is where response topics live. */
@@ -48,7 +48,7 @@ class MqttForm implements PropertyCodec {
   }
 }
 
-/** The forms of a broker whose MQTT clients publish to `exchange`: what a front-end writes and a store reads. */
+/** The codecs of a broker whose MQTT clients publish to `exchange`: used by the front-end, and by the store to read. */
 export class MqttForms {
   readonly codecs: readonly PropertyCodec[];
 
@@ -68,17 +68,15 @@ export function hasBlock(message: Message): boolean {
   return flagsOf(message) >= FLAG.properties;
 }
 
-/** The QoS at which a message was published; what came persistent over another protocol counts as QoS 1. */
+/** The QoS at which a message was published; a persistent message of another protocol counts as QoS 1. */
 export function qosOf(message: Message): number {
   if ((flagsOf(message) & FLAG.exactlyOnce) !== 0) return 2;
   return message.persistent ? 1 : 0;
 }
 
-/** The retain flag with which it is sent under such subscriptionOptions (MQTT 5 §3.3.1.3). */
-export function sentRetained(message: Message, subscriptionOptions: SubscriptionOptions): boolean {
-  return (
-    subscriptionOptions.retained || (subscriptionOptions.retainAsPublished && (flagsOf(message) & FLAG.retain) !== 0)
-  );
+/** The retain flag of a delivery under these subscription options (MQTT 5 §3.3.1.3). */
+export function sentRetained(message: Message, options: SubscriptionOptions): boolean {
+  return options.retained || (options.retainAsPublished && (flagsOf(message) & FLAG.retain) !== 0);
 }
 
 function flagsOf(message: Message): number {
@@ -126,7 +124,7 @@ function decodeBlock(native: Buffer, start: number, end: number, exchange: strin
   return properties;
 }
 
-/** What a service of another protocol answers to. */
+/** The reply-to of a response topic. */
 function replyToOf(topic: string, exchange: string): string {
   return queueOfReplyTopic(topic) ?? formatReplyAddress({ exchange, routingKey: swapSeparators(topic) });
 }
@@ -139,7 +137,7 @@ function correlationIdOf(data: Buffer): string {
   return BASE64 + data.toString('base64');
 }
 
-/** And back: correlation data comes home as the bytes that went out. */
+/** The inverse of `correlationIdOf`. */
 export function correlationDataOf(id: string): Buffer {
   if (id.startsWith(BASE64)) {
     const text = id.slice(BASE64.length);

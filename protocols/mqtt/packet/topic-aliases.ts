@@ -1,10 +1,10 @@
 // Topic aliases (MQTT 5 §3.3.2.3.4): numbers that stand for topics on one connection, one table for each direction. Both
-// are made when an alias is first used and bounded by the Topic Alias Maximum that its reader announced.
+// are made at first use and bounded by the Topic Alias Maximum that the receiving side announced.
 
 import { MalformedPacket } from './errors.ts';
 import { REASON } from './reason-codes.ts';
 
-/** What the client's aliases stand for: routing keys. */
+/** The routing keys of the aliases that the client has set. */
 export class ClientAliases {
   private readonly maximum: number;
   private readonly keys: Map<number, string>;
@@ -14,13 +14,13 @@ export class ClientAliases {
     this.keys = new Map();
   }
 
-  /** The client gives an alias a (new) topic. Throws MalformedPacket [MQTT-3.3.2-9]. */
+  /** The client sets an alias. Throws MalformedPacket [MQTT-3.3.2-9]. */
   set(alias: number, routingKey: string): void {
     this.require(alias);
     this.keys.set(alias, routingKey);
   }
 
-  /** What the alias stands for. Throws MalformedPacket where it stands for nothing. */
+  /** The routing key of an alias. Throws MalformedPacket if it is not set. */
   get(alias: number): string {
     this.require(alias);
     const key = this.keys.get(alias);
@@ -38,7 +38,7 @@ export class ClientAliases {
   }
 }
 
-/** The aliases under which topics go out: the first topics get them, and keep them. */
+/** The aliases that the broker has set: the first topics get them and keep them. */
 export class BrokerAliases {
   private readonly maximum: number;
   private readonly byKey: Map<string, number>;
@@ -49,17 +49,17 @@ export class BrokerAliases {
     this.byKey = new Map();
   }
 
-  /** The alias that the client knows for a topic, or 0. */
+  /** The alias of a topic, or 0. */
   known(routingKey: string): number {
     return this.byKey.get(routingKey) ?? 0;
   }
 
-  /** The alias that a topic may be given, or 0. It has it once `give` is called. */
+  /** The next free alias, or 0. `set` assigns it. */
   next(): number {
     return this.byKey.size < this.maximum ? this.byKey.size + 1 : 0;
   }
 
-  give(routingKey: string, alias: number): void {
+  set(routingKey: string, alias: number): void {
     this.byKey.set(routingKey, alias);
   }
 }

@@ -1,6 +1,6 @@
-// Topics repeat, so what they turn into is remembered: topic bytes become a routing key without decoding or checking
-// them again, and routing keys become topic bytes without encoding them again. Both caches have a fixed size and are
-// shared by all connections.
+// Caches of topics, because topics repeat: from topic bytes of a PUBLISH to routing keys, without checking and decoding them
+// again, and from routing keys to topic bytes, without encoding them again. Both have a fixed size and are shared by all
+// connections.
 
 import { isUtf8 } from 'node:buffer';
 import { ByteCache } from '../../../src/core/message/byte-cache.ts';
@@ -9,11 +9,11 @@ import { type TopicLimits, topicOfKey } from '../topic/topics.ts';
 import { MalformedPacket } from './errors.ts';
 import { REASON } from './reason-codes.ts';
 
-/** Topics that are remembered. */
+/** Topics in the cache. */
 const SLOTS = 8192;
 /** Longer topics are converted each time. */
 const LONGEST_CACHED_BYTES = 128;
-/** Routing keys that are remembered, twice: two generations take turns, so that eviction costs nothing. */
+/** Routing keys in each of two generations: a full young generation replaces the old one, so eviction costs nothing. */
 const KEYS_PER_GENERATION = 4096;
 
 const SLASH = 0x2f;
@@ -21,11 +21,10 @@ const DOT = 0x2e;
 const PLUS = 0x2b;
 const HASH = 0x23;
 
-/** From topic bytes to routing keys. What is found in the table was valid when it was put there. */
+/** From topic bytes to routing keys. Cached topics are valid. */
 export class TopicKeys {
   private readonly limits: TopicLimits;
   private readonly known: ByteCache<string>;
-  /** Where topics are turned into keys. */
   private readonly scratch: Buffer;
 
   constructor(limits: TopicLimits) {
@@ -34,7 +33,7 @@ export class TopicKeys {
     this.scratch = Buffer.allocUnsafeSlow(limits.topicBytes);
   }
 
-  /** The routing key of the topic in [start, start + length). Throws MalformedPacket where that is no topic. */
+  /** The routing key of the topic in [start, start + length). Throws MalformedPacket if it is no legal topic. */
   keyOf(buffer: Buffer, start: number, length: number): string {
     const known = this.known.get(buffer, start, length);
     if (known !== null) return known;
@@ -102,7 +101,7 @@ export class KeyTopics {
     this.old = new Map();
   }
 
-  /** The topic's bytes, or none (length 0) where the key makes no legal topic. */
+  /** The topic's bytes; length 0 if the key is no legal topic. */
   topicOf(routingKey: string): Buffer {
     if (routingKey === this.lastKey) return this.lastTopic;
     let topic = this.young.get(routingKey);

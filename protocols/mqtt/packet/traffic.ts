@@ -1,19 +1,19 @@
-// What goes through all MQTT connections, for `$SYS`: packets of every kind, bytes, sockets, sessions that ran out. Plain
-// counters; bytes are the transports' own, read when somebody asks, and added up when a connection has gone.
+// Counts for `$SYS` over all MQTT connections: packets, bytes, sockets, expired sessions. Plain counters; bytes are read from
+// the transports on demand and added up when a connection closes. Read by sys-topics.ts.
 
 import type { Transport } from '../../../src/net/transport.ts';
 
 export class Traffic {
   packetsReceived: number;
   packetsSent: number;
-  /** Connections that were accepted, whatever they said. */
+  /** Connections that were accepted, logged in or not. */
   sockets: number;
-  /** Sessions whose time was over before their clients came back. */
+  /** Sessions that expired. */
   sessionsExpired: number;
   private readonly open: Set<Transport>;
-  /** Bytes of connections that have gone. */
-  private goneReceived: number;
-  private goneSent: number;
+  /** Bytes of closed connections. */
+  private closedReceived: number;
+  private closedSent: number;
 
   constructor() {
     this.packetsReceived = 0;
@@ -21,8 +21,8 @@ export class Traffic {
     this.sockets = 0;
     this.sessionsExpired = 0;
     this.open = new Set();
-    this.goneReceived = 0;
-    this.goneSent = 0;
+    this.closedReceived = 0;
+    this.closedSent = 0;
   }
 
   opened(transport: Transport): void {
@@ -32,18 +32,18 @@ export class Traffic {
 
   closed(transport: Transport): void {
     if (!this.open.delete(transport)) return;
-    this.goneReceived += transport.bytesRead;
-    this.goneSent += transport.bytesWritten;
+    this.closedReceived += transport.bytesRead;
+    this.closedSent += transport.bytesWritten;
   }
 
   get bytesReceived(): number {
-    let sum = this.goneReceived;
+    let sum = this.closedReceived;
     for (const transport of this.open) sum += transport.bytesRead;
     return sum;
   }
 
   get bytesSent(): number {
-    let sum = this.goneSent;
+    let sum = this.closedSent;
     for (const transport of this.open) sum += transport.bytesWritten;
     return sum;
   }

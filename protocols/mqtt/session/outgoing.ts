@@ -249,7 +249,7 @@ export class Outgoing {
   }
 
   private pubrel(id: number, reason: Reason): void {
-    this.context.writer.answer(this.connection!, FIRST_BYTE.pubrel, id, reason);
+    this.context.writer.acknowledge(this.connection!, FIRST_BYTE.pubrel, id, reason);
   }
 
   /** Acknowledges an entry at the core and frees its id. */

@@ -373,11 +373,11 @@ export class MqttSession implements DeliverySession, PacketWaiter, TimedSession 
   }
 
   private sendPubrec(id: number, reason: Reason): void {
-    if (this.connection !== null) this.context.writer.answer(this.connection, FIRST_BYTE.pubrec, id, reason);
+    if (this.connection !== null) this.context.writer.acknowledge(this.connection, FIRST_BYTE.pubrec, id, reason);
   }
 
   private sendPubcomp(connection: SessionConnection, id: number, reason: Reason): void {
-    this.context.writer.answer(connection, FIRST_BYTE.pubcomp, id, reason);
+    this.context.writer.acknowledge(connection, FIRST_BYTE.pubcomp, id, reason);
     connection.pubcompSent();
   }
 

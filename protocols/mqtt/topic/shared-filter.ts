@@ -5,11 +5,11 @@ const PREFIX = '$share/';
 
 export interface SharedFilter {
   readonly group: string;
-  /** What selects messages. */
+  /** The filter that selects messages. */
   readonly filter: string;
 }
 
-/** The parts of a shared filter; null where it is an ordinary one. Whether both are legal says `sharedFilterProblem`. */
+/** The parts of a shared filter, checked by `sharedFilterProblem`; null for any other filter. */
 export function sharedFilter(filter: string): SharedFilter | null {
   if (!filter.startsWith(PREFIX)) return null;
   const slash = filter.indexOf('/', PREFIX.length);
@@ -17,7 +17,7 @@ export function sharedFilter(filter: string): SharedFilter | null {
   return { group: filter.slice(PREFIX.length, slash), filter: filter.slice(slash + 1) };
 }
 
-/** Why a shared filter is none, or null [MQTT-4.8.2-1] [MQTT-4.8.2-2]. */
+/** Why a shared filter is illegal, or null [MQTT-4.8.2-1] [MQTT-4.8.2-2]. */
 export function sharedFilterProblem({ group, filter }: SharedFilter): string | null {
   if (group === '') return 'a shared subscription without a group';
   if (group.includes('+') || group.includes('#')) return 'a shared subscription whose group has a wildcard';

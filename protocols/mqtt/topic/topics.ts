@@ -33,7 +33,7 @@ export function selectsBrokerTopics(filter: string): boolean {
   return isBrokerTopic(swapSeparators(filter));
 }
 
-/** The topic of a routing key, or null where the key makes no legal topic (empty, too long, or with + # U+0000). */
+/** The topic of a routing key, or null if it is no legal topic (empty, too long, or with + # U+0000). */
 export function topicOfKey(routingKey: string): string | null {
   if (routingKey.length === 0 || routingKey.length > LONGEST_TOPIC_BYTES) return null;
   for (let i = 0; i < routingKey.length; i++) {

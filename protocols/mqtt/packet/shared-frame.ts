@@ -1,6 +1,6 @@
-// The frame of the message that is being published right now. A publish that arrived over MQTT as the bytes that its
-// receivers get is taken over from its publisher; what is put together for a first receiver is kept for the others. So a
-// delivery is one copy, and a few bytes that are the receiver's own. Nothing is remembered of messages that wait in queues.
+// The encoded PUBLISH of the message that is being published, shared by its receivers. It is the publisher's own packet, if
+// receivers get the same bytes, or else the packet that was encoded for the first receiver. So a delivery is one copy and
+// a few bytes of the receiver's own. It is cleared after each publish: messages in queues have none. Used by the encoders.
 
 import type { Message } from '../../../src/core/message/message.ts';
 import type { Outbox } from '../../../src/net/outbox.ts';
@@ -8,10 +8,10 @@ import type { Outbox } from '../../../src/net/outbox.ts';
 /** Frames below this size are copied whole; of larger ones the body may go by reference. */
 export const COPIED_FRAME_BYTES = 8 * 1024;
 
-export class FrameAtHand {
-  /** Where frames are put together. What is written here may overwrite the frame at hand: see `keep` and `spoil`. */
+export class SharedFrame {
+  /** Frames are encoded here. Writing to it may overwrite the shared frame: see `keepScratch` and `scratchOverwritten`. */
   readonly scratch: Buffer;
-  /** The message whose frame is at hand, as bytes [start, end) of `frame`, its packet id at `idAt` (0: QoS 0). */
+  /** The message whose frame is bytes [start, end) of `frame`, with its packet id at `idAt` (0: QoS 0). */
   private message: Message | null;
   private frame: Buffer;
   private start: number;
@@ -27,8 +27,8 @@ export class FrameAtHand {
     this.idAt = 0;
   }
 
-  /** Takes a frame over that arrived as [start, end) of a chunk, until `done`; one that is large is left aside. */
-  take(message: Message, chunk: Buffer, start: number, end: number, idAt: number): void {
+  /** Shares a packet that arrived as [start, end) of a chunk, until `clear`; a large one is not shared. */
+  adopt(message: Message, chunk: Buffer, start: number, end: number, idAt: number): void {
     if (end - start > COPIED_FRAME_BYTES) return;
     this.message = message;
     this.frame = chunk;
@@ -37,8 +37,8 @@ export class FrameAtHand {
     this.idAt = idAt;
   }
 
-  /** Keeps the frame that was put together at the beginning of `scratch`. */
-  keep(message: Message, bytes: number, idAt: number): void {
+  /** Shares the frame that was encoded at the beginning of `scratch`. */
+  keepScratch(message: Message, bytes: number, idAt: number): void {
     this.message = message;
     this.frame = this.scratch;
     this.start = 0;
@@ -46,32 +46,32 @@ export class FrameAtHand {
     this.idAt = idAt;
   }
 
-  /** The publish is over: nothing of its chunk is kept. */
-  done(): void {
+  /** The publish is over: lets go of its chunk. */
+  clear(): void {
     this.message = null;
     this.frame = this.scratch;
   }
 
-  /** Something else is being written into `scratch`. */
-  spoil(): void {
+  /** `scratch` is overwritten with another frame. */
+  scratchOverwritten(): void {
     if (this.frame === this.scratch) this.message = null;
   }
 
-  /** Whether it is the frame of that message, with or without a packet id. */
-  isOf(message: Message, counted: boolean): boolean {
-    return message === this.message && counted === this.idAt > 0;
+  /** Whether the frame is that of a message, with or without a packet id. */
+  isOf(message: Message, withId: boolean): boolean {
+    return message === this.message && withId === this.idAt > 0;
   }
 
   get bytes(): number {
     return this.end - this.start;
   }
 
-  /** Writes it as it is. */
+  /** Writes the frame as it is. */
   append(outbox: Outbox): void {
     outbox.append(this.frame, this.start, this.end);
   }
 
-  /** Writes it with another first byte and packet id (0 where it has none). */
+  /** Writes the frame with another first byte and packet id (0: it has none). */
   write(outbox: Outbox, firstByte: number, packetId: number): void {
     const bytes = this.end - this.start;
     outbox.reserve(bytes);
