@@ -27,7 +27,7 @@ export type Written = (typeof WRITTEN)[keyof typeof WRITTEN];
  * Seconds until a message expires, or -1 if it does not. At least 1: an expired message is not delivered, except one with
  * an expiry of 0 that was delivered at once.
  */
-export function secondsLeft(message: Message, now: number): number {
+function secondsLeft(message: Message, now: number): number {
   if (message.expirationMs <= 0) return message.expirationMs === 0 ? 0 : -1;
   return Math.max(1, Math.ceil((message.expirationMs - (now - message.receivedAt)) / 1000));
 }

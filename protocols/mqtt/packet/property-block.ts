@@ -48,7 +48,7 @@ export function foreignBlock(message: Message, exchange: string): Buffer {
 }
 
 /** Common properties as an MQTT 5 block. What MQTT has no property for is a user property of its name. */
-export function blockOf(properties: Properties, exchange: string): Buffer {
+function blockOf(properties: Properties, exchange: string): Buffer {
   const parts: Buffer[] = [];
   const { headers, correlationId, replyTo, contentType, priority, timestamp } = properties;
   const format = integerOf(findField(headers, PAYLOAD_FORMAT_HEADER));

@@ -204,7 +204,7 @@ export function writeReason(
 const LOOP_COPY_BYTES = 16;
 
 /** Copies [start, end) and returns the position after it. */
-export function copyBytes(source: Buffer, start: number, end: number, target: Buffer, position: number): number {
+function copyBytes(source: Buffer, start: number, end: number, target: Buffer, position: number): number {
   const length = end - start;
   if (length < LOOP_COPY_BYTES) for (let i = 0; i < length; i++) target[position + i] = source[start + i]!;
   else source.copy(target, position, start, end);

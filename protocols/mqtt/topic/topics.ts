@@ -91,10 +91,6 @@ export function filterLimit(filter: string, limits: TopicLimits): 'mqtt.topicLev
   return Buffer.byteLength(filter) > limits.topicBytes ? 'mqtt.topicBytes' : null;
 }
 
-export function hasWildcard(filter: string): boolean {
-  return filter.includes('+') || filter.includes('#');
-}
-
 /**
  * Whether a filter selects a topic (§4.7): '+' one level, '#' all the rest and its parent too, and a leading wildcard
  * nothing that starts with '$' [MQTT-4.7.2-1]. For retained messages; live ones are routed by the core's trie.

@@ -1,9 +1,8 @@
-// Topics, filters and routing keys: the tables of MQTT 3.1.1 §4.7 and the round trip through the core.
+// Topics, filters and routing keys: the tables of MQTT 3.1.1 §4.7.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { KeyTopics, TopicKeys } from '../../../protocols/mqtt/packet/topic-cache.ts';
 import {
   filterLimit,
   filterMatches,
@@ -33,76 +32,18 @@ describe('topic and routing key', () => {
   });
 
   it('survive the round trip, whatever the topic', () => {
-    const keys = new TopicKeys(LIMITS);
-    const topics = new KeyTopics();
     fc.assert(
-      fc.property(topicText, (topic) => {
-        const bytes = Buffer.from(`xx${topic}yy`);
-        const key = keys.keyOf(bytes, 2, bytes.length - 4);
-        assert.equal(key, swapSeparators(topic));
-        assert.equal(topicOfKey(key), topic);
-        assert.equal(topics.topicOf(key).toString(), topic);
-        // And from the caches.
-        assert.equal(keys.keyOf(bytes, 2, bytes.length - 4), key);
-        assert.equal(topics.topicOf(key).toString(), topic);
-      }),
+      fc.property(topicText, (topic) => assert.equal(topicOfKey(swapSeparators(topic)), topic)),
       { numRuns: 2000 },
     );
-  });
-
-  it('of more different topics than the caches hold stay right', () => {
-    const keys = new TopicKeys(LIMITS);
-    const topics = new KeyTopics();
-    for (let round = 0; round < 2; round++) {
-      for (let i = 0; i < 20_000; i++) {
-        const topic = Buffer.from(`sensors/d${i}/temperature`);
-        const key = keys.keyOf(topic, 0, topic.length);
-        assert.equal(key, `sensors.d${i}.temperature`);
-        assert.ok(topics.topicOf(key).equals(topic));
-      }
-    }
-  });
-
-  it('over 128 bytes are converted without the cache', () => {
-    const topic = `${'long/'.repeat(60)}end`;
-    const bytes = Buffer.from(topic);
-    assert.equal(new TopicKeys(LIMITS).keyOf(bytes, 0, bytes.length), swapSeparators(topic));
-    assert.equal(new KeyTopics().topicOf(swapSeparators(topic)).toString(), topic);
   });
 
   it('keys that make no legal topic have none', () => {
     for (const key of ['', 'a.+.b', '#', 'a.#', 'nul\u0000', '\ud800', 'x'.repeat(65_536)]) {
       assert.equal(topicOfKey(key), null, JSON.stringify(key.slice(0, 10)));
-      assert.equal(new KeyTopics().topicOf(key).length, 0);
     }
     assert.equal(topicOfKey('a.*.b'), 'a/*/b');
     assert.equal(topicOfKey('.'), '/');
-  });
-});
-
-describe('a topic in a PUBLISH', () => {
-  const keys = new TopicKeys(LIMITS);
-  const refused = (bytes: Buffer): void => {
-    assert.throws(() => keys.keyOf(bytes, 0, bytes.length), { name: 'MalformedPacket' });
-  };
-
-  it('is not empty, holds no wildcard and no U+0000', () => {
-    for (const topic of ['', '+', '#', 'a/+', 'a/#', 'a+b', 'nul\u0000']) refused(Buffer.from(topic));
-  });
-
-  it('is well-formed UTF-8 without surrogates', () => {
-    refused(Buffer.from([0x61, 0xff]));
-    refused(Buffer.from([0xc3]));
-    refused(Buffer.from([0xed, 0xa0, 0x80]));
-    refused(Buffer.from([0xc0, 0x80]));
-    // U+FEFF is a character like any other [MQTT-1.5.3-3].
-    assert.equal(keys.keyOf(Buffer.from([0xef, 0xbb, 0xbf]), 0, 3), '\ufeff');
-  });
-
-  it('is within the limits of length and levels', () => {
-    refused(Buffer.from('x'.repeat(4097)));
-    refused(Buffer.from('/'.repeat(128)));
-    assert.equal(keys.keyOf(Buffer.from('/'.repeat(127)), 0, 127), '.'.repeat(127));
   });
 });
 
