@@ -18,7 +18,7 @@ import { Unacked } from '../src/core/queue/unacked.ts';
 import { PUBLISH } from '../src/core/session/publish-path.ts';
 import type { Session } from '../src/core/session/session.ts';
 import { Turn } from '../src/core/turn/turn.ts';
-import * as wire from '../test/support/wire/amqp.ts';
+import * as wire from '../support/wire/amqp.ts';
 import { type Figure, printFigures } from './figure.ts';
 import { discardingOutbox } from './stand-ins.ts';
 

@@ -16,8 +16,8 @@ import { Unacked } from '../src/core/queue/unacked.ts';
 import { Session } from '../src/core/session/session.ts';
 import { Turn } from '../src/core/turn/turn.ts';
 import { VirtualHosts } from '../src/core/vhost/virtual-hosts.ts';
-import { FakeRetained } from '../test/support/fake-retained.ts';
-import { forgetfulStore } from '../test/support/forgetful-store.ts';
+import { FakeRetained } from '../support/fake-retained.ts';
+import { forgetfulStore } from '../support/forgetful-store.ts';
 import { type Figure, printFigures } from './figure.ts';
 
 const BODY_BYTES = 100;

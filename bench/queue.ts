@@ -12,7 +12,7 @@ import { Queue, type QueueEvents } from '../src/core/queue/queue.ts';
 import type { QueueEntry } from '../src/core/queue/queue-entry.ts';
 import { ConfirmRing } from '../src/core/turn/confirms.ts';
 import { Turn } from '../src/core/turn/turn.ts';
-import { forgetfulStore } from '../test/support/forgetful-store.ts';
+import { forgetfulStore } from '../support/forgetful-store.ts';
 import { type Figure, printFigures } from './figure.ts';
 import { messageTo } from './stand-ins.ts';
 

@@ -1,6 +1,6 @@
 // The rows of the table: what is measured, and the ratio to a peer that it is held against.
 
-import type { PeerName } from '../test/support/peers.ts';
+import type { PeerName } from '../support/peers.ts';
 import { ONE_TO_ONE, type Workload } from './load/workload.ts';
 
 export interface Row {

@@ -6,8 +6,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Broker, createBroker } from '../src/broker.ts';
-import { hasOpenssl, TestAuthority } from '../test/net/certificates.ts';
-import { freePorts } from '../test/support/free-port.ts';
+import { hasOpenssl, TestAuthority } from '../support/certificates.ts';
+import { freePorts } from '../support/free-port.ts';
 import type { Controls, Endpoint, TlsAddress, WebSocketAddress } from './check.ts';
 import type { Target } from './runner.ts';
 

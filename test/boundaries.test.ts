@@ -17,6 +17,7 @@ import {
   missingFiles,
   type Sources,
   switchedOff,
+  toolProblems,
   withoutParagraph,
 } from './support/boundaries.ts';
 
@@ -31,10 +32,10 @@ function read(...patterns: string[]): Sources {
 
 const product = read('src/**/*.{ts,js}', 'protocols/**/*.ts');
 /** Every file of the repository, by path. */
-const files = globSync('{*,{src,protocols,test,bench,conformance,docs,.ci}/**/*}', { cwd: ROOT }).map((path) =>
+const files = globSync('{*,{src,protocols,support,test,bench,conformance,docs,.ci}/**/*}', { cwd: ROOT }).map((path) =>
   path.split(sep).join('/'),
 );
-const everything = new Map([...product, ...read('test/**/*.ts', 'bench/**/*.ts', 'conformance/**/*.ts')]);
+const everything = new Map([...product, ...read('{test,bench,conformance,support}/**/*.ts')]);
 
 test('imports point the way of the design', () => {
   assert.deepEqual(directionProblems(product), []);
@@ -46,6 +47,10 @@ test('within a part a folder imports only folders below it', () => {
 
 test('no files import each other in a circle, but for the aggregate of the queue', () => {
   assert.deepEqual(circles(product), []);
+});
+
+test('the conformance kit and the bench import nothing of the tests', () => {
+  assert.deepEqual(toolProblems(everything), []);
 });
 
 test('a comment names only files that are there', () => {
@@ -125,6 +130,16 @@ test('the checker refuses an import up the floors, sideways on a floor, and a fi
   assert.equal(floorProblems(sources('src/x/new.ts', './a.ts'), floors).length, 1);
   assert.deepEqual(floorProblems(sources('src/x/top.ts', './left/l.ts'), floors), []);
   assert.deepEqual(floorProblems(sources('src/x/left/b.ts', './l.ts'), floors), []);
+});
+
+test('the checker refuses what the tools may not import', () => {
+  const problems = (path: string, specifier: string) =>
+    toolProblems(new Map([[path, `import { x } from '${specifier}';\n`]])).length;
+  assert.equal(problems('bench/a.ts', '../test/x.ts'), 1);
+  assert.equal(problems('conformance/a.ts', '../bench/x.ts'), 1);
+  assert.equal(problems('support/a.ts', '../conformance/x.ts'), 1);
+  assert.equal(problems('conformance/mqtt/a.ts', '../../support/x.ts'), 0);
+  assert.equal(problems('test/a.ts', '../bench/x.ts'), 0);
 });
 
 test('the checker finds circles, and allows those of the queue alone', () => {

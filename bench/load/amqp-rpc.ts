@@ -1,7 +1,7 @@
 // Request and reply over AMQP: a requester keeps a window of requests out, with `amq.rabbitmq.reply-to` as the address of
 // their replies, and a service answers each through the default exchange, as RPC servers do.
 
-import * as amqp from '../../test/support/wire/amqp.ts';
+import * as amqp from '../../support/wire/amqp.ts';
 import { CHANNEL, call, eachFrame, failOnClose, openChannel } from './amqp.ts';
 import type { LoadSocket } from './load-socket.ts';
 import { Publisher } from './publisher.ts';

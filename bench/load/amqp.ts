@@ -1,6 +1,6 @@
 // AMQP 0-9-1 load: just enough of the protocol to publish batches and to count deliveries by frame length.
 
-import * as amqp from '../../test/support/wire/amqp.ts';
+import * as amqp from '../../support/wire/amqp.ts';
 import { LoadSocket } from './load-socket.ts';
 import { Publisher, type Template } from './publisher.ts';
 import { Receiver } from './receiver.ts';

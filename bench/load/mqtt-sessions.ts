@@ -3,7 +3,7 @@
 
 import { once } from 'node:events';
 import { connect as dial } from 'node:net';
-import * as mqtt from '../../test/support/wire/mqtt.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
 import { COUNTER, type Job } from './workload.ts';
 
 /** Fixed sizes of MQTT 3.1.1's CONNACK and of a SUBACK for one filter. */

@@ -1,6 +1,6 @@
 // MQTT 3.1.1 load: batches of PUBLISH, acknowledgements of one read answered in one write.
 
-import * as mqtt from '../../test/support/wire/mqtt.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
 import { LoadSocket } from './load-socket.ts';
 import { Publisher } from './publisher.ts';
 import { Receiver } from './receiver.ts';

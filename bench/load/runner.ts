@@ -3,7 +3,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import type { Endpoints } from '../../test/support/peers.ts';
+import type { Endpoints } from '../../support/peers.ts';
 import {
   COUNTER,
   COUNTERS,

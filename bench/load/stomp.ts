@@ -1,7 +1,7 @@
 // STOMP 1.2 load over TCP or a WebSocket. A frame's end is found from its content-length, without looking at the body.
 
-import * as stomp from '../../test/support/wire/stomp.ts';
-import { message, OPCODE } from '../../test/support/wire/websocket.ts';
+import * as stomp from '../../support/wire/stomp.ts';
+import { message, OPCODE } from '../../support/wire/websocket.ts';
 import { LoadSocket, type Scan } from './load-socket.ts';
 import { Publisher } from './publisher.ts';
 import { Receiver } from './receiver.ts';

@@ -1,7 +1,7 @@
 // The client's side of a WebSocket for load: the upgrade, and frames taken off what the server sends so that the
 // payloads lie side by side as the byte stream that a protocol's scanner expects.
 
-import { upgradeRequest } from '../../test/support/wire/websocket.ts';
+import { upgradeRequest } from '../../support/wire/websocket.ts';
 import type { LoadSocket, Scan } from './load-socket.ts';
 
 const STREAM_BYTES = 4 * 1024 * 1024;

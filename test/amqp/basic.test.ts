@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import * as wire from '../support/wire/amqp.ts';
-import { RawClient } from './raw-client.ts';
+import { RawAmqp } from '../../support/raw-amqp.ts';
+import * as wire from '../../support/wire/amqp.ts';
 
 const { METHOD } = wire;
 
@@ -16,7 +16,7 @@ interface Delivered {
 
 describe('class basic', () => {
   let broker: Broker;
-  const clients: RawClient[] = [];
+  const clients: RawAmqp[] = [];
   let queues = 0;
 
   before(async () => {
@@ -29,8 +29,8 @@ describe('class basic', () => {
   });
 
   /** A client, and the name of a queue of its own. */
-  async function withQueue(): Promise<[RawClient, string]> {
-    const client = await RawClient.open(broker.ports.amqp!);
+  async function withQueue(): Promise<[RawAmqp, string]> {
+    const client = await RawAmqp.open(broker.ports.amqp!);
     clients.push(client);
     const queue = `basic-${++queues}`;
     client.send(wire.declareQueue(1, queue));
@@ -38,16 +38,16 @@ describe('class basic', () => {
     return [client, queue];
   }
 
-  async function delivered(client: RawClient): Promise<Delivered> {
+  async function delivered(client: RawAmqp): Promise<Delivered> {
     const args = await client.expect(METHOD.basicDeliver);
     const at = 1 + args[0]!;
-    const header = (await client.next())!;
+    const header = (await client.nextFrame())!;
     const size = header.payload.readUInt32BE(8);
-    const body = size === 0 ? '' : (await client.next())!.payload.toString();
+    const body = size === 0 ? '' : (await client.nextFrame())!.payload.toString();
     return { tag: Number(args.readBigUInt64BE(at)), redelivered: args[at + 8] === 1, body };
   }
 
-  async function consuming(client: RawClient, queue: string, noAck = false, tag = 'c'): Promise<void> {
+  async function consuming(client: RawAmqp, queue: string, noAck = false, tag = 'c'): Promise<void> {
     client.send(wire.consume(1, queue, tag, noAck));
     await client.expect(METHOD.basicConsumeOk);
   }
@@ -72,7 +72,7 @@ describe('class basic', () => {
     await consuming(client, queue, true, 'tag');
     client.send(wire.publish(1, '', queue, Buffer.from('body'), 2));
     assert.deepEqual(
-      (await client.next())!.payload,
+      (await client.nextFrame())!.payload,
       Buffer.concat([
         wire.long(METHOD.basicDeliver),
         wire.shortstr('tag'),
@@ -82,8 +82,8 @@ describe('class basic', () => {
         wire.shortstr(queue),
       ]),
     );
-    assert.deepEqual((await client.next())!.payload, wire.contentHeader(1, 4, 2).subarray(7, -1));
-    assert.equal((await client.next())!.payload.toString(), 'body');
+    assert.deepEqual((await client.nextFrame())!.payload, wire.contentHeader(1, 4, 2).subarray(7, -1));
+    assert.equal((await client.nextFrame())!.payload.toString(), 'body');
   });
 
   test('prefetch bounds what is out; an acknowledgement lets the next one come', async () => {
@@ -222,7 +222,7 @@ describe('class basic', () => {
     for (let i = 0; i < 4; i++) client.send(text('bounded', String(i)));
     const seen: [number, number][] = [];
     for (let tag = 0; tag < 4; ) {
-      const { method, payload } = (await client.next())!;
+      const { method, payload } = (await client.nextFrame())!;
       tag = Number(payload.readBigUInt64BE(4));
       seen.push([method, tag]);
     }
@@ -243,8 +243,8 @@ describe('class basic', () => {
       await client.expect(METHOD.basicReturn),
       Buffer.concat([wire.short(312), wire.shortstr('NO_ROUTE'), wire.shortstr(''), wire.shortstr('nobody')]),
     );
-    assert.deepEqual((await client.next())!.payload, wire.contentHeader(1, 4, 2).subarray(7, -1));
-    assert.equal((await client.next())!.payload.toString(), 'body');
+    assert.deepEqual((await client.nextFrame())!.payload, wire.contentHeader(1, 4, 2).subarray(7, -1));
+    assert.equal((await client.nextFrame())!.payload.toString(), 'body');
     await client.expect(METHOD.basicAck);
   });
 
@@ -262,8 +262,8 @@ describe('class basic', () => {
     const [client, queue] = await withQueue();
     client.send(text(queue, 'x'), wire.get(1, '', true));
     await client.expect(METHOD.basicGetOk);
-    await client.next();
-    await client.next();
+    await client.nextFrame();
+    await client.nextFrame();
     client.send(wire.channelOpen(2));
     await client.expect(METHOD.channelOpenOk);
     client.send(wire.get(2, '', true));
@@ -302,8 +302,8 @@ describe('class basic', () => {
     for (let i = 0; i < 4; i++) {
       const args = await client.expect(METHOD.basicDeliver);
       tags.push(args.toString('latin1', 1, 1 + args[0]!));
-      await client.next();
-      await client.next();
+      await client.nextFrame();
+      await client.nextFrame();
     }
     assert.deepEqual(tags.toSorted(), ['a', 'a', 'b', 'b']);
     assert.notEqual(tags[0], tags[1]);

@@ -4,15 +4,15 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import * as wire from '../support/wire/amqp.ts';
-import { RawClient } from './raw-client.ts';
+import { RawAmqp } from '../../support/raw-amqp.ts';
+import * as wire from '../../support/wire/amqp.ts';
 
 const { METHOD } = wire;
 
 describe('an AMQP connection', () => {
   let broker: Broker;
   let port: number;
-  const clients: RawClient[] = [];
+  const clients: RawAmqp[] = [];
 
   before(async () => {
     broker = await createBroker();
@@ -24,14 +24,14 @@ describe('an AMQP connection', () => {
     await broker.stop();
   });
 
-  async function open(frameMax?: number): Promise<RawClient> {
-    const client = await RawClient.open(port, frameMax);
+  async function open(frameMax?: number): Promise<RawAmqp> {
+    const client = await RawAmqp.open(port, frameMax === undefined ? {} : { frameMax });
     clients.push(client);
     return client;
   }
 
-  async function started(): Promise<RawClient> {
-    const client = await RawClient.connect(port);
+  async function started(): Promise<RawAmqp> {
+    const client = await RawAmqp.connect(port);
     clients.push(client);
     client.send(wire.PROTOCOL_HEADER);
     await client.expect(METHOD.connectionStart);
@@ -40,15 +40,15 @@ describe('an AMQP connection', () => {
 
   for (const header of ['HTTP/1.1', 'AMQP\x01\x01\x00\x0a', 'AMQP\x00\x00\x09\x02', 'A!']) {
     test(`the header ${JSON.stringify(header)} is answered with ours, and the connection closed`, async () => {
-      const client = await RawClient.connect(port);
+      const client = await RawAmqp.connect(port);
       clients.push(client);
       client.send(Buffer.from(header, 'latin1'));
-      assert.deepEqual(await client.rest(), wire.PROTOCOL_HEADER);
+      assert.deepEqual(await client.restBytes(), wire.PROTOCOL_HEADER);
     });
   }
 
   test('single bytes make the same conversation', async () => {
-    const client = await RawClient.connect(port);
+    const client = await RawAmqp.connect(port);
     clients.push(client);
     const bytes = Buffer.concat([
       wire.PROTOCOL_HEADER,
@@ -71,14 +71,14 @@ describe('an AMQP connection', () => {
     ]) {
       await client.expect(method);
     }
-    assert.equal((await client.next())!.type, wire.FRAME.header);
-    assert.equal((await client.next())!.payload.toString(), 'hello');
+    assert.equal((await client.nextFrame())!.type, wire.FRAME.header);
+    assert.equal((await client.nextFrame())!.payload.toString(), 'hello');
   });
 
   test('wrong credentials: closed without a word to a client that would not understand it', async () => {
     const client = await started();
     client.send(wire.startOk('guest', 'wrong'), wire.tuneOk(2047, 131072, 0), wire.open('/'));
-    const rest = await client.rest();
+    const rest = await client.restBytes();
     assert.equal(rest.includes('ACCESS_REFUSED'), false);
   });
 
@@ -98,8 +98,8 @@ describe('an AMQP connection', () => {
       wire.tuneOk(2047, 131072, 0),
       wire.open('/'),
     );
-    let frame = await client.next();
-    while (frame !== null && frame.method !== METHOD.connectionClose) frame = await client.next();
+    let frame = await client.nextFrame();
+    while (frame !== null && frame.method !== METHOD.connectionClose) frame = await client.nextFrame();
     assert.equal(
       frame!.payload.toString('latin1', 7, 7 + frame!.payload[6]!),
       'ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see the broker logfile.',
@@ -198,7 +198,7 @@ describe('an AMQP connection', () => {
       client.send(bytes);
       assert.equal((await client.expectConnectionClose()).code, code);
       client.send(wire.method(0, METHOD.connectionCloseOk));
-      assert.equal((await client.rest()).length, 0);
+      assert.equal((await client.restBytes()).length, 0);
     });
   }
 
@@ -244,7 +244,7 @@ describe('an AMQP connection', () => {
   test('all 2,047 channels work at once', async () => {
     const client = await open();
     for (let channel = 2; channel <= 2047; channel++) client.send(wire.channelOpen(channel));
-    for (let channel = 2; channel <= 2047; channel++) assert.equal((await client.next())!.channel, channel);
+    for (let channel = 2; channel <= 2047; channel++) assert.equal((await client.nextFrame())!.channel, channel);
     client.send(wire.declareQueue(2047, 'far', { exclusive: true }));
     await client.expect(METHOD.queueDeclareOk);
     client.send(wire.publish(2047, '', 'far', Buffer.from('x')), wire.get(1, 'far', true));
@@ -263,8 +263,8 @@ describe('an AMQP connection', () => {
     for (let i = 0; i < 50; i++) {
       await client.expect(METHOD.queueDeclareOk);
       await client.expect(METHOD.basicGetOk);
-      await client.next();
-      assert.equal((await client.next())!.payload.toString(), String(i));
+      await client.nextFrame();
+      assert.equal((await client.nextFrame())!.payload.toString(), String(i));
     }
   });
 
@@ -283,10 +283,10 @@ describe('an AMQP connection', () => {
     );
     await client.expect(METHOD.queueDeclareOk);
     await client.expect(METHOD.basicGetOk);
-    assert.equal((await client.next())!.type, wire.FRAME.header);
+    assert.equal((await client.nextFrame())!.type, wire.FRAME.header);
     const parts: Buffer[] = [];
     for (let bytes = 0; bytes < body.length; bytes += parts.at(-1)!.length) {
-      const frame = (await client.next())!;
+      const frame = (await client.nextFrame())!;
       assert.ok(frame.payload.length <= 4096 - 8);
       parts.push(frame.payload);
     }
@@ -339,12 +339,12 @@ describe('an AMQP connection', () => {
     ],
   ] as const) {
     test(`a client may close ${when}`, async () => {
-      const client = await RawClient.connect(port);
+      const client = await RawAmqp.connect(port);
       clients.push(client);
       client.send(wire.PROTOCOL_HEADER, bytes, wire.connectionClose());
       for (const answer of answers) await client.expect(answer);
       await client.expect(METHOD.connectionCloseOk);
-      assert.equal(await client.next(), null);
+      assert.equal(await client.nextFrame(), null);
     });
   }
 
@@ -353,7 +353,7 @@ describe('an AMQP connection', () => {
     client.send(wire.checkQueue(9, 'q'), wire.connectionClose());
     assert.equal((await client.expectConnectionClose()).code, 504);
     await client.expect(METHOD.connectionCloseOk);
-    assert.equal(await client.next(), null);
+    assert.equal(await client.nextFrame(), null);
   });
 
   test('a channel that both sides close is closed once', async () => {
@@ -366,7 +366,7 @@ describe('an AMQP connection', () => {
   });
 
   test('the broker tells what it can do', async () => {
-    const client = await RawClient.connect(port);
+    const client = await RawAmqp.connect(port);
     clients.push(client);
     client.send(wire.PROTOCOL_HEADER);
     const properties = await client.expect(METHOD.connectionStart);
@@ -394,11 +394,11 @@ describe('an AMQP connection', () => {
 
   test('a broker that stops says 320 to its clients', async () => {
     const leaving = await createBroker();
-    const client = await RawClient.open(leaving.ports.amqp!);
+    const client = await RawAmqp.open(leaving.ports.amqp!);
     const stopped = leaving.stop();
     assert.equal((await client.expectConnectionClose()).code, 320);
     client.send(wire.method(0, METHOD.connectionCloseOk));
-    await client.rest();
+    await client.restBytes();
     await stopped;
   });
 });

@@ -7,8 +7,8 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import amqplib from 'amqplib';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import * as wire from '../support/wire/amqp.ts';
-import { RawClient } from './raw-client.ts';
+import { RawAmqp } from '../../support/raw-amqp.ts';
+import * as wire from '../../support/wire/amqp.ts';
 
 const { METHOD } = wire;
 
@@ -16,7 +16,7 @@ const REPLY_QUEUE = 'amq.rabbitmq.reply-to';
 const FLAG = { headers: 0x2000, correlationId: 0x0400, replyTo: 0x0200 } as const;
 
 let broker: Broker;
-const clients: RawClient[] = [];
+const clients: RawAmqp[] = [];
 
 before(async () => {
   broker = await createBroker();
@@ -27,8 +27,8 @@ after(async () => {
   await broker.stop();
 });
 
-async function open(): Promise<RawClient> {
-  const client = await RawClient.open(broker.ports.amqp!);
+async function open(): Promise<RawAmqp> {
+  const client = await RawAmqp.open(broker.ports.amqp!);
   clients.push(client);
   return client;
 }
@@ -51,14 +51,14 @@ function publish(key: string, body: string, flags: number, properties: Buffer, m
 }
 
 /** The properties (flags and list) and the body of the content that comes next. */
-async function content(client: RawClient): Promise<[string, string]> {
-  const header = (await client.next())!;
-  const body = (await client.next())!;
+async function content(client: RawAmqp): Promise<[string, string]> {
+  const header = (await client.nextFrame())!;
+  const body = (await client.nextFrame())!;
   return [header.payload.toString('latin1', 12), body.payload.toString()];
 }
 
 /** A requester with its consumer of replies. */
-async function requester(): Promise<RawClient> {
+async function requester(): Promise<RawAmqp> {
   const client = await open();
   client.send(wire.consume(1, REPLY_QUEUE, 'replies', true));
   await client.expect(METHOD.basicConsumeOk);
@@ -66,7 +66,7 @@ async function requester(): Promise<RawClient> {
 }
 
 /** What a service is asked: the reply address and the message. */
-async function asked(service: RawClient, queue: string): Promise<string> {
+async function asked(service: RawAmqp, queue: string): Promise<string> {
   service.send(wire.get(1, queue, true));
   await service.expect(METHOD.basicGetOk);
   const [properties] = await content(service);
@@ -153,8 +153,8 @@ describe('direct reply-to', () => {
     test(`consuming replies ${what} is 406`, async () => {
       const client = await open();
       client.send(bytes);
-      let frame = (await client.next())!;
-      if (frame.method === METHOD.basicConsumeOk) frame = (await client.next())!;
+      let frame = (await client.nextFrame())!;
+      if (frame.method === METHOD.basicConsumeOk) frame = (await client.nextFrame())!;
       assert.equal(frame.method, METHOD.channelClose);
       assert.ok(frame.payload.includes(`PRECONDITION_FAILED - ${text}`), frame.payload.toString('latin1'));
     });

@@ -4,14 +4,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import * as wire from '../support/wire/amqp.ts';
-import { RawClient } from './raw-client.ts';
+import { RawAmqp } from '../../support/raw-amqp.ts';
+import * as wire from '../../support/wire/amqp.ts';
 
 const { METHOD } = wire;
 
 describe('exchanges and queues', () => {
   let broker: Broker;
-  let client: RawClient;
+  let client: RawAmqp;
 
   before(async () => {
     broker = await createBroker();
@@ -22,7 +22,7 @@ describe('exchanges and queues', () => {
   });
 
   async function open(): Promise<void> {
-    client = await RawClient.open(broker.ports.amqp!);
+    client = await RawAmqp.open(broker.ports.amqp!);
   }
 
   function declareExchange(name: string, kind: string, bits: number, args: Buffer): Buffer {
@@ -81,7 +81,7 @@ describe('exchanges and queues', () => {
       wire.contentHeader(1, 0),
     );
     await client.expect(METHOD.basicReturn);
-    await client.next();
+    await client.nextFrame();
     client.send(bind('stray', 'third', '', none), wire.publish(1, 'first', 'k', Buffer.from('x')));
     await client.expect(METHOD.queueBindOk);
     assert.equal(await ready('stray'), 1);
@@ -164,8 +164,8 @@ describe('exchanges and queues', () => {
     await expectAll(METHOD.queueDeclareOk, METHOD.basicQosOk, METHOD.basicConsumeOk);
     const delivered = async (): Promise<number> => {
       const args = await client.expect(METHOD.basicDeliver);
-      await client.next();
-      await client.next();
+      await client.nextFrame();
+      await client.nextFrame();
       return Number(args.readBigUInt64BE(2));
     };
     assert.equal(await delivered(), 1);

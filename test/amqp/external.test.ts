@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import amqplib from 'amqplib';
 import { type Broker, createBroker } from '../../src/broker.ts';
 import type { PartialConfig } from '../../src/config/schema.ts';
-import { hasOpenssl, type Pair, TestAuthority } from '../net/certificates.ts';
+import { hasOpenssl, type Pair, TestAuthority } from '../../support/certificates.ts';
 
 describe('EXTERNAL', { skip: hasOpenssl() ? false : 'openssl is not installed' }, () => {
   let authority: TestAuthority;

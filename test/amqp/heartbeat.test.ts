@@ -7,8 +7,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Heartbeat } from '../../protocols/amqp/heartbeat.ts';
 import { type Broker, createBroker } from '../../src/broker.ts';
 import { TICK_MS, type Ticked, Ticker, ticksFor } from '../../src/net/ticker.ts';
-import * as wire from '../support/wire/amqp.ts';
-import { RawClient } from './raw-client.ts';
+import { RawAmqp } from '../../support/raw-amqp.ts';
+import * as wire from '../../support/wire/amqp.ts';
 
 const { FRAME, METHOD } = wire;
 
@@ -83,10 +83,10 @@ describe('over a connection', () => {
   });
 
   test('a client gets the heartbeats that it asked for, and is closed when it sends none', async () => {
-    const client = await RawClient.open(broker.ports.amqp!, 131072, 10);
+    const client = await RawAmqp.open(broker.ports.amqp!, { heartbeatSeconds: 10 });
     await ticker.pass(21_000);
     let heartbeats = 0;
-    for (let frame = await client.next(); frame !== null; frame = await client.next()) {
+    for (let frame = await client.nextFrame(); frame !== null; frame = await client.nextFrame()) {
       assert.equal(frame.type, FRAME.heartbeat);
       heartbeats++;
     }
@@ -94,7 +94,7 @@ describe('over a connection', () => {
   });
 
   test('a client that asked for none gets none and may be silent', async () => {
-    const client = await RawClient.open(broker.ports.amqp!, 131072, 0);
+    const client = await RawAmqp.open(broker.ports.amqp!, { heartbeatSeconds: 0 });
     await ticker.pass(120_000);
     client.send(wire.declareQueue(1, 'silent', { exclusive: true }));
     await client.expect(METHOD.queueDeclareOk);
@@ -108,19 +108,19 @@ describe('over a connection', () => {
     ['never opens', Buffer.concat([wire.PROTOCOL_HEADER, wire.startOk('guest', 'guest')]), 2],
   ] as const) {
     test(`a client that ${what} is closed in time`, async () => {
-      const client = await RawClient.connect(broker.ports.amqp!);
+      const client = await RawAmqp.connect(broker.ports.amqp!);
       client.send(bytes);
-      for (let i = 0; i < answers; i++) assert.ok((await client.next()) !== null);
+      for (let i = 0; i < answers; i++) assert.ok((await client.nextFrame()) !== null);
       await ticker.pass(11_000);
-      assert.equal(await client.next(), null);
+      assert.equal(await client.nextFrame(), null);
     });
   }
 
   test('a client that never answers connection.close is closed in time', async () => {
-    const client = await RawClient.open(broker.ports.amqp!, 131072, 0);
+    const client = await RawAmqp.open(broker.ports.amqp!, { heartbeatSeconds: 0 });
     client.send(wire.checkQueue(9, 'q'));
     await client.expectConnectionClose();
     await ticker.pass(4000);
-    assert.equal(await client.next(), null);
+    assert.equal(await client.nextFrame(), null);
   });
 });

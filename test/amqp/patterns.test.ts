@@ -7,8 +7,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { AMQPWebSocketClient } from '@cloudamqp/amqp-client/amqp-websocket-client';
 import amqplib, { type Channel, type ChannelModel, type ConsumeMessage } from 'amqplib';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import * as wire from '../support/wire/amqp.ts';
-import { RawClient } from './raw-client.ts';
+import { RawAmqp } from '../../support/raw-amqp.ts';
+import * as wire from '../../support/wire/amqp.ts';
 
 describe('patterns', () => {
   let broker: Broker;
@@ -153,14 +153,14 @@ describe('patterns', () => {
 
   test('what a lost connection had not acknowledged comes again, marked, in its order', async () => {
     const open = [...broker.connections].length;
-    const lost = await RawClient.open(broker.ports.amqp!);
+    const lost = await RawAmqp.open(broker.ports.amqp!);
     lost.send(wire.declareQueue(1, 'orders', { durable: true }), wire.qos(1, 4));
     for (let i = 0; i < 6; i++) lost.send(wire.publish(1, '', 'orders', Buffer.from(String(i)), 2));
     lost.send(wire.consume(1, 'orders', 'c', false));
     // Declare-ok, qos-ok, consume-ok, and five deliveries of three frames.
-    for (let i = 0; i < 3 + 4 * 3; i++) await lost.next();
+    for (let i = 0; i < 3 + 4 * 3; i++) await lost.nextFrame();
     lost.send(wire.ack(1, 2, false));
-    for (let i = 0; i < 3; i++) await lost.next();
+    for (let i = 0; i < 3; i++) await lost.nextFrame();
     // The socket goes without a word.
     lost.destroy();
     while ([...broker.connections].length > open) await nextTurn();

@@ -6,9 +6,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { amqpFrontEnd } from '../../protocols/amqp/front-end.ts';
+import * as wire from '../../support/wire/amqp.ts';
 import { MemoryTransport } from '../support/memory-transport.ts';
 import { ProtocolHarness } from '../support/protocol-harness.ts';
-import * as wire from '../support/wire/amqp.ts';
 
 const { FRAME, METHOD } = wire;
 /** Turns in which a connection has answered all that it will. */

@@ -6,9 +6,9 @@ import { after, before, describe, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Broker, createBroker } from '../../src/broker.ts';
 import { MemoryKv } from '../../src/store/kv/memory.ts';
+import { RawAmqp } from '../../support/raw-amqp.ts';
+import * as wire from '../../support/wire/amqp.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
-import * as wire from '../support/wire/amqp.ts';
-import { RawClient } from './raw-client.ts';
 
 const { METHOD } = wire;
 
@@ -20,7 +20,7 @@ const nack = (tag: number, multiple: boolean, requeue: boolean): Buffer =>
 
 describe('class tx', () => {
   let broker: Broker;
-  const clients: RawClient[] = [];
+  const clients: RawAmqp[] = [];
   let queues = 0;
 
   before(async () => {
@@ -32,14 +32,14 @@ describe('class tx', () => {
     await broker.stop();
   });
 
-  async function open(): Promise<RawClient> {
-    const client = await RawClient.open(broker.ports.amqp!);
+  async function open(): Promise<RawAmqp> {
+    const client = await RawAmqp.open(broker.ports.amqp!);
     clients.push(client);
     return client;
   }
 
   /** A client in a transaction, and the name of a durable queue of its own. */
-  async function selected(): Promise<[RawClient, string]> {
+  async function selected(): Promise<[RawAmqp, string]> {
     const client = await open();
     const queue = `tx-${++queues}`;
     client.send(wire.declareQueue(1, queue, { durable: true }), select());
@@ -48,17 +48,17 @@ describe('class tx', () => {
     return [client, queue];
   }
 
-  async function ready(client: RawClient, queue: string): Promise<number> {
+  async function ready(client: RawAmqp, queue: string): Promise<number> {
     client.send(wire.checkQueue(1, queue));
     const args = await client.expect(METHOD.queueDeclareOk);
     return args.readUInt32BE(1 + queue.length);
   }
 
-  async function got(client: RawClient, queue: string, noAck = false): Promise<string> {
+  async function got(client: RawAmqp, queue: string, noAck = false): Promise<string> {
     client.send(wire.get(1, queue, noAck));
     await client.expect(METHOD.basicGetOk);
-    await client.next();
-    return (await client.next())!.payload.toString();
+    await client.nextFrame();
+    return (await client.nextFrame())!.payload.toString();
   }
 
   test('what is published is there after the commit, in its order, and not before', async () => {
@@ -82,7 +82,7 @@ describe('class tx', () => {
     await client.expect(METHOD.basicConsumeOk);
     client.send(wire.publish(1, '', queue, Buffer.from('x'), 2), commit());
     const methods = new Set<number>();
-    for (let i = 0; i < 4; i++) methods.add((await client.next())!.method);
+    for (let i = 0; i < 4; i++) methods.add((await client.nextFrame())!.method);
     assert.ok(methods.has(METHOD.txCommitOk) && methods.has(METHOD.basicDeliver));
   });
 
@@ -126,13 +126,13 @@ describe('class tx', () => {
     await client.expect(METHOD.basicQosOk);
     await client.expect(METHOD.basicConsumeOk);
     await client.expect(METHOD.basicDeliver);
-    await client.next();
-    await client.next();
+    await client.nextFrame();
+    await client.nextFrame();
     client.send(wire.ack(1, 1, false));
     assert.equal(await ready(client, queue), 1);
     client.send(commit());
     const methods: number[] = [];
-    for (let i = 0; i < 4; i++) methods.push((await client.next())!.method);
+    for (let i = 0; i < 4; i++) methods.push((await client.nextFrame())!.method);
     assert.ok(methods.includes(METHOD.txCommitOk) && methods.includes(METHOD.basicDeliver));
   });
 
@@ -175,8 +175,8 @@ describe('class tx', () => {
     assert.equal(await ready(client, queue), 0);
     client.send(commit());
     await client.expect(METHOD.basicReturn);
-    await client.next();
-    await client.next();
+    await client.nextFrame();
+    await client.nextFrame();
     await client.expect(METHOD.txCommitOk);
   });
 
@@ -197,8 +197,8 @@ describe('class tx', () => {
     test(`${what} is 406`, async () => {
       const client = await open();
       client.send(bytes);
-      let frame = (await client.next())!;
-      if (frame.method !== METHOD.channelClose) frame = (await client.next())!;
+      let frame = (await client.nextFrame())!;
+      if (frame.method !== METHOD.channelClose) frame = (await client.nextFrame())!;
       assert.equal(frame.method, METHOD.channelClose);
       assert.ok(frame.payload.includes(`PRECONDITION_FAILED - ${text}`), frame.payload.toString('latin1'));
     });
@@ -255,11 +255,11 @@ describe('class tx', () => {
     const kv = new FaultyKv(new MemoryKv());
     const held = await createBroker({}, { kv });
     t.after(() => held.stop());
-    const client = await RawClient.open(held.ports.amqp!);
+    const client = await RawAmqp.open(held.ports.amqp!);
     clients.push(client);
     client.send(wire.declareQueue(1, 'q', { durable: true }), wire.consume(1, 'q', 'c', true), select());
     for (const method of [METHOD.queueDeclareOk, METHOD.basicConsumeOk, METHOD.txSelectOk]) await client.expect(method);
-    const other = await RawClient.open(held.ports.amqp!);
+    const other = await RawAmqp.open(held.ports.amqp!);
     clients.push(other);
     kv.hold = true;
     client.send(wire.publish(1, '', 'q', Buffer.from('x'), 2), commit());
@@ -271,7 +271,7 @@ describe('class tx', () => {
     kv.hold = false;
     kv.release();
     const methods: number[] = [];
-    for (let i = 0; i < 4; i++) methods.push((await client.next())!.method);
+    for (let i = 0; i < 4; i++) methods.push((await client.nextFrame())!.method);
     assert.ok(methods.includes(METHOD.txCommitOk) && methods.includes(METHOD.basicDeliver));
   });
 
@@ -282,7 +282,7 @@ describe('class tx', () => {
       kv.full = false;
       return full.stop();
     });
-    const client = await RawClient.open(full.ports.amqp!);
+    const client = await RawAmqp.open(full.ports.amqp!);
     clients.push(client);
     client.send(wire.declareQueue(1, 'q', { durable: true }), select());
     await client.expect(METHOD.queueDeclareOk);
@@ -291,7 +291,7 @@ describe('class tx', () => {
     client.send(wire.publish(1, '', 'q', Buffer.from('1'), 2), wire.publish(1, '', 'q', Buffer.from('2')), commit());
     const closed = await client.expectChannelClose();
     assert.deepEqual([closed.code, closed.methodId], [406, 20]);
-    const other = await RawClient.open(full.ports.amqp!);
+    const other = await RawAmqp.open(full.ports.amqp!);
     clients.push(other);
     assert.equal(await ready(other, 'q'), 0);
   });

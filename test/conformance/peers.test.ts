@@ -10,7 +10,7 @@ import type { Check, Endpoint } from '../../conformance/check.ts';
 import { CHECKS } from '../../conformance/checks.ts';
 import { type Expectations, readExpectations, unexpected } from '../../conformance/expectations.ts';
 import { runChecks, type Target } from '../../conformance/runner.ts';
-import { type Endpoints, installed, PEERS, type PeerName, startPeer } from '../support/peers.ts';
+import { type Endpoints, installed, PEERS, type PeerName, startPeer } from '../../support/peers.ts';
 
 const LONG = process.env.CI_LONG === '1';
 

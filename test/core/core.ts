@@ -17,7 +17,7 @@ import type { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 import type { QueueDeclaration } from '../../src/core/vhost/declarations.ts';
 import { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
-import { FakeRetained } from '../support/fake-retained.ts';
+import { FakeRetained } from '../../support/fake-retained.ts';
 import { FakeStore } from '../support/fake-store.ts';
 
 const NO_BYTES = Buffer.alloc(0);

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import amqplib from 'amqplib';
-import { BrokerProcess } from '../support/broker-process.ts';
+import { BrokerProcess } from '../../support/broker-process.ts';
 import { Browser, CHROMIUM } from './browser.ts';
 import { Watch } from './watch.ts';
 

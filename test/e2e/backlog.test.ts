@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { runBacklog } from '../support/backlog.ts';
+import { runBacklog } from '../../support/backlog.ts';
 
 const MESSAGES = process.env.CI_LONG === undefined ? 50_000 : 1_000_000;
 const RSS_ANON_MIB = 300;

@@ -7,11 +7,14 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { afterEach, beforeEach, test } from 'node:test';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import * as amqp from '../support/wire/amqp.ts';
-import * as mqtt from '../support/wire/mqtt.ts';
-import * as stomp from '../support/wire/stomp.ts';
+import { argumentsOf, expectMethod, methodOf, openAmqp } from '../../support/raw-amqp.ts';
+import { type RawClient, tcp } from '../../support/raw-client.ts';
+import { openMqtt } from '../../support/raw-mqtt.ts';
+import { openStomp } from '../../support/raw-stomp.ts';
+import * as amqp from '../../support/wire/amqp.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
+import * as stomp from '../../support/wire/stomp.ts';
 import { HeldKv } from './held-kv.ts';
-import { argumentsOf, expectMethod, methodOf, openAmqp, openMqtt, openStomp, type RawPeer, tcp } from './raw-peer.ts';
 
 const { METHOD } = amqp;
 const METHOD_BLOCKED = 0x000a003c;
@@ -26,7 +29,7 @@ const CANARY_MESSAGES = 5_000;
 
 let kv: HeldKv;
 let broker: Broker;
-let open: RawPeer[];
+let open: RawClient[];
 
 async function start(limits: Record<string, number>): Promise<void> {
   kv = new HeldKv();
@@ -43,8 +46,8 @@ afterEach(async () => {
   await broker.stop();
 });
 
-async function amqpClient(capabilities: readonly string[] = []): Promise<RawPeer> {
-  const peer = await openAmqp(await tcp(broker.ports.amqp!), capabilities);
+async function amqpClient(capabilities: readonly string[] = []): Promise<RawClient> {
+  const peer = await openAmqp(await tcp(broker.ports.amqp!), { capabilities });
   open.push(peer);
   return peer;
 }
@@ -52,14 +55,14 @@ async function amqpClient(capabilities: readonly string[] = []): Promise<RawPeer
 /** The load of one publisher: it writes as long as its socket takes it, and counts. */
 class Publisher {
   readonly name: string;
-  readonly peer: RawPeer;
+  readonly peer: RawClient;
   /** Messages that were written. */
   written: number;
   /** Set when it shall write no more. */
   enough: boolean;
   readonly done: Promise<void>;
 
-  constructor(peer: RawPeer, message: (body: Buffer, number: number) => Buffer, name: string) {
+  constructor(peer: RawClient, message: (body: Buffer, number: number) => Buffer, name: string) {
     this.name = name;
     this.peer = peer;
     this.written = 0;
@@ -87,9 +90,9 @@ class Publisher {
 
 /** Takes messages that were there before, one after another: connections that only consume are served. */
 class Canary {
-  private readonly peer: RawPeer;
+  private readonly peer: RawClient;
 
-  constructor(peer: RawPeer) {
+  constructor(peer: RawClient) {
     this.peer = peer;
   }
 
@@ -148,7 +151,7 @@ async function consumeAll(publishers: readonly Publisher[]): Promise<void> {
   }
 }
 
-async function declareLoad(peer: RawPeer, durable: boolean): Promise<void> {
+async function declareLoad(peer: RawClient, durable: boolean): Promise<void> {
   peer.send(amqp.declareQueue(1, 'load', { durable }), amqp.bindQueue(1, 'load', 'amq.topic', 'load'));
   await expectMethod(peer, METHOD.queueDeclareOk);
   await expectMethod(peer, METHOD.queueBindOk);

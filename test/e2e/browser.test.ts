@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import amqplib from 'amqplib';
 import type { Page } from 'playwright-core';
-import { BrokerProcess } from '../support/broker-process.ts';
+import { BrokerProcess } from '../../support/broker-process.ts';
 import { Browser, CHROMIUM, STRANGER } from './browser.ts';
 import { Watch } from './watch.ts';
 

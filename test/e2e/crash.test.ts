@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { ConfirmChannel } from 'amqplib';
+import { BrokerProcess } from '../../support/broker-process.ts';
 import { Random } from '../sim/random.ts';
-import { BrokerProcess } from '../support/broker-process.ts';
 import { assertAccounted, assertFirstInOrder, assertOrderKept, type Delivery, type Sent } from './account.ts';
 import { AmqpPublisher } from './amqp-publisher.ts';
 import { MqttPublisher } from './mqtt-publisher.ts';

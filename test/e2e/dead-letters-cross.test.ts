@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import amqplib, { type Channel, type ChannelModel, type ConsumeMessage } from 'amqplib';
 import mqtt from 'mqtt';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import * as stomp from '../support/wire/stomp.ts';
+import * as stomp from '../../support/wire/stomp.ts';
 
 interface Death {
   readonly queue: string;

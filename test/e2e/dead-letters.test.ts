@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import amqplib, { type ChannelModel, type ConfirmChannel, type GetMessage, type MessageProperties } from 'amqplib';
-import { BrokerProcess } from '../support/broker-process.ts';
+import { BrokerProcess } from '../../support/broker-process.ts';
 
 const MESSAGES = 2_000;
 const KILLS = 4;

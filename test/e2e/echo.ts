@@ -2,21 +2,13 @@
 // broker had said before would come before the echo.
 
 import assert from 'node:assert/strict';
-import * as amqp from '../support/wire/amqp.ts';
-import * as mqtt from '../support/wire/mqtt.ts';
-import * as stomp from '../support/wire/stomp.ts';
-import {
-  expectMethod,
-  expectStomp,
-  methodOf,
-  openAmqp,
-  openMqtt,
-  openStomp,
-  type RawPeer,
-  readMqttPublish,
-  readStompFrame,
-  tcp,
-} from './raw-peer.ts';
+import { expectMethod, methodOf, openAmqp } from '../../support/raw-amqp.ts';
+import { type RawClient, tcp } from '../../support/raw-client.ts';
+import { openMqtt, readMqttPublish } from '../../support/raw-mqtt.ts';
+import { expectStomp, openStomp, readStompFrame } from '../../support/raw-stomp.ts';
+import * as amqp from '../../support/wire/amqp.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
+import * as stomp from '../../support/wire/stomp.ts';
 
 const PROTOCOLS = ['amqp', 'mqtt', 'stomp'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
@@ -35,10 +27,10 @@ const ECHO_CHANNEL = 9;
 
 export class EchoClients {
   private readonly ports: Ports;
-  private readonly caller: RawPeer;
-  private readonly peers: RawPeer[];
+  private readonly caller: RawClient;
+  private readonly peers: RawClient[];
 
-  private constructor(ports: Ports, caller: RawPeer) {
+  private constructor(ports: Ports, caller: RawClient) {
     this.ports = ports;
     this.caller = caller;
     this.peers = [caller];
@@ -63,11 +55,11 @@ export class EchoClients {
 
 export class EchoClient {
   readonly protocol: Protocol;
-  readonly peer: RawPeer;
+  readonly peer: RawClient;
   private readonly id: string;
-  private readonly caller: RawPeer;
+  private readonly caller: RawClient;
 
-  constructor(protocol: Protocol, peer: RawPeer, id: string, caller: RawPeer) {
+  constructor(protocol: Protocol, peer: RawClient, id: string, caller: RawClient) {
     this.protocol = protocol;
     this.peer = peer;
     this.id = id;
@@ -87,14 +79,14 @@ export class EchoClient {
 
 const opened = {
   amqp: (socket: Awaited<ReturnType<typeof tcp>>, _id: string, options: ClientOptions) =>
-    openAmqp(socket, options.capabilities),
+    openAmqp(socket, options.capabilities === undefined ? {} : { capabilities: options.capabilities }),
   mqtt: (socket: Awaited<ReturnType<typeof tcp>>, id: string, options: ClientOptions) =>
     openMqtt(socket, id, { clean: options.clean ?? true }),
   stomp: (socket: Awaited<ReturnType<typeof tcp>>) => openStomp(socket),
 } as const;
 
 const subscribed = {
-  async amqp(peer: RawPeer, id: string): Promise<void> {
+  async amqp(peer: RawClient, id: string): Promise<void> {
     peer.send(amqp.channelOpen(ECHO_CHANNEL));
     await expectMethod(peer, amqp.METHOD.channelOpenOk);
     peer.send(amqp.declareQueue(ECHO_CHANNEL, `echo-${id}`, { exclusive: true }));
@@ -104,27 +96,27 @@ const subscribed = {
     peer.send(amqp.consume(ECHO_CHANNEL, `echo-${id}`, 'echo', true));
     await expectMethod(peer, amqp.METHOD.basicConsumeOk);
   },
-  async mqtt(peer: RawPeer, id: string): Promise<void> {
+  async mqtt(peer: RawClient, id: string): Promise<void> {
     peer.send(mqtt.subscribe(0xffff, `echo/${id}`, 0));
     assert.equal((await peer.take())[0]! >> 4, mqtt.PACKET.suback);
   },
-  async stomp(peer: RawPeer, id: string): Promise<void> {
+  async stomp(peer: RawClient, id: string): Promise<void> {
     peer.send(stomp.subscribe('echo', `/topic/echo.${id}`, { receipt: 'echo' }));
     await expectStomp(peer, 'RECEIPT');
   },
 } as const;
 
 const echoed = {
-  async amqp(peer: RawPeer): Promise<void> {
+  async amqp(peer: RawClient): Promise<void> {
     const deliver = await peer.take();
     assert.equal(methodOf(deliver).toString(16), amqp.METHOD.basicDeliver.toString(16), deliver.toString('latin1'));
     await peer.take();
     assert.equal((await peer.take()).toString('latin1', amqp.FRAME_HEAD_BYTES, amqp.FRAME_HEAD_BYTES + 4), 'echo');
   },
-  async mqtt(peer: RawPeer): Promise<void> {
+  async mqtt(peer: RawClient): Promise<void> {
     assert.equal(readMqttPublish(await peer.take()).body.toString(), 'echo');
   },
-  async stomp(peer: RawPeer): Promise<void> {
+  async stomp(peer: RawClient): Promise<void> {
     const frame = readStompFrame(await peer.take());
     assert.deepEqual([frame.command, frame.body.toString()], ['MESSAGE', 'echo']);
   },

@@ -6,8 +6,9 @@ import { once } from 'node:events';
 import amqplib from 'amqplib';
 import mqtt from 'mqtt';
 import { createBroker } from '../../src/broker.ts';
-import * as stomp from '../support/wire/stomp.ts';
-import { expectStomp, openStomp, tcp } from './raw-peer.ts';
+import { tcp } from '../../support/raw-client.ts';
+import { expectStomp, openStomp } from '../../support/raw-stomp.ts';
+import * as stomp from '../../support/wire/stomp.ts';
 
 const [dataDir] = process.argv.slice(2);
 const broker = await createBroker(dataDir === undefined ? {} : { dataDir });

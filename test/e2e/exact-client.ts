@@ -4,9 +4,10 @@
 
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import { PACKET } from '../support/wire/mqtt.ts';
-import { connect5, p, packet, publish5, subscribe5, u16 } from '../support/wire/mqtt5.ts';
-import { mqttPeer, type RawPeer, tcp } from './raw-peer.ts';
+import { type RawClient, tcp } from '../../support/raw-client.ts';
+import { rawMqtt } from '../../support/raw-mqtt.ts';
+import { PACKET } from '../../support/wire/mqtt.ts';
+import { connect5, p, packet, publish5, subscribe5, u16 } from '../../support/wire/mqtt5.ts';
 
 /** One publish that is under way. */
 interface Sending {
@@ -43,7 +44,7 @@ export class ExactClient {
   /** Ids of messages that were taken in and not released. */
   private readonly held: Set<number>;
   private nextId: number;
-  private peer: RawPeer | null;
+  private peer: RawClient | null;
   private began: boolean;
   private ending: boolean;
   private running: Promise<void>;
@@ -92,7 +93,7 @@ export class ExactClient {
   private async run(): Promise<void> {
     while (!this.ending) {
       try {
-        const peer = mqttPeer(await tcp(this.options.port));
+        const peer = rawMqtt(await tcp(this.options.port));
         await this.converse(peer);
         await peer.close();
       } catch (error) {
@@ -103,7 +104,7 @@ export class ExactClient {
     }
   }
 
-  private async converse(peer: RawPeer): Promise<void> {
+  private async converse(peer: RawClient): Promise<void> {
     const { clientId, filter, receiveMaximum = 0xffff } = this.options;
     const properties = [p.sessionExpiry(NEVER), p.receiveMaximum(receiveMaximum)];
     peer.send(connect5({ clientId, clean: !this.began && filter === null, properties }));
@@ -128,7 +129,7 @@ export class ExactClient {
     for (let unit = await peer.next(); unit !== null; unit = await peer.next()) this.packet(peer, unit);
   }
 
-  private packet(peer: RawPeer, unit: Buffer): void {
+  private packet(peer: RawClient, unit: Buffer): void {
     switch (unit[0]! >> 4) {
       case PACKET.publish:
         this.take(peer, unit);
@@ -159,7 +160,7 @@ export class ExactClient {
     }
   }
 
-  private take(peer: RawPeer, unit: Buffer): void {
+  private take(peer: RawClient, unit: Buffer): void {
     let at = 1;
     while (unit[at++]! >= 0x80);
     const length = unit.readUInt16BE(at);

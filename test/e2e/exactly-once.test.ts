@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { BrokerProcess } from '../../support/broker-process.ts';
 import { Random } from '../sim/random.ts';
-import { BrokerProcess } from '../support/broker-process.ts';
 import { ExactClient } from './exact-client.ts';
 
 const LONG = process.env.CI_LONG !== undefined;

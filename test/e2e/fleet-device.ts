@@ -5,10 +5,11 @@
 // free, that DUP says the truth, that no more is out than it asked for, and that sessions are there or not.
 
 import assert from 'node:assert/strict';
-import { connect as connect3, PACKET, publish as publish3, text } from '../support/wire/mqtt.ts';
-import { connect5, disconnect5, p, packet, publish5, subscribe5, u16 } from '../support/wire/mqtt5.ts';
+import { type RawClient, tcp } from '../../support/raw-client.ts';
+import { rawMqtt } from '../../support/raw-mqtt.ts';
+import { connect as connect3, PACKET, publish as publish3, text } from '../../support/wire/mqtt.ts';
+import { connect5, disconnect5, p, packet, publish5, subscribe5, u16 } from '../../support/wire/mqtt5.ts';
 import type { FleetBook } from './fleet-book.ts';
-import { mqttPeer, type RawPeer, tcp } from './raw-peer.ts';
 
 export type QoS = 0 | 1 | 2;
 
@@ -78,8 +79,8 @@ export class FleetDevice {
   private readonly seen: Set<string>;
   private due: Answer[];
   /** All that it ever had: some may still be open. */
-  private readonly peers: RawPeer[];
-  private peer: RawPeer | null;
+  private readonly peers: RawClient[];
+  private peer: RawClient | null;
   private opening: Promise<void> | null;
   private ready: boolean;
   /** Whether there is a session that outlived its connection: null where only the broker knows. */
@@ -224,9 +225,9 @@ export class FleetDevice {
 
   private async begin(receiveMaximum: number): Promise<void> {
     const { port, clientId, v5, persistent } = this.options;
-    let peer: RawPeer;
+    let peer: RawClient;
     try {
-      peer = mqttPeer(await tcp(port));
+      peer = rawMqtt(await tcp(port));
     } catch {
       return;
     }
@@ -269,7 +270,7 @@ export class FleetDevice {
     this.sendMore();
   }
 
-  private async listen(peer: RawPeer): Promise<void> {
+  private async listen(peer: RawClient): Promise<void> {
     for (let unit = await peer.next(); unit !== null; unit = await peer.next()) {
       // What comes after the device has given the connection up it does not see.
       if (peer !== this.peer) return;
@@ -289,7 +290,7 @@ export class FleetDevice {
     for (const [id, { qos }] of this.held) if (qos === 1) this.held.delete(id);
   }
 
-  private packet(peer: RawPeer, unit: Buffer): void {
+  private packet(peer: RawClient, unit: Buffer): void {
     const id = unit.length >= 4 ? unit.readUInt16BE(2) : 0;
     const { clientId } = this.options;
     switch (unit[0]! >> 4) {

@@ -8,8 +8,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import amqp from 'amqplib';
+import { BrokerProcess } from '../../support/broker-process.ts';
 import { Random } from '../sim/random.ts';
-import { BrokerProcess } from '../support/broker-process.ts';
 import { FleetBook } from './fleet-book.ts';
 import { FleetDevice, type QoS, type Taken } from './fleet-device.ts';
 

@@ -4,12 +4,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createBroker } from '../../src/broker.ts';
-import * as amqp from '../support/wire/amqp.ts';
-import * as mqtt from '../support/wire/mqtt.ts';
-import * as stomp from '../support/wire/stomp.ts';
+import { argumentsOf, expectMethod, methodOf } from '../../support/raw-amqp.ts';
+import type { RawClient } from '../../support/raw-client.ts';
+import { expectStomp, headerOf } from '../../support/raw-stomp.ts';
+import * as amqp from '../../support/wire/amqp.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
+import * as stomp from '../../support/wire/stomp.ts';
 import { EchoClients } from './echo.ts';
 import { HeldKv } from './held-kv.ts';
-import { argumentsOf, expectMethod, expectStomp, headerOf, methodOf, type RawPeer } from './raw-peer.ts';
 
 const { METHOD } = amqp;
 const METHOD_BLOCKED = 0x000a003c;
@@ -100,7 +102,7 @@ test('every publisher learns that it is not stored, and all goes on when there i
 });
 
 /** The body of a delivery that fits into one frame. */
-async function takeBody(peer: RawPeer): Promise<string> {
+async function takeBody(peer: RawClient): Promise<string> {
   const deliver = await peer.take();
   assert.equal(methodOf(deliver), METHOD.basicDeliver, argumentsOf(deliver).toString('latin1'));
   await peer.take();

@@ -10,24 +10,16 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import WebSocket from 'ws';
 import { createBroker } from '../../src/broker.ts';
+import { argumentsOf, expectMethod, methodOf, openAmqp } from '../../support/raw-amqp.ts';
+import { type RawClient, tcp } from '../../support/raw-client.ts';
+import { openMqtt } from '../../support/raw-mqtt.ts';
+import { expectStomp, headerOf, openStomp } from '../../support/raw-stomp.ts';
+import * as amqp from '../../support/wire/amqp.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
+import * as stomp from '../../support/wire/stomp.ts';
 import { Command, record } from '../support/command.ts';
-import * as amqp from '../support/wire/amqp.ts';
-import * as mqtt from '../support/wire/mqtt.ts';
-import * as stomp from '../support/wire/stomp.ts';
 import { EchoClients } from './echo.ts';
 import { HeldKv } from './held-kv.ts';
-import {
-  argumentsOf,
-  expectMethod,
-  expectStomp,
-  headerOf,
-  methodOf,
-  openAmqp,
-  openMqtt,
-  openStomp,
-  type RawPeer,
-  tcp,
-} from './raw-peer.ts';
 
 const { METHOD } = amqp;
 const PATIENCE = { timeout: 60_000 };
@@ -58,7 +50,7 @@ async function startChild(t: TestContext, data: string): Promise<{ command: Comm
 }
 
 /** connection.close 320, answered; then the broker closes. */
-async function expectForced(peer: RawPeer): Promise<void> {
+async function expectForced(peer: RawClient): Promise<void> {
   const close = await expectMethod(peer, METHOD.connectionClose);
   assert.equal(close.readUInt16BE(0), 320);
   assert.match(close.toString('utf8', 3, 3 + close[2]!), /^CONNECTION_FORCED - .*stopping/);
@@ -67,7 +59,7 @@ async function expectForced(peer: RawPeer): Promise<void> {
 }
 
 /** The last confirmed tag before the close, which is answered. */
-async function lastConfirm(peer: RawPeer): Promise<number> {
+async function lastConfirm(peer: RawClient): Promise<number> {
   let confirmed = 0;
   for (let unit = await peer.next(); unit !== null; unit = await peer.next()) {
     if (methodOf(unit) === METHOD.basicAck) confirmed = Number(argumentsOf(unit).readBigUInt64BE(0));
@@ -76,7 +68,7 @@ async function lastConfirm(peer: RawPeer): Promise<number> {
   return confirmed;
 }
 
-async function expectFarewell(peer: RawPeer): Promise<void> {
+async function expectFarewell(peer: RawClient): Promise<void> {
   const error = await expectStomp(peer, 'ERROR');
   assert.match(headerOf(error, 'message')!, /closed by the broker/);
   assert.match(error.body.toString(), /stopping/);

@@ -5,13 +5,16 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import * as amqp from '../support/wire/amqp.ts';
-import * as mqtt from '../support/wire/mqtt.ts';
-import * as stomp from '../support/wire/stomp.ts';
+import { expectMethod } from '../../support/raw-amqp.ts';
+import { tcp } from '../../support/raw-client.ts';
+import { rawMqtt } from '../../support/raw-mqtt.ts';
+import { expectStomp, headerOf, readStompFrame } from '../../support/raw-stomp.ts';
+import * as amqp from '../../support/wire/amqp.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
+import * as stomp from '../../support/wire/stomp.ts';
 import { EchoClients } from './echo.ts';
 import { HeldKv } from './held-kv.ts';
 import { declareExchange, OPERATIONS, receipt } from './held-operations.ts';
-import { expectMethod, expectStomp, headerOf, mqttPeer, readStompFrame, tcp } from './raw-peer.ts';
 
 const { METHOD } = amqp;
 const BODY = Buffer.from('body');
@@ -66,7 +69,7 @@ describe('while a commit is held', () => {
   }
 
   test('no CONNACK of a new persistent session leaves', PATIENCE, async () => {
-    const client = mqttPeer(await tcp(broker.ports.mqtt!));
+    const client = rawMqtt(await tcp(broker.ports.mqtt!));
     const other = await clients.connect('mqtt');
     kv.hold = true;
     client.send(mqtt.connect('new session', { user: 'guest', password: 'guest', clean: false }), mqtt.pingreq());

@@ -1,11 +1,12 @@
 // Everything that a client is told only once it is durable: the operation, as bytes, and its answer.
 
 import assert from 'node:assert/strict';
-import * as amqp from '../support/wire/amqp.ts';
-import * as mqtt from '../support/wire/mqtt.ts';
-import * as stomp from '../support/wire/stomp.ts';
+import { methodOf } from '../../support/raw-amqp.ts';
+import { headerOf, readStompFrame } from '../../support/raw-stomp.ts';
+import * as amqp from '../../support/wire/amqp.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
+import * as stomp from '../../support/wire/stomp.ts';
 import type { Protocol } from './echo.ts';
-import { headerOf, methodOf, readStompFrame } from './raw-peer.ts';
 
 const { METHOD } = amqp;
 const BODY = Buffer.from('body');

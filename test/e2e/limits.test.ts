@@ -7,10 +7,10 @@ import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type Broker, createBroker } from '../../src/broker.ts';
 import type { CountedLimit } from '../../src/core/ports/limit-hits.ts';
-import { RawClient } from '../amqp/raw-client.ts';
-import * as amqp from '../support/wire/amqp.ts';
-import * as mqtt from '../support/wire/mqtt.ts';
-import * as mqtt5 from '../support/wire/mqtt5.ts';
+import { RawAmqp } from '../../support/raw-amqp.ts';
+import * as amqp from '../../support/wire/amqp.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
+import * as mqtt5 from '../../support/wire/mqtt5.ts';
 
 const LIMITS = {
   amqp: { frameMaxBytes: 4096, consumersPerChannel: 1, transactionOperations: 1 },
@@ -55,8 +55,8 @@ async function closedAfter(port: number | null, ...parts: (Buffer | string)[]): 
   await once(socket, 'close');
 }
 
-async function opened(): Promise<RawClient> {
-  return RawClient.open(broker.ports.amqp!, 4096);
+async function opened(): Promise<RawAmqp> {
+  return RawAmqp.open(broker.ports.amqp!, { frameMax: 4096 });
 }
 
 describe('a bound that was reached is counted', () => {
@@ -144,7 +144,7 @@ describe('a bound that was reached is counted', () => {
   it('of connections: as many as may be', async () => {
     await broker.stop();
     broker = await createBroker({ limits: { connections: 1 } });
-    const first = await RawClient.open(broker.ports.amqp!);
+    const first = await RawAmqp.open(broker.ports.amqp!);
     await closedAfter(broker.ports.amqp);
     first.destroy();
     assert.deepEqual(await reached(), { 'limits.connections': 1 });

@@ -8,8 +8,9 @@ import { Client } from '@stomp/stompjs';
 import amqplib, { type Channel, type ChannelModel, type ConsumeMessage } from 'amqplib';
 import mqtt, { type MqttClient } from 'mqtt';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import * as stomp from '../support/wire/stomp.ts';
-import { expectStomp, headerOf, openStomp, type RawPeer, tcp } from './raw-peer.ts';
+import { type RawClient, tcp } from '../../support/raw-client.ts';
+import { expectStomp, headerOf, openStomp } from '../../support/raw-stomp.ts';
+import * as stomp from '../../support/wire/stomp.ts';
 
 let broker: Broker;
 let connection: ChannelModel;
@@ -40,14 +41,14 @@ async function serveAmqp(queue: string): Promise<void> {
 }
 
 /** A STOMP service: answers to the destination in reply-to. */
-async function serveStomp(queue: string): Promise<RawPeer> {
+async function serveStomp(queue: string): Promise<RawClient> {
   const service = await openStomp(await tcp(broker.ports.stomp!));
   service.send(stomp.subscribe('requests', `/queue/${queue}`, { receipt: 'serving' }));
   await expectStomp(service, 'RECEIPT');
   return service;
 }
 
-async function answerOne(service: RawPeer): Promise<void> {
+async function answerOne(service: RawClient): Promise<void> {
   const request = await expectStomp(service, 'MESSAGE');
   const answer = Buffer.from(request.body.toString().toUpperCase());
   const correlation = headerOf(request, 'correlation-id')!;

@@ -5,12 +5,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { BrokerProcess } from '../../support/broker-process.ts';
+import { type RawClient, tcp } from '../../support/raw-client.ts';
+import { openMqtt, readMqttPublish } from '../../support/raw-mqtt.ts';
+import { PACKET, packet, publish, subscribe } from '../../support/wire/mqtt.ts';
+import { u16 } from '../../support/wire/mqtt5.ts';
 import { Random } from '../sim/random.ts';
-import { BrokerProcess } from '../support/broker-process.ts';
-import { PACKET, packet, publish, subscribe } from '../support/wire/mqtt.ts';
-import { u16 } from '../support/wire/mqtt5.ts';
 import { ExactClient } from './exact-client.ts';
-import { openMqtt, type RawPeer, readMqttPublish, tcp } from './raw-peer.ts';
 
 const LONG = process.env.CI_LONG !== undefined;
 const SEED = Number(process.env.SEED ?? 1);
@@ -39,12 +40,12 @@ async function retain(broker: BrokerProcess, count: number): Promise<void> {
   await publisher.close();
 }
 
-async function connect(broker: BrokerProcess): Promise<RawPeer> {
+async function connect(broker: BrokerProcess): Promise<RawClient> {
   return openMqtt(await tcp(broker.endpoints.mqtt), 'stages', { clean: false });
 }
 
 /** The next packets, as type, id and, of PUBLISH, flags and body. */
-async function take(peer: RawPeer, count: number): Promise<string[]> {
+async function take(peer: RawClient, count: number): Promise<string[]> {
   const packets: string[] = [];
   for (let i = 0; i < count; i++) {
     const bytes = await peer.take();
@@ -64,12 +65,12 @@ test('a killed broker goes on at QoS 2 where it was, and with what it had not se
   const broker = await BrokerProcess.start({ flags: ['--mqtt-receive-maximum=3'] });
   t.after(() => broker.end());
   await retain(broker, 9);
-  const again = async (): Promise<RawPeer> => {
+  const again = async (): Promise<RawClient> => {
     await broker.kill();
     await broker.restart();
     return connect(broker);
   };
-  const answer = (peer: RawPeer, type: number, ...ids: number[]): void => {
+  const answer = (peer: RawClient, type: number, ...ids: number[]): void => {
     for (const id of ids) peer.send(packet(type, type === PACKET.pubrel ? 2 : 0, u16(id)));
   };
 

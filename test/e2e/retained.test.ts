@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import amqplib from 'amqplib';
 import mqtt, { type IPublishPacket } from 'mqtt';
-import { BrokerProcess } from '../support/broker-process.ts';
+import { BrokerProcess } from '../../support/broker-process.ts';
 
 test('what was acknowledged is retained after kill -9, and deleted where that was acknowledged', async () => {
   const broker = await BrokerProcess.start();

@@ -2,9 +2,10 @@
 // `headers.NAME` in the notation of amqp-fields.ts, redelivered, body.
 
 import assert from 'node:assert/strict';
-import * as amqp from '../support/wire/amqp.ts';
-import { encodeField, encodeTable, readFields } from '../support/wire/amqp-fields.ts';
-import { argumentsOf, expectMethod, methodOf, openAmqp, type RawPeer, tcp } from './raw-peer.ts';
+import { argumentsOf, expectMethod, methodOf, openAmqp } from '../../support/raw-amqp.ts';
+import { type RawClient, tcp } from '../../support/raw-client.ts';
+import * as amqp from '../../support/wire/amqp.ts';
+import { encodeField, encodeTable, readFields } from '../../support/wire/amqp-fields.ts';
 import { bodyOf, bodyText, type Line, lineOf, type Road, spacedLine, type Watcher } from './road.ts';
 
 /** The properties in the order of their flags, §4.2.6.1 and class basic; bit 15 is the first. */
@@ -86,9 +87,9 @@ function headerName(name: string): string {
 
 export class AmqpRoad implements Road {
   private readonly port: number;
-  private readonly publisher: RawPeer;
+  private readonly publisher: RawClient;
 
-  private constructor(port: number, publisher: RawPeer) {
+  private constructor(port: number, publisher: RawClient) {
     this.port = port;
     this.publisher = publisher;
   }
@@ -156,7 +157,7 @@ export class AmqpRoad implements Road {
   }
 }
 
-async function takeDelivery(peer: RawPeer): Promise<{ seen: Map<string, string>; tag: number }> {
+async function takeDelivery(peer: RawClient): Promise<{ seen: Map<string, string>; tag: number }> {
   const frame = await peer.take();
   assert.equal(methodOf(frame), amqp.METHOD.basicDeliver, frame.toString('latin1'));
   const args = argumentsOf(frame);

@@ -1,16 +1,17 @@
 // MQTT 3.1.1 as the cross-protocol table speaks of it. Lines: topic, qos, retain and dup where they are set, body.
 
 import assert from 'node:assert/strict';
-import * as mqtt from '../support/wire/mqtt.ts';
-import { openMqtt, type RawPeer, readMqttPublish, tcp } from './raw-peer.ts';
+import { type RawClient, tcp } from '../../support/raw-client.ts';
+import { openMqtt, readMqttPublish } from '../../support/raw-mqtt.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
 import { bodyOf, bodyText, type Line, lineOf, type Road, spacedLine, type Watcher } from './road.ts';
 
 export class MqttRoad implements Road {
   private readonly port: number;
-  private readonly publisher: RawPeer;
+  private readonly publisher: RawClient;
   private watchers: number;
 
-  private constructor(port: number, publisher: RawPeer) {
+  private constructor(port: number, publisher: RawClient) {
     this.port = port;
     this.publisher = publisher;
     this.watchers = 0;

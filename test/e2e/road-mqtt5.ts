@@ -2,9 +2,10 @@
 // specification; user properties stand in one line, as a JSON array of pairs in the order in which they came.
 
 import assert from 'node:assert/strict';
-import * as mqtt from '../support/wire/mqtt.ts';
-import * as v5 from '../support/wire/mqtt5.ts';
-import { mqttPeer, type RawPeer, tcp } from './raw-peer.ts';
+import { type RawClient, tcp } from '../../support/raw-client.ts';
+import { rawMqtt } from '../../support/raw-mqtt.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
+import * as v5 from '../../support/wire/mqtt5.ts';
 import { bodyOf, bodyText, type Line, lineOf, type Road, spacedLine, type Watcher } from './road.ts';
 
 /** A session of a watcher lives until it is closed. */
@@ -12,10 +13,10 @@ const NEVER = 0xffff_ffff;
 
 export class Mqtt5Road implements Road {
   private readonly port: number;
-  private readonly publisher: RawPeer;
+  private readonly publisher: RawClient;
   private watchers: number;
 
-  private constructor(port: number, publisher: RawPeer) {
+  private constructor(port: number, publisher: RawClient) {
     this.port = port;
     this.publisher = publisher;
     this.watchers = 0;
@@ -78,8 +79,8 @@ export class Mqtt5Road implements Road {
   }
 }
 
-async function connected(port: number, clientId: string, clean: boolean): Promise<RawPeer> {
-  const peer = mqttPeer(await tcp(port));
+async function connected(port: number, clientId: string, clean: boolean): Promise<RawClient> {
+  const peer = rawMqtt(await tcp(port));
   peer.send(v5.connect5({ clientId, clean, properties: clean ? [] : [v5.p.sessionExpiry(NEVER)] }));
   const connack = await peer.take();
   assert.deepEqual([connack[0], connack[3]], [mqtt.PACKET.connack << 4, 0]);

@@ -1,8 +1,9 @@
 // STOMP 1.2 as the cross-protocol table speaks of it. Lines: the header lines of a frame, escapes and all, and body.
 
 import assert from 'node:assert/strict';
-import * as stomp from '../support/wire/stomp.ts';
-import { expectStomp, headerOf, openStomp, type RawPeer, type StompFrame, tcp } from './raw-peer.ts';
+import { type RawClient, tcp } from '../../support/raw-client.ts';
+import { expectStomp, headerOf, openStomp, type StompFrame } from '../../support/raw-stomp.ts';
+import * as stomp from '../../support/wire/stomp.ts';
 import { bodyOf, bodyText, type Line, lineOf, type Road, spacedLine, type Watcher } from './road.ts';
 
 /** Headers of a MESSAGE that say nothing of the message itself. */
@@ -10,9 +11,9 @@ const FRAME_ONLY: readonly string[] = ['subscription', 'message-id', 'ack', 'con
 
 export class StompRoad implements Road {
   private readonly port: number;
-  private readonly publisher: RawPeer;
+  private readonly publisher: RawClient;
 
-  private constructor(port: number, publisher: RawPeer) {
+  private constructor(port: number, publisher: RawClient) {
     this.port = port;
     this.publisher = publisher;
   }

@@ -5,12 +5,12 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, type TestContext, test } from 'node:test';
 import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib';
-import { BrokerProcess } from '../support/broker-process.ts';
-import { RawClient } from '../support/raw-client.ts';
-import * as amqp from '../support/wire/amqp.ts';
-import * as mqtt from '../support/wire/mqtt.ts';
-import * as stomp from '../support/wire/stomp.ts';
-import { message, OPCODE, upgradeRequest } from '../support/wire/websocket.ts';
+import { BrokerProcess } from '../../support/broker-process.ts';
+import { RawClient } from '../../support/raw-client.ts';
+import * as amqp from '../../support/wire/amqp.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
+import * as stomp from '../../support/wire/stomp.ts';
+import { message, OPCODE, upgradeRequest } from '../../support/wire/websocket.ts';
 
 const MIB = 1024 * 1024;
 const FLOOD_BYTES = 256 * MIB;

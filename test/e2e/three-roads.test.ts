@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { BrokerProcess } from '../support/broker-process.ts';
+import { BrokerProcess } from '../../support/broker-process.ts';
 import { assertAccounted, assertFirstInOrder, type Delivery } from './account.ts';
 import { CHROMIUM } from './browser.ts';
 import { Dashboard } from './dashboard.ts';

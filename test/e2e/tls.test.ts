@@ -11,12 +11,13 @@ import amqplib from 'amqplib';
 import mqtt from 'mqtt';
 import WebSocket from 'ws';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import { hasOpenssl, type Pair, TestAuthority } from '../net/certificates.ts';
-import * as amqp from '../support/wire/amqp.ts';
-import * as wire from '../support/wire/mqtt.ts';
-import * as stomp from '../support/wire/stomp.ts';
-import { upgradeRequest } from '../support/wire/websocket.ts';
-import { expectStomp, openStomp, tcp } from './raw-peer.ts';
+import { hasOpenssl, type Pair, TestAuthority } from '../../support/certificates.ts';
+import { tcp } from '../../support/raw-client.ts';
+import { expectStomp, openStomp } from '../../support/raw-stomp.ts';
+import * as amqp from '../../support/wire/amqp.ts';
+import * as wire from '../../support/wire/mqtt.ts';
+import * as stomp from '../../support/wire/stomp.ts';
+import { upgradeRequest } from '../../support/wire/websocket.ts';
 
 const PATIENCE = { timeout: 30_000 };
 

@@ -1,6 +1,6 @@
 // How a protocol's bytes travel: over TCP as they are, or each frame as a message of a WebSocket.
 
-import { message, OPCODE, upgradeRequest } from '../support/wire/websocket.ts';
+import { message, OPCODE, upgradeRequest } from '../../support/wire/websocket.ts';
 import type { Frames } from './mutate.ts';
 
 export interface Carrier {

@@ -1,9 +1,9 @@
 // Inputs that no broker may answer with silence: each breaks a rule of its protocol and must end in the protocol's own
 // error or a close, without the client's help. Inputs that once broke us join these.
 
-import * as amqp from '../support/wire/amqp.ts';
-import * as mqtt from '../support/wire/mqtt.ts';
-import * as stomp from '../support/wire/stomp.ts';
+import * as amqp from '../../support/wire/amqp.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
+import * as stomp from '../../support/wire/stomp.ts';
 import type { Frames } from './mutate.ts';
 
 export interface Hostile {

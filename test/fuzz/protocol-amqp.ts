@@ -1,6 +1,6 @@
 // AMQP 0-9-1 for the fuzzer: conversations written by hand, and what the broker's answers mean.
 
-import * as amqp from '../support/wire/amqp.ts';
+import * as amqp from '../../support/wire/amqp.ts';
 import type { Frames } from './mutate.ts';
 import type { FuzzProtocol, Inspection } from './protocol.ts';
 import type { Random } from './random.ts';

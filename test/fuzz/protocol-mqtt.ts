@@ -1,7 +1,7 @@
 // MQTT for the fuzzer: conversations written by hand, and what the broker's answers mean.
 
-import * as mqtt from '../support/wire/mqtt.ts';
-import * as v5 from '../support/wire/mqtt5.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
+import * as v5 from '../../support/wire/mqtt5.ts';
 import type { Frames } from './mutate.ts';
 import type { FuzzProtocol, Inspection } from './protocol.ts';
 import type { Random } from './random.ts';

@@ -1,6 +1,6 @@
 // STOMP 1.2 for the fuzzer: conversations written by hand, and what the broker's answers mean.
 
-import * as stomp from '../support/wire/stomp.ts';
+import * as stomp from '../../support/wire/stomp.ts';
 import type { Frames } from './mutate.ts';
 import type { FuzzProtocol, Inspection } from './protocol.ts';
 import type { Random } from './random.ts';

@@ -14,7 +14,7 @@ import { HttpServer } from '../../src/http/http-server.ts';
 import { ConnectionBody } from '../../src/http/routes-connections.ts';
 import { OverviewBody } from '../../src/http/routes-overview.ts';
 import { QueueBody } from '../../src/http/routes-queues.ts';
-import { hasOpenssl, TestAuthority } from '../net/certificates.ts';
+import { hasOpenssl, TestAuthority } from '../../support/certificates.ts';
 import { connection, declare, registry } from '../support/registry.ts';
 
 /** name → password and tags; `narrow` has access to the virtual host `b` only. */

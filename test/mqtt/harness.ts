@@ -5,9 +5,9 @@ import type { MqttLimits } from '../../protocols/mqtt/limits.ts';
 import type { MqttOptions } from '../../protocols/mqtt/options.ts';
 import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import type { TransportHandler } from '../../src/net/transport.ts';
+import { type Connect5, connect5 } from '../../support/wire/mqtt5.ts';
 import { MemoryTransport } from '../support/memory-transport.ts';
 import { type CoreOptions, ProtocolHarness } from '../support/protocol-harness.ts';
-import { type Connect5, connect5 } from '../support/wire/mqtt5.ts';
 import * as bytes from './bytes.ts';
 
 export interface HarnessOptions extends CoreOptions {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Load } from '../../protocols/mqtt/sys-topics.ts';
 import { textField } from '../../src/core/message/field-table.ts';
-import { subscribe5 } from '../support/wire/mqtt5.ts';
+import { subscribe5 } from '../../support/wire/mqtt5.ts';
 import { publish, subscribe } from './bytes.ts';
 import { type Client, Harness } from './harness.ts';
 

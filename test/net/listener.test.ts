@@ -7,7 +7,7 @@ import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { Listener, type ListenerOptions } from '../../src/net/listener.ts';
-import { hasOpenssl, type Pair, TestAuthority } from './certificates.ts';
+import { hasOpenssl, type Pair, TestAuthority } from '../../support/certificates.ts';
 import { Arrivals, connected, newContext, readAll, readBytes, type TestContext } from './fixtures.ts';
 
 const PLAIN: ListenerOptions = { name: 'mqtt', host: '127.0.0.1', port: 0, tls: null, maxConnections: 100 };

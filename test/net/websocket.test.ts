@@ -13,7 +13,7 @@ import { ticksFor } from '../../src/net/ticker.ts';
 import { WebSocketListener, type WebSocketOptions } from '../../src/net/websocket.ts';
 import { judgeUpgrade, type SubprotocolRule } from '../../src/net/websocket-handshake.ts';
 import { WebSocketError } from '../../src/net/websocket-transport.ts';
-import { hasOpenssl, TestAuthority } from './certificates.ts';
+import { hasOpenssl, TestAuthority } from '../../support/certificates.ts';
 import {
   Arrivals,
   connected,

@@ -154,6 +154,28 @@ export function floorProblems(sources: Sources, floors: typeof FLOORS = FLOORS):
   return problems;
 }
 
+/** What the shipped tools may import besides themselves: nothing of the tests, and support nothing of the tools. */
+const TOOLS: Readonly<Record<string, readonly string[]>> = {
+  'support/': ['src/', 'protocols/'],
+  'conformance/': ['support/', 'src/', 'protocols/'],
+  'bench/': ['support/', 'src/', 'protocols/'],
+};
+
+/** Imports by which the conformance kit, the bench or their support could not be shipped, as sentences. */
+export function toolProblems(sources: Sources): string[] {
+  const problems: string[] = [];
+  for (const [path, source] of sources) {
+    const tool = Object.keys(TOOLS).find((prefix) => path.startsWith(prefix));
+    if (tool === undefined) continue;
+    for (const target of localImports(path, source)) {
+      if (![tool, ...TOOLS[tool]!].some((prefix) => target.startsWith(prefix))) {
+        problems.push(`${path}: must not import ${target}`);
+      }
+    }
+  }
+  return problems;
+}
+
 /** Circles of imports (types included) outside the queue's aggregate: for each, its files in order. */
 export function circles(sources: Sources): string[][] {
   const found: string[][] = [];

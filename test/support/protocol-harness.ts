@@ -23,7 +23,7 @@ import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
 import { OUTBOX_DEFAULTS, type OutboxLimits } from '../../src/net/outbox.ts';
 import { SlabPool } from '../../src/net/slab-pool.ts';
 import { Ticker } from '../../src/net/ticker.ts';
-import { FakeRetained } from './fake-retained.ts';
+import { FakeRetained } from '../../support/fake-retained.ts';
 import { FakeStore } from './fake-store.ts';
 import type { TransportSurroundings } from './memory-transport.ts';
 

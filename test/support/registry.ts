@@ -14,8 +14,8 @@ import {
 } from '../../src/core/session/client-connection.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
-import { FakeRetained } from './fake-retained.ts';
-import { forgetfulStore } from './forgetful-store.ts';
+import { FakeRetained } from '../../support/fake-retained.ts';
+import { forgetfulStore } from '../../support/forgetful-store.ts';
 import { RecordedDefinitions } from './recorded-definitions.ts';
 
 export interface Registry {

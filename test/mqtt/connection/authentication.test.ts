@@ -5,9 +5,9 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { SCRAM_METHOD, ScramExchange } from '../../../src/auth/scram.ts';
 import { Users } from '../../../src/auth/users.ts';
+import { auth5, connect5, p } from '../../../support/wire/mqtt5.ts';
 import { RecordedDefinitions } from '../../support/recorded-definitions.ts';
 import { ScramClient } from '../../support/scram-client.ts';
-import { auth5, connect5, p } from '../../support/wire/mqtt5.ts';
 import { PINGREQ } from '../bytes.ts';
 import { type Client, Harness, reasonOf } from '../harness.ts';
 

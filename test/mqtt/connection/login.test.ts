@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import mqtt, { type IClientOptions } from 'mqtt';
 import { type Broker, createBroker } from '../../../src/broker.ts';
 import type { PartialConfig } from '../../../src/config/schema.ts';
-import { hasOpenssl, type Pair, TestAuthority } from '../../net/certificates.ts';
+import { hasOpenssl, type Pair, TestAuthority } from '../../../support/certificates.ts';
 
 const ALL = { configure: '.*', write: '.*', read: '.*' };
 const OPTIONS: IClientOptions = { reconnectPeriod: 0, protocolVersion: 5 };

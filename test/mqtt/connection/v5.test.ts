@@ -16,7 +16,7 @@ import {
   unsuback5,
   unsubscribe5,
   variable,
-} from '../../support/wire/mqtt5.ts';
+} from '../../../support/wire/mqtt5.ts';
 import { ack, PINGREQ, packet, publish, subscribe, text, u16 } from '../bytes.ts';
 import { type Client, Harness, reasonOf } from '../harness.ts';
 

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { queueNameOf } from '../../../protocols/mqtt/session/session-queue.ts';
-import { p, publish5, subscribe5 } from '../../support/wire/mqtt5.ts';
+import { p, publish5, subscribe5 } from '../../../support/wire/mqtt5.ts';
 import { ack, packet, publish, subscribe, unsubscribe } from '../bytes.ts';
 import { type Client, Harness } from '../harness.ts';
 

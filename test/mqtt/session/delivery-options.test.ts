@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { FEW_SUBSCRIPTIONS } from '../../../protocols/mqtt/session/delivery-options.ts';
 import { queueNameOf } from '../../../protocols/mqtt/session/session-queue.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
-import { p, publish5, subscribe5, unsubscribe5 } from '../../support/wire/mqtt5.ts';
+import { p, publish5, subscribe5, unsubscribe5 } from '../../../support/wire/mqtt5.ts';
 import { ack, publish } from '../bytes.ts';
 import { type Client, Harness } from '../harness.ts';
 

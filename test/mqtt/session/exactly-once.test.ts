@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { connect5, p, publish5, reason5, subscribe5 } from '../../support/wire/mqtt5.ts';
+import { connect5, p, publish5, reason5, subscribe5 } from '../../../support/wire/mqtt5.ts';
 import { ack, connect, publish, subscribe } from '../bytes.ts';
 import { type Client, Harness, reasonOf } from '../harness.ts';
 

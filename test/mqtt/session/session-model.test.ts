@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { MqttForms } from '../../../protocols/mqtt/packet/property-codec.ts';
 import { Message, NEVER } from '../../../src/core/message/message.ts';
-import { connect5, p, packet, publish5, subscribe5, u16 } from '../../support/wire/mqtt5.ts';
+import { connect5, p, packet, publish5, subscribe5, u16 } from '../../../support/wire/mqtt5.ts';
 import { type Client, Harness, reasonOf } from '../harness.ts';
 
 /** What is retained: every other one at QoS 2. */

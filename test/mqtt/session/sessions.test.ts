@@ -9,7 +9,7 @@ import { textField } from '../../../src/core/message/field-table.ts';
 import { Message, NEVER } from '../../../src/core/message/message.ts';
 import { NO_CODEC } from '../../../src/core/message/properties.ts';
 import type { Session } from '../../../src/core/session/session.ts';
-import { connect5, p, publish5, subscribe5, unsuback5, unsubscribe5 } from '../../support/wire/mqtt5.ts';
+import { connect5, p, publish5, subscribe5, unsuback5, unsubscribe5 } from '../../../support/wire/mqtt5.ts';
 import { ack, connect, DISCONNECT, packet, publish, subscribe, unsubscribe } from '../bytes.ts';
 import { Harness, reasonOf } from '../harness.ts';
 

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { p, publish5, suback5, subscribe5, unsuback5, unsubscribe5 } from '../../support/wire/mqtt5.ts';
+import { p, publish5, suback5, subscribe5, unsuback5, unsubscribe5 } from '../../../support/wire/mqtt5.ts';
 import { ack, publish, subscribe, unsubscribe } from '../bytes.ts';
 import { type Client, Harness, reasonOf } from '../harness.ts';
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Connect5, disconnect5, p, publish5, subscribe5 } from '../../support/wire/mqtt5.ts';
+import { type Connect5, disconnect5, p, publish5, subscribe5 } from '../../../support/wire/mqtt5.ts';
 import { publish, subscribe } from '../bytes.ts';
 import { type Client, Harness } from '../harness.ts';
 

@@ -1,16 +1,16 @@
 // Retained messages in a map, committed as soon as they are set: for tests of those who use them. The real store has a
 // suite of its own (test/store/retained/retained-contract.ts).
 
-import { patternWords } from '../../src/core/exchange/topic.ts';
-import { filterSelects } from '../../src/core/exchange/topic-pattern.ts';
-import type { Message } from '../../src/core/message/message.ts';
+import { patternWords } from '../src/core/exchange/topic.ts';
+import { filterSelects } from '../src/core/exchange/topic-pattern.ts';
+import type { Message } from '../src/core/message/message.ts';
 import type {
   RetainedCount,
   RetainedCursor,
   RetainedMoment,
   RetainedPlace,
   RetainedStore,
-} from '../../src/core/ports/retained-store.ts';
+} from '../src/core/ports/retained-store.ts';
 
 export class FakeRetained implements RetainedStore {
   readonly hosts: Map<string, Map<string, Message>> = new Map();

@@ -12,7 +12,7 @@ import { endsWithUs } from './ends-with-us.ts';
 import { freePorts, listening } from './free-port.ts';
 import { type Endpoints, statusKib } from './peers.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/entry.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../src/entry.js', import.meta.url));
 /** Node's own flags, as in the start script of package.json (docs/decisions/0008). */
 const AS_NPM_START = ['--max-semi-space-size=8', '--expose-gc'];
 const POLL_MS = 5;

@@ -1,7 +1,7 @@
 // A store that keeps nothing and commits at once, for what never reads back: registries, and transient messages that are
 // consumed as they come.
 
-import type { QueueStore } from '../../src/core/queue/queue-store.ts';
+import type { QueueStore } from '../src/core/queue/queue-store.ts';
 
 export function forgetfulStore(): QueueStore {
   let queues = 0;
