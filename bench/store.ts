@@ -1,4 +1,5 @@
-// The store over LMDB: appending and committing, the same with acknowledgements, reopening and reading a backlog back.
+// The store over LMDB: appending and committing, the same with acknowledgements, reopening and reading a backlog back, and
+// a turn that has nothing for it.
 // Entries a second by the wall clock, and what they cost the main thread, which also does the networking.
 //
 //   node bench/store.ts [--json] [entries] [directory]
@@ -24,6 +25,7 @@ const UNCOMMITTED_BYTES = 32 * 1024 * 1024;
 const NATIVE_BYTES = 30;
 const LOAD_ENTRIES = 4096;
 const LOAD_BYTES = 4 * 1024 * 1024;
+const IDLE_TURNS = 200_000;
 const CODECS = new Map([[NO_CODEC.id, NO_CODEC]]);
 
 /** A queue that acknowledges what was committed, in the next turn, or keeps it. */
@@ -135,6 +137,21 @@ async function timed(title: string, target: string, work: () => Promise<unknown>
   ];
 }
 
+/** What the end of a turn costs that has nothing for the store, as most have. */
+async function idleSeal(): Promise<Figure> {
+  const path = await mkdtemp(join(directoryGiven ?? tmpdir(), 'trivium-bench-'));
+  const { store } = new Bench(path);
+  let best = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < 10; round++) {
+    const started = performance.now();
+    for (let turn = 0; turn < IDLE_TURNS; turn++) store.seal();
+    best = Math.min(best, ((performance.now() - started) * 1e6) / IDLE_TURNS);
+  }
+  await store.close();
+  await rm(path, { recursive: true });
+  return { title: 'seal with nothing pending', value: best, unit: 'ns/turn', target: '<= 300' };
+}
+
 async function anonymousMib(): Promise<number> {
   const status = await readFile('/proc/self/status', 'utf8').catch(() => '');
   return Number(/RssAnon:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
@@ -174,4 +191,5 @@ for (const bytes of [200, 1024]) {
   await bench.store.close();
   await rm(path, { recursive: true });
 }
+figures.push(await idleSeal());
 printFigures(figures);

@@ -15,6 +15,11 @@ export interface Participant {
   /** Whether something waits for the next batch. */
   hasPending(): boolean;
   /**
+   * Whether something is worth a batch by itself. Read by every `seal`, thus at the end of every turn: a few compares.
+   * Derived from what is pending rather than set with it, so that no change can be forgotten.
+   */
+  isDue(): boolean;
+  /**
    * Writes everything that is pending into the batch. `whole` false: only what frees space and what is already true
    * (counts, marks); new records stay pending. `asked`: somebody waits for all that is pending; else what nobody waits for
    * may stay for the next batch.
@@ -92,9 +97,11 @@ export class Committer {
     else done(null);
   }
 
+  /** Submits the pending batch if no commit is in flight. Most turns have none: then it costs `isDue` of each participant. */
   seal(): void {
     if (this.inFlight !== null || this.stopped) return;
     if (this.stage === STAGE.waiting && !this.retryDue) return;
+    if (this.stage === STAGE.normal && this.waiting.length === 0 && !this.closing && !this.isDue()) return;
     const whole = this.stage !== STAGE.freeing;
     const asked = this.closing || this.waiting.length > 0;
     const batch = new KvBatch();
@@ -131,6 +138,12 @@ export class Committer {
     }
     this.stopped = true;
     if (this.inFlight !== null) await this.inFlight;
+  }
+
+  private isDue(): boolean {
+    const { participants } = this;
+    for (let i = 0; i < participants.length; i++) if (participants[i]!.isDue()) return true;
+    return false;
   }
 
   private succeeded(whole: boolean): void {

@@ -63,6 +63,10 @@ export class Definitions implements DefinitionStore, Participant {
     return this.pending.size > 0;
   }
 
+  isDue(): boolean {
+    return this.pending.size > 0;
+  }
+
   gather(batch: KvBatch, whole: boolean): void {
     if (this.pending.size === 0) return;
     for (const [text, change] of this.pending) {

@@ -52,6 +52,10 @@ export class Header implements Participant {
     return false;
   }
 
+  isDue(): boolean {
+    return false;
+  }
+
   gather(batch: KvBatch): void {
     // By itself the header is not worth a commit: it joins the first batch that holds something.
     if (batch.size === 0 || !(this.fresh || this.changed)) return;

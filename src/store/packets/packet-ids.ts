@@ -133,6 +133,10 @@ export class PacketIds implements Participant {
     return this.pending.length > 0;
   }
 
+  isDue(): boolean {
+    return this.awaited && this.pending.length > 0;
+  }
+
   gather(batch: KvBatch, whole: boolean, asked: boolean): void {
     const pages = this.listed;
     if (pages.length === 0) return;
@@ -140,7 +144,7 @@ export class PacketIds implements Participant {
       this.gatherInsisting(batch);
       return;
     }
-    // Completed deliveries alone are not worth a commit, which the next publish would have to wait for.
+    // Completed deliveries alone are not worth a commit (`isDue`), which the next publish would have to wait for.
     if (batch.size === 0 && !this.awaited && !asked) return;
     this.awaited = false;
     for (let i = 0; i < pages.length; i++) {

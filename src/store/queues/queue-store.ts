@@ -198,6 +198,10 @@ export class KvQueueStore implements QueueStore, Participant {
     return this.states.waiting;
   }
 
+  isDue(): boolean {
+    return this.states.waiting || this.reclaimer.busy;
+  }
+
   gather(batch: KvBatch, whole: boolean): void {
     if (!whole) this.suspendGroups();
     // Drops go before the entries, because they look at what is on disk. A queue from which a waiting group moves stays

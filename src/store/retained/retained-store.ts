@@ -279,6 +279,10 @@ export class KvRetainedStore implements RetainedStore, Participant {
     return this.pending.size > 0;
   }
 
+  isDue(): boolean {
+    return this.pending.size > 0;
+  }
+
   gather(batch: KvBatch, whole: boolean): void {
     if (this.pending.size === 0) return;
     const hosts = new Set<Host>();
