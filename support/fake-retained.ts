@@ -59,7 +59,7 @@ export class FakeRetained implements RetainedStore {
 
 /** The bytes that a message points to may be a socket's. */
 function copyOf(message: Message): Message {
-  const copy = message.withRoutingKey(message.routingKey);
+  const copy = message.copy({});
   copy.body = Buffer.from(message.body);
   copy.native = Buffer.from(message.native);
   copy.owned = true;

@@ -3,10 +3,10 @@
 // messages with such properties come here; the scanner of properties.ts picks them out.
 
 import { FIELD_TYPE_NAMES, type FieldTable, findField } from '../../src/core/message/field-table.ts';
-import { Message } from '../../src/core/message/message.ts';
+import type { Message } from '../../src/core/message/message.ts';
 import type { Identity } from '../../src/core/ports/authorization.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
-import { amqpProperties, encodeProperties, INVALID_EXPIRATION } from './properties.ts';
+import { encodeProperties, INVALID_EXPIRATION } from './properties.ts';
 
 /** Those who may publish in others' names. */
 const IMPERSONATOR = 'impersonator';
@@ -87,21 +87,8 @@ function spliced(message: Message, replyToAt: number, replyTo: string, replyAddr
 }
 
 function withNative(message: Message, native: Buffer): Message {
-  const result = new Message(
-    message.exchange,
-    message.routingKey,
-    message.body,
-    message.bodyOffset,
-    message.bodyLength,
-    native,
-    0,
-    native.length,
-    amqpProperties,
-    message.persistent,
-    message.priority,
-    message.expirationMs,
-    message.receivedAt,
-  );
+  const result = message.copy({ native });
+  // A large body in memory of its own need not be copied again.
   result.owned = message.owned;
   return result;
 }

@@ -269,7 +269,7 @@ export class Publisher implements ConfirmSink {
   /** Addresses a publish to a reply topic to the queue that the topic stands for. */
   private toReplyQueue(message: Message): Message {
     const queue = queueOfReplyTopic(swapSeparators(message.routingKey));
-    return queue === null ? message : message.addressedTo('', queue);
+    return queue === null ? message : message.copy({ exchange: '', routingKey: queue });
   }
 
   /** Keeps the message as retained. A QoS 1 or 2 publish is acknowledged only when that is committed as well. */

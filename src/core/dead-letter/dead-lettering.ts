@@ -8,6 +8,7 @@
 // slices repeats it.
 
 import type { Exchange } from '../exchange/exchange.ts';
+import { NEVER } from '../message/message.ts';
 import type { PropertyRewriter } from '../message/property-rewriter.ts';
 import { Ring } from '../message/ring.ts';
 import type { Meters } from '../ports/meters.ts';
@@ -107,7 +108,14 @@ export class DeadLettering implements Task {
     meters[COUNTED[death]]++;
     const properties = propertiesOfDead(message, queue.name, death, turn.now, address.routingKey !== null);
     const native = rewriter.rewrite(message, properties);
-    const dead = message.rewritten(exchange.name, address.routingKey ?? message.routingKey, native, rewriter.codec);
+    const dead = message.copy({
+      exchange: exchange.name,
+      routingKey: address.routingKey ?? message.routingKey,
+      native,
+      codec: rewriter.codec,
+      // It was that of its time in this queue.
+      expirationMs: NEVER,
+    });
     const targets = exchange.routeCopies(dead, furtherKeys(properties.headers));
     // Several slices: the message outlives this turn.
     if (targets.length > SLICE_OFFERS) turn.retain(dead);

@@ -123,7 +123,7 @@ export abstract class Exchange {
     const byQueue = new Map<Queue, Target>();
     for (const target of first) byQueue.set(target.queue, target);
     for (const routingKey of routingKeys) {
-      for (const target of this.route(message.withRoutingKey(routingKey))) {
+      for (const target of this.route(message.copy({ routingKey }))) {
         const known = byQueue.get(target.queue);
         if (known === undefined || known.qos < target.qos) byQueue.set(target.queue, target);
       }

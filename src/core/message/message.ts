@@ -9,6 +9,19 @@ const NO_BYTES = Buffer.alloc(0);
 /** No `expiration` was given by the publisher. */
 export const NEVER = -1;
 
+/** What a copy of a message has in place of the original's. */
+export interface MessageChanges {
+  readonly exchange?: string;
+  readonly routingKey?: string;
+  /** All bytes of a buffer, in the form that the copy's codec reads. */
+  readonly native?: Buffer;
+  readonly codec?: PropertyCodec;
+  readonly persistent?: boolean;
+  readonly expirationMs?: number;
+}
+
+const UNCHANGED: MessageChanges = Object.freeze({});
+
 export class Message {
   readonly exchange: string;
   readonly routingKey: string;
@@ -80,96 +93,39 @@ export class Message {
     return this.common;
   }
 
-  /** The same message without its bytes: what stays in memory of one that can be read back from disk. */
-  shell(): Message {
-    const { exchange, routingKey, bodyLength, nativeLength, codec, persistent, priority } = this;
-    const shell = new Message(
-      exchange,
-      routingKey,
-      NO_BYTES,
-      0,
-      bodyLength,
-      NO_BYTES,
-      0,
-      nativeLength,
-      codec,
-      persistent,
-      priority,
-      this.expirationMs,
+  /** A copy that differs in `changes`; the body's bytes are shared. For publishes that are changed on their way, not for all. */
+  copy(changes: MessageChanges): Message {
+    const { native, codec, exchange, routingKey, persistent, expirationMs } = changes;
+    const copy = new Message(
+      exchange ?? this.exchange,
+      routingKey ?? this.routingKey,
+      this.body,
+      this.bodyOffset,
+      this.bodyLength,
+      native ?? this.native,
+      native === undefined ? this.nativeOffset : 0,
+      native === undefined ? this.nativeLength : native.length,
+      codec ?? this.codec,
+      persistent ?? this.persistent,
+      this.priority,
+      expirationMs ?? this.expirationMs,
       this.receivedAt,
     );
+    // With properties of its own it moves to a place of its own if it is kept: the body must not pin the original's.
+    copy.owned = this.owned && native === undefined;
+    return copy;
+  }
+
+  /** A copy without bytes: what stays in memory of a message that can be read back from disk. */
+  shell(): Message {
+    const shell = this.copy(UNCHANGED);
+    shell.body = NO_BYTES;
+    shell.bodyOffset = 0;
+    shell.native = NO_BYTES;
+    shell.nativeOffset = 0;
     shell.owned = true;
     shell.retained = true;
     return shell;
-  }
-
-  /** The same body under other names and with other properties. Without an expiration: it was a matter of a queue's. */
-  rewritten(exchange: string, routingKey: string, native: Buffer, codec: PropertyCodec): Message {
-    const { body, bodyOffset, bodyLength, persistent, priority, receivedAt } = this;
-    return new Message(
-      exchange,
-      routingKey,
-      body,
-      bodyOffset,
-      bodyLength,
-      native,
-      0,
-      native.length,
-      codec,
-      persistent,
-      priority,
-      NEVER,
-      receivedAt,
-    );
-  }
-
-  /** The same message as one that survives a restart, whatever its publisher said. */
-  madePersistent(): Message {
-    const { body, bodyOffset, bodyLength, native, nativeOffset, nativeLength, codec, priority } = this;
-    const result = new Message(
-      this.exchange,
-      this.routingKey,
-      body,
-      bodyOffset,
-      bodyLength,
-      native,
-      nativeOffset,
-      nativeLength,
-      codec,
-      true,
-      priority,
-      this.expirationMs,
-      this.receivedAt,
-    );
-    result.owned = this.owned;
-    return result;
-  }
-
-  /** The same message as if it had been published with another key: to be routed, not to be kept. */
-  withRoutingKey(routingKey: string): Message {
-    return this.addressedTo(this.exchange, routingKey);
-  }
-
-  /** The same message as if it had been published elsewhere. */
-  addressedTo(exchange: string, routingKey: string): Message {
-    const { body, bodyOffset, bodyLength, native, nativeOffset, nativeLength, codec } = this;
-    const message = new Message(
-      exchange,
-      routingKey,
-      body,
-      bodyOffset,
-      bodyLength,
-      native,
-      nativeOffset,
-      nativeLength,
-      codec,
-      this.persistent,
-      this.priority,
-      this.expirationMs,
-      this.receivedAt,
-    );
-    message.owned = this.owned;
-    return message;
   }
 
   /** A view of the body. Allocates; for rare paths and tests, not for delivery. */

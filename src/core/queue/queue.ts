@@ -530,7 +530,7 @@ export class Queue implements Task, ExpiringQueue {
   /** An entry of its own for a message that comes in. */
   private entryFor(message: Message): QueueEntry {
     // RabbitMQ's quorum queues keep whatever they are given.
-    const kept = this.quorum && !message.persistent ? message.madePersistent() : message;
+    const kept = this.quorum && !message.persistent ? message.copy({ persistent: true }) : message;
     const window = this.window.of(this.maxPriority === 0 ? 0 : Math.min(message.priority, this.maxPriority));
     return new QueueEntry(this, window.nextSeq++, kept, this.expiry.expiryOf(kept), false, window.lane);
   }

@@ -2,7 +2,7 @@
 // that a message that brings its consumers down is given up however often the broker is started meanwhile. A record for
 // each entry that came back and is not settled, in the same batches as the entries; on a full disk a count may be lost.
 
-import type { Message } from '../message/message.ts';
+import { type Message, NEVER } from '../message/message.ts';
 import type { PropertyRewriter } from '../message/property-rewriter.ts';
 import type { DefinitionStore } from '../ports/definitions.ts';
 
@@ -68,5 +68,5 @@ export function withDeliveryCount(message: Message, returns: number, rewriter: P
   const others = properties.headers.filter(({ name }) => name !== HEADER);
   const headers = [...others, { name: HEADER, value: { type: 'l', value: BigInt(returns) } } as const];
   const native = rewriter.rewrite(message, { ...properties, headers });
-  return message.rewritten(message.exchange, message.routingKey, native, rewriter.codec);
+  return message.copy({ native, codec: rewriter.codec, expirationMs: NEVER });
 }

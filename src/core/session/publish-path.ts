@@ -83,7 +83,7 @@ export class PublishPath {
     if (targets.length === 0 && message.exchange === '') {
       const address = parseReplyAddress(message.routingKey);
       if (address !== null && this.vhost.exchanges.has(address.exchange)) {
-        return this.publish(message.addressedTo(address.exchange, address.routingKey), ring, slot);
+        return this.publish(message.copy(address), ring, slot);
       }
     }
     if (exchange.retainer !== null) exchange.retainer.offered(message, ring, slot);
