@@ -8,7 +8,7 @@
 // (seconds) as text, nested tables and arrays as JSON, octets that are no UTF-8 as base64, void as an empty value.
 
 import { EMPTY_TABLE, type Field, textField } from '../../src/core/message/field-table.ts';
-import { fieldText } from '../../src/core/message/field-text.ts';
+import { fieldText } from '../../src/core/message/plain-fields.ts';
 import { CODEC_IDS, type Properties, type PropertyCodec } from '../../src/core/message/properties.ts';
 import { replyToHeader, replyToName } from './destination.ts';
 import { escapeHeader, unescapeHeader } from './escaping.ts';

@@ -2,11 +2,11 @@
 
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
+import { plainTable } from '../core/message/plain-fields.ts';
 import type { ClientConnection, ConnectionInfo } from '../core/session/client-connection.ts';
 import { identityOf, seesEverything } from './access.ts';
 import type { HttpContext } from './context.ts';
 import { listOf, PageQuery, pageOf } from './paging.ts';
-import { plainTable } from './plain-table.ts';
 
 const Nullable = Type.Union([Type.String(), Type.Null()]);
 

@@ -3,12 +3,12 @@
 
 import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
+import { plainTable } from '../core/message/plain-fields.ts';
 import type { Queue } from '../core/queue/queue.ts';
 import { identityOf, seesVhost } from './access.ts';
 import type { HttpContext } from './context.ts';
 import { HttpError } from './http-error.ts';
 import { listOf, PageQuery, pageOf } from './paging.ts';
-import { plainTable } from './plain-table.ts';
 
 export const QueueBody = Type.Object({
   name: Type.String(),

@@ -2,8 +2,8 @@
 // property-codec.ts), and those of messages that came over another protocol, from their common properties.
 
 import { type Field, findField, integerOf } from '../../../src/core/message/field-table.ts';
-import { fieldText } from '../../../src/core/message/field-text.ts';
 import type { Message } from '../../../src/core/message/message.ts';
+import { fieldText } from '../../../src/core/message/plain-fields.ts';
 import { CODEC_IDS, type Properties } from '../../../src/core/message/properties.ts';
 import { parseReplyAddress } from '../../../src/core/session/reply-address.ts';
 import { replyTopicOf } from '../topic/reply-topics.ts';

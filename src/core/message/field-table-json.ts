@@ -1,5 +1,5 @@
-// Field tables as JSON, for definitions on disk and for the management API's exports. Types survive: every value keeps
-// its AMQP type letter; 64-bit integers are decimal text and bytes are base64.
+// Field tables as JSON that is read back, for definitions on disk (plain-fields.ts: for what is only shown). Types survive:
+// every value keeps its AMQP type letter; 64-bit integers are decimal text and bytes are base64.
 
 import type { Field, FieldTable, FieldValue } from './field-table.ts';
 
