@@ -5,6 +5,7 @@ import { amqpRewriter } from '../protocols/amqp/foreign-properties.ts';
 import { amqpFrontEnd } from '../protocols/amqp/front-end.ts';
 import { amqpProperties } from '../protocols/amqp/properties.ts';
 import { MqttFrontEnd } from '../protocols/mqtt/front-end.ts';
+import { MQTT_COUNTED_LIMITS } from '../protocols/mqtt/limits.ts';
 import { MqttForms } from '../protocols/mqtt/packet/property-codec.ts';
 import { stompFrontEnd } from '../protocols/stomp/front-end.ts';
 import { STOMP_CODEC } from '../protocols/stomp/property-codec.ts';
@@ -15,6 +16,7 @@ import { embeddedConfig } from './config/embedded.ts';
 import type { Config, PartialConfig } from './config/schema.ts';
 import { type Logger, SILENT } from './core/logger.ts';
 import { NO_CODEC, type PropertyCodec } from './core/message/properties.ts';
+import { registerLimits } from './core/ports/limit-hits.ts';
 import { type Meters, newMeters } from './core/ports/meters.ts';
 import { MemoryBudget } from './core/queue/memory-budget.ts';
 import type { StoreEvents } from './core/queue/queue-store.ts';
@@ -134,7 +136,14 @@ export class Broker {
       },
       fatal: options.onFatal ?? fail,
     };
-    this.store = new Store(kv, { events, codecs: codecsOf(config), meters: this.meters, retained: config.mqtt });
+    const mqttHits = registerLimits(this.meters.limitHits, MQTT_COUNTED_LIMITS);
+    this.store = new Store(kv, {
+      events,
+      codecs: codecsOf(config),
+      meters: this.meters,
+      retained: config.mqtt,
+      retainedLimitReached: (limit) => mqttHits[`mqtt.${limit}`]++,
+    });
     const { queues: store, retained, definitions } = this.store;
     const backpressure = new Backpressure(limits, this.connections, this.memory, this.store, this.meters);
     turn.sealWith(() => this.store.seal());

@@ -3,7 +3,8 @@
 // because its users search for them.
 
 import { BrokerError, type ErrorKind } from '../../src/core/errors.ts';
-import type { CountedLimit, Limited } from '../../src/core/ports/limit-hits.ts';
+import type { CoreCountedLimit, Limited } from '../../src/core/ports/limit-hits.ts';
+import type { AmqpCountedLimit } from './limits.ts';
 
 /** AMQP 0-9-1 §1.2. */
 export const REPLY = {
@@ -54,11 +55,11 @@ export function isChannelScope(code: ReplyCode): boolean {
 }
 
 /** A violation by the peer, or a refused request, as it is reported to the peer. `message` is the whole reply text. */
-export class AmqpError extends Error implements Limited {
+export class AmqpError extends Error implements Limited<AmqpCountedLimit> {
   readonly code: ReplyCode;
-  readonly limit: CountedLimit | null;
+  readonly limit: CoreCountedLimit | AmqpCountedLimit | null;
 
-  constructor(code: ReplyCode, explanation: string, limit: CountedLimit | null = null) {
+  constructor(code: ReplyCode, explanation: string, limit: CoreCountedLimit | AmqpCountedLimit | null = null) {
     super(`${NAMES[code]} - ${explanation}`);
     this.name = 'AmqpError';
     this.code = code;

@@ -25,3 +25,13 @@ export const AMQP_DEFAULTS: AmqpLimits = {
   transactionBytes: 64 * 1024 * 1024,
   certificateLogin: 'common_name',
 };
+
+/** Those whose hits are counted, by their keys in the configuration (limit-hits.ts). */
+export const AMQP_COUNTED_LIMITS = [
+  'amqp.frameMaxBytes',
+  'amqp.channelMax',
+  'amqp.consumersPerChannel',
+  'amqp.transactionOperations',
+  'amqp.transactionBytes',
+] as const satisfies readonly `amqp.${keyof AmqpLimits}`[];
+export type AmqpCountedLimit = (typeof AMQP_COUNTED_LIMITS)[number];

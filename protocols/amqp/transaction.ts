@@ -4,7 +4,6 @@
 // channel, and on its prefetch, until then.
 
 import type { Message } from '../../src/core/message/message.ts';
-import type { CountedLimit } from '../../src/core/ports/limit-hits.ts';
 import type { Unacked } from '../../src/core/queue/unacked.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import {
@@ -16,6 +15,7 @@ import {
 } from '../../src/core/session/transaction.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
+import type { AmqpCountedLimit } from './limits.ts';
 import { METHOD } from './method-ids.ts';
 
 /** What it needs of its channel. */
@@ -163,6 +163,6 @@ function failed(why: string): AmqpError {
   return new AmqpError(REPLY.preconditionFailed, `partial tx completion: ${why}`);
 }
 
-function tooLarge(bound: string, limit: CountedLimit): AmqpError {
+function tooLarge(bound: string, limit: AmqpCountedLimit): AmqpError {
   return new AmqpError(REPLY.preconditionFailed, `transaction holds more than ${bound}`, limit);
 }

@@ -1,6 +1,7 @@
 // The MQTT front-end of a broker: made once, it gives each new transport its connection. It owns what is one for all
 // clients: the context, the sessions by client id, the groups of shared subscriptions, and the view of retained messages.
 
+import { registerLimits } from '../../src/core/ports/limit-hits.ts';
 import type { FrontEndContext } from '../../src/core/session/front-end-context.ts';
 import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
@@ -8,7 +9,7 @@ import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import { MqttConnection } from './connection/connection.ts';
 import type { MqttContext } from './context.ts';
 import { Deadlines } from './deadlines.ts';
-import { DEFAULT_MQTT_LIMITS, type MqttLimits } from './limits.ts';
+import { DEFAULT_MQTT_LIMITS, MQTT_COUNTED_LIMITS, type MqttLimits } from './limits.ts';
 import { DEFAULT_MQTT_OPTIONS, type MqttOptions } from './options.ts';
 import { PacketCodecs } from './packet/codecs.ts';
 import { PacketWriter } from './packet/packet-writer.ts';
@@ -40,6 +41,7 @@ export class MqttFrontEnd {
       ticker,
       deadlines: new Deadlines(ticker),
       limits: allLimits,
+      limitHits: registerLimits(core.meters.limitHits, MQTT_COUNTED_LIMITS),
       options: allOptions,
       codecs,
       writer: new PacketWriter(codecs.encoder, codecs.encoder5, core.turn, core.meters, traffic),

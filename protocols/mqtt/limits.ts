@@ -57,3 +57,20 @@ export const DEFAULT_MQTT_LIMITS: MqttLimits = Object.freeze({
 
 /** What happens to one message too many in a session's queue: the oldest is dropped, or the new one refused. */
 export type Overflow = 'drop-head' | 'refuse';
+
+/** Those whose hits are counted, by their keys in the configuration (limit-hits.ts). */
+export const MQTT_COUNTED_LIMITS = [
+  'mqtt.packetBytes',
+  'mqtt.connectBytes',
+  'mqtt.propertyBytes',
+  'mqtt.clientIdBytes',
+  'mqtt.topicBytes',
+  'mqtt.topicLevels',
+  'mqtt.subscriptionsPerSession',
+  'mqtt.publishMaximum',
+  'mqtt.topicAliases',
+  'mqtt.unreleased',
+  'mqtt.retainedMessages',
+  'mqtt.retainedBytes',
+] as const satisfies readonly `mqtt.${keyof MqttLimits}`[];
+export type MqttCountedLimit = (typeof MQTT_COUNTED_LIMITS)[number];

@@ -33,3 +33,14 @@ export const STOMP_LIMITS: StompLimits = Object.freeze({
   loginTimeoutMs: 10_000,
   minHeartBeatMs: 1000,
 });
+
+/** Those whose hits are counted, by their keys in the configuration (limit-hits.ts). */
+export const STOMP_COUNTED_LIMITS = [
+  'stomp.maxHeaders',
+  'stomp.maxHeaderBytes',
+  'stomp.maxSubscriptions',
+  'stomp.maxTransactions',
+  'stomp.maxTransactionOperations',
+  'stomp.maxTransactionBytes',
+] as const satisfies readonly `stomp.${keyof StompLimits}`[];
+export type StompCountedLimit = (typeof STOMP_COUNTED_LIMITS)[number];

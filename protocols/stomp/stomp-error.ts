@@ -2,16 +2,16 @@
 // the core's error kinds to the `message` header of that frame is here and nowhere else.
 
 import { BrokerError, type ErrorKind } from '../../src/core/errors.ts';
-import type { CountedLimit, Limited } from '../../src/core/ports/limit-hits.ts';
-import type { StompLimits } from './limits.ts';
+import type { CoreCountedLimit, Limited } from '../../src/core/ports/limit-hits.ts';
+import type { StompCountedLimit, StompLimits } from './limits.ts';
 
 /** `summary` becomes the ERROR frame's `message` header, `detail` its body. Both are safe to send to the peer. */
-export class StompError extends Error implements Limited {
+export class StompError extends Error implements Limited<StompCountedLimit> {
   readonly summary: string;
   readonly detail: string;
-  readonly limit: CountedLimit | null;
+  readonly limit: CoreCountedLimit | StompCountedLimit | null;
 
-  constructor(summary: string, detail: string, limit: CountedLimit | null = null) {
+  constructor(summary: string, detail: string, limit: CoreCountedLimit | StompCountedLimit | null = null) {
     super(`${summary}: ${detail}`);
     this.name = 'StompError';
     this.summary = summary;

@@ -2,7 +2,6 @@
 // prom-client loads with the first scrape, so that a broker without a scraper does not pay for it.
 
 import type { Gauge, Registry } from 'prom-client';
-import { COUNTED_LIMITS } from '../core/ports/limit-hits.ts';
 import type { Meters } from '../core/ports/meters.ts';
 import type { MemoryBudget } from '../core/queue/memory-budget.ts';
 import type { ClientConnections } from '../core/session/client-connection.ts';
@@ -132,7 +131,7 @@ export class Metrics {
       registers,
       collect() {
         this.reset();
-        for (const limit of COUNTED_LIMITS) this.inc({ limit }, meters.limitHits[limit]);
+        for (const [limit, hits] of Object.entries(meters.limitHits)) this.inc({ limit }, hits);
       },
     });
     this.registerQueues(Gauge, registers);

@@ -20,6 +20,8 @@ export interface StoreOptions {
   readonly meters?: Meters;
   readonly reclaim?: ReclaimLimits;
   readonly retained?: RetainedLimits;
+  /** Called where one of these refuses a message: their owner counts it under its name in the configuration. */
+  readonly retainedLimitReached?: (limit: keyof RetainedLimits) => void;
   /** Pages of packet ids that are kept in memory. */
   readonly cachedPages?: number;
   /** By which retained messages expire. */
@@ -40,12 +42,12 @@ export class Store {
   constructor(kv: Kv, options: StoreOptions) {
     const { events, codecs, meters = newMeters(), later = unreferencedTimer } = options;
     const { reclaim = RECLAIM_LIMITS, retained = RETAINED_LIMITS, clock = { now: Date.now } } = options;
-    const { cachedPages = CACHED_PAGES } = options;
+    const { cachedPages = CACHED_PAGES, retainedLimitReached } = options;
     this.kv = kv;
     const header = new Header(kv);
     this.committer = new Committer(kv, events, later);
     this.queues = new KvQueueStore(kv, header, codecs, meters, this.committer, reclaim);
-    this.retained = new KvRetainedStore(kv, codecs, header.epoch, retained, clock, meters);
+    this.retained = new KvRetainedStore(kv, codecs, header.epoch, retained, clock, meters, retainedLimitReached);
     this.definitions = new Definitions(kv);
     this.committer.join(this.queues);
     this.packets = new PacketIds(kv, cachedPages);

@@ -2,8 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { AMQP_COUNTED_LIMITS } from '../../protocols/amqp/limits.ts';
+import { MQTT_COUNTED_LIMITS } from '../../protocols/mqtt/limits.ts';
+import { STOMP_COUNTED_LIMITS } from '../../protocols/stomp/limits.ts';
 import { ConfigSchema } from '../../src/config/schema.ts';
-import { COUNTED_LIMITS } from '../../src/core/ports/limit-hits.ts';
+import { CORE_COUNTED_LIMITS, registerLimits } from '../../src/core/ports/limit-hits.ts';
 import { newMeters } from '../../src/core/ports/meters.ts';
 import { Metrics } from '../../src/metrics/metrics.ts';
 import { connection, declare, registry } from '../support/registry.ts';
@@ -41,13 +44,18 @@ test('every meter is exposed', async () => {
   for (const [index, name] of names.entries()) assert.ok(values.has(1_000_000 + index), name);
 });
 
+const PROTOCOL_LIMITS = [...AMQP_COUNTED_LIMITS, ...MQTT_COUNTED_LIMITS, ...STOMP_COUNTED_LIMITS];
+
 test('every bound that was reached is exposed under its key in the configuration', async () => {
   const core = registry();
   const metrics = new Metrics({ ...core, store: { uncommittedBytes: 0 }, version: '1' });
-  for (const [index, limit] of COUNTED_LIMITS.entries()) core.meters.limitHits[limit] = index + 1;
+  const hits = registerLimits(core.meters.limitHits, PROTOCOL_LIMITS);
+  const limits = [...CORE_COUNTED_LIMITS, ...PROTOCOL_LIMITS];
+  assert.deepEqual(Object.values(hits), Array(limits.length).fill(0));
+  for (const [index, limit] of limits.entries()) hits[limit] = index + 1;
   const samples = await scrape(metrics);
   const { properties } = ConfigSchema;
-  for (const [index, limit] of COUNTED_LIMITS.entries()) {
+  for (const [index, limit] of limits.entries()) {
     assert.equal(samples.get(`trivium_limits_reached_total{limit="${limit}"}`), index + 1);
     const [section, key] = limit.split('.') as ['limits', string];
     assert.ok(key in properties[section].properties, limit);
@@ -89,7 +97,7 @@ test('a new bound is counted, or somebody has said why not', () => {
       .filter(([, { type }]) => type === 'integer' || type === 'number')
       .map(([key]) => `${section}.${key}`),
   );
-  assert.deepEqual(numbers.sort(), [...COUNTED_LIMITS, ...UNCOUNTED.keys()].sort());
+  assert.deepEqual(numbers.sort(), [...CORE_COUNTED_LIMITS, ...PROTOCOL_LIMITS, ...UNCOUNTED.keys()].sort());
 });
 
 test('queues are summed for each virtual host, and what is gone is gone', async () => {

@@ -3,15 +3,20 @@
 // MQTT 5 client is sent a DISCONNECT (or CONNACK) with the reason code first.
 
 import type { ErrorKind } from '../../../src/core/errors.ts';
-import type { CountedLimit, Limited } from '../../../src/core/ports/limit-hits.ts';
+import type { CoreCountedLimit, Limited } from '../../../src/core/ports/limit-hits.ts';
+import type { MqttCountedLimit } from '../limits.ts';
 import { REASON, type Reason } from './reason-codes.ts';
 
 /** The peer sent something that the specification forbids. The connection is closed; `message` goes to the log. */
-export class MalformedPacket extends Error implements Limited {
+export class MalformedPacket extends Error implements Limited<MqttCountedLimit> {
   readonly reason: Reason;
-  readonly limit: CountedLimit | null;
+  readonly limit: CoreCountedLimit | MqttCountedLimit | null;
 
-  constructor(message: string, reason: Reason = REASON.malformed, limit: CountedLimit | null = null) {
+  constructor(
+    message: string,
+    reason: Reason = REASON.malformed,
+    limit: CoreCountedLimit | MqttCountedLimit | null = null,
+  ) {
     super(message);
     this.name = 'MalformedPacket';
     this.reason = reason;
@@ -20,11 +25,11 @@ export class MalformedPacket extends Error implements Limited {
 }
 
 /** A CONNECT that was understood and is answered with a code before the close. */
-export class ConnectRefused extends Error implements Limited {
+export class ConnectRefused extends Error implements Limited<MqttCountedLimit> {
   readonly reason: Reason;
-  readonly limit: CountedLimit | null;
+  readonly limit: CoreCountedLimit | MqttCountedLimit | null;
 
-  constructor(reason: Reason, message: string, limit: CountedLimit | null = null) {
+  constructor(reason: Reason, message: string, limit: CoreCountedLimit | MqttCountedLimit | null = null) {
     super(message);
     this.name = 'ConnectRefused';
     this.reason = reason;

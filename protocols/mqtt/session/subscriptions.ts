@@ -143,7 +143,7 @@ export class Subscriptions {
   }
 
   private async addOne(request: Subscription, core: Session): Promise<number> {
-    const { limits, meters } = this.context;
+    const { limits, limitHits } = this.context;
     const { deliveries } = this.subscriber;
     const { filter, qos } = request;
     const shared = sharedFilter(filter) !== null;
@@ -151,11 +151,11 @@ export class Subscriptions {
     const isNew = shared ? this.subscriber.shares?.has(filter) !== true : known === null;
     const reached = filterLimit(filter, limits);
     if (reached !== null) {
-      meters.limitHits[reached]++;
+      limitHits[reached]++;
       return REASON.topicFilterInvalid;
     }
     if (isNew && this.count >= limits.subscriptionsPerSession) {
-      meters.limitHits['mqtt.subscriptionsPerSession']++;
+      limitHits['mqtt.subscriptionsPerSession']++;
       return REASON.quotaExceeded;
     }
     if (isNew) this.count++;

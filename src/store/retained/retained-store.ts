@@ -152,6 +152,7 @@ export class KvRetainedStore implements RetainedStore, Participant {
   private readonly limits: RetainedLimits;
   private readonly clock: Clock;
   private readonly meters: Meters;
+  private readonly limitReached: (limit: keyof RetainedLimits) => void;
   private readonly hosts: Map<string, Host>;
   /** By key as latin1 text. */
   private pending: Map<string, Change>;
@@ -167,6 +168,7 @@ export class KvRetainedStore implements RetainedStore, Participant {
     limits: RetainedLimits,
     clock: Clock,
     meters: Meters,
+    limitReached: (limit: keyof RetainedLimits) => void = () => {},
   ) {
     this.kv = kv;
     this.codecs = codecs;
@@ -174,6 +176,7 @@ export class KvRetainedStore implements RetainedStore, Participant {
     this.limits = limits;
     this.clock = clock;
     this.meters = meters;
+    this.limitReached = limitReached;
     this.hosts = new Map();
     this.pending = new Map();
     this.committing = new Map();
@@ -200,12 +203,12 @@ export class KvRetainedStore implements RetainedStore, Participant {
       const expiresAt =
         message.expirationMs === NEVER ? Number.POSITIVE_INFINITY : message.receivedAt + message.expirationMs;
       record = encodeRetained(message, isCut(key, host.prefix), stamp, expiresAt);
-      const reached = this.limitReached(host, key, before.record, record);
+      const reached = this.limitFor(host, key, before.record, record);
       kept = reached === null;
       if (reached !== null) {
         record = null;
         this.meters.retainedRefused++;
-        this.meters.limitHits[`mqtt.${reached}`]++;
+        this.limitReached(reached);
       }
     }
     if (record === null && before.record === null && before.change === null) return kept;
@@ -366,7 +369,7 @@ export class KvRetainedStore implements RetainedStore, Participant {
   }
 
   /** The bound that keeping the record would break, or null. */
-  private limitReached(host: Host, key: Buffer, before: Buffer | null, record: Buffer): keyof RetainedLimits | null {
+  private limitFor(host: Host, key: Buffer, before: Buffer | null, record: Buffer): keyof RetainedLimits | null {
     const { retainedMessages, retainedBytes } = this.limits;
     const messages = host.messages + (before === null ? 1 : 0);
     const freed = before === null ? 0 : costOf(key, host.prefix, before);
