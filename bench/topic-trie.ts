@@ -1,10 +1,10 @@
 // The topic exchange without its route cache: a million bindings, a million distinct keys, each key walked once. Run it
 // alone (`node bench/topic-trie.ts`) or as part of the bench.
 
-import type { Dialect } from '../src/core/exchange/dialect.ts';
 import { Binding } from '../src/core/exchange/exchange.ts';
 import { Route } from '../src/core/exchange/route.ts';
 import { TopicExchange } from '../src/core/exchange/topic.ts';
+import type { Dialect } from '../src/core/message/topic-pattern.ts';
 import { type Figure, printFigures } from './figure.ts';
 import { messageTo, standInQueues } from './stand-ins.ts';
 

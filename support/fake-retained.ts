@@ -1,9 +1,8 @@
 // Retained messages in a map, committed as soon as they are set: for tests of those who use them. The real store has a
 // suite of its own (test/store/retained/retained-contract.ts).
 
-import { patternWords } from '../src/core/exchange/topic.ts';
-import { filterSelects } from '../src/core/exchange/topic-pattern.ts';
 import type { Message } from '../src/core/message/message.ts';
+import { filterSelects, patternWords } from '../src/core/message/topic-pattern.ts';
 import type {
   RetainedCount,
   RetainedCursor,

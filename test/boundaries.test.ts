@@ -96,6 +96,7 @@ for (const [path, specifier] of [
   ['src/auth/users.ts', '../store/x.ts'],
   ['src/http/server.ts', '../store/x.ts'],
   ['src/store/store.ts', '../http/x.ts'],
+  ['src/store/store.ts', '../core/exchange/x.ts'],
   ['protocols/amqp/channel.ts', '../mqtt/x.ts'],
   ['protocols/mqtt/session/session.ts', '../../src/store/x.ts'],
   ['protocols/stomp/frame.ts', '../../src/x.ts'],
@@ -108,6 +109,7 @@ for (const [path, specifier] of [
       'protocols/amqp/x.ts',
       'protocols/mqtt/x.ts',
       'src/core/x.ts',
+      'src/core/exchange/x.ts',
       'src/http/x.ts',
       'src/x.ts',
     ];

@@ -40,7 +40,12 @@ const PARTS: readonly Part[] = [
   { prefix: 'src/config/', imports: [], packages: ['typebox', 'yaml', 'node:fs'] },
   { prefix: 'src/auth/', imports: ['src/core/'], packages: [] },
   { prefix: 'src/metrics/', imports: ['src/core/'], packages: ['prom-client'] },
-  { prefix: 'src/store/', imports: ['src/core/'], packages: ['lmdb', 'node:fs', 'node:fs/promises', 'node:sqlite'] },
+  {
+    prefix: 'src/store/',
+    // Of the core only the ports and what is kept: nothing that routes, nothing that is addressed by clients.
+    imports: ['src/core/message/', 'src/core/turn/', 'src/core/ports/', 'src/core/queue/'],
+    packages: ['lmdb', 'node:fs', 'node:fs/promises', 'node:sqlite'],
+  },
   {
     prefix: 'src/http/',
     imports: ['src/core/', 'src/net/', 'src/config/'],

@@ -4,9 +4,9 @@
 // permission, a limit) is a SUBACK code, not an error. Called by session.ts.
 
 import { BrokerError } from '../../../src/core/errors.ts';
-import type { Dialect } from '../../../src/core/exchange/dialect.ts';
 import { Binding } from '../../../src/core/exchange/exchange.ts';
 import { EMPTY_TABLE, type Field, type FieldTable } from '../../../src/core/message/field-table.ts';
+import type { Dialect } from '../../../src/core/message/topic-pattern.ts';
 import type { Consumer } from '../../../src/core/queue/consumer.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
 import { SUBSCRIPTION_ARGUMENT } from '../../../src/core/queue/subscription-options.ts';

@@ -5,11 +5,11 @@
 
 import { type FieldTable, findField, sameTable, textOf } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
+import type { Dialect } from '../message/topic-pattern.ts';
 import type { Queue } from '../queue/queue.ts';
 import { readSubscriptionOptions, type SubscriptionOptions } from '../queue/subscription-options.ts';
 import { NO_TARGETS, type Target } from '../queue/target.ts';
 import { BindingChanges } from './binding-changes.ts';
-import type { Dialect } from './dialect.ts';
 import type { Retainer } from './retainer.ts';
 import { Route } from './route.ts';
 import { RouteCache } from './route-cache.ts';

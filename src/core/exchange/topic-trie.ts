@@ -8,12 +8,8 @@
 //
 // Nodes are small because there may be millions: a node with one child keeps it inline, a map appears with the second.
 
+import { MULTI, type PatternWord, SINGLE } from '../message/topic-pattern.ts';
 import type { Binding } from './exchange.ts';
-
-/** A word of a pattern: text, or one of the two wildcards. */
-export const SINGLE = Symbol('one word');
-export const MULTI = Symbol('any number of words');
-export type PatternWord = string | typeof SINGLE | typeof MULTI;
 
 /** Called for each binding whose pattern matches. */
 export type OnMatch = (binding: Binding) => void;

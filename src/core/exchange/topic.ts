@@ -1,12 +1,12 @@
 // Topic exchange (AMQP 0-9-1 §3.1.3.3): binding keys are patterns of words between dots. AMQP patterns and MQTT filters
 // have different wildcards, so each dialect has its own trie of parsed words.
 
-import type { Dialect } from './dialect.ts';
+import { type Dialect, keyWords, patternWords } from '../message/topic-pattern.ts';
 import type { Binding } from './exchange.ts';
 import { Exchange, type ExchangeOptions, type FindExchange } from './exchange.ts';
 import { isBrokerTopic } from './retainer.ts';
 import type { Route } from './route.ts';
-import { MULTI, type PatternWord, SINGLE, TopicTrie } from './topic-trie.ts';
+import { TopicTrie } from './topic-trie.ts';
 
 const STAR = 0x2a;
 const PLUS = 0x2b;
@@ -64,21 +64,4 @@ export class TopicExchange extends Exchange {
   private trie(dialect: Dialect): TopicTrie {
     return dialect === 'mqtt' ? this.mqtt : this.amqp;
   }
-}
-
-/** The words of a routing key. The empty key has no words, as in RabbitMQ: `#` matches it, `*` does not. */
-export function keyWords(routingKey: string): string[] {
-  return routingKey === '' ? [] : routingKey.split('.');
-}
-
-/** The words of a binding key. Adjacent `#` are one: `#.#` matches what `#` matches. */
-export function patternWords(bindingKey: string, dialect: Dialect): PatternWord[] {
-  const single = dialect === 'mqtt' ? '+' : '*';
-  const words: PatternWord[] = [];
-  for (const word of keyWords(bindingKey)) {
-    if (word === single) words.push(SINGLE);
-    else if (word !== '#') words.push(word);
-    else if (words[words.length - 1] !== MULTI) words.push(MULTI);
-  }
-  return words;
 }

@@ -7,10 +7,10 @@
 
 import { randomBytes } from 'node:crypto';
 import { BrokerError } from '../errors.ts';
-import type { Dialect } from '../exchange/dialect.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { type FieldTable, findField, textOf } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
+import type { Dialect } from '../message/topic-pattern.ts';
 import type { Identity } from '../ports/authorization.ts';
 import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } from '../queue/consumer.ts';
 import type { Queue, QueueOwner } from '../queue/queue.ts';

@@ -1,11 +1,11 @@
 // The stored form of the durable definitions of one virtual host: records of its exchanges, queues and bindings. It
 // does not interpret them.
 
-import type { Dialect } from '../exchange/dialect.ts';
 import type { Binding, Exchange, ExchangeOptions } from '../exchange/exchange.ts';
 import type { ExchangeKind } from '../exchange/kinds.ts';
 import type { FieldTable } from '../message/field-table.ts';
 import { tableFromJson, tableToJson } from '../message/field-table-json.ts';
+import type { Dialect } from '../message/topic-pattern.ts';
 import type { DefinitionKind, DefinitionStore, DefinitionValue } from '../ports/definitions.ts';
 import type { Queue, QueueOptions } from '../queue/queue.ts';
 

@@ -5,8 +5,7 @@
 // A key that is cut holds only the beginning of its words: it is handed out unless its virtual host ends before it, and
 // whoever reads its record compares the whole.
 
-import { startsWild } from '../../core/exchange/topic-pattern.ts';
-import { MULTI, type PatternWord, SINGLE } from '../../core/exchange/topic-trie.ts';
+import { MULTI, type PatternWord, SINGLE, startsWild } from '../../core/message/topic-pattern.ts';
 import { isCut, keptBound, keyBehind } from '../keys.ts';
 import type { Kv } from '../kv/kv.ts';
 

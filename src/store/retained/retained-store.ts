@@ -10,11 +10,9 @@
 //   due    nothing: an index of what expires
 //   tally  format u8 = 1 | messages u64 | bytes u64
 
-import { patternWords } from '../../core/exchange/topic.ts';
-import { filterSelects, hasWildcard } from '../../core/exchange/topic-pattern.ts';
-import type { PatternWord } from '../../core/exchange/topic-trie.ts';
 import { type Message, NEVER } from '../../core/message/message.ts';
 import type { PropertyCodec } from '../../core/message/properties.ts';
+import { filterSelects, hasWildcard, type PatternWord, patternWords } from '../../core/message/topic-pattern.ts';
 import type { Meters } from '../../core/ports/meters.ts';
 import type {
   RetainedCount,

@@ -4,11 +4,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { BindingChanges } from '../../../src/core/exchange/binding-changes.ts';
-import type { Dialect } from '../../../src/core/exchange/dialect.ts';
 import type { Exchange } from '../../../src/core/exchange/exchange.ts';
 import { Binding } from '../../../src/core/exchange/exchange.ts';
 import { Route } from '../../../src/core/exchange/route.ts';
 import { EMPTY_TABLE } from '../../../src/core/message/field-table.ts';
+import type { Dialect } from '../../../src/core/message/topic-pattern.ts';
 import { Core, message } from '../core.ts';
 
 const word = fc.constantFrom('a', 'b', 'ab', '', '*', '#', '+', '$x');

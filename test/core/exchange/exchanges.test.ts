@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import type { Dialect } from '../../../src/core/exchange/dialect.ts';
 import type { Exchange } from '../../../src/core/exchange/exchange.ts';
 import { EMPTY_TABLE, type FieldTable, type FieldValue, textField } from '../../../src/core/message/field-table.ts';
+import type { Dialect } from '../../../src/core/message/topic-pattern.ts';
 import { Core, message } from '../core.ts';
 
 let core: Core;

@@ -4,10 +4,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { DIALECTS, type Dialect } from '../../../src/core/exchange/dialect.ts';
 import { Binding } from '../../../src/core/exchange/exchange.ts';
-import { keyWords, patternWords } from '../../../src/core/exchange/topic.ts';
 import { TopicTrie } from '../../../src/core/exchange/topic-trie.ts';
+import { DIALECTS, type Dialect, keyWords, patternWords } from '../../../src/core/message/topic-pattern.ts';
 import { Core } from '../core.ts';
 
 const core = new Core();
