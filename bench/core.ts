@@ -14,6 +14,7 @@ import { Consumer, type DeliverySink } from '../src/core/queue/consumer.ts';
 import { MemoryBudget } from '../src/core/queue/memory-budget.ts';
 import { Unacked } from '../src/core/queue/unacked.ts';
 import { Session } from '../src/core/session/session.ts';
+import { SYSTEM_CLOCK } from '../src/core/turn/clock.ts';
 import { Turn } from '../src/core/turn/turn.ts';
 import { VirtualHosts } from '../src/core/vhost/virtual-hosts.ts';
 import { FakeRetained } from '../support/fake-retained.ts';
@@ -127,7 +128,7 @@ for (const one of CASES) {
 printFigures(figures);
 
 async function measure(one: Case): Promise<number> {
-  const turn = new Turn({ now: Date.now });
+  const turn = new Turn(SYSTEM_CLOCK);
   const store = forgetfulStore();
   const limits = DEFAULT_LIMITS;
   const meters = newMeters();

@@ -24,6 +24,7 @@ import { AccessControl } from './core/session/access-control.ts';
 import { Backpressure } from './core/session/backpressure.ts';
 import { ClientConnections } from './core/session/client-connection.ts';
 import type { FrontEndContext } from './core/session/front-end-context.ts';
+import { SYSTEM_CLOCK } from './core/turn/clock.ts';
 import { Turn } from './core/turn/turn.ts';
 import { DEFAULT_VHOST, VirtualHosts } from './core/vhost/virtual-hosts.ts';
 import type { HttpServer } from './http/http-server.ts';
@@ -113,7 +114,7 @@ export class Broker {
   constructor(config: Config, kv: Kv, options: BrokerOptions) {
     const { limits } = config;
     const log = options.log ?? SILENT;
-    const turn = new Turn({ now: Date.now });
+    const turn = new Turn(SYSTEM_CLOCK);
     this.config = config;
     this.log = log;
     this.turn = turn;
@@ -230,7 +231,7 @@ export class Broker {
     const committed = this.store.flush().catch(() => {});
     await atMost(LAST_COMMIT_MS, committed.then(turnEnd));
     await this.listeners.stop('broker is stopping', GOODBYE_MS);
-    this.turn.alarms.close();
+    this.turn.timers.close();
     for (const host of this.hosts) host.settleDelivered();
     await this.store.close();
     await this.http?.close();

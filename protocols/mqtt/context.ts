@@ -5,7 +5,6 @@
 import type { LimitHits } from '../../src/core/ports/limit-hits.ts';
 import type { FrontEndContext } from '../../src/core/session/front-end-context.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
-import type { Deadlines } from './deadlines.ts';
 import type { MqttCountedLimit, MqttLimits } from './limits.ts';
 import type { MqttOptions } from './options.ts';
 import type { PacketCodecs } from './packet/codecs.ts';
@@ -14,7 +13,6 @@ import type { Traffic } from './packet/traffic.ts';
 
 export interface MqttContext extends FrontEndContext {
   readonly ticker: Ticker;
-  readonly deadlines: Deadlines;
   readonly limits: MqttLimits;
   readonly limitHits: LimitHits<MqttCountedLimit>;
   readonly options: MqttOptions;

@@ -8,7 +8,6 @@ import type { Ticker } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import { MqttConnection } from './connection/connection.ts';
 import type { MqttContext } from './context.ts';
-import { Deadlines } from './deadlines.ts';
 import { DEFAULT_MQTT_LIMITS, MQTT_COUNTED_LIMITS, type MqttLimits } from './limits.ts';
 import { DEFAULT_MQTT_OPTIONS, type MqttOptions } from './options.ts';
 import { PacketCodecs } from './packet/codecs.ts';
@@ -39,7 +38,6 @@ export class MqttFrontEnd {
     this.context = {
       ...core,
       ticker,
-      deadlines: new Deadlines(ticker),
       limits: allLimits,
       limitHits: registerLimits(core.meters.limitHits, MQTT_COUNTED_LIMITS),
       options: allOptions,

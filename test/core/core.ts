@@ -97,11 +97,11 @@ export class Core {
     return targets.map((target) => target.queue.name).sort();
   }
 
-  /** Time passes, and the alarms that it brings ring. */
+  /** Time passes, and the timers that it brings fire. */
   async pass(ms: number): Promise<void> {
     await turns();
     this.time += ms;
-    this.turn.alarms.ring();
+    this.turn.timers.fire();
     await turns();
   }
 

@@ -314,7 +314,7 @@ export class CoreWorld {
   private async pass(ms: number): Promise<void> {
     await turns(1);
     this.time += ms;
-    this.life.turn.alarms.ring();
+    this.life.turn.timers.fire();
   }
 
   // What the disk does.
@@ -334,7 +334,7 @@ export class CoreWorld {
   private async quiesce(): Promise<void> {
     this.kv.full = false;
     for (let idle = 0, commits = -1; idle < 4; ) {
-      this.life.turn.alarms.ring();
+      this.life.turn.timers.fire();
       this.life.opened.elapse();
       await turns(3);
       if (this.kv.waiting) this.kv.release();

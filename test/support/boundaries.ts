@@ -82,7 +82,7 @@ export const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = 
     ['store.ts', 'upgrade.ts'],
   ],
   'protocols/mqtt/': [
-    ['limits.ts', 'options.ts', 'deadlines.ts'],
+    ['limits.ts', 'options.ts'],
     ['topic/'],
     ['packet/'],
     ['context.ts'],

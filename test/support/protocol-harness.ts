@@ -22,7 +22,7 @@ import { Turn } from '../../src/core/turn/turn.ts';
 import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
 import { OUTBOX_DEFAULTS, type OutboxLimits } from '../../src/net/outbox.ts';
 import { SlabPool } from '../../src/net/slab-pool.ts';
-import { Ticker } from '../../src/net/ticker.ts';
+import { TICK_MS, Ticker } from '../../src/net/ticker.ts';
 import { FakeRetained } from '../../support/fake-retained.ts';
 import { FakeStore } from './fake-store.ts';
 import type { TransportSurroundings } from './memory-transport.ts';
@@ -66,7 +66,8 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
     const allows = given.allows ?? (() => true);
     this.allows = (_identity: Identity, _vhost, permission, resource) => allows(permission, resource);
     this.clock = 1_700_000_000_000;
-    this.turn = new Turn({ now: () => this.clock });
+    // Timers fire in `tick`.
+    this.turn = new Turn({ now: () => this.clock }, () => () => {});
     this.ticker = new Ticker((error) => {
       throw error;
     });
@@ -137,8 +138,13 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
     for (let i = 0; i < 20; i++) await nextTurn();
   }
 
+  /** Time passes: so many ticks, with the timers that are due by then. */
   tick(ticks: number): void {
-    for (let i = 0; i < ticks; i++) this.ticker.advance();
+    for (let i = 0; i < ticks; i++) {
+      this.clock += TICK_MS;
+      this.ticker.advance();
+      this.turn.timers.fire();
+    }
   }
 }
 

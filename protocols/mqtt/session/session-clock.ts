@@ -1,10 +1,12 @@
 // The time of a session while its client is away: when it ends (MQTT 5 §3.1.2.11.2) and when its will is due, at the end
-// of the session at the latest (§3.1.3.2.2). The will is published once, in the name of whoever left it.
+// of the session at the latest (§3.1.3.2.2). The will is published once, in the name of whoever left it. It is one of the
+// broker's timers (timers.ts), set to the earlier of the two. Both are times that pass: a wall clock that jumps moves
+// neither.
 
 import { BrokerError } from '../../../src/core/errors.ts';
 import type { Session } from '../../../src/core/session/session.ts';
+import type { Timer } from '../../../src/core/turn/timers.ts';
 import type { MqttContext } from '../context.ts';
-import type { Due } from '../deadlines.ts';
 import { NEVER_ENDS } from '../packet/connect-packet.ts';
 import type { Will } from '../packet/will-record.ts';
 import type { SessionRecord } from './session-record.ts';
@@ -21,30 +23,35 @@ export interface TimedSession {
   changed(): void;
 }
 
-export class SessionClock {
+export class SessionClock implements Timer {
+  dueAt: number;
+  heapIndex: number;
+  readonly followsWallClock: boolean;
   /** Seconds that the session outlives its connection. */
   expirySeconds: number;
   /** When it ends and when its will is due, milliseconds since the epoch; null: not. */
   endsAt: number | null;
   willAt: number | null;
   will: Will | null;
+  /** How long the session goes on after its will, where both are due. */
+  private endsAfterWillMs: number;
   private readonly session: TimedSession;
   private readonly context: MqttContext;
   /** In whose name the will is published; null: of an earlier start. */
   private core: Session | null;
-  private endTimer: Timer | null;
-  private willTimer: Timer | null;
 
   constructor(session: TimedSession, expirySeconds: number, context: MqttContext) {
+    this.dueAt = Number.POSITIVE_INFINITY;
+    this.heapIndex = -1;
+    this.followsWallClock = false;
     this.expirySeconds = expirySeconds;
     this.endsAt = null;
     this.willAt = null;
     this.will = null;
+    this.endsAfterWillMs = 0;
     this.session = session;
     this.context = context;
     this.core = null;
-    this.endTimer = null;
-    this.willTimer = null;
   }
 
   /** A restart found it. A client that was connected when the broker ended has been away since. */
@@ -79,8 +86,18 @@ export class SessionClock {
 
   /** Nothing is due any more. */
   stop(): void {
-    if (this.endTimer !== null) this.context.deadlines.clear(this.endTimer);
-    if (this.willTimer !== null) this.context.deadlines.clear(this.willTimer);
+    this.context.turn.timers.clear(this);
+  }
+
+  /** The timer: the will is due, or the session ends, which publishes the will too. A fault ends with this session. */
+  due(): void {
+    const { endsAt, willAt } = this;
+    try {
+      if (willAt !== null && (endsAt === null || willAt < endsAt)) this.willDue();
+      else this.ranOut();
+    } catch (error) {
+      this.context.log.error({ user: this.session.user, error }, 'a session failed to expire by a fault of ours');
+    }
   }
 
   /** Publishes the will, if there is one. Null where that was done at once; else it resolves when it was. */
@@ -115,43 +132,26 @@ export class SessionClock {
   }
 
   private set(endsAt: number | null, willAt: number | null): void {
-    const { deadlines, turn } = this.context;
+    const { timers, now } = this.context.turn;
     this.endsAt = endsAt;
     this.willAt = willAt;
-    if (endsAt !== null) {
-      this.endTimer ??= new Timer(() => this.ranOut());
-      deadlines.set(this.endTimer, endsAt - turn.now);
-    }
-    if (willAt !== null) {
-      this.willTimer ??= new Timer(() => this.willDue());
-      deadlines.set(this.willTimer, willAt - turn.now);
-    }
-  }
-
-  private ranOut(): void {
-    this.context.turn.begin();
-    this.context.traffic.sessionsExpired++;
-    this.session.end();
+    if (endsAt !== null && willAt !== null) this.endsAfterWillMs = Math.max(endsAt, now) - Math.max(willAt, now);
+    timers.clear(this);
+    const next = willAt ?? endsAt;
+    if (next !== null) timers.set(this, next);
   }
 
   private willDue(): void {
+    const { turn } = this.context;
     this.publish();
     this.willAt = null;
+    // Counted from now: by `endsAt` it would follow a wall clock that jumped meanwhile.
+    if (this.endsAt !== null) turn.timers.set(this, turn.now + this.endsAfterWillMs);
     this.session.changed();
   }
-}
 
-/** A point in time of one session. */
-class Timer implements Due {
-  dueTick: number;
-  private readonly action: () => void;
-
-  constructor(action: () => void) {
-    this.dueTick = 0;
-    this.action = action;
-  }
-
-  due(): void {
-    this.action();
+  private ranOut(): void {
+    this.context.traffic.sessionsExpired++;
+    this.session.end();
   }
 }

@@ -1,13 +1,13 @@
-// How long the messages of one queue live, and the queue itself: TTLs, expirations, x-expires. It says when something is
-// over and has the queue look then (alarms.ts); what is done about it is the queue's business. A queue that has neither
-// a time of its own nor ever took a message with one sets no alarm and pays a comparison.
+// When the messages of one queue expire, and the queue itself: TTLs, expirations, x-expires. Sets the broker's timer
+// (timers.ts) to the next of them and has the queue look then; what is done about it is the queue's business. A queue that
+// has neither a TTL of its own nor ever took a message with one sets no timer and pays a comparison.
 
 import type { Message } from '../message/message.ts';
-import type { Alarmed } from '../turn/alarms.ts';
+import type { Timer } from '../turn/timers.ts';
 import type { Turn } from '../turn/turn.ts';
 import { NEVER_EXPIRES, type QueueEntry } from './queue-entry.ts';
 
-/** A queue, as its expiry see it. */
+/** A queue, as its expiry sees it. */
 export interface ExpiringQueue {
   /** Whether it has consumers. */
   readonly used: boolean;
@@ -27,9 +27,11 @@ export interface ExpiryArguments {
   readonly expiresMs: number;
 }
 
-export class QueueExpiry implements Alarmed {
-  alarmAt: number;
-  alarmPlace: number;
+export class QueueExpiry implements Timer {
+  dueAt: number;
+  heapIndex: number;
+  /** Messages expire at a moment: `expiresAt` survives a restart. */
+  readonly followsWallClock: boolean;
   /** Whether there may be entries that expire. */
   aging: boolean;
   /** Whether the next start knows. */
@@ -41,8 +43,9 @@ export class QueueExpiry implements Alarmed {
   private usedAt: number;
 
   constructor(queue: ExpiringQueue, turn: Turn, { messageTtlMs, expiresMs }: ExpiryArguments) {
-    this.alarmAt = NEVER_EXPIRES;
-    this.alarmPlace = -1;
+    this.dueAt = NEVER_EXPIRES;
+    this.heapIndex = -1;
+    this.followsWallClock = true;
     this.aging = messageTtlMs !== NEVER_EXPIRES;
     this.told = this.aging;
     this.queue = queue;
@@ -82,37 +85,37 @@ export class QueueExpiry implements Alarmed {
   /** An entry that expires then is among the ready ones. */
   expireAt(at: number): void {
     if (at <= this.turn.now) this.queue.wake();
-    else this.turn.alarms.set(this, at);
+    else this.turn.timers.set(this, at);
   }
 
-  /** The first entry is another one: sets the alarm for it. */
+  /** The first entry is another one: sets the timer for it. */
   watch(): void {
     const at = this.queue.nextExpiry();
-    if (at !== NEVER_EXPIRES) this.turn.alarms.set(this, at);
+    if (at !== NEVER_EXPIRES) this.turn.timers.set(this, at);
   }
 
   /** The queue was used: the time until it expires for want of use starts again. */
   touch(): void {
     if (this.expiresMs === Number.POSITIVE_INFINITY) return;
     this.usedAt = this.turn.now;
-    if (!this.queue.used) this.turn.alarms.set(this, this.usedAt + this.expiresMs);
+    if (!this.queue.used) this.turn.timers.set(this, this.usedAt + this.expiresMs);
   }
 
-  /** Somebody may have used the queue, or taken the entry, since the alarm was set. */
-  alarm(): void {
+  /** The queue may have been used, or the entry taken, since the timer was set. */
+  due(): void {
     if (this.expiresMs !== Number.POSITIVE_INFINITY && !this.queue.used) {
       const until = this.usedAt + this.expiresMs;
       if (until <= this.turn.now) {
         this.queue.expired();
         return;
       }
-      this.turn.alarms.set(this, until);
+      this.turn.timers.set(this, until);
     }
     if (this.aging) this.queue.wake();
   }
 
   /** The queue is gone. */
   end(): void {
-    this.turn.alarms.clear(this);
+    this.turn.timers.clear(this);
   }
 }

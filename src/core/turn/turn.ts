@@ -15,9 +15,9 @@
 
 import type { Message } from '../message/message.ts';
 import { MessageSlabs } from '../message/message-slabs.ts';
-import { Alarms, type StartTimer } from './alarms.ts';
 import type { Clock } from './clock.ts';
 import type { ConfirmRing, RingScheduler } from './confirms.ts';
+import { type StartTimer, Timers } from './timers.ts';
 
 /** Something with output to write at the end of the turn: an outbox. */
 export interface Flushable {
@@ -45,7 +45,7 @@ export class Turn implements RingScheduler {
   /** Milliseconds since the epoch, read once a turn. */
   now: number;
   /** What begins turns though nothing arrives. */
-  readonly alarms: Alarms;
+  readonly timers: Timers;
   private readonly clock: Clock;
   private readonly slabs: MessageSlabs;
   private seal: () => void;
@@ -63,7 +63,7 @@ export class Turn implements RingScheduler {
     this.slabs = new MessageSlabs();
     this.seal = () => {};
     this.now = clock.now();
-    this.alarms = new Alarms(this, startTimer);
+    this.timers = new Timers(this, clock, startTimer);
     this.scheduled = false;
     this.inputBytes = 0;
     this.tasks = [];

@@ -40,7 +40,7 @@ describe('a message with an expiration', () => {
     assert.equal(queue.readyCount, 0);
     assert.equal(core.memory.held, 0);
     assert.equal(core.store.committed.get(queue.id)!.size, 0);
-    assert.equal(core.turn.alarms.size, 0);
+    assert.equal(core.turn.timers.size, 0);
   });
 
   it('is not delivered to a consumer that comes too late, even before the timer rings', async () => {
@@ -119,11 +119,11 @@ describe('a message with an expiration', () => {
     assert.equal(queue.readyCount + queue.unackedCount, 0);
   });
 
-  it('keeps a queue that never saw one free of alarms', async () => {
+  it('keeps a queue that never saw one free of timers', async () => {
     core.queue('q');
     for (let i = 0; i < 100; i++) core.put(core.host.queues.get('q')!, `${i}`, true);
     await turns();
-    assert.equal(core.turn.alarms.size, 0);
+    assert.equal(core.turn.timers.size, 0);
     assert.equal(core.timer, null);
   });
 });
@@ -162,7 +162,7 @@ describe('a queue with x-message-ttl', () => {
       core.publish({ key: 'q', body: `${i}` });
       await core.pass(1);
     }
-    assert.equal(core.turn.alarms.size, 1);
+    assert.equal(core.turn.timers.size, 1);
     await core.pass(75);
     assert.equal(queue.readyCount, 24);
     await core.pass(24);
@@ -313,7 +313,7 @@ describe('a queue with x-expires', () => {
     await core.pass(1);
     assert.ok(!core.host.queues.has('q'));
     assert.equal(core.memory.held, 0);
-    assert.equal(core.turn.alarms.size, 0);
+    assert.equal(core.turn.timers.size, 0);
   });
 
   it('stays as long as it has a consumer, and so long after the last one', async () => {

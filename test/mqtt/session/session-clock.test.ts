@@ -1,41 +1,148 @@
-// Deadlines: each is due once, at its tick, however far away that is.
+// The time of a session that is away: its will and its end come once, when they are due, however far away that is, and
+// whatever somebody does to the machine's clock.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Deadlines, type Due } from '../../../protocols/mqtt/deadlines.ts';
-import { Ticker, ticksFor } from '../../../src/net/ticker.ts';
+import type { MqttContext } from '../../../protocols/mqtt/context.ts';
+import { SessionClock, type TimedSession } from '../../../protocols/mqtt/session/session-clock.ts';
+import type { SessionRecord } from '../../../protocols/mqtt/session/session-record.ts';
+import type { Session } from '../../../src/core/session/session.ts';
+import { Timers } from '../../../src/core/turn/timers.ts';
 
-const DAY_MS = 86_400_000;
+const DAY_SECONDS = 86_400;
+const NO_EXPIRY = 0xffff_ffff;
 
-class Noted implements Due {
-  dueTick = 0;
-  times = 0;
+/** A session, and the clocks of its machine, which move when the test says so. */
+class World implements TimedSession {
+  readonly vhost = '/';
+  readonly user = 'guest';
+  readonly events: string[] = [];
+  readonly clock: SessionClock;
+  readonly timers: Timers;
+  now = 1_700_000_000_000;
+  monotonic = 0;
 
-  due(): void {
-    this.times++;
+  constructor(expirySeconds: number, willDelaySeconds: number | null) {
+    const world = this;
+    this.timers = new Timers(
+      {
+        begin: () => {},
+        get now() {
+          return world.now;
+        },
+      },
+      { now: () => this.now, monotonic: () => this.monotonic },
+      () => () => {},
+    );
+    const turn = {
+      timers: this.timers,
+      begin: () => {},
+      get now() {
+        return world.now;
+      },
+    };
+    this.clock = new SessionClock(this, expirySeconds, { turn, traffic: {} } as unknown as MqttContext);
+    this.clock.publish = () => {
+      if (this.clock.will !== null) this.events.push('will');
+      this.clock.will = null;
+      return null;
+    };
+    const will = willDelaySeconds === null ? null : ({ delaySeconds: willDelaySeconds } as SessionRecord['will']);
+    this.clock.connected(expirySeconds, will, {} as Session);
+  }
+
+  end(): void {
+    this.clock.publish();
+    this.events.push('end');
+  }
+
+  changed(): void {}
+
+  pass(seconds: number): void {
+    this.now += seconds * 1000;
+    this.monotonic += seconds * 1000;
+    this.timers.fire();
+  }
+
+  jump(seconds: number): void {
+    this.now += seconds * 1000;
+    this.timers.fire();
   }
 }
 
-describe('a deadline', () => {
-  for (const days of [1, 300, 0xffff_fffe / 86_400]) {
-    it(`that is ${Math.round(days)} days away is due then and not before`, () => {
-      const ticker = new Ticker((error) => {
-        throw error;
-      });
-      const deadlines = new Deadlines(ticker);
-      const noted = new Noted();
-      deadlines.set(noted, days * DAY_MS);
-      const ticks = ticksFor(days * DAY_MS);
-      for (const early of [ticks / 2, ticks - 2]) {
-        ticker.now = Math.floor(early);
-        ticker.advance();
-        assert.equal(noted.times, 0);
-      }
-      ticker.now = ticks - 1;
-      ticker.advance();
-      assert.equal(noted.times, 1);
-      assert.equal(deadlines.size, 0);
-      assert.equal(ticker.size, 0);
+describe('the end of a session', () => {
+  for (const days of [1, 300, 0xffff_fffe / DAY_SECONDS]) {
+    it(`that is ${Math.round(days)} days away comes then and not before`, () => {
+      const world = new World(days * DAY_SECONDS, null);
+      world.clock.away();
+      for (const part of [0.5, 0.4999]) world.pass(part * days * DAY_SECONDS);
+      assert.deepEqual(world.events, []);
+      world.pass(days * DAY_SECONDS);
+      assert.deepEqual(world.events, ['end']);
+      assert.equal(world.timers.size, 0);
     });
   }
+
+  it('never comes where it does not expire', () => {
+    const world = new World(NO_EXPIRY, null);
+    world.clock.away();
+    assert.equal(world.timers.size, 0);
+  });
+
+  it('does not come while its client is back', () => {
+    const world = new World(10, 5);
+    world.clock.away();
+    world.pass(4);
+    world.clock.connected(10, null, {} as Session);
+    world.pass(100);
+    assert.deepEqual(world.events, []);
+  });
+
+  it('comes after the will, each in its time', () => {
+    const world = new World(10, 5);
+    world.clock.away();
+    world.pass(4);
+    assert.deepEqual(world.events, []);
+    world.pass(1);
+    assert.deepEqual(world.events, ['will']);
+    world.pass(4);
+    assert.deepEqual(world.events, ['will']);
+    world.pass(1);
+    assert.deepEqual(world.events, ['will', 'end']);
+    assert.equal(world.timers.size, 0);
+  });
+
+  it('publishes a will whose delay is longer', () => {
+    const world = new World(10, 500);
+    world.clock.away();
+    world.pass(10);
+    assert.deepEqual(world.events, ['will', 'end']);
+  });
+
+  for (const seconds of [-3600, 3600]) {
+    it(`does not move, nor does the will, when the clock jumps by ${seconds} seconds`, () => {
+      const world = new World(10, 5);
+      world.clock.away();
+      world.pass(4);
+      world.jump(seconds);
+      assert.deepEqual(world.events, []);
+      world.pass(1);
+      assert.deepEqual(world.events, ['will']);
+      world.jump(seconds);
+      world.pass(4);
+      assert.deepEqual(world.events, ['will']);
+      world.pass(1);
+      assert.deepEqual(world.events, ['will', 'end']);
+    });
+  }
+
+  it('comes at once after a restart that it did not live to see, with a will that was due before', () => {
+    const world = new World(NO_EXPIRY, null);
+    const will = { delaySeconds: 5 } as SessionRecord['will'];
+    const { now } = world;
+    world.clock.recover({ expirySeconds: 10, endsAt: now - 5, willAt: now - 10, user: 'guest', shares: [], will });
+    world.pass(0);
+    world.pass(0);
+    assert.deepEqual(world.events, ['will', 'end']);
+  });
 });

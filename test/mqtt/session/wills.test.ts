@@ -30,7 +30,6 @@ const WILL = publish5('w/c', 'gone', {
 /** Ticks of half a second. */
 async function seconds(broker: Harness, count: number): Promise<void> {
   await broker.settle();
-  broker.clock += count * 1000;
   broker.tick(count * 2);
   await broker.settle();
 }
