@@ -29,6 +29,7 @@ import type { KvQueueStore } from '../../src/store/queues/queue-store.ts';
 import { consumeOptions, turns } from '../core/core.ts';
 import { Opened } from '../store/harness.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
+import { checkQueues } from '../support/queue-check.ts';
 import type { Random } from './random.ts';
 
 const integer = (name: string, value: number): FieldTable => [{ name, value: { type: 'I', value } }];
@@ -158,6 +159,7 @@ export class CoreWorld {
   private look(): void {
     assert.deepEqual(this.life.opened.fatal, []);
     assert.deepEqual(this.life.violations, []);
+    checkQueues(this.life.host.queues.values(), this.life.memory);
   }
 
   private async step(): Promise<void> {

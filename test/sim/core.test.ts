@@ -4,6 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import { QueueWindow } from '../../src/core/queue/queue-window.ts';
 import { CoreWorld, type Sabotage } from './core-world.ts';
 import { Random } from './random.ts';
@@ -50,6 +51,29 @@ describe('the simulation notices that', { skip: SEED !== undefined }, () => {
       store.group = (move) => move();
     };
     await assert.rejects(runs(split), /is lost/);
+  });
+
+  test('a queue gives back less memory than it took', async (t) => {
+    const { release } = QueueWindow.prototype;
+    t.mock.method(QueueWindow.prototype, 'release', function (this: QueueWindow, entry: QueueEntry) {
+      if (!entry.redelivered) release.call(this, entry);
+    });
+    await assert.rejects(
+      runs(() => {}),
+      /memory of messages/,
+    );
+  });
+
+  test('an entry that came back is not counted', async (t) => {
+    const { putBack } = QueueWindow.prototype;
+    t.mock.method(QueueWindow.prototype, 'putBack', function (this: QueueWindow, entries: readonly QueueEntry[]) {
+      putBack.call(this, entries);
+      (this as unknown as { count: number }).count--;
+    });
+    await assert.rejects(
+      runs(() => {}),
+      /ready entries/,
+    );
   });
 
   test('what a transaction holds is read back with the rest', async (t) => {

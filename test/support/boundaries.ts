@@ -43,7 +43,7 @@ const PARTS: readonly Part[] = [
   {
     prefix: 'src/store/',
     // Of the core only the ports and what is kept: nothing that routes, nothing that is addressed by clients.
-    imports: ['src/core/message/', 'src/core/turn/', 'src/core/ports/', 'src/core/queue/'],
+    imports: ['src/core/invariant.ts', 'src/core/message/', 'src/core/turn/', 'src/core/ports/', 'src/core/queue/'],
     packages: ['lmdb', 'node:fs', 'node:fs/promises', 'node:sqlite'],
   },
   {
@@ -64,7 +64,7 @@ const PARTS: readonly Part[] = [
  */
 export const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   'src/core/': [
-    ['errors.ts', 'limits.ts', 'logger.ts'],
+    ['errors.ts', 'invariant.ts', 'limits.ts', 'logger.ts'],
     ['message/'],
     ['turn/'],
     ['ports/'],

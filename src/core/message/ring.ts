@@ -65,6 +65,11 @@ export class Ring<T> {
     return item;
   }
 
+  /** From the head to the tail. */
+  *[Symbol.iterator](): IterableIterator<T> {
+    for (let i = 0; i < this.count; i++) yield this.at(i)!;
+  }
+
   clear(): void {
     this.items = [];
     this.head = 0;

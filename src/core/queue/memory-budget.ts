@@ -22,6 +22,7 @@ export class MemoryBudget {
   /** How much of its window a queue may fill now, from 0 to 1. */
   get share(): number {
     if (this.held <= this.pagingBytes) return 1;
+    // Above `fullBytes` nothing is left of it.
     return Math.max(0, (this.fullBytes - this.held) / (this.fullBytes - this.pagingBytes));
   }
 }

@@ -1,6 +1,7 @@
 // The entries of one queue that are out: with a consumer, taken by basic.get, held for a transaction, or dead and on
 // their way. A list through the entries themselves, in the order in which they went out.
 
+import { invariant } from '../invariant.ts';
 import type { QueueEntry } from './queue-entry.ts';
 
 export class OutstandingEntries {
@@ -24,7 +25,7 @@ export class OutstandingEntries {
   }
 
   remove(entry: QueueEntry): void {
-    this.count--;
+    invariant(entry.outstanding, 'an entry that is settled is out');
     entry.outstanding = false;
     const { previousUnacked: previous, nextUnacked: next } = entry;
     if (previous === null) this.first = next;
@@ -33,6 +34,8 @@ export class OutstandingEntries {
     else next.previousUnacked = previous;
     entry.previousUnacked = null;
     entry.nextUnacked = null;
+    if (--this.count === 0)
+      invariant(this.first === null && this.last === null, 'no entry is out where none is counted');
   }
 
   *[Symbol.iterator](): IterableIterator<QueueEntry> {

@@ -12,6 +12,7 @@
 // An entry that was withdrawn (its commit failed) stays where it is, marked deleted and accounted for no more, until its
 // turn comes.
 
+import { invariantEqual } from '../invariant.ts';
 import type { CoreLimits } from '../limits.ts';
 import { Ring } from '../message/ring.ts';
 import type { Meters } from '../ports/meters.ts';
@@ -201,7 +202,7 @@ export class QueueWindow implements ReadyEntries {
   take(): QueueEntry {
     const entry = this.returned?.take() ?? this.shiftHead();
     if (entry.seq >= this.takenTo) this.takenTo = entry.seq + 1;
-    this.bytes = --this.count === 0 ? 0 : this.bytes - entry.message.bodyLength;
+    this.uncount(entry);
     return entry;
   }
 
@@ -253,8 +254,7 @@ export class QueueWindow implements ReadyEntries {
   }
 
   withdrawn(entry: QueueEntry): void {
-    this.count--;
-    this.bytes -= entry.message.bodyLength;
+    this.uncount(entry);
     this.release(entry);
   }
 
@@ -321,7 +321,16 @@ export class QueueWindow implements ReadyEntries {
   private shiftHead(): QueueEntry {
     const entry = this.head.shift()!;
     this.headBytes -= heldBytes(entry);
+    if (this.head.length === 0) invariantEqual(this.headBytes, 0, 'the bytes of an empty window');
     return entry;
+  }
+
+  /** An entry is not among the ready ones any more. */
+  private uncount(entry: QueueEntry): void {
+    this.bytes -= entry.message.bodyLength;
+    if (--this.count > 0) return;
+    invariantEqual(this.count, 0, 'the ready entries of an empty queue');
+    invariantEqual(this.bytes, 0, 'the bytes of an empty queue');
   }
 
   /** Brings entries towards the head: from disk as long as some are there, then those that never left memory. */
@@ -371,11 +380,24 @@ export class QueueWindow implements ReadyEntries {
     meters.pagedIn += taken;
     this.pagedCount -= taken;
     this.pagedFrom = range.nextSeq;
-    // What was counted and is not there (transient entries of an earlier start) is counted no more.
-    if (this.pagedFrom >= this.pagedTo && this.pagedCount !== 0) {
-      this.count -= this.pagedCount;
-      this.pagedCount = 0;
-      if (this.count === 0) this.bytes = 0;
+    if (this.pagedFrom >= this.pagedTo && this.pagedCount !== 0) this.recount();
+  }
+
+  /**
+   * All that is on disk was read, and it is not as much as the counts say: records are lost, or there are too many. That is
+   * reported as damage, and what is in memory is counted again, so that the queue goes on.
+   */
+  private recount(): void {
+    this.queue.damaged(new Error(`${this.pagedCount} entries of queue '${this.queue.name}' are not on disk`));
+    this.pagedCount = 0;
+    this.count = 0;
+    this.bytes = 0;
+    for (const entries of [this.returned ?? [], this.head, this.tail]) {
+      for (const { storeState, message } of entries) {
+        if (storeState === STORE_STATE.deleted) continue;
+        this.count++;
+        this.bytes += message.bodyLength;
+      }
     }
   }
 

@@ -5,6 +5,7 @@
 //
 // Invariant: every entry is in exactly one place: ready (window), out (outstanding-entries.ts), or gone.
 
+import { invariant } from '../invariant.ts';
 import type { FieldTable } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
 import type { PropertyRewriter } from '../message/property-rewriter.ts';
@@ -645,7 +646,7 @@ export class Queue implements Task, ExpiringQueue {
     const { consumer } = entry;
     if (consumer === null) return;
     entry.consumer = null;
-    consumer.unacked--;
+    invariant(--consumer.unacked >= 0, 'a consumer holds what it settles');
     if (!consumer.listed) consumer.resume();
   }
 }

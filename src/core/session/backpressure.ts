@@ -3,6 +3,7 @@
 // go on, which is what brings the numbers down. Each bound has a lower mark at which publishing goes on, so that it
 // does not flutter.
 
+import { invariant } from '../invariant.ts';
 import type { CoreLimits } from '../limits.ts';
 import type { Meters } from '../ports/meters.ts';
 import type { MemoryBudget } from '../queue/memory-budget.ts';
@@ -54,6 +55,8 @@ export class Backpressure {
   update(): void {
     const uncommitted = this.store.uncommittedBytes;
     const { limits } = this;
+    invariant(uncommitted >= 0, 'no less than nothing waits for a commit');
+    invariant(this.memory.held >= 0, 'queues give back no more memory than they took');
     this.byDisk = uncommitted > (this.byDisk ? limits.uncommittedLowBytes : limits.uncommittedHighBytes);
     this.byMemory = this.memory.held > (this.byMemory ? limits.memoryLowBytes : limits.memoryHighBytes);
     const next = this.hold();

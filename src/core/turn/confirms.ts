@@ -4,6 +4,8 @@
 // write to it; commits (or refusals) settle it. Slots leave from the head only, so confirms keep the publisher's order
 // and AMQP's `multiple` covers a settled prefix and nothing else. An idle publisher allocates nothing.
 
+import { invariant } from '../invariant.ts';
+
 /** Where settled slots go: a channel that writes basic.ack, a session that writes PUBACK, a connection's RECEIPT. */
 export interface ConfirmSink {
   /**
@@ -76,13 +78,15 @@ export class ConfirmRing {
 
   /** One more target must answer before the slot settles. */
   hold(slot: number): void {
-    this.outstanding[slot & this.mask]!++;
+    invariant(this.outstanding[slot & this.mask]!++ > 0, 'a confirm slot that is settled is not held');
   }
 
   /** One target answered. */
   settle(slot: number): void {
-    const at = slot & this.mask;
-    if (--this.outstanding[at]! === 0 && slot === this.head) this.schedule();
+    const left = --this.outstanding[slot & this.mask]!;
+    if (left > 0) return;
+    invariant(left === 0 && slot >= this.head && slot < this.tail, 'a confirm slot settles once');
+    if (slot === this.head) this.schedule();
   }
 
   /** One target failed to commit the message, or its publisher withdrew it. */

@@ -1,6 +1,7 @@
 // What the store knows of one queue: counts and marks of its `meta` record as they will be once everything handed over
 // is committed, the entries that wait for their commit, and how far its disk space is reclaimed.
 
+import { invariant } from '../../core/invariant.ts';
 import type { QueueEntry } from '../../core/queue/queue-entry.ts';
 import type { QueueMeta } from '../../core/queue/queue-store.ts';
 import { readU64, writeU64 } from '../keys.ts';
@@ -120,7 +121,9 @@ export interface StoredMeta {
   readonly late: boolean;
 }
 
+/** Asserts what `decodeMeta` requires: a wrong record must not be written. */
 export function encodeMeta(state: QueueState): Buffer {
+  invariant(isCounted(state.count, state.bytes), 'the counts of a queue on disk');
   const value = Buffer.allocUnsafe(META_BYTES);
   value[0] = FORMAT;
   writeU64(value, 1, state.count);
@@ -138,13 +141,21 @@ export function decodeMeta(value: Buffer, queueId: number): StoredMeta {
     throw new DamagedDataError(`the meta record of queue ${queueId} has an unknown format`);
   }
   const deliveredTo = readU64(value, 33);
+  const count = readU64(value, 1);
+  const bytes = readU64(value, 9);
+  if (!isCounted(count, bytes)) throw new DamagedDataError(`queue ${queueId} has ${bytes} bytes in no entries`);
   return {
-    count: readU64(value, 1),
-    bytes: readU64(value, 9),
+    count,
+    bytes,
     nextSeq: readU64(value, 17),
     floor: readU64(value, 25),
     deliveredTo: deliveredTo === NO_BOUND ? Number.POSITIVE_INFINITY : deliveredTo,
     reclaimedTo: readU64(value, 41),
     late: readU64(value, 49) !== 0,
   };
+}
+
+/** Whether entries and their bytes may be so many. */
+function isCounted(count: number, bytes: number): boolean {
+  return count > 0 ? bytes >= 0 : count === 0 && bytes === 0;
 }

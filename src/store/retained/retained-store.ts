@@ -10,6 +10,7 @@
 //   due    nothing: an index of what expires
 //   tally  format u8 = 1 | messages u64 | bytes u64
 
+import { invariant, invariantEqual } from '../../core/invariant.ts';
 import { type Message, NEVER } from '../../core/message/message.ts';
 import type { PropertyCodec } from '../../core/message/properties.ts';
 import { filterSelects, hasWildcard, type PatternWord, patternWords } from '../../core/message/topic-pattern.ts';
@@ -302,6 +303,7 @@ export class KvRetainedStore implements RetainedStore, Participant {
       this.pendingBytes -= weightOf(change);
       this.committingBytes += weightOf(change);
     }
+    if (this.pending.size === 0) invariantEqual(this.pendingBytes, 0, 'the bytes of no retained messages that wait');
     for (const host of hosts) batch.put(tallyKey(host.name), encodeTally(host));
   }
 
@@ -484,6 +486,8 @@ function answer(change: Change, ok: boolean): void {
 }
 
 function encodeTally(host: Host): Buffer {
+  const { writtenMessages: messages, writtenBytes: bytes } = host;
+  invariant(messages > 0 ? bytes >= 0 : messages === 0 && bytes === 0, 'the tally of retained messages');
   const value = Buffer.allocUnsafe(TALLY_BYTES);
   value[0] = TALLY_FORMAT;
   writeU64(value, 1, host.writtenMessages);

@@ -10,6 +10,7 @@ import type { Queue } from '../../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
 import { Transaction } from '../../../src/core/session/transaction.ts';
 import { FakeStore } from '../../support/fake-store.ts';
+import { checkQueues } from '../../support/queue-check.ts';
 import { Core, message, turns } from '../core.ts';
 
 type Command = readonly [
@@ -121,6 +122,10 @@ class Model {
       default:
         kind satisfies never;
     }
+  }
+
+  check(): void {
+    checkQueues(this.core.host.queues.values(), this.core.memory);
   }
 
   /** Everything under way ends; what the queue says is then what the model says. */
@@ -319,7 +324,10 @@ describe('a queue whose messages die', () => {
     await fc.assert(
       fc.asyncProperty(setting, fc.array(command, { maxLength: 60, size: 'max' }), async (made, commands) => {
         const model = new Model(made);
-        for (const each of commands) await model.run(each);
+        for (const each of commands) {
+          await model.run(each);
+          model.check();
+        }
         await model.quiet();
         await model.empty();
       }),

@@ -12,6 +12,7 @@ import type { Queue } from '../../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
 import { ConfirmRing } from '../../../src/core/turn/confirms.ts';
 import { FakeStore } from '../../support/fake-store.ts';
+import { checkQueues } from '../../support/queue-check.ts';
 import { Core, consumeOptions, message, turns } from '../core.ts';
 
 type Command = readonly [
@@ -113,7 +114,7 @@ class Model {
   check(): void {
     assert.equal(this.queue.readyCount, this.ready.length);
     assert.equal(this.queue.unackedCount, this.out.length + this.held.size);
-    assert.ok(this.core.memory.held >= 0);
+    checkQueues(this.core.host.queues.values(), this.core.memory);
   }
 
   /** Everything under way ends well. */

@@ -232,6 +232,22 @@ describe('a backlog', () => {
     assert.deepEqual([core.meters.pagedIn, core.memory.held], [96, 0]);
   });
 
+  it('of which the disk has lost entries is reported, counted again, and goes on', async (t) => {
+    const store = new FakeStore({ automatic: true });
+    core = new Core(store, { queueWindowEntries: 2 });
+    queue = core.queue('q', { durable: false });
+    for (const body of ['a', 'b', 'c', 'd', 'e']) core.put(queue, body);
+    await turns();
+    assert.equal(queue.pagedCount, 3);
+    for (const seq of [4, 5]) store.committed.get(queue.id)!.delete(seq);
+    const damaged = t.mock.method(core.host, 'damaged', () => {});
+    assert.deepEqual(taken(), ['a', 'b', 'c']);
+    assert.match(damaged.mock.calls[0]!.arguments[1]!.message, /^2 entries of queue 'q' are not on disk$/);
+    assert.deepEqual([queue.readyCount, queue.pagedCount, core.memory.held], [0, 0, 0]);
+    core.put(queue, 'f');
+    assert.deepEqual(taken(), ['f']);
+  });
+
   it('of many queues leaves room in memory for publishing, and each can still be consumed', async () => {
     const high = 1024 * 1024;
     core = new Core(new FakeStore({ automatic: true }), { memoryHighBytes: high });

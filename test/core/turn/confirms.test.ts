@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { InvariantError } from '../../../src/core/invariant.ts';
 import { ConfirmRing, type ConfirmSink } from '../../../src/core/turn/confirms.ts';
 
 class Scheduler {
@@ -46,6 +47,18 @@ describe('a confirm ring', () => {
     scheduler.drain();
     assert.deepEqual(sink.runs, ['0-2 ok']);
     assert.equal(ring.size, 0);
+  });
+
+  it('refuses to settle a slot twice, and to hold one that is settled', () => {
+    const { ring, scheduler } = make();
+    const slot = ring.open();
+    ring.settle(slot);
+    assert.throws(() => ring.hold(slot), InvariantError);
+    const [held, other] = [ring.open(), ring.open()];
+    ring.settle(held);
+    assert.throws(() => ring.settle(held), /a confirm slot settles once/);
+    ring.settle(other);
+    scheduler.drain();
   });
 
   it('waits for every hold, and remembers one refusal among them', () => {
