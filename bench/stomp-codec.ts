@@ -13,7 +13,7 @@ import { STOMP_CODEC } from '../protocols/stomp/property-codec.ts';
 import { readSendHeaders, type SendHeaders } from '../protocols/stomp/send-headers.ts';
 import { STOMP_VERSION } from '../protocols/stomp/version.ts';
 import { Message, NEVER } from '../src/core/message/message.ts';
-import { CODEC_IDS, NO_PROPERTIES } from '../src/core/message/properties.ts';
+import { NO_PROPERTIES } from '../src/core/message/properties.ts';
 import { MESSAGE_KIND } from '../src/net/message-kind.ts';
 import type { Outbox } from '../src/net/outbox.ts';
 import type { Transport } from '../src/net/transport.ts';
@@ -26,8 +26,8 @@ const BODY = Buffer.alloc(100, 'x');
 const NUL = Buffer.from([0]);
 const NATIVE = Buffer.from('content-type:application/json\npersistent:true\nx-sensor:a1\n');
 const FOREIGN = {
-  id: CODEC_IDS.amqp,
-  protocol: 'bench',
+  id: 1,
+  retainHeader: true,
   decode: () => ({ ...NO_PROPERTIES, contentType: 'application/json', deliveryMode: 2 }),
 };
 const { v1_2 } = STOMP_VERSION;

@@ -14,6 +14,7 @@ import { Permissions } from './auth/permissions.ts';
 import { Users } from './auth/users.ts';
 import { embeddedConfig } from './config/embedded.ts';
 import type { Config, PartialConfig } from './config/schema.ts';
+import { invariantEqual } from './core/invariant.ts';
 import { type Logger, SILENT } from './core/logger.ts';
 import { NO_CODEC, type PropertyCodec } from './core/message/properties.ts';
 import { registerLimits } from './core/ports/limit-hits.ts';
@@ -85,7 +86,9 @@ async function brokerOver(kv: Kv, config: Config, options: BrokerOptions): Promi
 /** What stored messages may carry: each front-end's own form of properties. */
 function codecsOf(config: Config): ReadonlyMap<number, PropertyCodec> {
   const codecs = [NO_CODEC, amqpProperties, STOMP_CODEC, ...new MqttForms(config.mqtt.exchange).codecs];
-  return new Map(codecs.map((codec) => [codec.id, codec]));
+  const byId = new Map(codecs.map((codec) => [codec.id, codec]));
+  invariantEqual(byId.size, codecs.length, 'each form of properties has an id of its own');
+  return byId;
 }
 
 /** A broker. Made by `createBroker` or `startBroker`. */

@@ -15,6 +15,7 @@ import {
   floorProblems,
   importsOf,
   missingFiles,
+  protocolNames,
   type Sources,
   switchedOff,
   toolProblems,
@@ -51,6 +52,10 @@ test('no files import each other in a circle, but for the aggregate of the queue
 
 test('the conformance kit and the bench import nothing of the tests', () => {
   assert.deepEqual(toolProblems(everything), []);
+});
+
+test('the core names no protocol where that does not belong', () => {
+  assert.deepEqual(protocolNames(product), []);
 });
 
 test('a comment names only files that are there', () => {
@@ -118,6 +123,25 @@ for (const [path, specifier] of [
     assert.equal(directionProblems(sources).length, 1);
   });
 }
+
+test('the checker refuses names of protocols in the core, but not in comments or where they are allowed', () => {
+  const sources = new Map([
+    ['src/core/a.ts', '// AMQP 0-9-1\nconst x = 1; // as in STOMP\n/** MQTT\n * mqtt */\n'],
+    ['src/core/b.ts', "const limit = 'mqtt.topics';\nconst sameLimit = 'mqtt.topics';\n"],
+    ['src/core/c.ts', 'const amqpOnly = true; // yes\n'],
+    ['src/core/d.ts', "const dialect = 'stomp';\n"],
+    ['protocols/mqtt/e.ts', "const own = 'mqtt';\n"],
+  ]);
+  const allowed = new Map([
+    ['src/core/d.ts', 'a dialect'],
+    ['src/core/a.ts', 'nothing'],
+  ]);
+  assert.deepEqual(protocolNames(sources, allowed), [
+    'src/core/b.ts: names a protocol: mqtt',
+    'src/core/c.ts: names a protocol: amqpOnly',
+    'src/core/a.ts: may name a protocol and does not',
+  ]);
+});
 
 test('the checker refuses an import up the floors, sideways on a floor, and a file in no room', () => {
   const floors = { 'src/x/': [['a.ts', 'low/'], ['left/', 'right/'], ['top.ts']] };

@@ -9,7 +9,7 @@
 
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import { NEVER } from '../../src/core/message/message.ts';
-import { CODEC_IDS, NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/message/properties.ts';
+import { NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/message/properties.ts';
 import { REPLY_QUEUE } from '../../src/core/vhost/direct-replies.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { checkTable, encodeTable } from './field-table-codec.ts';
@@ -40,8 +40,9 @@ const PERSISTENT = 2;
 const MAX_EXPIRATION_MS = 315_360_000_000;
 
 export const amqpProperties: PropertyCodec = Object.freeze({
-  id: CODEC_IDS.amqp,
-  protocol: 'AMQP 0-9-1',
+  // Stored with each message.
+  id: 1,
+  retainHeader: true,
   decode: decodeProperties,
 });
 

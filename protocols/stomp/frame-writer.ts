@@ -10,14 +10,14 @@
 
 import { isUtf8 } from 'node:buffer';
 import type { Message } from '../../src/core/message/message.ts';
-import { CODEC_IDS } from '../../src/core/message/properties.ts';
+import { NO_CODEC } from '../../src/core/message/properties.ts';
 import { MESSAGE_KIND } from '../../src/net/message-kind.ts';
 import { REFERENCE_BYTES } from '../../src/net/outbox.ts';
 import type { Transport } from '../../src/net/transport.ts';
 import type { DestinationLines } from './destination-lines.ts';
 import { escapeHeader } from './escaping.ts';
 import type { MessageHead } from './message-head.ts';
-import { encodeHeaders } from './property-codec.ts';
+import { encodeHeaders, STOMP_CODEC } from './property-codec.ts';
 import { STOMP_VERSION, type StompVersion, SUPPORTED_VERSIONS } from './version.ts';
 
 const LF = 0x0a;
@@ -100,7 +100,7 @@ export class FrameWriter {
     let headers = native;
     let headersAt = message.nativeOffset;
     let headersLength = message.nativeLength;
-    if (message.codec.id !== CODEC_IDS.stomp || this.version !== STOMP_VERSION.v1_2) {
+    if (message.codec.id !== STOMP_CODEC.id || this.version !== STOMP_VERSION.v1_2) {
       headers = this.encodedHeaders(message);
       if (headers !== native) {
         headersAt = 0;
@@ -182,13 +182,13 @@ export class FrameWriter {
   /** Header bytes for this client's version, encoded once for all receivers that speak it. */
   private encodedHeaders(message: Message): Buffer {
     const { native } = message;
-    if (message.codec.id === CODEC_IDS.stomp) {
+    if (message.codec.id === STOMP_CODEC.id) {
       // Without an escape in it the native form is the same in all versions.
       const found = native.indexOf(BACKSLASH, message.nativeOffset);
       if (found < 0 || found >= message.nativeOffset + message.nativeLength) return native;
     }
     // MQTT 3.1.1: no properties but the one that its QoS stands for.
-    if (message.codec.id === CODEC_IDS.none) return message.persistent ? PERSISTENT : NO_BYTES;
+    if (message.codec.id === NO_CODEC.id) return message.persistent ? PERSISTENT : NO_BYTES;
     const kind = WIRE.first + 4 * this.version;
     if (message.wireKind >= kind && message.wireKind < kind + 4) return message.wire;
     const headers = encodeHeaders(message.properties(), message.persistent, this.version);

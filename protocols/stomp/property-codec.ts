@@ -9,7 +9,7 @@
 
 import { EMPTY_TABLE, type Field, textField } from '../../src/core/message/field-table.ts';
 import { fieldText } from '../../src/core/message/plain-fields.ts';
-import { CODEC_IDS, type Properties, type PropertyCodec } from '../../src/core/message/properties.ts';
+import type { Properties, PropertyCodec } from '../../src/core/message/properties.ts';
 import { replyToHeader, replyToName } from './destination.ts';
 import { escapeHeader, unescapeHeader } from './escaping.ts';
 import { FRAME_HEADERS, PROPERTY_HEADERS } from './header-names.ts';
@@ -19,8 +19,9 @@ const LF = 0x0a;
 const MAX_TIMESTAMP = 0xffff_ffff_ffff_ffffn;
 
 export const STOMP_CODEC: PropertyCodec = Object.freeze({
-  id: CODEC_IDS.stomp,
-  protocol: 'STOMP',
+  // Stored with each message.
+  id: 3,
+  retainHeader: true,
   decode: decodeHeaders,
 });
 

@@ -10,7 +10,7 @@ import { Message, NEVER } from '../../src/core/message/message.ts';
 import { NO_CODEC, NO_PROPERTIES, type Properties, type PropertyCodec } from '../../src/core/message/properties.ts';
 
 function foreign(properties: Partial<Properties>, routingKey = 'k', persistent = true): Message {
-  const codec: PropertyCodec = { id: 99, protocol: 'other', decode: () => ({ ...NO_PROPERTIES, ...properties }) };
+  const codec: PropertyCodec = { id: 99, retainHeader: true, decode: () => ({ ...NO_PROPERTIES, ...properties }) };
   const nothing = Buffer.alloc(0);
   return new Message('amq.topic', routingKey, nothing, 0, 0, nothing, 0, 0, codec, persistent, 0, NEVER, 0);
 }

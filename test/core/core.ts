@@ -39,7 +39,7 @@ export function message(fields: MessageFields = {}): Message {
   const body = Buffer.from(fields.body ?? '');
   const expiration = expirationMs === NEVER ? null : `${expirationMs}`;
   const properties = { ...NO_PROPERTIES, headers, expiration, ...fields.properties };
-  const codec: PropertyCodec = { id: 0, protocol: 'test', decode: () => properties };
+  const codec: PropertyCodec = { id: 0, retainHeader: true, decode: () => properties };
   return new Message(exchange, key, body, 0, body.length, NO_BYTES, 0, 0, codec, persistent, priority, expirationMs, 0);
 }
 

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import { Message, NEVER } from '../../src/core/message/message.ts';
-import { CODEC_IDS, NO_CODEC, NO_PROPERTIES, type Properties } from '../../src/core/message/properties.ts';
+import { NO_CODEC, NO_PROPERTIES, type Properties } from '../../src/core/message/properties.ts';
 import { MESSAGE_KIND } from '../../src/net/message-kind.ts';
 import { frame, type ReadFrame } from './frames.ts';
 import { Harness } from './harness.ts';
@@ -22,7 +22,7 @@ function send(destination: string, body: string | Buffer, ...lines: string[]): B
 
 /** A message as another protocol would bring it. */
 function foreign(exchange: string, routingKey: string, body: Buffer, properties: Partial<Properties> = {}): Message {
-  const codec = { id: CODEC_IDS.amqp, protocol: 'test', decode: () => ({ ...NO_PROPERTIES, ...properties }) };
+  const codec = { id: 1, retainHeader: true, decode: () => ({ ...NO_PROPERTIES, ...properties }) };
   return new Message(exchange, routingKey, body, 0, body.length, body, 0, 0, codec, false, 0, NEVER, 0);
 }
 

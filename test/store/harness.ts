@@ -13,7 +13,7 @@ import type { Kv } from '../../src/store/kv/kv.ts';
 import { RECLAIM_LIMITS, type ReclaimLimits } from '../../src/store/queues/reclaimer.ts';
 import { Store, type StoreOptions } from '../../src/store/store.ts';
 
-const TEST_CODEC: PropertyCodec = { id: 77, protocol: 'test', decode: () => NO_PROPERTIES };
+const TEST_CODEC: PropertyCodec = { id: 77, retainHeader: true, decode: () => NO_PROPERTIES };
 
 export const CODECS: ReadonlyMap<number, PropertyCodec> = new Map(
   [NO_CODEC, TEST_CODEC].map((codec) => [codec.id, codec]),

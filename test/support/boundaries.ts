@@ -212,6 +212,33 @@ export function circles(sources: Sources): string[][] {
   return found.filter((files) => !files.every((file) => file.startsWith(QUEUE_AGGREGATE)));
 }
 
+/** Files of the core that name a protocol outside of comments, each with the reason why the name belongs there. */
+export const PROTOCOL_NAMES: ReadonlyMap<string, string> = new Map([
+  ['src/core/message/topic-pattern.ts', 'dialects of binding keys have the names of whose grammar they are; stored'],
+  ['src/core/exchange/topic.ts', 'a trie for each dialect'],
+  [
+    'src/core/queue/subscription-options.ts',
+    'names of binding arguments that any client may give; routing merges them',
+  ],
+  ['src/core/exchange/retainer.ts', 'name of a header that clients of any protocol may send'],
+]);
+const PROTOCOL_NAME = /\w*(?:amqp|mqtt|stomp)\w*/gi;
+const COMMENTS = /\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm;
+
+/** Names of protocols in code of the core where they do not belong, and files that may name one and do not, as sentences. */
+export function protocolNames(sources: Sources, allowed: typeof PROTOCOL_NAMES = PROTOCOL_NAMES): string[] {
+  const problems: string[] = [];
+  const naming = new Set<string>();
+  for (const [path, source] of sources) {
+    if (!path.startsWith('src/core/')) continue;
+    const names = new Set([...source.replace(COMMENTS, '').matchAll(PROTOCOL_NAME)].map(([name]) => name));
+    if (names.size > 0) naming.add(path);
+    if (!allowed.has(path)) for (const name of names) problems.push(`${path}: names a protocol: ${name}`);
+  }
+  for (const path of allowed.keys()) if (!naming.has(path)) problems.push(`${path}: may name a protocol and does not`);
+  return problems;
+}
+
 /** Files of ours that a source imports, by path. */
 function localImports(path: string, source: string): string[] {
   return importsOf(source)

@@ -4,12 +4,12 @@
 import { type Field, findField, integerOf } from '../../../src/core/message/field-table.ts';
 import type { Message } from '../../../src/core/message/message.ts';
 import { fieldText } from '../../../src/core/message/plain-fields.ts';
-import { CODEC_IDS, type Properties } from '../../../src/core/message/properties.ts';
+import { NO_CODEC, type Properties } from '../../../src/core/message/properties.ts';
 import { parseReplyAddress } from '../../../src/core/session/reply-address.ts';
 import { replyTopicOf } from '../topic/reply-topics.ts';
 import { topicOfKey } from '../topic/topics.ts';
 import { PROPERTY, type PropertyScanner } from './properties.ts';
-import { correlationDataOf, hasBlock, PAYLOAD_FORMAT_HEADER } from './property-codec.ts';
+import { correlationDataOf, hasBlock, isOfMqtt, PAYLOAD_FORMAT_HEADER } from './property-codec.ts';
 
 /** `Message.wireKind` of this front-end: 48, a block that was made of common properties. */
 const WIRE_BLOCK = 48;
@@ -38,8 +38,7 @@ export function keptBlock(buffer: Buffer, scanner: PropertyScanner): Buffer {
 
 /** The block of a message that has none of its own: without message expiry, which its encoder writes. `exchange` is where topics live. */
 export function foreignBlock(message: Message, exchange: string): Buffer {
-  if (message.codec.id === CODEC_IDS.none || (message.codec.id >= CODEC_IDS.mqtt && !hasBlock(message)))
-    return NO_BYTES;
+  if (message.codec.id === NO_CODEC.id || (isOfMqtt(message) && !hasBlock(message))) return NO_BYTES;
   if (message.wireKind === WIRE_BLOCK) return message.wire;
   const block = blockOf(message.properties(), exchange);
   message.wire = block;

@@ -9,13 +9,7 @@
 import { isUtf8 } from 'node:buffer';
 import { EMPTY_TABLE, type Field, textField } from '../../../src/core/message/field-table.ts';
 import type { Message } from '../../../src/core/message/message.ts';
-import {
-  CODEC_IDS,
-  NO_CODEC,
-  NO_PROPERTIES,
-  type Properties,
-  type PropertyCodec,
-} from '../../../src/core/message/properties.ts';
+import { NO_CODEC, NO_PROPERTIES, type Properties, type PropertyCodec } from '../../../src/core/message/properties.ts';
 import type { SubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
 import { formatReplyAddress } from '../../../src/core/session/reply-address.ts';
 import { queueOfReplyTopic } from '../topic/reply-topics.ts';
@@ -31,15 +25,19 @@ export const PAYLOAD_FORMAT_HEADER = 'x-mqtt-payload-format';
 /** Prefix of correlation data in base64: data that is no text, or that begins with this prefix itself. */
 const BASE64 = 'base64:';
 
+/** Ids of the eight forms, by their flags, begin here; stored with each message. */
+const MQTT_FORM_ID = 16;
+
 /** Reads MQTT's native form. `exchange` is where response topics live. */
 class MqttForm implements PropertyCodec {
   readonly id: number;
-  readonly protocol: string;
+  readonly retainHeader: boolean;
   private readonly exchange: string;
 
   constructor(flags: number, exchange: string) {
-    this.id = CODEC_IDS.mqtt + flags;
-    this.protocol = 'MQTT';
+    this.id = MQTT_FORM_ID + flags;
+    // A publish says it by its retain flag; its user properties are the client's.
+    this.retainHeader = false;
     this.exchange = exchange;
   }
 
@@ -79,8 +77,13 @@ export function sentRetained(message: Message, options: SubscriptionOptions): bo
   return options.retained || (options.retainAsPublished && (flagsOf(message) & FLAG.retain) !== 0);
 }
 
+/** Whether an MQTT client published it. */
+export function isOfMqtt(message: Message): boolean {
+  return message.codec.id >= MQTT_FORM_ID;
+}
+
 function flagsOf(message: Message): number {
-  const flags = message.codec.id - CODEC_IDS.mqtt;
+  const flags = message.codec.id - MQTT_FORM_ID;
   return flags >= 0 && flags <= ALL_FLAGS ? flags : 0;
 }
 

@@ -4,7 +4,6 @@
 
 import { findField, textOf } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
-import { CODEC_IDS } from '../message/properties.ts';
 import type { RetainedStore } from '../ports/retained-store.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
 
@@ -48,10 +47,10 @@ export function isBrokerTopic(routingKey: string): boolean {
   return routingKey.length === BROKER_TOPICS.length || routingKey[BROKER_TOPICS.length] === '.';
 }
 
-/** Whether a message has the header. MQTT messages have a flag instead, so their user properties are not read. */
+/** Whether a message has the header, and its protocol no flag for the same. */
 function asks(message: Message): boolean {
   const { native, nativeOffset, nativeLength, codec } = message;
-  if (codec.id !== CODEC_IDS.amqp && codec.id !== CODEC_IDS.stomp) return false;
+  if (!codec.retainHeader) return false;
   // Searching the encoded headers is cheaper than decoding them.
   if (!holdsHeader(native, nativeOffset, nativeOffset + nativeLength)) return false;
   const field = findField(message.properties().headers, HEADER);

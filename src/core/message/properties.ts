@@ -46,18 +46,16 @@ export const NO_PROPERTIES: Properties = Object.freeze({
  * meaning. Decoders may assume that the bytes were validated when they arrived.
  */
 export interface PropertyCodec {
+  /** 0 for no properties; otherwise the protocol's, and no other protocol's. */
   readonly id: number;
-  /** The name of the protocol whose native form this is; for people, in logs and the management API. */
-  readonly protocol: string;
+  /** Whether a header may ask to retain a message of this form (retainer.ts). Not where the protocol has a flag for it. */
+  readonly retainHeader: boolean;
   decode(native: Buffer, offset: number, length: number): Properties;
 }
 
-/** Ids of the native forms. A stored entry names one of these; MQTT has the eight from `mqtt` on. */
-export const CODEC_IDS = { none: 0, amqp: 1, stomp: 3, mqtt: 16 } as const;
-
 /** For messages that carry no properties (plain MQTT 3.1.1 publishes). */
 export const NO_CODEC: PropertyCodec = Object.freeze({
-  id: CODEC_IDS.none,
-  protocol: 'none',
+  id: 0,
+  retainHeader: false,
   decode: () => NO_PROPERTIES,
 });

@@ -9,6 +9,8 @@
  */
 export const DIALECTS = ['amqp', 'mqtt'] as const;
 export type Dialect = (typeof DIALECTS)[number];
+/** That of bindings which do not say. */
+export const DEFAULT_DIALECT: Dialect = 'amqp';
 
 /** A word of a pattern: text, or one of the two wildcards. */
 export const SINGLE = Symbol('one word');

@@ -10,7 +10,7 @@ import { BrokerError } from '../errors.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { type FieldTable, findField, textOf } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
-import type { Dialect } from '../message/topic-pattern.ts';
+import { DEFAULT_DIALECT, type Dialect } from '../message/topic-pattern.ts';
 import type { Identity } from '../ports/authorization.ts';
 import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } from '../queue/consumer.ts';
 import type { Queue, QueueOwner } from '../queue/queue.ts';
@@ -183,14 +183,16 @@ export class Session implements ConsumerOwner, QueueOwner {
     const { routingKey, args } = binding;
     await this.requireTopicPermission(binding.source, routingKey);
     const [from, to] = await this.exchangePair(binding);
-    if (this.vhost.bind(from, { exchange: to }, routingKey, args, 'amqp')) {
-      await this.vhost.changes.committed(() => this.vhost.unbind(from, { exchange: to }, routingKey, args, 'amqp'));
+    if (this.vhost.bind(from, { exchange: to }, routingKey, args, DEFAULT_DIALECT)) {
+      await this.vhost.changes.committed(() =>
+        this.vhost.unbind(from, { exchange: to }, routingKey, args, DEFAULT_DIALECT),
+      );
     } else if (from.durable && to.durable) await this.vhost.changes.settled();
   }
 
   async unbindExchange(binding: ExchangeBinding): Promise<void> {
     const [from, to] = await this.exchangePair(binding);
-    if (this.vhost.unbind(from, { exchange: to }, binding.routingKey, binding.args, 'amqp'))
+    if (this.vhost.unbind(from, { exchange: to }, binding.routingKey, binding.args, DEFAULT_DIALECT))
       await this.vhost.changes.committed();
   }
 
@@ -258,7 +260,7 @@ export class Session implements ConsumerOwner, QueueOwner {
   /** `bound` is called in the moment from which on messages come; what it stores is committed with the binding. */
   async bindQueue(binding: QueueBinding, bound: (() => void) | null = null): Promise<void> {
     const [exchange, queue] = await this.bindingEnds(binding);
-    const { routingKey, args, dialect = 'amqp' } = binding;
+    const { routingKey, args, dialect = DEFAULT_DIALECT } = binding;
     const { changes } = this.vhost;
     const isNew = this.vhost.bind(exchange, { queue }, routingKey, args, dialect);
     bound?.();
@@ -271,7 +273,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     await this.requireBindPermissions(binding);
     if (!this.vhost.queues.has(binding.queue) || !this.vhost.exchanges.has(binding.exchange)) return;
     const [exchange, queue] = [this.vhost.exchange(binding.exchange), this.vhost.queue(binding.queue, this)];
-    const { routingKey, args, dialect = 'amqp' } = binding;
+    const { routingKey, args, dialect = DEFAULT_DIALECT } = binding;
     if (this.vhost.unbind(exchange, { queue }, routingKey, args, dialect)) await this.vhost.changes.committed();
   }
 

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { EMPTY_TABLE, type FieldTable, textField } from '../../../src/core/message/field-table.ts';
 import { Message, NEVER } from '../../../src/core/message/message.ts';
-import { CODEC_IDS, NO_PROPERTIES } from '../../../src/core/message/properties.ts';
+import { NO_PROPERTIES } from '../../../src/core/message/properties.ts';
 import type { Authenticator, Authorizer } from '../../../src/core/ports/authorization.ts';
 import { FAN_OUT_SLICE } from '../../../src/core/queue/fan-out.ts';
 import { AccessControl } from '../../../src/core/session/access-control.ts';
@@ -704,14 +704,24 @@ describe('topic permissions', () => {
   });
 });
 
+/** How the protocol of a message asks to retain it. */
+const BY_HEADER = true;
+const BY_FLAG = false;
+
 describe('retained messages of other protocols', () => {
   beforeEach(() => start(true));
 
-  /** A message of a codec, whose native bytes name the headers. */
-  function sent(id: number, key: string, body: string, headers: FieldTable, exchange = 'amq.topic'): Message {
+  /** A message of a codec that has the header or not, whose native bytes name the headers. */
+  function sent(
+    retainHeader: boolean,
+    key: string,
+    body: string,
+    headers: FieldTable,
+    exchange = 'amq.topic',
+  ): Message {
     const chunk = Buffer.from(`before ${headers.map(({ name }) => name).join()} and more x-mqtt-retain`);
     const native = chunk.length - ' x-mqtt-retain'.length - 'before '.length;
-    const codec = { id, protocol: 'test', decode: () => ({ ...NO_PROPERTIES, headers }) };
+    const codec = { id: 77, retainHeader, decode: () => ({ ...NO_PROPERTIES, headers }) };
     const bytes = Buffer.from(body);
     return new Message(exchange, key, bytes, 0, bytes.length, chunk, 7, native, codec, true, 0, NEVER, 0);
   }
@@ -722,25 +732,25 @@ describe('retained messages of other protocols', () => {
   it('are kept and removed by a header, and by nothing that only looks like it', () => {
     const client = session();
     const publish = (...args: Parameters<typeof sent>) => client.publish(sent(...args), null, 0);
-    publish(CODEC_IDS.amqp, 'a.b', 'one', RETAIN);
-    publish(CODEC_IDS.stomp, 'c', 'two', [textField('x-mqtt-retain', 'true')]);
+    publish(BY_HEADER, 'a.b', 'one', RETAIN);
+    publish(BY_HEADER, 'c', 'two', [textField('x-mqtt-retain', 'true')]);
     assert.deepEqual(kept(), ['a.b one', 'c two']);
-    publish(CODEC_IDS.amqp, 'd', 'no', [{ name: 'x-mqtt-retain', value: { type: 't', value: false } }]);
-    publish(CODEC_IDS.amqp, 'd', 'no', [textField('x-mqtt-retain', 'yes')]);
-    publish(CODEC_IDS.amqp, 'd', 'no', [textField('x-mqtt-retained', 'true')]);
-    publish(CODEC_IDS.amqp, 'd', 'no', [textField('x-other', 'true')]);
-    publish(CODEC_IDS.mqtt, 'd', 'no', RETAIN);
-    publish(CODEC_IDS.amqp, 'd', 'no', RETAIN, 'amq.direct');
-    for (const key of ['', 'a.#', '+', 'a\u0000']) publish(CODEC_IDS.amqp, key, 'no', RETAIN);
+    publish(BY_HEADER, 'd', 'no', [{ name: 'x-mqtt-retain', value: { type: 't', value: false } }]);
+    publish(BY_HEADER, 'd', 'no', [textField('x-mqtt-retain', 'yes')]);
+    publish(BY_HEADER, 'd', 'no', [textField('x-mqtt-retained', 'true')]);
+    publish(BY_HEADER, 'd', 'no', [textField('x-other', 'true')]);
+    publish(BY_FLAG, 'd', 'no', RETAIN);
+    publish(BY_HEADER, 'd', 'no', RETAIN, 'amq.direct');
+    for (const key of ['', 'a.#', '+', 'a\u0000']) publish(BY_HEADER, key, 'no', RETAIN);
     assert.deepEqual(kept(), ['a.b one', 'c two']);
-    publish(CODEC_IDS.amqp, 'a.b', '', RETAIN);
+    publish(BY_HEADER, 'a.b', '', RETAIN);
     assert.deepEqual(kept(), ['c two']);
   });
 
   it('are kept with copies and at the end of a transaction', async () => {
     const client = session();
-    client.publishCopies(sent(CODEC_IDS.amqp, 'a', 'copy', RETAIN), ['b'], null, 0);
-    const transacted = sent(CODEC_IDS.amqp, 'c', 'tx', RETAIN);
+    client.publishCopies(sent(BY_HEADER, 'a', 'copy', RETAIN), ['b'], null, 0);
+    const transacted = sent(BY_HEADER, 'c', 'tx', RETAIN);
     const targets = client.route(transacted, [])!;
     assert.deepEqual(kept(), ['a copy']);
     core.turn.begin();
@@ -751,11 +761,11 @@ describe('retained messages of other protocols', () => {
   it("leave the broker's own topics alone, as every publish must", () => {
     const client = session();
     for (const key of ['$SYS', '$SYS.broker.uptime']) {
-      assert.throws(() => client.publish(sent(CODEC_IDS.amqp, key, 'x', RETAIN), null, 0), { kind: 'access-refused' });
-      assert.throws(() => client.route(sent(CODEC_IDS.amqp, 'a', 'x', []), [key]), { kind: 'access-refused' });
+      assert.throws(() => client.publish(sent(BY_HEADER, key, 'x', RETAIN), null, 0), { kind: 'access-refused' });
+      assert.throws(() => client.route(sent(BY_HEADER, 'a', 'x', []), [key]), { kind: 'access-refused' });
     }
-    client.publish(sent(CODEC_IDS.amqp, '$SYSTEM', 'x', []), null, 0);
-    client.publish(sent(CODEC_IDS.amqp, '$SYS.a', 'x', [], 'amq.direct'), null, 0);
+    client.publish(sent(BY_HEADER, '$SYSTEM', 'x', []), null, 0);
+    client.publish(sent(BY_HEADER, '$SYS.a', 'x', [], 'amq.direct'), null, 0);
     assert.deepEqual(kept(), []);
   });
 });
