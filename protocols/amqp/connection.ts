@@ -7,20 +7,21 @@
 import { countLimit } from '../../src/core/ports/limit-hits.ts';
 import type { Meters } from '../../src/core/ports/meters.ts';
 import type { ClientConnection, ConnectionInfo } from '../../src/core/session/client-connection.ts';
+import { PublisherThrottle } from '../../src/core/session/publisher-throttle.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
 import { MESSAGE_KIND } from '../../src/net/message-kind.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
+import { type GatedInput, ReadGate } from '../../src/net/read-gate.ts';
 import { type Ticked, ticksFor } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import { AmqpError, isChannelScope, REPLY, replyFor } from './amqp-error.ts';
 import type { AmqpChannel, ChannelConnection } from './channel.ts';
 import { Channels } from './channels.ts';
 import type { AmqpContext } from './context.ts';
-import { FRAME, FRAME_OVERHEAD_BYTES, FrameParser, type FrameSink } from './frames.ts';
+import { FRAME, FRAME_HEADER_BYTES, FRAME_OVERHEAD_BYTES, FrameParser, type FrameSink } from './frames.ts';
 import { Handshake, type HandshakeConnection } from './handshake.ts';
 import { Heartbeat } from './heartbeat.ts';
-import { Intake } from './intake.ts';
 import { bareMethod, closeMethod, connectionBlocked, HEARTBEAT_FRAME } from './method-frames.ts';
 import { METHOD } from './method-ids.ts';
 import { readClose, readUpdateSecret } from './methods.ts';
@@ -37,7 +38,7 @@ type State = (typeof STATE)[keyof typeof STATE];
 const CLOSE_OK_TICKS = ticksFor(3000);
 
 export class AmqpConnection
-  implements TransportHandler, ClientConnection, FrameSink, ChannelConnection, HandshakeConnection, Ticked
+  implements TransportHandler, ClientConnection, FrameSink, ChannelConnection, HandshakeConnection, GatedInput, Ticked
 {
   readonly id: number;
   readonly outbox: Outbox;
@@ -57,7 +58,8 @@ export class AmqpConnection
   private heartbeat: Heartbeat;
   /** Ticks spent waiting for close-ok. */
   private ticks: number;
-  private readonly intake: Intake;
+  private readonly gate: ReadGate;
+  private readonly throttle: PublisherThrottle;
   /** Whether the client was told that its publishes are held. */
   private toldBlocked: boolean;
   /** The transport is gone; what we hold is given back once no operation is under way. */
@@ -83,7 +85,8 @@ export class AmqpConnection
     this.loggedIn = null;
     this.heartbeat = new Heartbeat(0);
     this.ticks = 0;
-    this.intake = new Intake(transport, context.turn);
+    this.gate = new ReadGate(transport, this);
+    this.throttle = new PublisherThrottle(context.turn, this.gate);
     this.toldBlocked = false;
     this.gone = false;
     context.ticker.add(this);
@@ -109,24 +112,27 @@ export class AmqpConnection
     const frames = this.handshake.greeted ? chunk : this.handshake.header(chunk);
     if (frames === null) return;
     this.parse(frames);
-    this.intake.took(chunk.length, this.loggedIn);
+    if (this.gate.publishes) this.throttle.afterChunk(chunk.length, this.session);
+    this.gate.inputHandled();
   }
 
   drained(): void {
     this.turn.begin();
+    this.gate.drained();
     this.channels.resumeConsumers();
   }
 
   closed(error: Error | null): void {
     this.turn.begin();
     this.gone = true;
-    this.intake.end();
+    this.gate.end();
+    this.throttle.end();
     this.parser.stop();
     this.context.ticker.remove(this);
     const wasOpen = this.loggedIn !== null;
     const orderly = this.state === STATE.closed;
     this.state = STATE.closed;
-    if (!this.intake.busy) this.giveBack();
+    if (!this.gate.workPending) this.giveBack();
     if (!wasOpen) return;
     const details = { connection: this.id, peer: this.transport.peer, user: this.handshake.user };
     if (orderly) this.context.log.info(details, 'AMQP connection closed');
@@ -175,7 +181,7 @@ export class AmqpConnection
   }
 
   block(reason: string, alarm: boolean): void {
-    this.intake.hold(true);
+    this.gate.hold(true);
     if (!alarm || this.toldBlocked || !this.handshake.capabilities.connectionBlocked || this.state !== STATE.running)
       return;
     this.toldBlocked = true;
@@ -183,7 +189,7 @@ export class AmqpConnection
   }
 
   unblock(): void {
-    this.intake.hold(false);
+    this.gate.hold(false);
     if (!this.toldBlocked) return;
     this.toldBlocked = false;
     if (this.state === STATE.running) this.send(bareMethod(0, METHOD.connectionUnblocked));
@@ -228,7 +234,11 @@ export class AmqpConnection
         const channel = this.channels.byNumber[channelNumber];
         if (channel !== null && channel !== undefined && !channel.closing && !channel.content.assembling) {
           if (method === METHOD.basicPublish) {
-            this.intake.count();
+            if (!this.gate.mayPublish()) {
+              this.parser.suspend();
+              return at - FRAME_HEADER_BYTES;
+            }
+            this.throttle.published++;
             return channel.content.publish(buffer, at + 4, end, limit);
           }
           // delivery-tag(longlong) multiple(bit)
@@ -388,31 +398,39 @@ export class AmqpConnection
   /** Parses nothing more until `work` is done; then goes on behind the frame that asked for it. */
   wait(work: Promise<void>, onError: (error: unknown) => void): void {
     this.parser.suspend();
-    this.intake.wait(true);
+    this.gate.beginWork();
     work.then(
-      () => this.goOn(),
+      () => this.workDone(),
       (error) => {
         this.turn.begin();
         if (!this.gone) onError(error);
-        this.goOn();
+        this.workDone();
       },
     );
   }
 
-  private goOn(): void {
-    this.intake.busy = false;
+  private workDone(): void {
+    this.gate.endWork();
     if (this.gone) {
-      this.giveBack();
+      if (!this.gate.workPending) this.giveBack();
       return;
     }
+    this.gate.goOn();
+  }
+
+  // What the gate calls.
+
+  countWaitingInput(): void {
+    this.turn.input(this.parser.waitingBytes);
+  }
+
+  handleWaitingInput(): void {
     this.turn.begin();
     try {
       this.parser.resume();
     } catch (error) {
       this.framingFailed(error);
     }
-    // What was held back may have begun another operation.
-    this.intake.wait(this.intake.busy);
   }
 
   /** Ends the connection with an error: tells the client and waits for its close-ok. */
@@ -428,12 +446,12 @@ export class AmqpConnection
     this.send(closeMethod(0, METHOD.connectionClose, reply, method));
     this.state = STATE.closing;
     this.ticks = 0;
-    // Backpressure must not keep us from hearing close-ok.
-    this.intake.close();
+    this.gate.close();
   }
 
   end(): void {
     this.state = STATE.closed;
+    this.gate.end();
     this.parser.stop();
     this.transport.end();
   }
@@ -445,7 +463,7 @@ export class AmqpConnection
   }
 
   private stateName(): string {
-    if (this.state === STATE.running) return this.intake.blocked ? 'blocked' : 'running';
+    if (this.state === STATE.running) return this.gate.blocked ? 'blocked' : 'running';
     return this.state === STATE.handshake ? 'starting' : 'closing';
   }
 }

@@ -22,7 +22,8 @@ export interface FrameSink {
   /**
    * One whole frame; its payload is `buffer[at, end)` and `buffer[end]` is its frame-end. The buffer goes on to
    * `limit`: a sink that recognises the frames that follow may take them too. Returns where the next frame begins:
-   * `end + 1`, or behind what it took. An exception ends the connection.
+   * `end + 1`, behind what it took, or, having called `suspend`, where this frame begins: it then comes again after
+   * `resume`. An exception ends the connection.
    */
   frame(type: number, channel: number, buffer: Buffer, at: number, end: number, limit: number): number;
 }
@@ -65,6 +66,13 @@ export class FrameParser {
     this.parse(chunk, 0);
   }
 
+  /** Bytes that wait for `resume`. */
+  get waitingBytes(): number {
+    let bytes = -this.heldAt;
+    for (const chunk of this.held) bytes += chunk.length;
+    return bytes;
+  }
+
   /** Called by a sink within `frame`: no frame after this one is parsed until `resume`. */
   suspend(): void {
     this.suspended = true;
@@ -86,6 +94,7 @@ export class FrameParser {
   stop(): void {
     this.stopped = true;
     this.held = [];
+    this.heldAt = 0;
     this.partial = NOTHING;
     this.partialBytes = 0;
   }
@@ -143,8 +152,12 @@ export class FrameParser {
     this.partialBytes = 0;
     const end = frame.length - 1;
     if (frame[end] !== FRAME_END) throw badEnd(frame[end]!);
-    this.sink.frame(frame[0]!, frame.readUInt16BE(1), frame, FRAME_HEADER_BYTES, end, frame.length);
-    return at;
+    const next = this.sink.frame(frame[0]!, frame.readUInt16BE(1), frame, FRAME_HEADER_BYTES, end, frame.length);
+    if (next > end || !this.suspended) return at;
+    // It comes again, in front of what is left of the chunk.
+    if (at < chunk.length) this.held.unshift(chunk.subarray(at));
+    this.held.unshift(frame);
+    return chunk.length;
   }
 
   private fill(chunk: Buffer, at: number): number {

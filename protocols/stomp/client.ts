@@ -1,6 +1,7 @@
 // What the two halves of a connection (publisher.ts, subscriptions.ts) see of it: what they share, and what they ask of
 // it. connection.ts implements it.
 
+import type { ReadGate } from '../../src/net/read-gate.ts';
 import type { Transport } from '../../src/net/transport.ts';
 import type { StompContext } from './context.ts';
 import type { FrameParser } from './frame-parser.ts';
@@ -10,6 +11,7 @@ import type { Receipts } from './receipts.ts';
 export interface StompClient {
   readonly context: StompContext;
   readonly transport: Transport;
+  readonly gate: ReadGate;
   readonly parser: FrameParser;
   readonly writer: FrameWriter;
   readonly receipts: Receipts;
@@ -18,8 +20,6 @@ export interface StompClient {
   readonly running: boolean;
   /** No frame is looked at until `work` is done; where it fails the connection ends with an ERROR. */
   suspend(work: Promise<void>): void;
-  /** Takes up the input that waited, unless something else waits. */
-  goOn(): void;
   /** Ends the connection with an ERROR frame. */
   fail(error: unknown, receiptId: string | null): void;
 }

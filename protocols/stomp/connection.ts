@@ -7,6 +7,7 @@ import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import { countLimit } from '../../src/core/ports/limit-hits.ts';
 import type { ClientConnection, ConnectionInfo } from '../../src/core/session/client-connection.ts';
 import type { Session } from '../../src/core/session/session.ts';
+import { type GatedInput, ReadGate } from '../../src/net/read-gate.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import type { StompClient } from './client.ts';
 import { COMMAND, commandName } from './command.ts';
@@ -24,11 +25,14 @@ import { STOMP_VERSION, versionName } from './version.ts';
 
 type State = 'login' | 'running' | 'closing' | 'closed';
 
-export class StompConnection implements TransportHandler, ClientConnection, StompClient, ReceiptClient, Beating {
+export class StompConnection
+  implements TransportHandler, ClientConnection, StompClient, ReceiptClient, Beating, GatedInput
+{
   readonly id: number;
   readonly transport: Transport;
   readonly context: StompContext;
   readonly parser: FrameParser;
+  readonly gate: ReadGate;
   readonly receipts: Receipts;
   private readonly heartBeat: HeartBeat;
   private readonly connectedAt: number;
@@ -38,11 +42,8 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
   writer: FrameWriter;
   private publisher: Publisher | null;
   private subscriptions: Subscriptions | null;
-  /** How many waits the current frame is in: no other frame is looked at meanwhile. */
-  private suspensions: number;
-  /** Publishing is held. */
-  private blocked: boolean;
-  private paused: boolean;
+  /** The parser's current frame is a SEND that waits until publishers are released. */
+  private sendWaits: boolean;
   private failed: boolean;
 
   constructor(transport: Transport, context: StompContext) {
@@ -50,6 +51,7 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
     this.transport = transport;
     this.context = context;
     this.parser = new FrameParser(context.limits);
+    this.gate = new ReadGate(transport, this);
     this.receipts = new Receipts(this, context.turn);
     this.heartBeat = new HeartBeat(transport, context.ticker, this, context.limits.loginTimeoutMs);
     this.connectedAt = context.turn.now;
@@ -59,10 +61,8 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
     this.writer = new FrameWriter(transport, STOMP_VERSION.v1_2, context.destinationLines[STOMP_VERSION.v1_2]!);
     this.publisher = null;
     this.subscriptions = null;
-    this.suspensions = 0;
+    this.sendWaits = false;
     this.failed = false;
-    this.blocked = false;
-    this.paused = false;
     context.connections.add(this);
   }
 
@@ -74,14 +74,14 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
     if (this.state === 'closing' || this.state === 'closed') return;
     if (this.state === 'login') this.writer.followClient();
     this.parser.push(chunk);
-    if (!this.hearing()) return;
     this.pump();
-    if (this.hearing()) this.publisher?.throttle.afterChunk(chunk.length, this.session!);
-    this.updateReading();
+    if (this.running && this.gate.publishes) this.publisher!.throttle.afterChunk(chunk.length, this.session!);
+    this.gate.inputHandled();
   }
 
   drained(): void {
     this.context.turn.begin();
+    this.gate.drained();
     this.subscriptions?.resume();
   }
 
@@ -90,6 +90,7 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
     this.state = 'closed';
     this.context.connections.remove(this);
     this.context.turn.begin();
+    this.gate.end();
     this.publisher?.throttle.end();
     this.release();
     this.heartBeat.stop();
@@ -105,10 +106,6 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
   }
 
   // What the heart-beat calls.
-
-  hearing(): boolean {
-    return this.suspensions === 0 && !this.publisher?.throttle.throttled && !this.isHeld();
-  }
 
   beat(): void {
     this.context.turn.begin();
@@ -137,22 +134,18 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
       channels: this.session === null ? 0 : 1,
       bytesRead: transport.bytesRead,
       bytesWritten: transport.bytesWritten,
-      state: this.state === 'login' ? 'starting' : this.isHeld() ? 'blocked' : this.state,
+      state: this.state === 'login' ? 'starting' : this.gate.blocked ? 'blocked' : this.state,
       clientProperties: EMPTY_TABLE,
       name: this.session === null ? null : this.sessionId,
     };
   }
 
   block(): void {
-    this.blocked = true;
-    this.updateReading();
+    this.gate.hold(true);
   }
 
   unblock(): void {
-    if (!this.blocked) return;
-    this.blocked = false;
-    // In a turn of its own: whoever releases the publishers is in the middle of one.
-    setImmediate(takeUp, this);
+    this.gate.hold(false);
   }
 
   shutdown(reason: string): void {
@@ -163,14 +156,17 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
   // Frames.
 
   private pump(): void {
-    const { parser } = this;
+    const { parser, gate } = this;
     if (this.state === 'closing' || this.state === 'closed') return;
     try {
-      while (this.hearing() && parser.next()) {
+      while (gate.open && (this.sendWaits || parser.next())) {
         const { publisher } = this;
         if (parser.command !== COMMAND.send) this.control();
         else if (publisher === null) throw notConnected();
-        else publisher.send();
+        else {
+          this.sendWaits = !gate.mayPublish();
+          if (!this.sendWaits) publisher.send();
+        }
         if (!this.running) return;
       }
     } catch (error) {
@@ -260,8 +256,7 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
   // Waiting, and the end.
 
   suspend(work: Promise<void>): void {
-    this.suspensions++;
-    this.updateReading();
+    this.gate.beginWork();
     work.then(
       () => this.continue(null),
       (error: unknown) => this.continue(error),
@@ -270,36 +265,22 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
 
   private continue(error: unknown): void {
     this.context.turn.begin();
-    this.suspensions--;
+    this.gate.endWork();
     if (error !== null) this.fail(error);
-    if (this.suspensions > 0) return;
+    if (this.gate.workPending) return;
     if (this.state === 'closing' || this.state === 'closed') this.release();
-    else this.goOn();
+    else this.gate.goOn();
   }
 
-  /** Takes up the input that waited for backpressure to end, unless it began again. */
-  takeUp(): void {
+  // What the gate calls.
+
+  countWaitingInput(): void {
     this.context.turn.input(this.parser.waitingBytes);
-    this.goOn();
   }
 
-  /** Frames that were parsed no further, then the socket. */
-  goOn(): void {
-    if (this.hearing()) this.pump();
-    this.updateReading();
-  }
-
-  private isHeld(): boolean {
-    return this.blocked && this.publisher !== null && this.publisher.count > 0;
-  }
-
-  private updateReading(): void {
-    if (this.state === 'closing' || this.state === 'closed') return;
-    const pause = !this.hearing();
-    if (pause === this.paused) return;
-    this.paused = pause;
-    if (pause) this.transport.pause();
-    else this.transport.resume();
+  handleWaitingInput(): void {
+    this.context.turn.begin();
+    this.pump();
   }
 
   /** Ends the connection with an ERROR frame. */
@@ -322,6 +303,7 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
 
   finish(): void {
     this.state = 'closing';
+    this.gate.end();
     this.publisher?.throttle.end();
     this.transport.end();
   }
@@ -331,14 +313,10 @@ export class StompConnection implements TransportHandler, ClientConnection, Stom
     this.receipts.close();
     this.subscriptions?.release();
     // What is suspended may still declare and consume; it is given back when it is done.
-    if (this.suspensions === 0) this.session?.close();
+    if (!this.gate.workPending) this.session?.close();
   }
 }
 
 function notConnected(): StompError {
   return new StompError('Not connected', 'the first frame must be CONNECT or STOMP');
-}
-
-function takeUp(connection: StompConnection): void {
-  connection.takeUp();
 }

@@ -9,8 +9,6 @@ import { StompError } from './stomp-error.ts';
 
 /** Whose heart beats. */
 export interface Beating {
-  /** Whether its socket is read at the moment. Where not, the peer's silence says nothing. */
-  hearing(): boolean;
   /** Something has to be sent now. */
   beat(): void;
   /** The peer was silent for too long, or never logged in. */
@@ -72,7 +70,7 @@ export class HeartBeat {
     }
     if (this.expectWithin > 0) {
       const { bytesRead } = transport;
-      if (bytesRead !== this.lastRead || !this.transport.reading || !this.beating.hearing()) {
+      if (bytesRead !== this.lastRead || !transport.reading) {
         this.lastRead = bytesRead;
         this.lastReadTick = now;
       } else if (now - this.lastReadTick > this.expectWithin) {

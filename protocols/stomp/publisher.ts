@@ -24,8 +24,6 @@ import { type Operation, Transactions } from './transactions.ts';
 const MAX_ENSURED = 10_000;
 
 export class Publisher {
-  /** SENDs so far. */
-  count: number;
   /** Keeps it from flooding its receivers. */
   readonly throttle: PublisherThrottle;
   private readonly client: StompClient;
@@ -44,11 +42,7 @@ export class Publisher {
   private lastReady: Destination | null;
 
   constructor(client: StompClient, session: Session, subscriptions: Subscriptions, destinations: DestinationCache) {
-    this.count = 0;
-    this.throttle = new PublisherThrottle(client.context.turn, () => {
-      client.context.turn.begin();
-      client.goOn();
-    });
+    this.throttle = new PublisherThrottle(client.context.turn, client.gate);
     this.client = client;
     this.parser = client.parser;
     this.session = session;
@@ -148,7 +142,6 @@ export class Publisher {
       const later = outcome !== PUBLISH.routed && this.unpublished(outcome, message, destination, ring, slot);
       if (!later) ring.settle(slot);
     }
-    this.count++;
   }
 
   begin(transaction: string): void {
@@ -172,7 +165,6 @@ export class Publisher {
   private async carryOut(operations: readonly Operation[]): Promise<void> {
     const { ring } = this.client.receipts;
     const slot = ring.open(this.parser.receiptId() ?? undefined);
-    this.count++;
     for (const operation of operations) {
       if (!this.client.running) return;
       if (operation.kind === 'send') {

@@ -151,6 +151,11 @@ export class Outbox implements SlabOwner {
     return this.heldBytes + this.sink.writableLength;
   }
 
+  /** Unsent bytes from which `writable` is false. */
+  get highWatermarkBytes(): number {
+    return this.context.outbox.highWatermarkBytes;
+  }
+
   /** Bytes that were not handed to the socket yet. */
   get heldBytes(): number {
     return this.destroyed ? 0 : this.segmentBytes + this.position - this.start;

@@ -61,11 +61,8 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   private handler: TransportHandler | null;
   private state: (typeof STATE)[keyof typeof STATE];
   private error: Error | null;
-  /** Whether the front-end wants no input, and whether the peer first has to take what it was sent. */
+  /** Whether the front-end wants no input. */
   private paused: boolean;
-  private clogged: boolean;
-  /** What was unsent when input was first handled behind a full outbox; 0: it is not full. */
-  private unsentWhenFull: number;
   /** Whether the ticker watches us, since when nothing has moved, and how much was left then. */
   private watched: boolean;
   private quietSince: number;
@@ -86,8 +83,6 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     this.state = STATE.open;
     this.error = null;
     this.paused = false;
-    this.clogged = false;
-    this.unsentWhenFull = 0;
     this.watched = false;
     this.quietSince = 0;
     this.lastUnsent = 0;
@@ -143,7 +138,7 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   }
 
   get reading(): boolean {
-    return !this.paused && !this.clogged;
+    return !this.paused;
   }
 
   pause(): void {
@@ -153,7 +148,7 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
 
   resume(): void {
     this.paused = false;
-    if (this.state === STATE.open && !this.clogged) this.socket.resume();
+    if (this.state === STATE.open) this.socket.resume();
   }
 
   end(): void {
@@ -178,11 +173,6 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   /** The outbox is writable again. */
   drained(): void {
     if (this.state !== STATE.open || this.handler === null) return;
-    this.unsentWhenFull = 0;
-    if (this.clogged) {
-      this.clogged = false;
-      if (!this.paused) this.socket.resume();
-    }
     try {
       this.handler.drained();
     } catch (error) {
@@ -225,7 +215,6 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     } catch (error) {
       this.fail(error);
     }
-    if (!this.outbox.writable) this.beware();
   }
 
   /** Called by the socket's listeners. */
@@ -247,19 +236,6 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     } catch (error) {
       this.context.onHandlerError(error, this);
     }
-  }
-
-  /**
-   * The peer keeps up badly. Deliveries stop at the high watermark, the last of them may be far beyond it; what is added
-   * afterwards are answers to what the peer sends, and it is read no further when they are a watermark more.
-   */
-  private beware(): void {
-    const { outbox, context } = this;
-    if (this.clogged || this.state !== STATE.open) return;
-    if (this.unsentWhenFull === 0) this.unsentWhenFull = outbox.unsentBytes;
-    if (outbox.unsentBytes - this.unsentWhenFull <= context.outbox.highWatermarkBytes) return;
-    this.clogged = true;
-    this.socket.pause();
   }
 
   /** The handler broke: this connection ends, nothing else does. */

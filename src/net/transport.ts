@@ -34,11 +34,11 @@ export interface Transport {
   messageKind: MessageKind;
   /** Kind of the WebSocket message that the last `data` came from. */
   readonly lastMessageKind: MessageKind;
-  /** Whether input is awaited: not paused, and the peer takes what it is sent. Where not, its silence says nothing. */
+  /** Whether input is awaited: not paused. Where it is not, the peer's silence says nothing. */
   readonly reading: boolean;
   readonly bytesRead: number;
   readonly bytesWritten: number;
-  /** No `data` is called until `resume`. Effective at once, also within `data`. */
+  /** No `data` is called until `resume`. Effective at once, also within `data`. Called by the read gate only. */
   pause(): void;
   /** `data` may be called again, from a later tick of the event loop. */
   resume(): void;

@@ -6,7 +6,6 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { Listener } from '../../src/net/listener.ts';
-import { OUTBOX_DEFAULTS } from '../../src/net/outbox.ts';
 import { TransportError } from '../../src/net/socket-transport.ts';
 import { ticksFor } from '../../src/net/ticker.ts';
 import {
@@ -214,52 +213,6 @@ describe('a connection', () => {
     while (handler.drainedCount === 0) await new Promise(setImmediate);
     assert.equal(outbox.writable, true);
     assert.equal(handler.drainedCount, 1);
-    socket.destroy();
-  });
-
-  it('is read no further where its peer takes no answers, and again when it does', async () => {
-    const [socket, handler] = await open();
-    const { transport } = handler;
-    const echo = (chunk: Buffer): void => transport.outbox.append(chunk, 0, chunk.length);
-    handler.onData = echo;
-    socket.pause();
-    const piece = Buffer.alloc(64 * 1024, 7);
-    let sent = 0;
-    while (transport.reading) {
-      sent += piece.length;
-      socket.write(piece);
-      await new Promise(setImmediate);
-    }
-    const { unsentBytes } = transport.outbox;
-    assert.ok(unsentBytes < 3 * OUTBOX_DEFAULTS.highWatermarkBytes, `${unsentBytes} bytes wait`);
-    for (let i = 0; i < 64; i++) socket.write(piece);
-    sent += 64 * piece.length;
-    for (let i = 0; i < 20; i++) await new Promise(setImmediate);
-    assert.equal(transport.outbox.unsentBytes, unsentBytes, 'what is not read is not answered');
-    transport.pause();
-    await readBytes(socket, handler.received.length);
-    while (handler.drainedCount === 0) await new Promise(setImmediate);
-    assert.equal(transport.reading, false, 'the front-end wants nothing either');
-    transport.resume();
-    assert.ok(transport.reading);
-    await readBytes(socket, sent - handler.received.length);
-    assert.equal(handler.received.length, sent);
-    socket.destroy();
-  });
-
-  it('is read on behind a delivery that is far beyond the watermark', async () => {
-    const [socket, handler] = await open();
-    const { transport } = handler;
-    socket.pause();
-    // The kernel takes some of it; what is left is more than two watermarks.
-    const large = Buffer.alloc(16 * OUTBOX_DEFAULTS.highWatermarkBytes);
-    transport.outbox.append(large, 0, large.length);
-    for (let i = 1; i <= 3; i++) {
-      socket.write('x');
-      while (handler.received.length < i) await new Promise(setImmediate);
-      assert.ok(transport.outbox.unsentBytes > 2 * OUTBOX_DEFAULTS.highWatermarkBytes);
-      assert.ok(transport.reading);
-    }
     socket.destroy();
   });
 

@@ -377,15 +377,12 @@ describe('STOMP publishers that are held', () => {
     const harness = new Harness();
     const again = { reason: 'flow', alarm: false, disk: false };
     const share = 'x'.repeat(TURN_INPUT_BYTES / 2);
-    const first = frame('SEND', ['destination:/topic/t'], '');
     harness.connections.hold(again);
-    for (let i = 0; i < 5; i++) {
-      (await harness.connect()).send(first, frame('SEND', ['destination:/topic/t'], share));
-    }
+    for (let i = 0; i < 5; i++) (await harness.connect()).send(frame('SEND', ['destination:/topic/t'], share));
     await harness.settle();
-    assert.equal(harness.meters.published, 5);
+    assert.equal(harness.meters.published, 0);
     harness.turn.atEnd(() => harness.connections.hold(again));
-    for (const published of [7, 9, 10]) {
+    for (const published of [2, 4, 5]) {
       harness.connections.hold(null);
       await harness.settle();
       assert.equal(harness.meters.published, published);

@@ -2,7 +2,7 @@
 // first protocol error; an MQTT 5 client is sent the reason in DISCONNECT, which older versions do not have. What outlives
 // the connection belongs to the session (session.ts). Made by front-end.ts; called by its transport and the ticker.
 //
-// Invariant: while a control operation runs, input waits (the transport is paused, the framer keeps packets), so that
+// Invariant: while a control operation runs, input waits (the gate pauses the transport, the framer keeps packets), so that
 // commands never overtake each other.
 
 import { BrokerError } from '../../../src/core/errors.ts';
@@ -12,6 +12,7 @@ import type { ClientConnection, ConnectionInfo } from '../../../src/core/session
 import type { Session } from '../../../src/core/session/session.ts';
 import { MESSAGE_KIND } from '../../../src/net/message-kind.ts';
 import type { Outbox } from '../../../src/net/outbox.ts';
+import { type GatedInput, ReadGate } from '../../../src/net/read-gate.ts';
 import type { Ticked } from '../../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../../src/net/transport.ts';
 import type { MqttContext } from '../context.ts';
@@ -36,12 +37,13 @@ type State = (typeof STATE)[keyof typeof STATE];
 const VERSIONS: Readonly<Record<number, string>> = { 3: 'MQTT 3.1', 4: 'MQTT 3.1.1', 5: 'MQTT 5.0' };
 
 export class MqttConnection
-  implements TransportHandler, ClientConnection, PacketHandler, OpenConnection, HandshakeConnection, Ticked
+  implements TransportHandler, ClientConnection, PacketHandler, OpenConnection, HandshakeConnection, GatedInput, Ticked
 {
   readonly id: number;
   readonly transport: Transport;
   readonly outbox: Outbox;
   readonly sessions: Sessions;
+  readonly gate: ReadGate;
   /** Protocol level of the CONNECT. */
   level: number;
   v5: boolean;
@@ -61,9 +63,6 @@ export class MqttConnection
   private readonly handshake: Handshake;
   /** The control operation that input waits for, or null. */
   private work: Promise<void> | null;
-  /** Whether publishing is held (backpressure), and whether a PUBLISH waits for its release. */
-  held: boolean;
-  private waits: boolean;
   private readonly keepAlive: KeepAlive;
   /** Resolves when the client id is free for another connection; null: it is free, or the connection is open. */
   private closing: Promise<void> | null;
@@ -73,6 +72,7 @@ export class MqttConnection
     this.transport = transport;
     this.outbox = transport.outbox;
     this.sessions = sessions;
+    this.gate = new ReadGate(transport, this);
     this.level = LEVEL.v3_1_1;
     this.v5 = false;
     this.receiveMaximum = context.limits.receiveMaximum;
@@ -88,8 +88,6 @@ export class MqttConnection
     this.conversation = null;
     this.handshake = new Handshake(this, context);
     this.work = null;
-    this.held = false;
-    this.waits = false;
     this.keepAlive = new KeepAlive(context.ticker.now, context.unauthenticatedMs);
     this.closing = null;
     context.ticker.add(this);
@@ -116,10 +114,12 @@ export class MqttConnection
       this.fail(error);
     }
     if (this.state === STATE.open) this.conversation!.publisher?.throttle.afterChunk(chunk.length, this.coreSession!);
+    this.gate.inputHandled();
   }
 
   drained(): void {
     this.context.turn.begin();
+    this.gate.drained();
     this.session?.deliveries.resume();
   }
 
@@ -164,17 +164,12 @@ export class MqttConnection
   // What the registry of connections calls.
 
   block(_reason: string, _alarm: boolean): void {
-    this.held = true;
-    if (this.publishes) this.transport.pause();
+    this.gate.hold(true);
   }
 
   unblock(): void {
-    this.held = false;
     this.session?.deliveries.unblocked();
-    if (this.work !== null || this.state === STATE.closed) return;
-    // In a turn of its own: whoever releases the publishers is in the middle of one.
-    if (this.waits) setImmediate(goOn, this);
-    else this.readOn();
+    this.gate.hold(false);
   }
 
   shutdown(reason: string): void {
@@ -242,29 +237,17 @@ export class MqttConnection
   }
 
   suspend(work: Promise<void>): Next {
-    this.transport.pause();
+    this.gate.beginWork();
     this.work = work.then(
       () => this.workDone(),
       (error: unknown) => {
         this.work = null;
+        this.gate.endWork();
         this.context.turn.begin();
         this.fail(error);
       },
     );
     return NEXT.pause;
-  }
-
-  /** Reads on, unless something still waits. */
-  readOn(): void {
-    if (this.state === STATE.closed || this.work !== null || this.waits) return;
-    if (this.conversation?.publisher?.throttle.throttled || (this.held && this.publishes)) return;
-    this.transport.resume();
-  }
-
-  waitForRelease(): Next {
-    this.waits = true;
-    this.transport.pause();
-    return NEXT.retry;
   }
 
   disconnected(expirySeconds: number | null, withWill: boolean): void {
@@ -275,14 +258,6 @@ export class MqttConnection
 
   reauthenticate(request: AuthRequest): Promise<void> {
     return this.handshake.reauthenticate(request);
-  }
-
-  /** Takes up the input that waited for backpressure to end. */
-  takeUp(): void {
-    if (!this.waits || this.held) return;
-    // It may be held again: a thousand others may have taken up theirs.
-    this.context.turn.input(this.framer.waitingBytes);
-    if (!this.held) this.proceed();
   }
 
   // What the handshake calls.
@@ -370,25 +345,23 @@ export class MqttConnection
 
   private workDone(): void {
     this.work = null;
-    if (this.state === STATE.closed) return;
+    this.gate.endWork();
+    this.gate.goOn();
+  }
+
+  // What the gate calls.
+
+  countWaitingInput(): void {
+    this.context.turn.input(this.framer.waitingBytes);
+  }
+
+  handleWaitingInput(): void {
     this.context.turn.begin();
-    this.proceed();
-  }
-
-  private get publishes(): boolean {
-    return this.conversation !== null && this.conversation.publisher !== null;
-  }
-
-  /** Takes up the input that waited, and reads on unless something else waits. */
-  private proceed(): void {
-    if (this.state === STATE.closed || this.work !== null) return;
-    this.waits = false;
     try {
       this.framer.resume();
     } catch (error) {
       this.fail(error);
     }
-    this.readOn();
   }
 
   /** Closes the connection after a protocol error, a refusal, or an error of our own, which is logged. */
@@ -411,6 +384,7 @@ export class MqttConnection
     if (this.state === STATE.closed) return;
     const wasOpen = this.state === STATE.open;
     this.state = STATE.closed;
+    this.gate.end();
     const { context, coreSession: core, session } = this;
     context.ticker.remove(this);
     context.connections.remove(this);
@@ -444,7 +418,7 @@ export class MqttConnection
       case STATE.opening:
         return 'starting';
       case STATE.open:
-        return this.held && this.publishes ? 'blocked' : 'running';
+        return this.gate.blocked ? 'blocked' : 'running';
       case STATE.closed:
         return 'closing';
       default:
@@ -460,8 +434,4 @@ export class MqttConnection
       user: this.coreSession?.identity.user ?? null,
     };
   }
-}
-
-function goOn(connection: MqttConnection): void {
-  connection.takeUp();
 }

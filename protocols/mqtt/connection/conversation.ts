@@ -15,12 +15,8 @@ import { Publisher, type PublishingConnection } from './publisher.ts';
 /** What the conversation needs of its connection. */
 export interface OpenConnection extends PublishingConnection {
   readonly level: number;
-  /** Publishing is blocked (backpressure). */
-  readonly held: boolean;
   /** Writes a packet. Throws MalformedPacket if it is over the client's maximum packet size. */
   send(packet: Buffer): void;
-  /** Keeps a PUBLISH until publishing is unblocked. */
-  waitForRelease(): Next;
   /** DISCONNECT: with a new session expiry or null; `withWill`: the will is to be published. */
   disconnected(expirySeconds: number | null, withWill: boolean): void;
   /** AUTH: re-authentication (MQTT 5 §4.12.1). */
@@ -48,7 +44,7 @@ export class Conversation implements PacketHandler {
     const type = firstByte >> 4;
     switch (type) {
       case PACKET.publish:
-        if (connection.held) return connection.waitForRelease();
+        if (!connection.gate.mayPublish()) return NEXT.retry;
         this.publisher ??= new Publisher(connection, session, context);
         return v5
           ? this.publisher.publish5(buffer, start, body, end)

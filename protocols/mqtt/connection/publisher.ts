@@ -11,7 +11,7 @@ import { PUBLISH } from '../../../src/core/session/publish-path.ts';
 import { PublisherThrottle } from '../../../src/core/session/publisher-throttle.ts';
 import type { Session } from '../../../src/core/session/session.ts';
 import { ConfirmRing, type ConfirmSink } from '../../../src/core/turn/confirms.ts';
-import type { Transport } from '../../../src/net/transport.ts';
+import type { ReadGate } from '../../../src/net/read-gate.ts';
 import type { MqttContext } from '../context.ts';
 import { checkResponseTopic } from '../packet/connect-packet.ts';
 import { MalformedPacket, refusalReasonOf } from '../packet/errors.ts';
@@ -35,11 +35,9 @@ const DROPPED = -1;
 
 /** What a publisher needs of its connection. */
 export interface PublishingConnection extends Destination {
-  readonly transport: Transport;
+  readonly gate: ReadGate;
   readonly core: Session;
   isClosed(): boolean;
-  /** Reading goes on unless something else waits. */
-  readOn(): void;
   /** Pauses input until `work` is done. */
   suspend(work: Promise<void>): Next;
   /** A message was not stored: closes the connection, because up to 3.1.1 PUBACK has no reason code. */
@@ -66,10 +64,7 @@ export class Publisher implements ConfirmSink {
   private retainLimitLogged: boolean;
 
   constructor(connection: PublishingConnection, session: MqttSession, context: MqttContext) {
-    this.throttle = new PublisherThrottle(context.turn, () => {
-      if (this.throttle.throttled) connection.transport.pause();
-      else connection.readOn();
-    });
+    this.throttle = new PublisherThrottle(context.turn, connection.gate);
     this.connection = connection;
     this.session = session;
     this.context = context;

@@ -15,8 +15,11 @@ import type { Session } from './session.ts';
 
 /** Publishes after which a connection rests. */
 export const PUBLISHES_A_TURN = 256;
-/** What a socket reads at once: a chunk of this size means that more is waiting. */
-export const FULL_CHUNK_BYTES = 64 * 1024;
+
+/** Stops reading a connection's input while it is throttled: a read gate. */
+export interface Throttled {
+  throttle(throttled: boolean): void;
+}
 
 /**
  * Input after which a publisher rests even though nobody is behind: what was written for its receivers leaves at the
@@ -37,19 +40,18 @@ export class PublisherThrottle implements Flushable, DrainWaiter {
   published: number;
   private readBytes: number;
   private readonly turn: Turn;
-  private readonly changed: () => void;
+  private readonly reader: Throttled;
   private session: Session | null;
   /** What it waits for; null: for the turn's end only. */
   private queue: Queue | null;
   private timer: NodeJS.Timeout | null;
 
-  /** `changed` is called whenever `throttled` has changed. */
-  constructor(turn: Turn, changed: () => void) {
+  constructor(turn: Turn, reader: Throttled) {
     this.throttled = false;
     this.published = 0;
     this.readBytes = 0;
     this.turn = turn;
-    this.changed = changed;
+    this.reader = reader;
     this.session = null;
     this.queue = null;
     this.timer = null;
@@ -65,14 +67,14 @@ export class PublisherThrottle implements Flushable, DrainWaiter {
     if (many || this.readBytes >= THROTTLE_AFTER_BYTES) this.begin(session);
   }
 
-  begin(session: Session): void {
+  private begin(session: Session): void {
     if (this.throttled) return;
     this.throttled = true;
     this.published = 0;
     this.readBytes = 0;
     this.session = session;
     this.turn.flushLater(this);
-    this.changed();
+    this.reader.throttle(true);
   }
 
   /** The turn is ending. */
@@ -101,6 +103,6 @@ export class PublisherThrottle implements Flushable, DrainWaiter {
     this.queue = null;
     if (!this.throttled) return;
     this.throttled = false;
-    this.changed();
+    this.reader.throttle(false);
   }
 }

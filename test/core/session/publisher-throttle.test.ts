@@ -32,6 +32,11 @@ class StubSession {
   }
 }
 
+/** As much input as makes it rest, whoever is behind. */
+function flood(throttle: PublisherThrottle, session: StubSession): void {
+  throttle.afterChunk(1024 * 1024, session as unknown as Session);
+}
+
 function throttled(consumersBehind: boolean): {
   throttle: PublisherThrottle;
   session: StubSession;
@@ -40,8 +45,8 @@ function throttled(consumersBehind: boolean): {
   const session = new StubSession();
   session.crowdedNow = consumersBehind;
   const changes: boolean[] = [];
-  const throttle = new PublisherThrottle(new Turn({ now: () => 0 }), () => changes.push(throttle.throttled));
-  throttle.begin(session as unknown as Session);
+  const throttle = new PublisherThrottle(new Turn({ now: () => 0 }), { throttle: (on) => changes.push(on) });
+  flood(throttle, session);
   return { throttle, session, changes };
 }
 
@@ -66,10 +71,12 @@ test('it goes on even where they never do', async () => {
   const session = new StubSession();
   session.crowdedNow = true;
   const { promise, resolve } = Promise.withResolvers<void>();
-  const throttle = new PublisherThrottle(new Turn({ now: () => 0 }), () => {
-    if (!throttle.throttled) resolve();
+  const throttle = new PublisherThrottle(new Turn({ now: () => 0 }), {
+    throttle(on) {
+      if (!on) resolve();
+    },
   });
-  throttle.begin(session as unknown as Session);
+  flood(throttle, session);
   throttle.flush();
   await promise;
   assert.equal(session.waiter, null, 'the queue keeps nobody who waits no more');
@@ -77,7 +84,7 @@ test('it goes on even where they never do', async () => {
 
 test('it rests once it has published much while its consumers are behind', () => {
   const session = new StubSession();
-  const throttle = new PublisherThrottle(new Turn({ now: () => 0 }), () => {});
+  const throttle = new PublisherThrottle(new Turn({ now: () => 0 }), { throttle() {} });
   throttle.published = PUBLISHES_A_TURN;
   throttle.afterChunk(1000, session as unknown as Session);
   assert.equal(throttle.throttled, false, 'nobody is behind');
@@ -91,7 +98,7 @@ test('it rests once it has published much while its consumers are behind', () =>
 
 test('it rests after much input whoever is behind', () => {
   const session = new StubSession();
-  const throttle = new PublisherThrottle(new Turn({ now: () => 0 }), () => {});
+  const throttle = new PublisherThrottle(new Turn({ now: () => 0 }), { throttle() {} });
   for (let i = 0; i < 7; i++) throttle.afterChunk(64 * 1024, session as unknown as Session);
   assert.equal(throttle.throttled, false);
   throttle.afterChunk(64 * 1024, session as unknown as Session);
