@@ -275,7 +275,9 @@ export class StompConnection
   // What the gate calls.
 
   countWaitingInput(): void {
-    this.context.turn.input(this.parser.waitingBytes);
+    const { parser } = this;
+    // The SEND that waits was parsed already.
+    this.context.turn.input(parser.waitingBytes + (this.sendWaits ? parser.bodyStart + parser.bodyLength : 0));
   }
 
   handleWaitingInput(): void {

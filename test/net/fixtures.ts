@@ -97,7 +97,7 @@ export interface OutboxFixture {
   readonly sink: TestSink;
   readonly pool: SlabPool;
   readonly turn: TestTurn;
-  readonly owner: { drainedCount: number; stalledCount: number };
+  readonly owner: { drainedCount: number; stalledCount: number; drained(): void };
 }
 
 export function newOutbox(limits: Partial<OutboxLimits> = {}, framing: WebSocketFraming | null = null): OutboxFixture {

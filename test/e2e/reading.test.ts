@@ -1,0 +1,173 @@
+// Protects that all front-ends read their sockets by the same rules (src/net/read-gate.ts): each reason stops reading,
+// its end starts it again, and nothing that was sent meanwhile is lost. Without sockets, so that «not read» can be seen.
+
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { amqpFrontEnd } from '../../protocols/amqp/front-end.ts';
+import { MqttFrontEnd } from '../../protocols/mqtt/front-end.ts';
+import { stompFrontEnd } from '../../protocols/stomp/front-end.ts';
+import { STOMP_LIMITS } from '../../protocols/stomp/limits.ts';
+import type { Permission } from '../../src/core/ports/authorization.ts';
+import { OUTBOX_DEFAULTS } from '../../src/net/outbox.ts';
+import type { Accept } from '../../src/net/transport.ts';
+import { MemoryTransport } from '../support/memory-transport.ts';
+import { ProtocolHarness } from '../support/protocol-harness.ts';
+import * as amqp from '../support/wire/amqp.ts';
+import * as mqtt from '../support/wire/mqtt.ts';
+import * as stomp from '../support/wire/stomp.ts';
+
+const HELD = { reason: 'test', alarm: true, disk: false };
+/** Small ones, so that a few answers fill an outbox. */
+const OUTBOX = { ...OUTBOX_DEFAULTS, highWatermarkBytes: 256, lowWatermarkBytes: 16 };
+
+/** What a client says, in each protocol. */
+interface Speech {
+  readonly protocol: string;
+  accept(broker: Broker): Accept;
+  /** What logs it in, step by step. */
+  readonly login: readonly Buffer[];
+  publish(topic: string, body: Buffer): Buffer;
+  /** Is answered. */
+  readonly question: Buffer;
+}
+
+const SPEECHES: readonly Speech[] = [
+  {
+    protocol: 'AMQP',
+    accept: (broker) => amqpFrontEnd(broker.context, broker.ticker),
+    login: [
+      amqp.PROTOCOL_HEADER,
+      amqp.startOk('guest', 'guest'),
+      Buffer.concat([amqp.tuneOk(2047, 131_072, 0), amqp.open('/')]),
+      amqp.channelOpen(1),
+    ],
+    publish: (topic, body) => amqp.publish(1, 'amq.topic', topic, body),
+    question: amqp.qos(1, 1),
+  },
+  {
+    protocol: 'MQTT',
+    accept: (broker) => new MqttFrontEnd(broker.context, broker.ticker, broker.store.packets).accept,
+    login: [mqtt.connect('client')],
+    publish: (topic, body) => mqtt.publish(topic, body, 0, 0),
+    question: mqtt.pingreq(),
+  },
+  {
+    protocol: 'STOMP',
+    accept: (broker) => stompFrontEnd(broker.context, broker.ticker, { ...STOMP_LIMITS, anonymous: null }),
+    login: [stomp.connect('guest', 'guest')],
+    publish: (topic, body) => stomp.send(`/topic/${topic}`, body),
+    question: Buffer.concat([
+      stomp.frame('BEGIN', { transaction: 't', receipt: 'r' }),
+      stomp.frame('ABORT', { transaction: 't', receipt: 'r' }),
+    ]),
+  },
+];
+
+class Broker extends ProtocolHarness {
+  /** While not null, no permission to write is known before it resolves. */
+  readonly permission: { known: Promise<boolean> | null };
+
+  constructor() {
+    const permission: Broker['permission'] = { known: null };
+    const allows = (asked: Permission) => (asked === 'write' ? (permission.known ?? true) : true);
+    super({ outbox: OUTBOX, allows });
+    this.permission = permission;
+  }
+
+  async connect(speech: Speech): Promise<MemoryTransport> {
+    const transport = new MemoryTransport(this);
+    transport.handler = speech.accept(this)(transport);
+    for (const step of speech.login) {
+      transport.receive(step);
+      await this.settle();
+    }
+    assert.equal(transport.ended, false);
+    assert.equal(transport.reading, true);
+    return transport;
+  }
+}
+
+const ONE = Buffer.from('1');
+
+for (const speech of SPEECHES) {
+  describe(`${speech.protocol}: a socket is not read`, () => {
+    test('while an operation is awaited', async () => {
+      const broker = new Broker();
+      const transport = await broker.connect(speech);
+      const { promise, resolve } = Promise.withResolvers<boolean>();
+      broker.permission.known = promise;
+      transport.receive(Buffer.concat([speech.publish('a', ONE), speech.publish('b', ONE)]));
+      await broker.settle();
+      assert.deepEqual([transport.reading, broker.meters.published], [false, 0]);
+      resolve(true);
+      broker.permission.known = null;
+      await broker.settle();
+      assert.deepEqual([transport.reading, broker.meters.published], [true, 2]);
+    });
+
+    test('while publishers are held, where it publishes', async () => {
+      const broker = new Broker();
+      const publisher = await broker.connect(speech);
+      publisher.receive(speech.publish('a', ONE));
+      await broker.settle();
+      broker.connections.hold(HELD);
+      assert.equal(publisher.reading, false);
+      publisher.receive(speech.publish('a', ONE));
+      broker.connections.hold(null);
+      await broker.settle();
+      assert.deepEqual([publisher.reading, broker.meters.published], [true, 2]);
+    });
+
+    test('from its first publish on, which waits, and not before', async () => {
+      const broker = new Broker();
+      const client = await broker.connect(speech);
+      broker.connections.hold(HELD);
+      client.written.length = 0;
+      client.receive(speech.question);
+      await broker.settle();
+      assert.equal(client.reading, true);
+      assert.ok(client.written.length > 0, 'who only consumes is answered');
+      client.written.length = 0;
+      // It may arrive in two pieces, and something stands before it and behind it.
+      const publish = speech.publish('a', ONE);
+      client.receive(Buffer.concat([speech.question, publish.subarray(0, 10)]));
+      client.receive(Buffer.concat([publish.subarray(10), speech.publish('a', ONE), speech.question]));
+      await broker.settle();
+      assert.deepEqual([client.reading, broker.meters.published], [false, 0]);
+      const before = client.written.splice(0);
+      assert.ok(before.length > 0, 'what stands before the publish is handled');
+      broker.connections.hold(null);
+      await broker.settle();
+      assert.deepEqual([client.reading, broker.meters.published], [true, 2]);
+      const bytesOf = (written: typeof before): Buffer => Buffer.concat(written.map(({ bytes }) => bytes));
+      assert.deepEqual(bytesOf(client.written), bytesOf(before), 'and what stands behind it');
+    });
+
+    test('to the end of the turn once it has published much', async () => {
+      const broker = new Broker();
+      const transport = await broker.connect(speech);
+      const message = speech.publish('a', Buffer.alloc(60_000));
+      transport.receive(Buffer.concat(Array.from({ length: 10 }, () => message)));
+      assert.equal(transport.reading, false);
+      transport.receive(message);
+      await broker.settle();
+      assert.deepEqual([transport.reading, broker.meters.published], [true, 11]);
+    });
+
+    test('while its peer takes no answers', async () => {
+      const broker = new Broker();
+      const transport = await broker.connect(speech);
+      transport.stuck = true;
+      let asked = 0;
+      while (transport.reading) {
+        assert.ok(++asked < 2000, 'answers pile up without end');
+        transport.receive(speech.question);
+        await broker.settle();
+      }
+      assert.ok(transport.outbox.unsentBytes < 4 * OUTBOX.highWatermarkBytes);
+      transport.unstick();
+      await broker.settle();
+      assert.equal(transport.reading, true);
+    });
+  });
+}
