@@ -151,6 +151,7 @@ export class Broker {
     const { queues: store, retained, definitions } = this.store;
     const backpressure = new Backpressure(limits, this.connections, this.memory, this.store, this.meters);
     turn.sealWith(() => this.store.seal());
+    turn.boundBy(this.meters);
     turn.atEnd(() => backpressure.update());
 
     const { memory, meters } = this;

@@ -75,6 +75,7 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
     this.retained = new FakeRetained();
     this.turn.sealWith(() => this.store.seal());
     this.meters = newMeters();
+    this.turn.boundBy(this.meters);
     this.outboxLimits = given.outbox ?? OUTBOX_DEFAULTS;
     this.pool = new SlabPool();
     const { turn, store, meters, retained } = this;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { ConfirmRing } from '../../../src/core/turn/confirms.ts';
-import { TURN_INPUT_BYTES, Turn } from '../../../src/core/turn/turn.ts';
+import { TURN_INPUT_BYTES, TURN_PUBLISHES, Turn } from '../../../src/core/turn/turn.ts';
 import { message, turns } from '../core.ts';
 
 let events: string[];
@@ -98,6 +98,25 @@ describe('a turn', () => {
     assert.deepEqual(events, ['seal', 'flush a', 'seal', 'flush b']);
     await turns();
     assert.equal(events.length, 4);
+  });
+
+  it('ends before more input is handled, once so much was published', async () => {
+    const meters = { published: 7 };
+    turn.boundBy(meters);
+    turn.input(1);
+    meters.published += TURN_PUBLISHES - 1;
+    turn.input(1);
+    assert.deepEqual(events, []);
+    meters.published += 1;
+    turn.input(1);
+    assert.deepEqual(events, ['seal']);
+    meters.published += TURN_PUBLISHES - 1;
+    turn.input(1);
+    assert.deepEqual(events, ['seal'], 'the next turn counts anew');
+    await turns(1);
+    meters.published += 1;
+    turn.input(1);
+    assert.deepEqual(events, ['seal', 'seal'], 'and so does the next pass');
   });
 
   it('counts the input of each pass anew', async () => {
