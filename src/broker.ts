@@ -32,6 +32,7 @@ import type { HttpServer } from './http/http-server.ts';
 import { atMost, Listeners, PORT_NAMES, type PortName, type Ports, tlsFiles } from './listeners.ts';
 import type { CollectYoung } from './net/chunk-garbage.ts';
 import { Ticker } from './net/ticker.ts';
+import { readTls } from './net/tls.ts';
 import type { Kv } from './store/kv/kv.ts';
 import { Store } from './store/store.ts';
 import { upgrade } from './store/upgrade.ts';
@@ -221,6 +222,19 @@ export class Broker {
     await this.listeners.listen(this.ports);
     await this.listenHttp();
     this.serving = true;
+  }
+
+  /**
+   * Reads the TLS files again and uses them for new handshakes on every listener; connections that are open stay.
+   * Resolves with whether there are such files. Rejects, having changed nothing, where one of them cannot be used.
+   */
+  async reloadTls(): Promise<boolean> {
+    const files = tlsFiles(this.config);
+    if (files === null) return false;
+    const settings = await readTls(files);
+    this.listeners.renewTls(settings);
+    this.http?.renewTls(settings);
+    return true;
   }
 
   /** Confirms what was published, tells clients, commits, closes. Idempotent; resolves when nothing is left open. */

@@ -10,11 +10,12 @@ import type { Turn } from './core/turn/turn.ts';
 import { type AnswerHttp, AutoListener } from './net/auto-listener.ts';
 import { ChunkGarbage, type CollectYoung } from './net/chunk-garbage.ts';
 import { Listener } from './net/listener.ts';
+import type { PortListener } from './net/port-listener.ts';
 import type { ListenerEvents } from './net/refusals.ts';
 import { SlabPool } from './net/slab-pool.ts';
 import type { TransportContext } from './net/socket-transport.ts';
 import type { Ticker } from './net/ticker.ts';
-import type { TlsFiles } from './net/tls.ts';
+import type { TlsFiles, TlsSettings } from './net/tls.ts';
 import type { Accept, Transport } from './net/transport.ts';
 import { WebSocketListener } from './net/websocket.ts';
 import type { WebSocketPath, WebSocketRules } from './net/websocket-upgrades.ts';
@@ -56,12 +57,10 @@ const FLUSH_BYTES = 256 * 1024;
 /** Which bound a connection that took too long has reached. */
 const EXPIRED = { 'slow-reader': 'limits.slowReaderTimeoutMs', 'linger-expired': 'limits.lingerMs' } as const;
 
-type AnyListener = Listener | WebSocketListener | AutoListener;
-
 export class Listeners implements ListenerEvents {
   /** Answers plain HTTP requests on the port for everything; null while the HTTP API is not there. */
   answerHttp: AnswerHttp | null;
-  private readonly open: Map<PortName, AnyListener>;
+  private readonly open: Map<PortName, PortListener>;
   private readonly connections: ClientConnections;
   private readonly meters: Meters;
   private readonly context: TransportContext;
@@ -119,6 +118,11 @@ export class Listeners implements ListenerEvents {
       await this.close();
       throw error;
     }
+  }
+
+  /** Every TLS listener uses these certificates for new handshakes. */
+  renewTls(settings: TlsSettings): void {
+    for (const listener of this.open.values()) listener.renewTls(settings);
   }
 
   /**

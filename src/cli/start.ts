@@ -1,6 +1,6 @@
-// `trivium start`: reads the configuration, opens the log, starts the broker and handles signals. The first SIGTERM or
-// SIGINT stops gracefully within a time limit, a second one ends the process at once. An uncaught error is logged and
-// ends the process, because its state is unknown.
+// `trivium start`: reads the configuration, opens the log, starts the broker and handles signals. SIGHUP reloads the TLS
+// certificates. The first SIGTERM or SIGINT stops gracefully within a time limit, a second one ends the process at once.
+// An uncaught error is logged and ends the process, because its state is unknown.
 
 import { constants } from 'node:os';
 import { type Broker, startBroker } from '../broker.ts';
@@ -32,6 +32,7 @@ export async function start(flags: Readonly<Record<string, string>>): Promise<vo
     end(logging, EXIT.failed);
   }
   endOnSignal(broker, logging);
+  reloadOnSignal(broker, logging);
   announce(config, broker, logging);
 }
 
@@ -79,6 +80,23 @@ function endOnSignal(broker: Broker, logging: Logging): void {
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+}
+
+function reloadOnSignal(broker: Broker, logging: Logging): void {
+  // One after the other: what was read last is used last.
+  let reloaded = Promise.resolve();
+  process.on('SIGHUP', () => {
+    reloaded = reloaded.then(() => reloadTls(broker, logging));
+  });
+}
+
+async function reloadTls(broker: Broker, { log }: Logging): Promise<void> {
+  try {
+    if (await broker.reloadTls()) log.info({}, 'TLS certificates reloaded');
+    else log.info({}, 'no TLS certificates to reload: tls.certificateFile is not set');
+  } catch (error) {
+    log.error({ reason: (error as Error).message }, 'TLS certificates not reloaded: those in use stay');
+  }
 }
 
 function endOnSurprise(logging: Logging): void {

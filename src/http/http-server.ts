@@ -6,7 +6,7 @@ import type { RequestListener } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
-import { readTls, type TlsFiles } from '../net/tls.ts';
+import { readTls, type TlsFiles, type TlsSettings } from '../net/tls.ts';
 import { authenticate } from './access.ts';
 import type { HttpContext } from './context.ts';
 import { answerError, answerNotFound } from './http-error.ts';
@@ -63,6 +63,11 @@ export class HttpServer {
     });
     this.secure = server;
     return portOf(server.address());
+  }
+
+  /** New handshakes use these certificates. */
+  renewTls(settings: TlsSettings): void {
+    this.secure?.setSecureContext(settings);
   }
 
   /** Closes both ports and every connection on them. */

@@ -1,8 +1,9 @@
-// TLS settings of a listener: which files hold certificate, key and CA, and what they become for node:tls. Reads the
-// files; the listener reloads by calling it again.
+// TLS settings of the listeners: which files hold certificate, key and CA, and what they become for node:tls. Reads and
+// checks the files, at the start and again for each reload; what is wrong with one is told with its name.
 
+import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type { TlsOptions } from 'node:tls';
+import { createSecureContext, type SecureContextOptions, type TlsOptions } from 'node:tls';
 
 /** The oldest protocol version that is accepted. */
 const MIN_VERSION = 'TLSv1.2';
@@ -22,13 +23,22 @@ export interface TlsFiles {
   readonly requireClientCertificate: boolean;
 }
 
-/** Throws an error that names the file that cannot be read. */
-export async function readTls(files: TlsFiles): Promise<TlsOptions> {
+/** What the files hold, and how connections are made with it. */
+export type TlsSettings = TlsOptions & SecureContextOptions;
+
+/** Throws an error that names the file which cannot be read or used. */
+export async function readTls(files: TlsFiles): Promise<TlsSettings> {
   const [cert, key, ca] = await Promise.all([
     readNamed('certificate', files.certificateFile),
     readNamed('key', files.keyFile),
     files.caFile === null ? null : readNamed('CA', files.caFile),
   ]);
+  check(`the TLS certificate file ${files.certificateFile}`, () => createSecureContext({ cert }));
+  check(`the TLS key file ${files.keyFile}`, () => createSecureContext({ key }));
+  const pair = `the TLS key file ${files.keyFile} with the certificate file ${files.certificateFile}`;
+  check(pair, () => createSecureContext({ cert, key }));
+  // A secure context ignores a CA that is no certificate.
+  if (ca !== null) check(`the TLS CA file ${files.caFile}`, () => new X509Certificate(ca));
   return {
     cert,
     key,
@@ -45,5 +55,13 @@ async function readNamed(what: string, path: string): Promise<Buffer> {
     return await readFile(path);
   } catch (cause) {
     throw new Error(`cannot read the TLS ${what} file ${path}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function check(what: string, use: () => unknown): void {
+  try {
+    use();
+  } catch (cause) {
+    throw new Error(`cannot use ${what}: ${(cause as Error).message}`, { cause });
   }
 }

@@ -41,14 +41,11 @@ export interface WebSocketRules {
 export type Refused = (reason: string, peer: string | undefined) => void;
 
 export class WebSocketUpgrades {
-  /** WebSockets opened since the start. */
-  acceptedCount: number;
   private readonly rules: WebSocketRules;
   private readonly context: TransportContext;
   private readonly refused: Refused;
 
   constructor(rules: WebSocketRules, context: TransportContext, refused: Refused) {
-    this.acceptedCount = 0;
     this.rules = rules;
     this.context = context;
     this.refused = refused;
@@ -70,7 +67,6 @@ export class WebSocketUpgrades {
       this.refuse(request, socket, subprotocol as Refusal);
       return;
     }
-    this.acceptedCount++;
     socket.setTimeout(0);
     const { byteStream, accept } = path;
     const { maxMessageBytes, maxInflatedBytes, credentials } = this.rules;

@@ -1,13 +1,17 @@
-// `trivium start` as a process: it says what listens where, ends on signals with the right code, and says plainly why
-// it cannot start.
+// `trivium start` as a process: it says what listens where, reloads its certificates and ends on signals, with the right
+// code, and says plainly why it cannot start.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { fileURLToPath } from 'node:url';
+import { hasOpenssl, TestAuthority } from '../../support/certificates.ts';
+import { PROTOCOL_HEADER } from '../../support/wire/amqp.ts';
 import { Command, record } from '../support/command.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/entry.js', import.meta.url));
@@ -64,6 +68,72 @@ test('--port opens one port for everything beside those that are on', async (t) 
   const { auto } = ports as { auto: number };
   assert.equal((await fetch(`http://127.0.0.1:${auto}/health/ready`)).status, 200);
   command.child.kill('SIGINT');
+  assert.equal((await command.finished()).code, 0);
+});
+
+const NO_OPENSSL = hasOpenssl() ? false : 'openssl is not installed';
+
+test('SIGHUP reloads the certificates of every TLS port, and a bad file changes nothing', {
+  skip: NO_OPENSSL,
+}, async (t) => {
+  const authority = new TestAuthority('Test CA');
+  t.after(() => authority.remove());
+  const ca = readFileSync(authority.caFile);
+  const used = authority.issue('/CN=first', 'used');
+  const next = authority.issue('/CN=second', 'next');
+  const ports = ['amqp', 'mqtt', 'stomp', 'ws', 'http'].flatMap((name) => [`--${name}-tls-port`, '0']);
+  const files = ['--tls-certificate-file', used.certificateFile, '--tls-key-file', used.keyFile];
+  const command = start(t, '--port', '0', ...ports, ...files);
+  const ready = await command.line(record('ready'));
+  const open = ready.ports as Record<string, number>;
+  const secure = ['amqps', 'mqtts', 'stomps', 'wss', 'https', 'auto'];
+  const handshake = async (name: string): Promise<TLSSocket> => {
+    const socket = connectTls({ port: open[name]!, host: '127.0.0.1', ca });
+    t.after(() => socket.destroy());
+    await once(socket, 'secureConnect');
+    return socket;
+  };
+  const served = async (): Promise<unknown[]> => {
+    const names = [];
+    for (const name of secure) names.push((await handshake(name)).getPeerCertificate().subject.CN);
+    return names;
+  };
+  assert.deepEqual(
+    await served(),
+    secure.map(() => 'first'),
+  );
+  const early = await handshake('amqps');
+
+  copyFileSync(next.certificateFile, used.certificateFile);
+  copyFileSync(next.keyFile, used.keyFile);
+  command.child.kill('SIGHUP');
+  await command.line(record('TLS certificates reloaded'));
+  assert.deepEqual(
+    await served(),
+    secure.map(() => 'second'),
+  );
+  early.write(PROTOCOL_HEADER);
+  await once(early, 'data');
+
+  writeFileSync(used.certificateFile, 'no certificate');
+  command.child.kill('SIGHUP');
+  const { reason, level } = await command.line(record('TLS certificates not reloaded: those in use stay'));
+  assert.equal(level, 'error');
+  assert.ok(String(reason).startsWith(`cannot use the TLS certificate file ${used.certificateFile}: `), String(reason));
+  assert.deepEqual(
+    await served(),
+    secure.map(() => 'second'),
+  );
+  command.child.kill('SIGTERM');
+  assert.equal((await command.finished()).code, 0);
+});
+
+test('SIGHUP without certificates changes nothing', async (t) => {
+  const command = start(t);
+  await command.line(record('ready'));
+  command.child.kill('SIGHUP');
+  await command.line(record('no TLS certificates to reload: tls.certificateFile is not set'));
+  command.child.kill('SIGTERM');
   assert.equal((await command.finished()).code, 0);
 });
 

@@ -10,11 +10,11 @@ import { STOMP_LIMITS } from '../../protocols/stomp/limits.ts';
 import type { Permission } from '../../src/core/ports/authorization.ts';
 import { OUTBOX_DEFAULTS } from '../../src/net/outbox.ts';
 import type { Accept } from '../../src/net/transport.ts';
+import * as amqp from '../../support/wire/amqp.ts';
+import * as mqtt from '../../support/wire/mqtt.ts';
+import * as stomp from '../../support/wire/stomp.ts';
 import { MemoryTransport } from '../support/memory-transport.ts';
 import { ProtocolHarness } from '../support/protocol-harness.ts';
-import * as amqp from '../support/wire/amqp.ts';
-import * as mqtt from '../support/wire/mqtt.ts';
-import * as stomp from '../support/wire/stomp.ts';
 
 const HELD = { reason: 'test', alarm: true, disk: false };
 /** Small ones, so that a few answers fill an outbox. */

@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type ClientOptions, WebSocket } from 'ws';
 import { MESSAGE_KIND } from '../../src/net/message-kind.ts';
 import { ticksFor } from '../../src/net/ticker.ts';
+import { readTls } from '../../src/net/tls.ts';
 import { WebSocketListener, type WebSocketOptions } from '../../src/net/websocket.ts';
 import { judgeUpgrade, type SubprotocolRule } from '../../src/net/websocket-handshake.ts';
 import { WebSocketError } from '../../src/net/websocket-transport.ts';
@@ -127,7 +128,6 @@ describe('the opening handshake', () => {
     const [client, { transport }] = await open('/stomp', ['v10.stomp', 'v11.stomp', 'v12.stomp']);
     assert.equal(client.protocol, 'v12.stomp');
     assert.equal(transport.subprotocol, 'v12.stomp');
-    assert.equal(listener.acceptedCount, 1);
     client.terminate();
   });
 
@@ -445,7 +445,8 @@ describe('a WebSocket', () => {
     const authority = new TestAuthority('Test CA');
     await listener.close();
     const pair = authority.issue('/CN=localhost', 'server');
-    await start({ tls: { ...pair, caFile: null, requireClientCertificate: false } });
+    const tls = { ...pair, caFile: null, requireClientCertificate: false };
+    await start({ tls });
     const arrival = arrivals.next();
     const client = new WebSocket(`wss://localhost:${port}/stomp`, [], {
       ca: readFileSync(authority.caFile),
@@ -456,7 +457,7 @@ describe('a WebSocket', () => {
     assert.equal(handler.transport.secure, true);
     client.send('secret');
     await handler.bytes(6);
-    await listener.reloadTls();
+    listener.renewTls(await readTls(tls));
     client.close();
     await once(client, 'close');
     assert.equal(await handler.isClosed, null);
