@@ -1,20 +1,21 @@
-// The consumers of one queue, and whose turn it is. Those that may have credit are listed by priority, highest first;
-// the first group (equal priority) is served round robin. One that turns out to have no credit leaves the list until it
-// says that it is ready again, so that a delivery never searches through blocked consumers.
+// The consumers of one queue, and which of them gets the next message. Consumers that may have credit are listed by
+// priority, highest first; the first group (equal priority) is served round robin. A consumer without credit leaves the
+// list until it reports that it is ready again, so that a delivery never searches through blocked consumers.
 //
-// Of a single active consumer's set (RabbitMQ's x-single-active-consumer) only one is ever listed: the first that came,
-// and when it goes the next in line, by priority and then by age. One that comes later waits, whatever its priority.
+// With a single active consumer (RabbitMQ's x-single-active-consumer) only one is ever listed: the first that
+// subscribed. When it ends the next one, by priority and then by age, takes over. A consumer that subscribes later
+// waits, whatever its priority.
 
 import type { Consumer } from './consumer.ts';
 
 export class ConsumerSet {
   private readonly members: Set<Consumer>;
   private readonly listed: Consumer[];
-  /** How many at the front of `listed` share the highest priority. */
+  /** Number of consumers at the front of `listed` that share the highest priority. */
   private group: number;
   private cursor: number;
   private readonly single: boolean;
-  /** The one that may be listed; null where all may. */
+  /** The single active consumer; null if the queue has none. */
   private active: Consumer | null;
 
   constructor(single = false) {
@@ -34,13 +35,13 @@ export class ConsumerSet {
     return this.members.values();
   }
 
-  /** Whether the one consumer that there is, is exclusive. */
+  /** Whether the only consumer is exclusive. */
   get exclusive(): boolean {
     for (const consumer of this.members) return consumer.exclusive;
     return false;
   }
 
-  /** Whether one gets everything as long as it is there. */
+  /** Whether the queue has a single active consumer. */
   get singleActive(): boolean {
     return this.single;
   }
@@ -50,7 +51,7 @@ export class ConsumerSet {
     if (this.single) this.active ??= consumer;
   }
 
-  /** Returns the consumer whose turn it is now because this one went, or null. */
+  /** Removes a consumer. Returns the consumer that becomes active because of it, or null. */
   remove(consumer: Consumer): Consumer | null {
     this.members.delete(consumer);
     if (consumer.listed) this.unlist(this.listed.indexOf(consumer));
@@ -77,7 +78,7 @@ export class ConsumerSet {
     }
   }
 
-  /** The consumer that gets the next entry, or null where none has credit. */
+  /** The consumer that gets the next entry, or null if none has credit. */
   next(): Consumer | null {
     while (this.listed.length > 0) {
       const at = this.cursor < this.group ? this.cursor : 0;

@@ -1,25 +1,28 @@
-// A consumer: one subscription to one queue. It owns its credit (how much it may still be sent) and nothing about
-// protocols; the sink encodes.
+// A consumer: one subscription to one queue. It owns its credit (how much it may still be sent) and knows no protocol;
+// its sink encodes.
 
 import type { FieldTable } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
 import type { Queue } from './queue.ts';
 import type { QueueEntry } from './queue-entry.ts';
 
-/** A front-end's end of a consumer: it encodes deliveries into its connection's outbox. */
+/** The front-end's part of a consumer: it encodes deliveries into its connection's outbox. */
 export interface DeliverySink {
   /**
-   * Encode one delivery. `entry` is null for a consumer without acknowledgement; otherwise the sink remembers it until
+   * Encodes one delivery. `entry` is null for a consumer without acknowledgement; otherwise the sink remembers it until
    * it settles it through the session. Never throws.
    */
   deliver(consumer: Consumer, message: Message, entry: QueueEntry | null, redelivered: boolean): void;
-  /** Whether the connection takes more for this consumer now. When it turns true again: `consumer.resume()`. */
+  /**
+   * Whether the connection takes more for this consumer now. When that becomes true again the sink calls
+   * `consumer.resume()`.
+   */
   writable(consumer: Consumer): boolean;
-  /** The queue went away beneath the consumer. */
+  /** The consumer's queue was deleted. */
   cancelled(consumer: Consumer): void;
 }
 
-/** Who made the consumer, and forgets it when it ends. */
+/** The session that created the consumer, and forgets it when it ends. */
 export interface ConsumerOwner {
   ended(consumer: Consumer): void;
 }
@@ -28,7 +31,7 @@ export interface ConsumeOptions {
   readonly tag: string;
   readonly noAck: boolean;
   readonly exclusive: boolean;
-  /** Unacked entries that may be out at once; 0: no limit. */
+  /** Unacked entries that may be outstanding at once; 0: no limit. */
   readonly prefetch: number;
   /** Higher first (`x-priority`). */
   readonly priority: number;
@@ -44,9 +47,9 @@ export class Consumer {
   readonly priority: number;
   readonly args: FieldTable;
   prefetch: number;
-  /** Entries that are out with it. */
+  /** Entries that are outstanding with it. */
   unacked: number;
-  /** Whether the queue counts on it to have credit; the queue's consumer set keeps it. */
+  /** Whether the consumer set lists it as having credit; the set maintains this. */
   listed: boolean;
   private readonly owner: ConsumerOwner | null;
   private state: 'waiting' | 'started' | 'ended';
@@ -66,7 +69,7 @@ export class Consumer {
     this.state = 'waiting';
   }
 
-  /** Deliveries may begin: the client knows that the subscription stands. */
+  /** Deliveries may begin: the client knows that it is subscribed. */
   start(): void {
     if (this.state === 'waiting') this.state = 'started';
     this.resume();
@@ -77,7 +80,7 @@ export class Consumer {
     if (this.state === 'started') this.queue.consumerReady(this);
   }
 
-  /** No more deliveries. Entries that are out stay out until they are settled. */
+  /** Stops deliveries. Outstanding entries stay so until they are settled. */
   end(): void {
     if (this.state === 'ended') return;
     this.state = 'ended';

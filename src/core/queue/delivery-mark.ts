@@ -1,6 +1,6 @@
-// Whether it is on disk that entries of one queue may be out with somebody: after a crash those that are read back carry
-// the redelivered mark then. One mark for all that is in a lane: which entries went out exactly is only written down
-// when the broker stops in order. A queue that does not survive has none.
+// Stores that entries of one queue may have been delivered: after a crash, entries that are read back carry the
+// redelivered mark. There is one mark for all entries of a lane; exactly which entries were delivered is only stored at
+// an orderly stop. A queue that does not survive a restart has no mark.
 
 import type { QueueStore } from './queue-store.ts';
 import type { QueueWindow } from './queue-window.ts';
@@ -9,7 +9,7 @@ import type { ReadyEntries } from './ready-entries.ts';
 export class DeliveryMark {
   private readonly ready: ReadyEntries;
   private readonly store: QueueStore;
-  /** Whether the store was told, and whether that is on disk. */
+  /** Whether the store was told, and whether the mark is on disk. */
   private told: boolean;
   private isWritten: boolean;
 
@@ -20,7 +20,10 @@ export class DeliveryMark {
     this.isWritten = false;
   }
 
-  /** Entries may be out from now on. True where that is not known to be on disk yet; `written` says when it is. */
+  /**
+   * Entries may be delivered from now on. True if the mark is not known to be on disk yet; `written` resolves when it
+   * is.
+   */
   set(): boolean {
     if (this.isWritten) return false;
     this.told = true;
@@ -32,15 +35,15 @@ export class DeliveryMark {
     this.isWritten = true;
   }
 
-  /** A lane is used for the first time. Its mark, where there is one, is on disk with its first entry. */
+  /** A lane is used for the first time. Its mark, if there is one, is on disk with its first entry. */
   laneOpened({ storeId }: QueueWindow): void {
     if (this.told) this.store.markDelivering(storeId);
   }
 
-  /** The broker stops in order: the store learns exactly which entries may have been delivered. */
+  /** Called at an orderly stop: stores exactly which entries may have been delivered. */
   settle(): void {
     for (const { storeId, deliveredTo } of this.ready.lanes()) {
-      // Also where nothing was delivered: that something may have been is on disk since the first consumer.
+      // Also if nothing was delivered: the disk says since the first consumer that something may have been.
       if (deliveredTo > 0 || this.told) this.store.settleDelivered(storeId, deliveredTo);
     }
   }

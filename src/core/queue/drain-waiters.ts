@@ -1,4 +1,5 @@
-// Publishers that wait until the consumers of one queue have caught up, each with the length below which it goes on.
+// Publishers that wait until the consumers of one queue have caught up, each with the queue length below which it
+// continues.
 
 /** A publisher that waits for consumers to catch up. */
 export interface DrainWaiter {
@@ -24,7 +25,7 @@ export class DrainWaiters {
     this.levels.delete(waiter);
   }
 
-  /** So many messages are ready now. */
+  /** Wakes the publishers that wait for a queue length above `ready`. */
   tell(ready: number): void {
     for (const [waiter, level] of this.levels) {
       if (ready >= level) continue;

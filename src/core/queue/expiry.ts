@@ -1,27 +1,27 @@
-// When the messages of one queue expire, and the queue itself: TTLs, expirations, x-expires. Sets the broker's timer
-// (timers.ts) to the next of them and has the queue look then; what is done about it is the queue's business. A queue that
-// has neither a TTL of its own nor ever took a message with one sets no timer and pays a comparison.
+// When the messages of one queue expire, and the queue itself: TTLs, expirations, x-expires. It sets the broker's timer
+// (timers.ts) to the next expiry and wakes the queue then; the queue removes what has expired. A queue that has no TTL,
+// and never got a message with an expiration, sets no timer and pays one comparison.
 
 import type { Message } from '../message/message.ts';
 import type { Timer } from '../turn/timers.ts';
 import type { Turn } from '../turn/turn.ts';
 import { NEVER_EXPIRES, type QueueEntry } from './queue-entry.ts';
 
-/** A queue, as its expiry sees it. */
+/** The queue, as its expiry sees it. */
 export interface ExpiringQueue {
   /** Whether it has consumers. */
   readonly used: boolean;
-  /** When the first entry expires, as far as that is in memory. */
+  /** When the first entry expires; entries that are only on disk do not count. */
   nextExpiry(): number;
-  /** Something may have expired. */
+  /** Messages may have expired. */
   wake(): void;
-  /** A message that expires was taken in, and may be found by the next start: that has to know. */
+  /** The first persistent message with an expiry arrived: a restart must know that messages on disk may expire. */
   aged(): void;
-  /** It was unused for so long that it is to be deleted. */
+  /** The queue was unused for its x-expires time: it is to be deleted. */
   expired(): void;
 }
 
-/** Milliseconds; Infinity: for ever. */
+/** Milliseconds; Infinity: never. */
 export interface ExpiryArguments {
   readonly messageTtlMs: number;
   readonly expiresMs: number;
@@ -30,11 +30,11 @@ export interface ExpiryArguments {
 export class QueueExpiry implements Timer {
   dueAt: number;
   heapIndex: number;
-  /** Messages expire at a moment: `expiresAt` survives a restart. */
+  /** Messages expire at a wall-clock time, because `expiresAt` survives a restart. */
   readonly followsWallClock: boolean;
   /** Whether there may be entries that expire. */
   aging: boolean;
-  /** Whether the next start knows. */
+  /** Whether the disk says that messages may expire. */
   private told: boolean;
   private readonly queue: ExpiringQueue;
   private readonly turn: Turn;
@@ -55,18 +55,21 @@ export class QueueExpiry implements Timer {
     this.usedAt = 0;
   }
 
-  /** An earlier start said that there are entries that expire. */
+  /** The disk says that there are entries that expire. */
   recovered(): void {
     this.aging = true;
     this.told = true;
   }
 
-  /** An entry that expires was refused by a full disk, and perhaps with it what the next start has to know. */
+  /** A full disk refused an entry that expires, and perhaps the record that messages may expire. */
   refused(): void {
     this.told = this.messageTtlMs !== NEVER_EXPIRES;
   }
 
-  /** When a message that comes in now expires here: the smaller of its own time and the queue's counts. Hot path. */
+  /**
+   * When a message that arrives now expires here: its own expiration or the queue's TTL, whichever is shorter. Hot
+   * path.
+   */
   expiryOf(message: Message): number {
     const { expirationMs } = message;
     if (expirationMs < 0 && this.messageTtlMs === NEVER_EXPIRES) return NEVER_EXPIRES;
@@ -82,19 +85,19 @@ export class QueueExpiry implements Timer {
     return this.aging && entry.expiresAt <= this.turn.now;
   }
 
-  /** An entry that expires then is among the ready ones. */
+  /** An entry that expires at that time became ready. */
   expireAt(at: number): void {
     if (at <= this.turn.now) this.queue.wake();
     else this.turn.timers.set(this, at);
   }
 
-  /** The first entry is another one: sets the timer for it. */
+  /** The first entry changed: sets the timer for it. */
   watch(): void {
     const at = this.queue.nextExpiry();
     if (at !== NEVER_EXPIRES) this.turn.timers.set(this, at);
   }
 
-  /** The queue was used: the time until it expires for want of use starts again. */
+  /** The queue was used: its x-expires time starts again. */
   touch(): void {
     if (this.expiresMs === Number.POSITIVE_INFINITY) return;
     this.usedAt = this.turn.now;
@@ -114,7 +117,7 @@ export class QueueExpiry implements Timer {
     if (this.aging) this.queue.wake();
   }
 
-  /** The queue is gone. */
+  /** The queue was deleted. */
   end(): void {
     this.turn.timers.clear(this);
   }

@@ -1,12 +1,12 @@
-// A publish that reaches thousands of queues, carried out in slices on the work list, so that one message does not hold
-// the event loop. Its publisher waits for the end of it before it publishes again, which keeps its order everywhere.
+// A publish that reaches thousands of queues, done in slices on the work list, so that one message does not block the
+// event loop. Its publisher waits until it ends before it publishes again, which keeps its order in every queue.
 
 import type { Message } from '../message/message.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
 import type { Task, Turn } from '../turn/turn.ts';
 import type { Target } from './target.ts';
 
-/** Targets of one slice; a publish that has no more is done at once. */
+/** Targets of one slice; a publish with at most that many is done at once. */
 export const FAN_OUT_SLICE = 1024;
 
 export class FanOut implements Task {

@@ -1,5 +1,5 @@
-// The entries of one queue that are out: with a consumer, taken by basic.get, held for a transaction, or dead and on
-// their way. A list through the entries themselves, in the order in which they went out.
+// The outstanding entries of one queue: with a consumer, taken by basic.get, held for a transaction, or dead and being
+// transferred. A list linked through the entries, in the order in which they left the ready entries.
 
 import { invariant } from '../invariant.ts';
 import type { QueueEntry } from './queue-entry.ts';

@@ -1,5 +1,5 @@
-// Reads entries of one queue back from disk, one range at a time. Where a record is damaged the queue stands until it is
-// purged: what comes behind it must not overtake it.
+// Reads entries of one queue back from disk, one range at a time. If a record is damaged the queue stops until it is
+// purged: later entries must not overtake it.
 
 import { BrokerError } from '../errors.ts';
 import type { MemoryBudget } from './memory-budget.ts';
@@ -9,7 +9,7 @@ import type { LoadedRange, QueueStore } from './queue-store.ts';
 /** Entries that one load reads at most, so that a turn stays short. */
 const LOAD_ENTRIES = 4096;
 const LOAD_BYTES = 4 * 1024 * 1024;
-/** However short memory is, an empty head is given so much of it: consumers are what makes room. */
+/** However short memory is, an empty head may use this share: consumers are what frees memory. */
 const LEAST_SHARE = 1 / 16;
 
 export interface PageReaderDependencies {
@@ -21,10 +21,10 @@ export class PageReader {
   private readonly queue: Queue;
   private readonly storeId: number;
   private readonly dependencies: PageReaderDependencies;
-  /** The load that is under way, or null. */
+  /** The load in progress, or null. */
   private loading: Promise<void> | null;
   private damage: Error | null;
-  /** Grows when the contents were dropped: a load that was under way then is void. */
+  /** Incremented when the queue was purged: the result of an earlier load is dropped. */
   private version: number;
 
   constructor(queue: Queue, storeId: number, dependencies: PageReaderDependencies) {
@@ -40,14 +40,14 @@ export class PageReader {
     return this.loading !== null;
   }
 
-  /** Whether it may read: nothing is under way, and nothing is damaged. */
+  /** Whether it may read: no load is in progress, and no record is damaged. */
   get idle(): boolean {
     return this.loading === null && this.damage === null;
   }
 
   /**
-   * Reads some of a range and hands it to `use`: at once where that can be, which is told by true, else later, with a
-   * `queue.wake` behind it. To be called when it is idle.
+   * Reads some of a range and passes it to `use`. True: at once. False: later, followed by `queue.wake`. Must only be
+   * called when idle.
    */
   read(from: number, to: number, use: (range: LoadedRange) => void): boolean {
     const { store, memory } = this.dependencies;
@@ -67,7 +67,7 @@ export class PageReader {
     return true;
   }
 
-  /** Resolves when the load that is under way is in; null where none is. Rejects where something is damaged. */
+  /** Resolves when the load in progress has ended; null if there is none. Rejects if a record is damaged. */
   whenRead(): Promise<void> | null {
     if (this.damage === null) return this.loading;
     const { name } = this.queue;
@@ -79,7 +79,7 @@ export class PageReader {
     this.queue.damaged(error);
   }
 
-  /** The contents were dropped. */
+  /** The queue was purged. */
   clear(): void {
     this.version++;
     this.loading = null;

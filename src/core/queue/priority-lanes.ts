@@ -1,8 +1,8 @@
-// The ready entries of a queue with priorities (RabbitMQ's x-max-priority): a window for each priority that was used, the
-// highest first. A lane is a queue of its own to the store, whose id is the queue's plus its priority: what is on disk has
-// the same form as that of any queue, and a restart finds the lanes by asking for each id (docs/decisions/0011).
+// The ready entries of a queue with priorities (RabbitMQ's x-max-priority): a window for each priority in use, the
+// highest first. To the store a lane is a queue of its own, whose id is the queue's plus the priority: its records have
+// the same form as those of any queue, and a restart finds the lanes by trying each id (docs/decisions/0011).
 //
-// A message's lane is decided once, by its priority when it comes in.
+// A message's lane is decided once, by its priority when it arrives.
 
 import type { Queue } from './queue.ts';
 import type { QueueEntry } from './queue-entry.ts';
@@ -14,7 +14,7 @@ export class PriorityLanes implements ReadyEntries {
   private readonly dependencies: WindowDependencies;
   private readonly highest: number;
   private readonly byLane: (QueueWindow | null)[];
-  /** Those in use, the highest priority first. */
+  /** Windows in use, the highest priority first. */
   private readonly used: QueueWindow[];
 
   constructor(queue: Queue, dependencies: WindowDependencies, highest: number) {
@@ -76,7 +76,7 @@ export class PriorityLanes implements ReadyEntries {
     }
   }
 
-  /** Where the first lane that is not empty has to be read back, the ones below it wait for it. */
+  /** If the first lane that is not empty must be read back, lower lanes wait for it. */
   peek(): QueueEntry | null {
     return this.first()?.peek() ?? null;
   }

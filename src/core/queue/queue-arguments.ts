@@ -1,6 +1,6 @@
-// The arguments of a queue declaration that the core knows (RabbitMQ's `x-…`), checked before the queue exists and read
-// into what a queue goes by. The rules and the words of refusals are those of RabbitMQ 3.10; unknown arguments are kept
-// and mean nothing.
+// The queue arguments that the core knows (RabbitMQ's `x-…`): checked before the queue exists and converted to the
+// settings of a queue. Rules and error texts are those of RabbitMQ 3.10. Unknown arguments are stored without an
+// effect.
 
 import { BrokerError } from '../errors.ts';
 import {
@@ -13,15 +13,15 @@ import {
 } from '../message/field-table.ts';
 import { OVERFLOWS, type Overflow, type QueueLimits } from './queue-limits.ts';
 
-/** Where a queue's dead letters go. */
+/** Where the dead letters of a queue go. */
 export interface DeadLetterAddress {
-  /** Of an exchange that may be declared later; a message that dies while there is none is dropped. */
+  /** Name of an exchange that may be declared later; a message that dies while it does not exist is dropped. */
   readonly exchange: string;
-  /** Null: the keys that the message was published with. */
+  /** Null: dead letters keep the keys with which they were published. */
   readonly routingKey: string | null;
 }
 
-/** What a queue was asked to be. Infinity stands for "no limit" throughout. */
+/** The settings of a queue. Infinity means "no limit" throughout. */
 export interface QueueArguments {
   /** RabbitMQ's quorum type: everything in it survives a restart, and deliveries are counted. */
   readonly quorum: boolean;
@@ -33,12 +33,12 @@ export interface QueueArguments {
   /** 0: messages have no priorities. */
   readonly maxPriority: number;
   readonly singleActiveConsumer: boolean;
-  /** How often a message may come back before it is given up. */
+  /** How often a message may return before it is dropped or becomes a dead letter. */
   readonly deliveryLimit: number;
   readonly limits: QueueLimits | null;
 }
 
-/** RabbitMQ's bound for anything that is counted in milliseconds: ten years. */
+/** RabbitMQ's limit for values in milliseconds: ten years. */
 const MAX_MS = 315_360_000_000;
 const MAX_PRIORITY = 255;
 
@@ -50,7 +50,9 @@ const QUORUM: readonly QueueType[] = ['quorum'];
 const STREAM: readonly QueueType[] = ['stream'];
 const ANY: readonly QueueType[] = QUEUE_TYPES;
 
-/** Which arguments belong to which type of queue. A queue must agree in all of these to be the same. */
+/**
+ * The arguments, with the queue types that accept them. Two declarations must agree in all of these to be equivalent.
+ */
 const KNOWN: Readonly<Record<string, readonly QueueType[]>> = {
   'x-expires': ANY,
   'x-message-ttl': ANY,
@@ -75,17 +77,17 @@ const KNOWN: Readonly<Record<string, readonly QueueType[]>> = {
   'x-initial-cluster-size': STREAM,
 };
 
-/** Arguments that a queue must agree in to be the same, `x-queue-type` aside. RabbitMQ leaves all others out too. */
+/** Arguments that two declarations must agree in, without `x-queue-type`. RabbitMQ ignores all others too. */
 export const COMPARED_ARGUMENTS: readonly string[] = Object.keys(KNOWN);
 
-/** What of a declaration the type of a queue has a say in. */
+/** The properties of a declaration that the queue type restricts. */
 export interface DeclaredProperties {
   readonly durable: boolean;
   readonly exclusive: boolean;
   readonly autoDelete: boolean;
 }
 
-/** Throws precondition-failed for a declaration that RabbitMQ would refuse, and for a type that we do not have. */
+/** Throws precondition-failed for a declaration that RabbitMQ would refuse, and for an unsupported queue type. */
 export function checkQueueDeclaration(
   args: FieldTable,
   properties: DeclaredProperties,
@@ -115,7 +117,7 @@ export function checkQueueDeclaration(
   );
 }
 
-/** Throws precondition-failed, in RabbitMQ's words, for values that cannot be. */
+/** Throws precondition-failed, in RabbitMQ's words, for invalid values. */
 export function readQueueArguments(args: FieldTable, queue: string, vhost: string): QueueArguments {
   const reader = new ArgumentReader(args, queue, vhost);
   return {
@@ -144,7 +146,7 @@ class ArgumentReader {
     return new BrokerError('precondition-failed', `invalid arg '${name}' for ${this.what}: ${why}`);
   }
 
-  /** Infinity where it is not given. */
+  /** Infinity if the argument is absent. */
   count(name: string): number {
     return this.integer(name) ?? Number.POSITIVE_INFINITY;
   }
@@ -201,7 +203,7 @@ class ArgumentReader {
     return found;
   }
 
-  /** Arguments about where and how RabbitMQ keeps a queue: they must be right, and change nothing here. */
+  /** Arguments about where and how RabbitMQ stores a queue: they must be valid, and have no effect here. */
   checkWithoutEffect(): void {
     this.oneOf('x-queue-mode', ['default', 'lazy'], 'default', (asked) => `"unsupported queue mode '${asked}'"`);
     const version = this.integer('x-queue-version') ?? 1;

@@ -1,5 +1,5 @@
-// What one queue knows of one message. The message is shared, the entry is not: two queues with different TTLs give
-// one message two expiries.
+// What one queue knows of one message. Queues share the message and have an entry each: two queues with different TTLs
+// give one message two expiries.
 
 import type { Message } from '../message/message.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
@@ -8,7 +8,7 @@ import { ENTRY_OVERHEAD_BYTES } from './memory-budget.ts';
 import type { Queue } from './queue.ts';
 import type { SubscriptionOptions } from './subscription-options.ts';
 
-/** Where an entry stands with the store. It moves only forwards. */
+/** The state of an entry in the store. It only moves forwards. */
 export const STORE_STATE = {
   /** Never handed to the store: transient and in memory only. */
   none: 0,
@@ -27,31 +27,34 @@ export const NEVER_EXPIRES = Number.POSITIVE_INFINITY;
 
 export class QueueEntry {
   readonly queue: Queue;
-  /** Which of its queue's lanes it is in: its priority where the queue has priorities, else 0. */
+  /** Its lane: the priority if the queue has priorities, else 0. */
   readonly lane: number;
   /** Position in its lane, from 1, never reused; survives restarts. Delivery order within a lane is seq order. */
   readonly seq: number;
-  /** Replaced by its shell while the bytes are on disk only. */
+  /** Replaced by its shell while the bytes are only on disk. */
   message: Message;
-  /** Whether the message's bytes are on disk only: they are read back before the next delivery. */
+  /** Whether the bytes are only on disk: they are read back before the next delivery. */
   unloaded: boolean;
   /** Milliseconds since the epoch, or NEVER_EXPIRES. */
   expiresAt: number;
-  /** What the bindings said that brought it here; null where it was read back from disk, unless they are its own. */
+  /**
+   * The merged options of the bindings that matched; null for an entry that was read back, unless it was a retained
+   * message.
+   */
   subscriptionOptions: SubscriptionOptions | null;
-  /** Deliveries so far, as far as this process knows. */
+  /** Deliveries so far in this process. */
   deliveryCount: number;
   /** Whether the next delivery carries the redelivered mark. */
   redelivered: boolean;
   storeState: StoreState;
-  /** The publisher's confirm ring and slot while the commit is awaited, else null. */
+  /** The publisher's confirm ring and slot while the commit is pending, else null. */
   ring: ConfirmRing | null;
   slot: number;
   /** The consumer that holds it unacked, else null. */
   consumer: Consumer | null;
-  /** Whether it is out unacknowledged: with a consumer, or taken by basic.get. */
+  /** Whether it is unacknowledged: with a consumer, taken by basic.get, held, or being dead-lettered. */
   outstanding: boolean;
-  /** Neighbours in the queue's list of entries that are out unacked. */
+  /** Neighbours in the queue's list of outstanding entries. */
   previousUnacked: QueueEntry | null;
   nextUnacked: QueueEntry | null;
 
@@ -75,7 +78,7 @@ export class QueueEntry {
   }
 }
 
-/** The id under which the store keeps the entry's lane: those of one queue follow one another. */
+/** The id of the entry's lane in the store: the lanes of a queue have consecutive ids. */
 export function storeIdOf(entry: QueueEntry): number {
   return entry.queue.id + entry.lane;
 }

@@ -1,30 +1,29 @@
-// What bounds a queue, and what it does with a message that is too much (RabbitMQ's x-max-length, x-max-length-bytes,
-// x-overflow). Pure: the functions here say what to do, the queue does it. Only ready messages count, not those that are
-// out unacknowledged.
+// The length limits of a queue, and what happens to a message above them (RabbitMQ's x-max-length, x-max-length-bytes,
+// x-overflow). Pure functions: they decide, the queue acts. Only ready messages count, not unacknowledged ones.
 
 export const OVERFLOWS = ['drop-head', 'reject-publish', 'reject-publish-dlx'] as const;
-/** The oldest messages go, or the newest is refused (its publisher gets a nack), which may become a dead letter. */
+/** Drop the oldest messages, or refuse the newest (its publisher gets a nack), which may become a dead letter. */
 export type Overflow = (typeof OVERFLOWS)[number];
 
 export interface QueueLimits {
-  /** Infinity where there is no bound. */
+  /** Infinity: no limit. */
   readonly maxLength: number;
-  /** Of bodies. */
+  /** Bytes of bodies. */
   readonly maxBytes: number;
   readonly overflow: Overflow;
 }
 
-/** Whether one more message of `more` bytes fits a queue with so many ready messages of so many bytes. */
+/** Whether a message of `more` bytes fits a queue with `count` ready messages of `bytes` bytes. */
 export function hasRoom(limits: QueueLimits, count: number, bytes: number, more: number): boolean {
   return count < limits.maxLength && bytes + more <= limits.maxBytes;
 }
 
-/** Whether a queue with so many ready messages of so many bytes refuses one more. */
+/** Whether a queue with `count` ready messages of `bytes` bytes refuses one more. */
 export function refusesMore(limits: QueueLimits, count: number, bytes: number): boolean {
   return limits.overflow !== 'drop-head' && (count >= limits.maxLength || bytes >= limits.maxBytes);
 }
 
-/** Whether a queue with so many ready messages of so many bytes has to drop its oldest. */
+/** Whether a queue with `count` ready messages of `bytes` bytes must drop its oldest message. */
 export function dropsHead(limits: QueueLimits, count: number, bytes: number): boolean {
   return limits.overflow === 'drop-head' && (count > limits.maxLength || bytes > limits.maxBytes);
 }

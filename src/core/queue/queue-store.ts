@@ -5,14 +5,14 @@ import type { Message } from '../message/message.ts';
 import type { QueueEntry } from './queue-entry.ts';
 import type { SubscriptionOptions } from './subscription-options.ts';
 
-/** A queue as the store recovered it, in place of a scan: what a restart needs to know. */
+/** What the store recovers of a queue at a restart, without scanning its entries. */
 export interface QueueMeta {
   /** Committed persistent entries and their body bytes. */
   readonly count: number;
   readonly bytes: number;
   /** The first sequence number that was never used. */
   readonly nextSeq: number;
-  /** Every entry below it is gone, whatever is still on disk. */
+  /** Every entry below it is gone, even if it is still on disk. */
   readonly floor: number;
   /** Entries below it may have been delivered before: they carry the redelivered mark. */
   readonly deliveredTo: number;
@@ -24,7 +24,7 @@ export interface StoredEntry {
   readonly message: Message;
   readonly expiresAt: number;
   readonly redelivered: boolean;
-  /** Those of a message that was retained when it came into the queue, else null. */
+  /** The options of a retained message that a subscription selected, else null. */
   readonly subscriptionOptions: SubscriptionOptions | null;
 }
 
@@ -53,8 +53,8 @@ export interface QueueStore {
   /** The entry is settled for good. A pending one is withdrawn unwritten (its ring is settled). */
   remove(entry: QueueEntry): void;
   /**
-   * Reads committed entries with `fromSeq <= seq < toSeq` in order, up to both limits (at least one entry where there
-   * is one). Answers at once where the pages are warm, else later. Rejects only where the data is damaged.
+   * Reads committed entries with `fromSeq <= seq < toSeq` in order, up to both limits (at least one entry if there is
+   * one). Returns at once if the pages are warm, else later. Rejects only if the data is damaged.
    */
   load(
     queueId: number,
@@ -64,37 +64,38 @@ export interface QueueStore {
     maxBytes: number,
   ): LoadedRange | Promise<LoadedRange>;
   /**
-   * Drops every entry of the queue but `keep` (those that are out with consumers), O(1) on disk however many they are;
-   * slices are reclaimed in the background. Confirms of pending entries are settled.
+   * Drops every entry of the queue but `keep` (outstanding ones). One record on disk, whatever their number; the space
+   * is reclaimed in the background. Confirms of pending entries are settled.
    */
   purge(queueId: number, keep: readonly QueueEntry[]): void;
-  /** Drops a queue with all that it holds (O(1) on disk; slices are reclaimed in the background). */
+  /** Drops a queue with its entries. One record on disk; the space is reclaimed in the background. */
   deleteQueue(queueId: number): void;
   /** From now on entries of this queue may be delivered: recovered after a crash they carry the redelivered mark. */
   markDelivering(queueId: number): void;
-  /** At a clean stop: exactly the entries below `seq` may have been delivered. */
+  /** At an orderly stop: exactly the entries below `seq` may have been delivered. */
   settleDelivered(queueId: number, seq: number): void;
   /**
-   * Appends and removes that `run` makes belong together (a message that moves from one queue to another): where the
-   * disk is full they wait whole, rather than that the removes are done and the appends refused. Whoever removes an entry
-   * in order to append its message elsewhere moves `ring` and `slot` over first: removing settles. A move that is too long
-   * for one transaction is several groups, all but the last `unfinished`: their appends wait though nothing is removed yet.
+   * The appends and removes of `run` belong together (a message that moves from one queue to another): on a full disk
+   * they wait as a whole, so that the removes are not done while the appends are refused. A caller that removes an
+   * entry in order to append its message elsewhere first moves `ring` and `slot` to the new entry, because removing
+   * settles them. A move that is too long for one transaction is several groups, all but the last `unfinished`: their
+   * appends wait though nothing is removed yet.
    */
   group(run: () => void, unfinished?: boolean): void;
   /** Runs `done` once everything handed over so far is committed (null) or has failed (the error). */
   whenCommitted(done: (error: Error | null) => void): void;
   /** Submits the pending batch if no commit is in flight. Called by the turn, once. */
   seal(): void;
-  /** Bytes handed over and not yet committed: what publishers are held back by. */
+  /** Bytes handed over and not yet committed. Publishers are held back by this number. */
   readonly uncommittedBytes: number;
 }
 
-/** What the store tells its owner; the turn and the broker implement it. */
+/** Events of the store; the broker implements them. */
 export interface StoreEvents {
-  /** A commit ended (well or not): rings settled, callbacks ran. Starts a turn of its own to flush them. */
+  /** A commit ended (successfully or not): rings are settled, callbacks were called. Starts a turn that flushes. */
   commitEnded(): void;
-  /** The disk is full (true) or takes writes again (false): publishing is blocked meanwhile. */
+  /** The disk is full (true) or accepts writes again (false): publishing is blocked meanwhile. */
   outOfSpace(full: boolean): void;
-  /** A commit failed for another reason than space. Answer nobody, log, exit non-zero. */
+  /** A commit failed for another reason than space: confirm nothing, log, and exit with an error. */
   fatal(error: Error): void;
 }

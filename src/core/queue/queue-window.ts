@@ -1,16 +1,16 @@
 // The ready entries of one queue, in order, of which only a window is in memory:
 //
-//   returned     entries that came back (returned-entries.ts); they are ahead of everything else
+//   returned     entries that were delivered and came back (returned-entries.ts); they come first
 //   head         the window: the next entries to deliver
 //   paged        a range of sequence numbers that is on disk only
 //   tail         the newest entries, in memory until they are committed; then they join `paged`
 //
 // While everything fits the window, `paged` and `tail` are empty and an append goes to `head`. Reading back starts when
-// the window is half empty (page-reader.ts), so that a consumer seldom waits. Memory is bounded by the window and by what waits for its
-// commit, which backpressure bounds.
+// the window is half empty (page-reader.ts), so that a consumer seldom waits. Memory is bounded by the window, and by
+// what waits for its commit, which backpressure bounds.
 //
-// An entry that was withdrawn (its commit failed) stays where it is, marked deleted and accounted for no more, until its
-// turn comes.
+// An entry that was withdrawn (its commit failed) stays in place, marked deleted and no longer counted, until its turn
+// comes.
 
 import { invariantEqual } from '../invariant.ts';
 import type { CoreLimits } from '../limits.ts';
@@ -25,7 +25,7 @@ import type { LoadedRange, QueueStore, StoredEntry } from './queue-store.ts';
 import type { ReadyEntries } from './ready-entries.ts';
 import { ReturnedEntries } from './returned-entries.ts';
 
-/** What a window needs from its surroundings; shared by all queues. */
+/** What a window needs; shared by all queues. */
 export interface WindowDependencies {
   readonly store: QueueStore;
   readonly memory: MemoryBudget;
@@ -38,25 +38,25 @@ export class QueueWindow implements ReadyEntries {
   readonly lane: number;
   /** The first sequence number that was never used. */
   nextSeq: number;
-  /** The number behind the last entry that was ever out with somebody. */
+  /** The number after the last entry that was ever delivered. */
   deliveredTo: number;
-  /** The number behind the last entry that was ever taken from here. */
+  /** The number after the last entry that was ever taken from here. */
   private takenTo: number;
   private readonly queue: Queue;
   private readonly dependencies: WindowDependencies;
   private readonly head: Ring<QueueEntry>;
   private readonly tail: Ring<QueueEntry>;
-  /** Made with the first that comes back. */
+  /** Created with the first entry that returns. */
   private returned: ReturnedEntries | null;
   private headBytes: number;
   private pagedFrom: number;
   private pagedTo: number;
   private pagedCount: number;
-  /** Made with the first load. */
+  /** Created with the first load. */
   private reader: PageReader | null;
-  /** Numbers of entries that were given out and are not among the ready ones yet; made with the first. */
+  /** Sequence numbers of held entries, which are not ready yet; created with the first. */
   private held: Set<number> | null;
-  /** Whose the first of them was; null where there are none. */
+  /** The holder of the first held entry; null if there are none. */
   private holder: object | null;
   private count: number;
   private bytes: number;
@@ -128,7 +128,8 @@ export class QueueWindow implements ReadyEntries {
       this.pushHead(entry);
       return;
     }
-    // What only passes through memory on its way to disk needs no memory of its own: the seal copies its bytes.
+    // An entry that only passes through memory on its way to disk needs no memory of its own: the seal copies its
+    // bytes.
     if (entry.storeState === STORE_STATE.none) this.dependencies.store.append(entry);
     this.tail.push(entry);
   }
@@ -137,7 +138,7 @@ export class QueueWindow implements ReadyEntries {
     this.held ??= new Set();
     this.holder ??= holder;
     this.held.add(entry.seq);
-    // Behind what is on disk only, or may be by then, it is found in its place if it is there too.
+    // An entry whose place may be among entries that are only on disk must be on disk too, to be found there.
     const isAlone = this.holder === holder;
     if (entry.storeState === STORE_STATE.none && !(isAlone && this.isShort())) this.dependencies.store.append(entry);
   }
@@ -189,7 +190,7 @@ export class QueueWindow implements ReadyEntries {
     return head.peek() ?? null;
   }
 
-  /** The first entry where it expires by then, else null. */
+  /** Takes the first entry if it has expired by then, else returns null. */
   takeExpired(now: number): QueueEntry | null {
     const first = this.peek();
     return first !== null && first.expiresAt <= now ? this.take() : null;
@@ -229,14 +230,14 @@ export class QueueWindow implements ReadyEntries {
     this.returned.add(entries);
   }
 
-  /** Newest entries that are safe on disk leave memory. */
+  /** The newest entries leave memory when they are committed. */
   committed(): void {
     for (let entry = this.tail.peek(); entry !== undefined; entry = this.tail.peek()) {
       if (entry.storeState === STORE_STATE.deleted) {
         this.tail.shift();
         continue;
       }
-      // A transient one that could not be written is tried again; a persistent one would have been refused.
+      // A transient entry that could not be written is tried again; a persistent one would have been refused.
       if (entry.storeState === STORE_STATE.none) this.dependencies.store.append(entry);
       if (entry.storeState !== STORE_STATE.committed) return;
       this.tail.shift();
@@ -275,12 +276,12 @@ export class QueueWindow implements ReadyEntries {
     return dropped;
   }
 
-  /** Whether all that is ready is in the head. */
+  /** Whether all ready entries are in the head. */
   private isShort(): boolean {
     return this.pagedCount === 0 && this.tail.length === 0;
   }
 
-  /** Whether the head takes one more, beside so many that are about to join it. */
+  /** Whether the head takes one more entry, beside `joining` that are about to join it. */
   private hasRoom(joining: number): boolean {
     const { limits, memory } = this.dependencies;
     const entries = this.head.length + joining;
@@ -294,16 +295,16 @@ export class QueueWindow implements ReadyEntries {
     this.headBytes += heldBytes(entry);
   }
 
-  /** Whether an entry that becomes ready late must stand in the head, be it full or not. */
+  /** Whether an entry that becomes ready late must join the head, even if the head is full. */
   private belongsInHead({ seq, storeState }: QueueEntry): boolean {
-    // Read back with what lies around it would be what is out, too.
+    // Reading its neighbours back would also return outstanding entries.
     const isOvertaken = seq < this.takenTo || seq < this.deliveredTo;
-    // What could not be written cannot be read back among what is on disk: it comes before.
+    // An entry that could not be written cannot be read back among those on disk, so it joins the head before them.
     const isMissedByLoads = storeState !== STORE_STATE.committed && seq < this.pagedTo;
     return isOvertaken || isMissedByLoads || this.isPassed(seq);
   }
 
-  /** The highest number among the ready entries, those that were returned left aside; 0 where there are none. */
+  /** The highest sequence number of the ready entries, returned ones not counted; 0 if there are none. */
   private lastSeq(): number {
     const { head, tail } = this;
     if (tail.length > 0) return tail.at(tail.length - 1)!.seq;
@@ -311,7 +312,7 @@ export class QueueWindow implements ReadyEntries {
     return head.length > 0 ? head.at(head.length - 1)!.seq : 0;
   }
 
-  /** Whether what comes after it is in the head already. */
+  /** Whether later entries are in the head already. */
   private isPassed(seq: number): boolean {
     const { head } = this;
     if (this.pagedCount > 0) return seq < this.pagedFrom;
@@ -325,7 +326,7 @@ export class QueueWindow implements ReadyEntries {
     return entry;
   }
 
-  /** An entry is not among the ready ones any more. */
+  /** An entry is no longer ready. */
   private uncount(entry: QueueEntry): void {
     this.bytes -= entry.message.bodyLength;
     if (--this.count > 0) return;
@@ -333,7 +334,7 @@ export class QueueWindow implements ReadyEntries {
     invariantEqual(this.bytes, 0, 'the bytes of an empty queue');
   }
 
-  /** Brings entries towards the head: from disk as long as some are there, then those that never left memory. */
+  /** Fills the head: from disk as long as there are entries, then with those that never left memory. */
   private refill(): void {
     if (this.pagedCount > 0) {
       this.reader ??= new PageReader(this.queue, this.storeId, this.dependencies);
@@ -354,7 +355,7 @@ export class QueueWindow implements ReadyEntries {
     return this.head.length * 2 < this.dependencies.limits.queueWindowEntries && this.hasRoom(0);
   }
 
-  /** Reads the bytes of returned entries back, from the first one on. */
+  /** Reads the bytes of returned entries back, starting with the first. */
   private reload(first: QueueEntry): void {
     this.reader ??= new PageReader(this.queue, this.storeId, this.dependencies);
     if (!this.reader.idle) return;
@@ -370,7 +371,7 @@ export class QueueWindow implements ReadyEntries {
     const { entries } = range;
     let taken = 0;
     for (let i = 0; i < entries.length; i++) {
-      // What is held is on disk among the others, and not ready.
+      // Held entries are on disk among the others, and not ready.
       if (this.held?.has(entries[i]!.seq)) continue;
       const entry = this.revive(entries[i]!);
       memory.held += heldBytes(entry);
@@ -384,8 +385,8 @@ export class QueueWindow implements ReadyEntries {
   }
 
   /**
-   * All that is on disk was read, and it is not as much as the counts say: records are lost, or there are too many. That is
-   * reported as damage, and what is in memory is counted again, so that the queue goes on.
+   * Everything on disk was read, and the counts do not agree with it: records are missing, or there are too many. That
+   * is reported as damage, and the entries in memory are counted again, so that the queue continues.
    */
   private recount(): void {
     this.queue.damaged(new Error(`${this.pagedCount} entries of queue '${this.queue.name}' are not on disk`));

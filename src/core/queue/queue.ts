@@ -1,9 +1,9 @@
-// A queue: takes messages in, hands them to consumers, keeps count of what is out unacknowledged, takes back what is
-// returned. It knows no protocol and no disk: consumers encode, the store writes. What is ready and where it lies is the
-// business of its window (queue-window.ts, with priorities priority-lanes.ts), whose turn it is the consumer set's
-// (consumer-set.ts), when something expires that of expiry.ts, what becomes of dead messages that of dead-lettering.ts.
+// A queue: accepts messages, delivers them to consumers, tracks unacknowledged ones and takes back those that return.
+// It knows no protocol and no disk: consumers encode, the store writes. The window decides which ready entries are in
+// memory (queue-window.ts; with priorities priority-lanes.ts), the consumer set which consumer is next
+// (consumer-set.ts), expiry.ts when a message expires, dead-lettering.ts where a dead message goes.
 //
-// Invariant: every entry is in exactly one place: ready (window), out (outstanding-entries.ts), or gone.
+// Invariant: every entry is in exactly one place: ready (the window), outstanding (outstanding-entries.ts), or gone.
 
 import { invariant } from '../invariant.ts';
 import type { FieldTable } from '../message/field-table.ts';
@@ -35,44 +35,44 @@ export interface QueueOptions {
   readonly durable: boolean;
   readonly autoDelete: boolean;
   readonly args: FieldTable;
-  /** The session that alone may use it and with which it ends; null: anybody's. */
+  /** The session that owns an exclusive queue; the queue ends with it. Null: the queue is not exclusive. */
   readonly owner: QueueOwner | null;
 }
 
-/** The one whose alone an exclusive queue is. */
+/** The session that owns an exclusive queue. */
 export interface QueueOwner {
-  /** The queue is gone, whoever ended it. */
+  /** The queue was deleted. */
   disowned(queue: Queue): void;
 }
 
-/** What a queue needs from its surroundings; shared by all queues of a broker. */
+/** What a queue needs; shared by all queues of a broker. */
 export interface QueueDependencies extends WindowDependencies {
   readonly rewriter: PropertyRewriter;
   readonly definitions: DefinitionStore;
 }
 
-/** What a queue tells its virtual host. */
+/** Events of a queue; its virtual host implements them. */
 export interface QueueEvents {
   readonly name: string;
-  /** It is to be deleted: the last consumer of an auto-delete queue is gone, or it was not used for long (x-expires). */
+  /** The queue is to be deleted: the last consumer of an auto-delete queue ended, or its x-expires time is over. */
   unused(queue: Queue): void;
-  /** An entry is to be taken to the dead letter exchange; then `queue.deadLettered` is called. */
+  /** The entry is to be transferred to the dead letter exchange; afterwards `queue.deadLettered` is called. */
   died(entry: QueueEntry, death: Death): void;
-  /** From now on there may be messages on disk that expire. */
+  /** From now on messages on disk may expire. */
   expiring(queue: Queue): void;
   /** A record on disk could not be read. */
   damaged(queue: Queue, error: Error): void;
 }
 
-/** Takes messages that are delivered at QoS 0 past the queue: to a connected client directly, or nowhere. */
+/** Gets the QoS 0 messages of a queue, which bypass it: delivers them to a connected client, or drops them. */
 export interface DirectReceiver {
   receive(message: Message, target: Target): void;
 }
 
-/** Ready messages at which consumers count as behind. */
+/** Number of ready messages above which consumers count as behind. */
 const CONSUMERS_BEHIND_ENTRIES = 4096;
 
-/** Deliveries, or deaths, in one slice of the work list. */
+/** Deliveries, or expiries, in one slice of the work list. */
 const SLICE = 256;
 
 export class Queue implements Task, ExpiringQueue {
@@ -82,16 +82,19 @@ export class Queue implements Task, ExpiringQueue {
   readonly autoDelete: boolean;
   readonly args: FieldTable;
   readonly owner: QueueOwner | null;
-  /** Whether it survives a restart, and its persistent messages with it. Exclusive queues never do. */
+  /** Whether the queue and its persistent messages survive a restart. Exclusive queues never do. */
   readonly persisted: boolean;
-  /** The route that ends here and nowhere else. */
+  /** A route whose only target is this queue. */
   readonly selfRoute: readonly Target[];
   readonly consumers: ConsumerSet;
   readonly limits: QueueLimits | null;
   readonly deadLetters: DeadLetterAddress | null;
-  /** Null where nothing is limited, or nothing survives. A queue that counts has no priorities: an entry is its number. */
+  /**
+   * Null if there is no delivery limit, or the queue does not survive a restart. A queue with a delivery limit has no
+   * priorities, so a sequence number identifies an entry.
+   */
   readonly returns: ReturnCounts | null;
-  /** Null where nothing survives. */
+  /** Null if the queue does not survive a restart. */
   readonly mark: DeliveryMark | null;
   direct: DirectReceiver | null;
   deleted: boolean;
@@ -105,7 +108,7 @@ export class Queue implements Task, ExpiringQueue {
   private readonly deliveryLimit: number;
   private readonly maxPriority: number;
   private scheduled: boolean;
-  /** Who waits for deliveries; null: nobody. */
+  /** Publishers that wait for deliveries; null: none. */
   private waiting: DrainWaiters | null;
 
   constructor(options: QueueOptions, dependencies: QueueDependencies, events: QueueEvents) {
@@ -153,38 +156,38 @@ export class Queue implements Task, ExpiringQueue {
     return this.window.pagedLength;
   }
 
-  /** The number behind the last entry that came in (of priority 0). */
+  /** The number after the last entry that arrived (of priority 0). */
   get nextSeq(): number {
     return this.window.of(0).nextSeq;
   }
 
-  /** The number behind the last entry that was ever out with somebody (of priority 0). */
+  /** The number after the last entry that was ever delivered (of priority 0). */
   get deliveredTo(): number {
     return this.window.of(0).deliveredTo;
   }
 
-  /** Whether it takes one more ready message in and drops none for it. */
+  /** Whether the message fits without dropping another one. */
   hasRoomFor(message: Message): boolean {
     const { limits, window } = this;
     return limits === null || hasRoom(limits, window.length, window.bodyBytes, message.bodyLength);
   }
 
-  /** Takes up what the store recovered, where some of it may expire. Called before anything else. */
+  /** Recovers the entries from the store; `aging`: some of them may expire. Called before anything else. */
   recover(aging: boolean): void {
     this.window.recover();
     if (aging) this.expiry.recovered();
     if (this.expiry.aging) this.wake();
   }
 
-  /** Somebody declared it or took from it: the time until it expires for want of use starts again. */
+  /** The queue was declared or read: its x-expires time starts again. */
   touch(): void {
     this.expiry.touch();
   }
 
   /**
-   * Takes a message in: to a consumer with credit, else to the end of the queue. A durable target of a publish with
-   * confirms adds its hold to the slot. Hot path: only what every message goes through is here, because V8 inlines no
-   * function of more than 460 bytecodes. Beyond that a fan-out takes 1.3 × as long (bench/core.ts, 1 to 10 queues).
+   * Accepts a message: delivers it to a consumer with credit, or appends it. A durable target of a publish with
+   * confirms adds a hold to the slot. Hot path: it contains only what every message needs, because V8 inlines no
+   * function of more than 460 bytecodes. Above that a fan-out takes 1.3 × as long (bench/core.ts, 1 to 10 queues).
    */
   accept(message: Message, target: Target, ring: ConfirmRing | null, slot: number): void {
     if (this.direct !== null && (target.qos === 0 || !message.persistent)) {
@@ -202,8 +205,8 @@ export class Queue implements Task, ExpiringQueue {
   }
 
   /**
-   * Takes a message in without letting anybody have it: a publish of a transaction that is being committed. Its durable
-   * entry adds a hold to the slot. Null: it passes the queue by, and is to be accepted when the transaction is done.
+   * Accepts a message without making it ready: a publish of a transaction that is being committed. Its durable entry
+   * adds a hold to the slot. Null: the message bypasses the queue, and is to be accepted when the transaction is done.
    */
   hold(message: Message, target: Target, ring: ConfirmRing, slot: number): QueueEntry | null {
     if (this.direct !== null && (target.qos === 0 || !message.persistent)) return null;
@@ -222,7 +225,7 @@ export class Queue implements Task, ExpiringQueue {
     return entry;
   }
 
-  /** What was held, in order, takes its place among the ready entries. */
+  /** Held entries, in order, become ready in their places. */
   releaseHeld(entries: readonly QueueEntry[]): void {
     if (this.deleted) return;
     for (let i = 0; i < entries.length; i++) this.endHold(entries[i]!);
@@ -232,13 +235,13 @@ export class Queue implements Task, ExpiringQueue {
     this.wake();
   }
 
-  /** Whether it would refuse one more message, behind so many that are not in it yet. */
+  /** Whether it would refuse one more message after `more` messages that are not in it yet. */
   refuses(more: number, moreBytes: number): boolean {
     const { limits, window } = this;
     return limits !== null && refusesMore(limits, window.length + more, window.bodyBytes + moreBytes);
   }
 
-  /** What was held is dropped. */
+  /** Drops held entries. */
   discard(entries: readonly QueueEntry[]): void {
     if (this.deleted) return;
     for (let i = 0; i < entries.length; i++) {
@@ -247,13 +250,13 @@ export class Queue implements Task, ExpiringQueue {
     }
   }
 
-  /** A consumer may have credit: it started, settled something, or its connection drained. */
+  /** A consumer may have credit: it started, settled an entry, or its connection drained. */
   consumerReady(consumer: Consumer): void {
     this.consumers.list(consumer);
     this.wake();
   }
 
-  /** Puts deliveries on the work list, where there is something to deliver. */
+  /** Schedules deliveries on the work list, if there is something to deliver. */
   wake(): void {
     if (this.scheduled || this.window.length === 0 || this.deleted) return;
     this.scheduled = true;
@@ -262,7 +265,7 @@ export class Queue implements Task, ExpiringQueue {
 
   /** One slice of deliveries: the queue as a task of the work list. */
   run(): boolean {
-    // Where the head had to be read back first it was not dropped at once.
+    // A head that had to be read back first could not be dropped when the limit was exceeded.
     if (this.limits !== null) this.dropExcess(this.limits);
     const { expiry } = this;
     const more = (expiry.aging && this.dropExpired()) || this.deliverSlice();
@@ -287,14 +290,14 @@ export class Queue implements Task, ExpiringQueue {
     this.events.unused(this);
   }
 
-  /** Whether its consumers are behind: a publisher that goes on at full speed would only lengthen the queue. */
+  /** Whether the consumers are behind: publishing at full speed would only lengthen the queue. */
   get consumersBehind(): boolean {
     return this.consumers.size > 0 && this.window.length > CONSUMERS_BEHIND_ENTRIES;
   }
 
   /**
-   * Calls `waiter.drained()` once deliveries have brought the ready messages below `level`. It may never happen: whoever
-   * waits has a time limit too, and says so with `cancelWait`.
+   * Calls `waiter.drained()` once fewer than `level` messages are ready. That may never happen, so the waiter has a
+   * time limit and ends it with `cancelWait`.
    */
   whenBelow(level: number, waiter: DrainWaiter): void {
     this.waiting ??= new DrainWaiters();
@@ -319,12 +322,12 @@ export class Queue implements Task, ExpiringQueue {
   }
 
   /**
-   * Takes the next entry out without a consumer (basic.get). Null where the queue is empty or its head is being read
-   * back; `whenReadBack` tells which.
+   * Takes the next entry without a consumer (basic.get). Null if the queue is empty or its head is being read back;
+   * `whenReadBack` tells which.
    */
   takeNext(noAck: boolean): QueueEntry | null {
     this.mark?.set();
-    // As in `run`: what is to be dropped is not handed out because it had to be read back first.
+    // As in `run`: entries above the limit are dropped first, even if they had to be read back.
     if (this.limits !== null) this.dropExcess(this.limits);
     if (this.expiry.aging) this.dropExpired();
     const first = this.window.peek();
@@ -339,8 +342,8 @@ export class Queue implements Task, ExpiringQueue {
   }
 
   /**
-   * Resolves when the head has been read back from disk, or some of the messages that have expired are out of its way;
-   * null where neither is under way.
+   * Resolves when the head has been read back from disk, or some expired messages before it are removed; null if
+   * neither is in progress.
    */
   whenReadBack(): Promise<void> | null {
     const first = this.window.peek();
@@ -348,13 +351,13 @@ export class Queue implements Task, ExpiringQueue {
     return new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** The message as the receiver of this delivery gets it: in a quorum queue a redelivered one says how often it came. */
+  /** The message as it is delivered: in a quorum queue a redelivered one has the header x-delivery-count. */
   shown(entry: QueueEntry): Message {
     if (!this.quorum || entry.deliveryCount < 2) return entry.message;
     return withDeliveryCount(entry.message, entry.deliveryCount - 1, this.dependencies.rewriter);
   }
 
-  /** The entry is done with. */
+  /** The client acknowledged the entry. */
   acknowledge(entry: QueueEntry): void {
     if (this.deleted) return;
     this.outstanding.remove(entry);
@@ -363,7 +366,7 @@ export class Queue implements Task, ExpiringQueue {
     this.creditBack(entry);
   }
 
-  /** The client does not want the entry, and nobody else is to get it here. */
+  /** The client rejected the entry without requeue. */
   reject(entry: QueueEntry): void {
     if (this.deleted) return;
     this.dependencies.meters.rejected++;
@@ -371,7 +374,7 @@ export class Queue implements Task, ExpiringQueue {
     this.die(entry, 'rejected');
   }
 
-  /** Entries come back to their places, to be delivered again with the redelivered mark. */
+  /** Entries return to their places, to be delivered again with the redelivered mark. */
   requeue(entries: readonly QueueEntry[]): void {
     if (this.deleted || entries.length === 0) return;
     const back = this.deliveryLimit === Number.POSITIVE_INFINITY ? entries : this.withinLimit(entries);
@@ -387,21 +390,21 @@ export class Queue implements Task, ExpiringQueue {
     this.wake();
   }
 
-  /** A dead entry is where it was to go: it leaves. */
+  /** The transfer of a dead entry has ended: the entry is removed. */
   deadLettered(entry: QueueEntry): void {
     if (this.deleted) return;
     this.outstanding.remove(entry);
     this.drop(entry);
   }
 
-  /** The bytes of an entry that is out, read back from disk. */
+  /** The bytes of an outstanding entry were read back from disk. */
   readBack(entry: QueueEntry, message: Message): void {
     entry.message = message;
     entry.unloaded = false;
     this.dependencies.memory.held += messageBytes(message);
   }
 
-  /** Drops all ready entries. Returns how many. What is out stays out. */
+  /** Drops all ready entries and returns their number. Outstanding entries stay. */
   purge(): number {
     const dropped = this.window.clear();
     const out = [...this.outstanding];
@@ -415,7 +418,7 @@ export class Queue implements Task, ExpiringQueue {
     return dropped;
   }
 
-  /** Ends the queue: consumers learn it, entries are forgotten. Bindings were removed by the virtual host. */
+  /** Deletes the queue: notifies consumers and drops all entries. The virtual host has removed its bindings. */
   delete(): number {
     this.deleted = true;
     this.expiry.end();
@@ -441,19 +444,19 @@ export class Queue implements Task, ExpiringQueue {
   withdrawn(entry: QueueEntry): void {
     if (this.deleted) return;
     if (entry.expiresAt !== NEVER_EXPIRES) this.expiry.refused();
-    // A transient entry was only being paged out, and one that is out with a consumer is its client's now: both go on
-    // living in memory.
+    // A transient entry was only being paged out, and an outstanding one belongs to its client now: both stay in
+    // memory.
     if (!entry.message.persistent || !this.persisted || entry.outstanding) {
       entry.storeState = STORE_STATE.none;
       return;
     }
     entry.storeState = STORE_STATE.deleted;
     this.window.withdrawn(entry);
-    // It may have been the first one.
+    // It may have been the first entry.
     if (this.expiry.aging) this.wake();
   }
 
-  /** An entry that was read back expires: an earlier start may not have known that any does. */
+  /** An entry that was read back expires: an earlier start may not have stored that any does. */
   ages(): void {
     this.expiry.aging = true;
   }
@@ -463,7 +466,7 @@ export class Queue implements Task, ExpiringQueue {
     this.events.damaged(this, error);
   }
 
-  /** An entry for the message: out with the consumer, else at the end of the queue. */
+  /** Creates an entry for the message: outstanding with the consumer, else at the end of the queue. */
   private takeIn(
     message: Message,
     target: Target,
@@ -509,7 +512,10 @@ export class Queue implements Task, ExpiringQueue {
     return true;
   }
 
-  /** What may not wait (a TTL of 0) goes to a consumer that is ready, as when it is published outside of a transaction. */
+  /**
+   * A message that may not wait (a TTL of 0) goes to a consumer with credit, as if it were published outside of a
+   * transaction.
+   */
   private deliveredAtOnce(entry: QueueEntry): boolean {
     const consumer = this.expiry.hasExpired(entry) && this.window.length === 0 ? this.consumers.next() : null;
     if (consumer === null) return false;
@@ -528,15 +534,15 @@ export class Queue implements Task, ExpiringQueue {
     return false;
   }
 
-  /** An entry of its own for a message that comes in. */
+  /** A new entry for a message that arrives. */
   private entryFor(message: Message): QueueEntry {
-    // RabbitMQ's quorum queues keep whatever they are given.
+    // RabbitMQ's quorum queues store every message.
     const kept = this.quorum && !message.persistent ? message.copy({ persistent: true }) : message;
     const window = this.window.of(this.maxPriority === 0 ? 0 : Math.min(message.priority, this.maxPriority));
     return new QueueEntry(this, window.nextSeq++, kept, this.expiry.expiryOf(kept), false, window.lane);
   }
 
-  /** Drops a slice of what has expired, from the head of each lane. True where there may be more. */
+  /** Drops a slice of expired entries from the head of each lane. True if there may be more. */
   private dropExpired(): boolean {
     const { now } = this.dependencies.turn;
     for (let done = 0; done < SLICE; done++) {
@@ -547,7 +553,7 @@ export class Queue implements Task, ExpiringQueue {
     return true;
   }
 
-  /** Drops the oldest as long as there are too many, or the next one has to be read back from disk. */
+  /** Drops the oldest entries until the limits hold, or until the next one must be read back from disk. */
   private dropExcess(limits: QueueLimits): void {
     const { window } = this;
     while (dropsHead(limits, window.length, window.bodyBytes)) {
@@ -558,7 +564,9 @@ export class Queue implements Task, ExpiringQueue {
     }
   }
 
-  /** The queue is full: the publisher is told, and the message dies where it is to (`reject-publish-dlx`). */
+  /**
+   * The queue is full: refuses the publisher's confirm; with `reject-publish-dlx` the message becomes a dead letter.
+   */
   private refuse(message: Message, limits: QueueLimits, ring: ConfirmRing | null, slot: number): void {
     this.dependencies.meters.overflowed++;
     if (limits.overflow === 'reject-publish-dlx' && this.deadLetters !== null) {
@@ -571,7 +579,7 @@ export class Queue implements Task, ExpiringQueue {
     ring?.decline(slot);
   }
 
-  /** Those that did not come back too often. The others die. */
+  /** The entries that are within the delivery limit. The others die. */
   private withinLimit(entries: readonly QueueEntry[]): readonly QueueEntry[] {
     const back = entries.filter((entry) => entry.deliveryCount <= this.deliveryLimit);
     if (back.length < entries.length) {
@@ -586,7 +594,7 @@ export class Queue implements Task, ExpiringQueue {
     this.die(entry, 'expired');
   }
 
-  /** An entry that was taken from the ready ones, or is out, is done with here; it may be wanted elsewhere. */
+  /** The entry is dead: drops it, or reports it for dead-lettering. */
   private die(entry: QueueEntry, death: Death): void {
     if (this.deadLetters === null) {
       if (entry.outstanding) this.outstanding.remove(entry);
@@ -602,7 +610,7 @@ export class Queue implements Task, ExpiringQueue {
     if (waiting.size === 0) this.waiting = null;
   }
 
-  /** To a consumer that acknowledges. */
+  /** Delivers to a consumer that acknowledges. */
   private handOut(consumer: Consumer, entry: QueueEntry): void {
     this.count(entry.message);
     entry.consumer = consumer;
@@ -614,7 +622,7 @@ export class Queue implements Task, ExpiringQueue {
     this.window.unload(entry);
   }
 
-  /** To a consumer that does not: the entry is done with. */
+  /** Delivers to a consumer that does not acknowledge, and drops the entry. */
   private handOver(consumer: Consumer, entry: QueueEntry): void {
     this.count(entry.message);
     this.delivering(entry);

@@ -1,6 +1,7 @@
-// How often the entries of one queue came back unacknowledged, for a queue with a delivery limit: exact over restarts, so
-// that a message that brings its consumers down is given up however often the broker is started meanwhile. A record for
-// each entry that came back and is not settled, in the same batches as the entries; on a full disk a count may be lost.
+// How often the entries of one queue returned unacknowledged, for a queue with a delivery limit. The counts survive a
+// restart, so that a message that crashes its consumers is given up even if the broker restarts meanwhile. One record
+// for each entry that returned and is not settled, in the same batches as the entries. On a full disk a count may be
+// lost.
 
 import { type Message, NEVER } from '../message/message.ts';
 import type { PropertyRewriter } from '../message/property-rewriter.ts';
@@ -21,7 +22,7 @@ export class ReturnCounts {
     this.bySeq = new Map();
   }
 
-  /** What an earlier start wrote. */
+  /** A count from an earlier start. */
   recovered(seq: number, count: number): void {
     this.bySeq.set(seq, count);
   }
@@ -30,7 +31,7 @@ export class ReturnCounts {
     return this.bySeq.get(seq) ?? 0;
   }
 
-  /** The entry came back so often, and may be delivered again. */
+  /** The entry returned for the `count`th time, and may be delivered again. */
   returned(seq: number, count: number): void {
     this.bySeq.set(seq, count);
     this.definitions.put(KIND, this.name(seq), { count });
@@ -40,7 +41,7 @@ export class ReturnCounts {
     if (this.bySeq.delete(seq)) this.definitions.remove(KIND, this.name(seq));
   }
 
-  /** All are settled but these. */
+  /** All entries but these are settled. */
   settledExcept(kept: ReadonlySet<number>): void {
     for (const seq of [...this.bySeq.keys()]) if (!kept.has(seq)) this.settled(seq);
   }
@@ -50,7 +51,7 @@ export class ReturnCounts {
   }
 }
 
-/** What an earlier start wrote of all queues of a virtual host, by the name of the queue. */
+/** The counts of an earlier start for all queues of a virtual host, by queue name. */
 export function* recoveredReturns(
   definitions: DefinitionStore,
   vhost: string,
@@ -62,7 +63,7 @@ export function* recoveredReturns(
 
 const HEADER = 'x-delivery-count';
 
-/** The message with a header that says how often it came back, in place of one that it had (RabbitMQ's quorum queues). */
+/** The message with the header x-delivery-count, which replaces one that it had (as RabbitMQ's quorum queues do). */
 export function withDeliveryCount(message: Message, returns: number, rewriter: PropertyRewriter): Message {
   const properties = message.properties();
   const others = properties.headers.filter(({ name }) => name !== HEADER);

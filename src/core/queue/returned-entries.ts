@@ -1,5 +1,5 @@
-// The ready entries of one queue that were out with somebody and came back, in the order of their numbers. They are few
-// as a rule, and ahead of everything else. The bytes of some may be on disk only.
+// The ready entries of one queue that were delivered and came back, in the order of their numbers. They are usually
+// few, and come before all other entries. The bytes of some may be only on disk.
 
 import { messageBytes, type QueueEntry, STORE_STATE } from './queue-entry.ts';
 import type { StoredEntry } from './queue-store.ts';
@@ -7,7 +7,7 @@ import type { StoredEntry } from './queue-store.ts';
 export class ReturnedEntries {
   /** From the highest sequence number to the lowest, so that the next one is popped. */
   private sorted: QueueEntry[];
-  /** Those that came back since somebody last looked: clients return one by one, in any order. */
+  /** Entries that returned since the last `peek`: clients return them one by one, in any order. */
   private unsorted: QueueEntry[];
 
   constructor() {
@@ -19,7 +19,7 @@ export class ReturnedEntries {
     for (let i = 0; i < entries.length; i++) this.unsorted.push(entries[i]!);
   }
 
-  /** The first that was not withdrawn, or null. */
+  /** The first entry that was not withdrawn, or null. */
   peek(): QueueEntry | null {
     if (this.unsorted.length > 0) this.sort();
     const { sorted } = this;
@@ -31,12 +31,12 @@ export class ReturnedEntries {
     return null;
   }
 
-  /** Takes what `peek` returned; undefined where that was null. */
+  /** Takes the entry that `peek` returned; undefined if that was null. */
   take(): QueueEntry | undefined {
     return this.sorted.pop();
   }
 
-  /** The number of the last one, as far as they were looked at. */
+  /** The highest sequence number among the sorted entries. */
   get lastSeq(): number {
     return this.sorted[0]!.seq;
   }
@@ -49,8 +49,8 @@ export class ReturnedEntries {
   }
 
   /**
-   * Gives entries the messages that were read back, in order; among them are those of entries that are still out. Returns
-   * the bytes that are in memory now.
+   * Gives entries the messages that were read back, in order; some of these belong to entries that are still
+   * outstanding. Returns the bytes that are now in memory.
    */
   refresh(stored: readonly StoredEntry[]): number {
     const { sorted } = this;
@@ -71,7 +71,8 @@ export class ReturnedEntries {
     const { sorted } = this;
     const back = this.unsorted.sort((a, b) => b.seq - a.seq);
     this.unsorted = [];
-    // Only those that come before the last of them move, and there are few: what comes back is what went out last.
+    // Only entries that come before the last returned one move. They are few: entries return soon after they were
+    // delivered.
     const before = sorted.splice(placeOf(sorted, back[0]!.seq));
     for (let i = 0, j = 0; i < back.length || j < before.length; ) {
       const next =
@@ -81,7 +82,7 @@ export class ReturnedEntries {
   }
 }
 
-/** How many of the entries, sorted descending, have a higher sequence number. */
+/** The number of entries, sorted descending, with a higher sequence number. */
 function placeOf(entries: readonly QueueEntry[], seq: number): number {
   let low = 0;
   let high = entries.length;

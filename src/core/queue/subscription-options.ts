@@ -1,13 +1,12 @@
-// What a binding says of the messages that it selects, beside where they go: the options of an MQTT subscription
-// (binding arguments `x-mqtt-…`). SubscriptionOptions are immutable and shared: one publish that several bindings of a queue select
-// reaches it once, under their merged subscriptionOptions (MQTT 5 §3.3.4).
+// The options of an MQTT subscription, as a binding carries them (binding arguments `x-mqtt-…`). They are immutable and
+// shared. A message that several bindings of a queue match reaches it once, with their merged options (MQTT 5 §3.3.4).
 
 import { type FieldTable, findField, integerOf } from '../message/field-table.ts';
 
-/** What a binding that says nothing of QoS allows: everything. */
+/** The QoS of a binding without the argument: no restriction. */
 export const ANY_QOS = 2;
 
-/** The arguments, by what they say. */
+/** The binding arguments. */
 export const SUBSCRIPTION_ARGUMENT = {
   qos: 'x-mqtt-qos',
   noLocal: 'x-mqtt-no-local',
@@ -20,15 +19,15 @@ const NO_IDS: readonly number[] = Object.freeze([]);
 export class SubscriptionOptions {
   /** The highest QoS at which messages are delivered. */
   readonly qos: number;
-  /** What its own client publishes is not for it. */
+  /** The subscription does not get messages that its own client publishes. */
   readonly noLocal: boolean;
   /** The retain flag stays as it was published. */
   readonly retainAsPublished: boolean;
   /** Subscription identifiers, in no order. */
   readonly subscriptionIds: readonly number[];
   /**
-   * No binding selected the message: it was retained when one was made. Such subscriptionOptions are their entry's own, and are stored
-   * with it.
+   * The message was retained when the subscription was made; no binding matched it. Such options belong to one entry,
+   * and are stored with it.
    */
   readonly retained: boolean;
 
@@ -47,17 +46,17 @@ export class SubscriptionOptions {
   }
 }
 
-/** SubscriptionOptions that say nothing but their QoS. */
+/** Options with nothing but a QoS. */
 const PLAIN: readonly SubscriptionOptions[] = [0, 1, 2].map(
   (qos) => new SubscriptionOptions(qos, false, false, NO_IDS),
 );
 
-/** The subscriptionOptions of a message that was retained when a subscription of that QoS was made; `subscriptionId` 0: it has none. */
+/** The options of a retained message that a new subscription of that QoS selected; `subscriptionId` 0: it has none. */
 export function retainedSubscriptionOptions(qos: number, subscriptionId: number): SubscriptionOptions {
   return new SubscriptionOptions(qos, false, false, subscriptionId === 0 ? NO_IDS : [subscriptionId], true);
 }
 
-/** The subscriptionOptions of whatever is no MQTT subscription. */
+/** The options of bindings that are no MQTT subscriptions. */
 export const DEFAULT_SUBSCRIPTION_OPTIONS: SubscriptionOptions = PLAIN[ANY_QOS]!;
 
 export function readSubscriptionOptions(args: FieldTable): SubscriptionOptions {
@@ -70,7 +69,7 @@ export function readSubscriptionOptions(args: FieldTable): SubscriptionOptions {
   return new SubscriptionOptions(qos, noLocal, retainAsPublished, id === null ? NO_IDS : [id]);
 }
 
-/** The subscriptionOptions of a message that both selected: the highest QoS, the wider of each option, all identifiers. */
+/** The options of a message that both matched: the highest QoS, the wider of each option, all identifiers. */
 export function mergeSubscriptionOptions(a: SubscriptionOptions, b: SubscriptionOptions): SubscriptionOptions {
   const qos = Math.max(a.qos, b.qos);
   const noLocal = a.noLocal && b.noLocal;

@@ -1,5 +1,5 @@
-// Where a route ends: a queue, with what the bindings that matched say, merged. A publish reaches a queue once, however
-// many of its bindings match.
+// The end of a route: a queue, with the merged options of the bindings that matched. A publish reaches a queue once,
+// however many of its bindings match.
 
 import type { Queue } from './queue.ts';
 import { mergeSubscriptionOptions, type SubscriptionOptions } from './subscription-options.ts';
@@ -8,9 +8,9 @@ export class Target {
   readonly queue: Queue;
   /** The highest QoS of the bindings that matched. */
   qos: number;
-  /** All that these bindings say. */
+  /** The merged options of these bindings. */
   subscriptionOptions: SubscriptionOptions;
-  /** The same for what the queue's own client publishes: without the no-local ones; null: it is not for the queue. */
+  /** The same without the no-local bindings: for messages that the queue's own client publishes. Null: it gets none. */
   ownPublishOptions: SubscriptionOptions | null;
 
   constructor(queue: Queue, subscriptionOptions: SubscriptionOptions) {
