@@ -93,11 +93,6 @@ export class FrameParser extends Frame {
     return this.end - this.cursor + (this.tail === null ? 0 : this.tail.length - this.tailAt);
   }
 
-  /** Whether a frame has begun and not ended: more bytes must come. */
-  get midFrame(): boolean {
-    return this.state !== STATE.between;
-  }
-
   /** Moves to the next whole frame. False: none yet. Throws StompError where the bytes are no frame. */
   next(): boolean {
     if (this.joined && this.state === STATE.between) this.leaveJoin();
@@ -217,7 +212,6 @@ export class FrameParser extends Frame {
     if (this.bodyStart > this.limits.maxHeaderBytes) throw limitExceeded('maxHeaderBytes', this.limits.maxHeaderBytes);
     this.state = STATE.body;
     const length = this.find(CONTENT_LENGTH);
-    this.lengthLine = length;
     if (length >= 0) this.contentLength = this.digits(length);
     if (this.contentLength > this.limits.maxBodyBytes) throw limitExceeded('maxBodyBytes', this.limits.maxBodyBytes);
     // «Only the SEND, MESSAGE, and ERROR frames MAY have a body» (STOMP 1.2, «Frames and Headers»; 1.0 lets any frame

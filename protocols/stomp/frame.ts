@@ -32,8 +32,6 @@ export class Frame {
   lineCount: number;
   /** name start, colon, end of each header line, relative to `start`. */
   protected lines: Int32Array;
-  /** The line of content-length, or −1. */
-  protected lengthLine: number;
 
   constructor() {
     this.version = STOMP_VERSION.v1_2;
@@ -51,12 +49,6 @@ export class Frame {
     this.alone = false;
     this.lineCount = 0;
     this.lines = new Int32Array(3 * 16);
-    this.lengthLine = -1;
-  }
-
-  /** Whether the current frame says how long its body is. */
-  get hasContentLength(): boolean {
-    return this.lengthLine >= 0;
   }
 
   /** The value of its receipt header, byte for byte (latin1), or null. */

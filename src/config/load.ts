@@ -31,11 +31,6 @@ export interface Sources {
 
 type Values = Record<string, unknown>;
 
-/** The configuration with every key at its default. */
-export function defaultConfig(): Config {
-  return assemble(new Map());
-}
-
 /**
  * Defaults with `options` over them, checked as a file would be: for embedding and tests.
  * @throws ConfigError

@@ -53,11 +53,6 @@ export abstract class PortListener<Options extends PortOptions = PortOptions> {
   /** Resolves with the port. Rejects with an error that names listener and address. */
   abstract listen(): Promise<number>;
 
-  /** Connections refused since the start. */
-  get refusedCount(): number {
-    return this.refusals.count;
-  }
-
   get connectionCount(): number {
     return this.sockets.size;
   }

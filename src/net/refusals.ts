@@ -1,4 +1,4 @@
-// Connections that a listener refuses: those above its limit, and those that the server could not accept. It counts and
+// Connections that a listener refuses: those above its limit, and those that the server could not accept. It
 // reports them.
 
 import type { Server } from 'node:net';
@@ -12,19 +12,15 @@ export interface ListenerEvents {
 }
 
 export class Refusals {
-  /** Since the start. */
-  count: number;
   private readonly listener: string;
   private readonly events: ListenerEvents;
 
   constructor(listener: string, events: ListenerEvents) {
-    this.count = 0;
     this.listener = listener;
     this.events = events;
   }
 
   note(reason: string, peer: string | undefined): void {
-    this.count++;
     this.events.refused(this.listener, reason, peer ?? '');
   }
 

@@ -6,11 +6,11 @@ import { test } from 'node:test';
 import { AMQP_DEFAULTS } from '../../protocols/amqp/limits.ts';
 import { DEFAULT_MQTT_LIMITS } from '../../protocols/mqtt/limits.ts';
 import { STOMP_LIMITS } from '../../protocols/stomp/limits.ts';
-import { defaultConfig } from '../../src/config/load.ts';
+import { configOf } from '../../src/config/load.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
 import { OUTBOX_DEFAULTS } from '../../src/net/outbox.ts';
 
-const { amqp, mqtt, stomp, limits } = defaultConfig();
+const { amqp, mqtt, stomp, limits } = configOf({});
 
 const PARTS: readonly [string, object, object, readonly string[]][] = [
   ['the core', DEFAULT_LIMITS, limits, []],

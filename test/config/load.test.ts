@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { Value } from 'typebox/value';
 import { ConfigError } from '../../src/config/config-error.ts';
 import { embeddedConfig } from '../../src/config/embedded.ts';
-import { configOf, defaultConfig, loadConfig, type Sources } from '../../src/config/load.ts';
+import { configOf, loadConfig, type Sources } from '../../src/config/load.ts';
 import { ConfigSchema } from '../../src/config/schema.ts';
 
 function yaml(t: TestContext, content: string): string {
@@ -31,14 +31,14 @@ async function problems(sources: Partial<Sources>): Promise<readonly string[]> {
 
 test('nothing given gives the defaults, which the schema accepts', async () => {
   const config = await loadConfig({ flags: {}, environment: { HOME: '/', PATH: '/bin' } });
-  assert.deepEqual(config, defaultConfig());
+  assert.deepEqual(config, configOf({}));
   assert.ok(Value.Check(ConfigSchema, config));
   assert.equal(config.amqp.port, 5672);
 });
 
 test('two configurations share nothing', () => {
-  defaultConfig().auth.loopbackUsers.push('anna');
-  assert.deepEqual(defaultConfig().auth.loopbackUsers, ['guest']);
+  configOf({}).auth.loopbackUsers.push('anna');
+  assert.deepEqual(configOf({}).auth.loopbackUsers, ['guest']);
 });
 
 test('a file beats defaults, the environment beats the file, flags beat all', async (t) => {
@@ -64,11 +64,8 @@ test('the file may be named by the environment; the flag wins', async (t) => {
 });
 
 test('an empty file and an empty section say nothing', async (t) => {
-  assert.deepEqual(await loadConfig({ flags: { config: yaml(t, '') }, environment: {} }), defaultConfig());
-  assert.deepEqual(
-    await loadConfig({ flags: { config: yaml(t, '# later\namqp:\n') }, environment: {} }),
-    defaultConfig(),
-  );
+  assert.deepEqual(await loadConfig({ flags: { config: yaml(t, '') }, environment: {} }), configOf({}));
+  assert.deepEqual(await loadConfig({ flags: { config: yaml(t, '# later\namqp:\n') }, environment: {} }), configOf({}));
 });
 
 test('in YAML a port is off in every spelling', async (t) => {

@@ -305,16 +305,6 @@ describe('frame parser', () => {
     ]);
   });
 
-  it('says in which frame it waits', () => {
-    const parser = new FrameParser(STOMP_LIMITS);
-    parser.push(Buffer.from('\n\n'));
-    assert.equal(parser.next(), false);
-    assert.equal(parser.midFrame, false);
-    parser.push(Buffer.from('SE'));
-    assert.equal(parser.next(), false);
-    assert.equal(parser.midFrame, true);
-  });
-
   it('refuses what is no frame', () => {
     refused(Buffer.from('GET / HTTP/1.1\r\n'), /Unknown command/);
     refused(Buffer.from('MESSAGE\n\n\0'), /Unknown command/);
