@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
+import { InvariantError } from '../../../src/core/invariant.ts';
 import { DEFAULT_LIMITS } from '../../../src/core/limits.ts';
 import { type Meters, newMeters } from '../../../src/core/ports/meters.ts';
 import { MemoryBudget } from '../../../src/core/queue/memory-budget.ts';
@@ -71,6 +72,11 @@ describe('backpressure', () => {
     for (const bytes of [100, 101, 60, 51, 100, 50, 51, 100, 101]) at(bytes, 0);
     assert.deepEqual(connection.told, ['flow', 'go', 'flow']);
     assert.equal(meters.publishersBlocked, 2);
+  });
+
+  it('refuses sums that cannot be', () => {
+    assert.throws(() => at(0, -1), InvariantError);
+    assert.throws(() => at(-1, 0), InvariantError);
   });
 
   it('by memory is an alarm, between two marks', () => {

@@ -65,7 +65,9 @@ for (const [name, place] of Object.entries(PLACES)) {
       const { packets } = opened.store;
       const waiter = new Waiter();
       const confirms = new Confirms();
-      packets.received(7, 65_535, confirms.ring, confirms.attach());
+      const slot = confirms.ring.open();
+      packets.received(7, 65_535, confirms.ring, slot);
+      confirms.ring.settle(slot);
       packets.sent(7, 1, 2 ** 33, 2 ** 40, waiter, 11);
       packets.sent(7, 2, 5, 6, waiter, 12);
       packets.released(7, 2, waiter, 13);
