@@ -1,6 +1,6 @@
-// Assertions about our own state: counters, memory, ring slots. What breaks one is a fault of ours, never a peer's. They
-// stand where they cost a compare at a rare moment (a queue runs empty, a slot leaves); full recounts are for tests and
-// simulations (`check` of a queue).
+// Assertions about the broker's own state: counters, memory, ring slots. A broken one is a bug of the broker, never of
+// a peer. They stand where they cost one comparison at a rare moment (a queue becomes empty, a slot is released); full
+// recounts are for tests and simulations (`check` of a queue).
 
 /** An invariant is broken. `message` names it. */
 export class InvariantError extends Error {
@@ -10,12 +10,12 @@ export class InvariantError extends Error {
   }
 }
 
-/** Throws InvariantError where it does not hold. `what` is a constant, so that a check that passes allocates nothing. */
+/** Throws InvariantError unless `holds`. `what` is a constant, so that a check that passes allocates nothing. */
 export function invariant(holds: boolean, what: string): asserts holds {
   if (!holds) throw new InvariantError(what, '');
 }
 
-/** As `invariant`, of two numbers that must be the same. */
+/** As `invariant`, for two numbers that must be equal. */
 export function invariantEqual(actual: number, expected: number, what: string): void {
   if (actual !== expected) throw new InvariantError(what, `${actual} instead of ${expected}`);
 }

@@ -1,13 +1,13 @@
-// The core's bounds. Each has a name, a default and a place in the configuration reference.
+// The core's limits. Each has a name, a default and a place in the configuration reference.
 
 export interface CoreLimits {
   /** Entries and bytes that one queue keeps in memory at its head; the rest of a backlog lives on disk. */
   readonly queueWindowEntries: number;
   readonly queueWindowBytes: number;
-  /** Bytes of messages in memory, over all queues, at which publishers are held, and at which they go on. */
+  /** Bytes of messages in memory, over all queues, at which publishers are held back, and at which they continue. */
   readonly memoryHighBytes: number;
   readonly memoryLowBytes: number;
-  /** Bytes that wait for a commit at which publishers are held, and at which they go on. */
+  /** Bytes that wait for a commit at which publishers are held back, and at which they continue. */
   readonly uncommittedHighBytes: number;
   readonly uncommittedLowBytes: number;
   readonly queuesPerVhost: number;

@@ -1,4 +1,4 @@
-// What the parts need of a logger; pino fits as it is. There is no log call for each message anywhere.
+// The logger that the parts expect; pino satisfies it. Nothing is logged for each message.
 
 export interface Logger {
   debug(details: object, message: string): void;
@@ -9,5 +9,5 @@ export interface Logger {
 
 const nothing = (): void => {};
 
-/** For tests and embedding: says nothing. */
+/** Logs nothing; for tests and embedding. */
 export const SILENT: Logger = Object.freeze({ debug: nothing, info: nothing, warn: nothing, error: nothing });

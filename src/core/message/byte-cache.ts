@@ -1,6 +1,7 @@
-// What bytes on the wire turn into, remembered: a topic, a destination or a name that repeats costs one hash and one
-// comparison instead of being decoded and checked again. Of a fixed size and shared by all connections. Two slots share a
-// place: with one, a thousand topics threw each other out so often that parsing took twice as long (bench/mqtt-codec.ts).
+// A cache from bytes on the wire to their decoded value: a topic, a destination or a name that repeats costs one hash
+// and one comparison instead of decoding and checking. It has a fixed size and is shared by all connections. It is
+// two-way associative: with one slot for each hash, a thousand topics evicted each other so often that parsing took
+// twice as long (bench/mqtt-codec.ts).
 
 export class ByteCache<V> {
   private readonly maxKeyBytes: number;
@@ -8,11 +9,11 @@ export class ByteCache<V> {
   private readonly keys: Uint8Array;
   private readonly lengths: Uint16Array;
   private readonly values: (V | null)[];
-  /** The place where the last key that was not found belongs, and which slot of a place is given up next. */
+  /** Where the last key that was not found belongs, and which of the two slots is evicted next. */
   private missed: number;
   private turn: number;
 
-  /** `slots` is a power of two; keys longer than `maxKeyBytes` are not kept, nor is the empty one. */
+  /** `slots` is a power of two. Keys longer than `maxKeyBytes`, and the empty key, are not cached. */
   constructor(slots: number, maxKeyBytes: number) {
     this.maxKeyBytes = maxKeyBytes;
     this.mask = slots - 2;
@@ -23,7 +24,7 @@ export class ByteCache<V> {
     this.turn = 0;
   }
 
-  /** What is kept under the key [start, start + length), or null. */
+  /** The value of the key [start, start + length), or null. */
   get(buffer: Buffer, start: number, length: number): V | null {
     if (length > this.maxKeyBytes || length === 0) return null;
     let hash = length;
@@ -35,14 +36,14 @@ export class ByteCache<V> {
     return null;
   }
 
-  /** Keeps a value under the key that `get` has just not found. */
+  /** Stores a value for the key that `get` has just not found. */
   keep(buffer: Buffer, start: number, length: number, value: V): void {
     if (length > this.maxKeyBytes || length === 0) return;
     this.turn ^= 1;
     const slot = this.missed + this.turn;
     const { keys } = this;
     const at = slot * this.maxKeyBytes;
-    // A loop: a view of the key costs more than its bytes.
+    // A loop: creating a view of the key costs more than copying its bytes.
     for (let i = 0; i < length; i++) keys[at + i] = buffer[start + i]!;
     this.lengths[slot] = length;
     this.values[slot] = value;

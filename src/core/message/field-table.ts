@@ -44,10 +44,12 @@ export function findField(table: FieldTable, name: string): FieldValue | null {
   return null;
 }
 
-/** From here on fields are looked up in a map: a client may send tens of thousands and have them compared with as many. */
+/**
+ * From this number of fields on a map is used: a client may send tens of thousands and have them compared with as many.
+ */
 const INDEX_FROM = 16;
 
-/** `findField` on a table that is asked for many names. */
+/** `findField` for a table in which many names are looked up. */
 export function fieldFinder(table: FieldTable): (name: string) => FieldValue | null {
   if (table.length < INDEX_FROM) return (name) => findField(table, name);
   const index = new Map<string, FieldValue>();
@@ -55,12 +57,12 @@ export function fieldFinder(table: FieldTable): (name: string) => FieldValue | n
   return (name) => index.get(name) ?? null;
 }
 
-/** A text field: the usual case for hand-written arguments and for protocols whose headers are all text. */
+/** A text field. */
 export function textField(name: string, value: string): Field {
   return { name, value: { type: 'S', value } };
 }
 
-/** RabbitMQ's names of the types of fields. */
+/** RabbitMQ's names of the field types. */
 export const FIELD_TYPE_NAMES: Readonly<Record<FieldValue['type'], string>> = {
   t: 'bool',
   b: 'byte',
@@ -83,8 +85,8 @@ export const FIELD_TYPE_NAMES: Readonly<Record<FieldValue['type'], string>> = {
 };
 
 /**
- * The value as a number where it is an integer of any width, else null. RabbitMQ compares numeric arguments by value,
- * not by width, so that a client that sends `x-max-length` as `l` agrees with one that sends `I`.
+ * The value as a number if it is an integer of any width, else null. RabbitMQ compares numeric arguments by value, not
+ * by width, so that `x-max-length` sent as `l` equals one sent as `I`.
  */
 export function integerOf(value: FieldValue | null): number | null {
   if (value === null) return null;
@@ -104,12 +106,12 @@ export function integerOf(value: FieldValue | null): number | null {
   }
 }
 
-/** The value as text where it is a long string, else null. */
+/** The value as text if it is a long string, else null. */
 export function textOf(value: FieldValue | null): string | null {
   return value !== null && value.type === 'S' && typeof value.value === 'string' ? value.value : null;
 }
 
-/** Equality as exchange and queue equivalence checks need it: integers by value, all else by type and content. */
+/** Equality for the equivalence of exchanges and queues: integers by value, everything else by type and content. */
 export function sameValue(a: FieldValue, b: FieldValue): boolean {
   const x = integerOf(a);
   const y = integerOf(b);

@@ -1,15 +1,15 @@
-// Memory for messages that outlive the turn in which they arrived. Small messages are packed into slabs; large ones
-// get memory of their own, so that a straggler never pins more than a slab.
+// Memory for messages that outlive the turn in which they arrived. Small messages are packed into slabs; large ones get
+// memory of their own, so that an old message never pins more than a slab.
 
 import type { Message } from './message.ts';
 
 const SLAB_BYTES = 64 * 1024;
 /**
- * From here on a message gets its own allocation; a body that came in a buffer to itself is left there, for it pins nothing
- * else.
+ * From this size on a message gets its own allocation. A body that arrived in a buffer of its own stays there, because
+ * it pins nothing else.
  */
 export const OWN_ALLOCATION_BYTES = 8 * 1024;
-/** What lies between properties and body on the wire is copied along where it is this short. */
+/** Bytes between properties and body on the wire are copied too if they are at most this many. */
 const GAP_BYTES = 32;
 
 export class MessageSlabs {
@@ -25,7 +25,8 @@ export class MessageSlabs {
   own(message: Message): void {
     if (message.owned) return;
     const { native, nativeOffset, nativeLength, body, bodyOffset, bodyLength } = message;
-    // Usually both came in one chunk, one after the other: then one copy moves both, and the call costs more
+    // Usually both arrived in one chunk, one after the other: then one copy moves both, because a call costs more than
+    // the bytes: 6.0 instead of 5.0 million acknowledged messages a second, bench/core.
     // than the bytes: 6.0 instead of 5.0 million acknowledged messages a second, bench/core.
     const gap = bodyOffset - nativeOffset - nativeLength;
     const together = native === body && gap >= 0 && gap <= GAP_BYTES;

@@ -1,15 +1,15 @@
-// A message: routing fields, body and native properties. Immutable once routed and shared by every queue that it goes
-// to. The bytes may point into a socket's chunk while the turn lasts; what is kept past the turn is moved into memory
-// of our own by `own` (turn.ts calls it), so that a small message never pins a large chunk.
+// A message: routing fields, body and native properties. Immutable once routed, and shared by every queue that it goes
+// to. Its bytes may point into a socket's chunk until the turn ends. Then the bytes of messages that stay are copied
+// into memory of our own (message-slabs.ts), so that a small message never pins a large chunk.
 
 import type { Properties, PropertyCodec } from './properties.ts';
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** No `expiration` was given by the publisher. */
+/** The publisher gave no `expiration`. */
 export const NEVER = -1;
 
-/** What a copy of a message has in place of the original's. */
+/** The fields in which a copy differs from the original. */
 export interface MessageChanges {
   readonly exchange?: string;
   readonly routingKey?: string;
@@ -34,19 +34,19 @@ export class Message {
   readonly nativeLength: number;
   readonly codec: PropertyCodec;
   readonly persistent: boolean;
-  /** 0 to 255; 0 where the publisher gave none. */
+  /** 0 to 255; 0 if the publisher gave none. */
   readonly priority: number;
-  /** Milliseconds that the publisher allows, or NEVER. */
+  /** The publisher's expiration in milliseconds, or NEVER. */
   readonly expirationMs: number;
   /** When the broker received it, milliseconds since the epoch. */
   readonly receivedAt: number;
   /** Whether body and native bytes are in memory of our own rather than in a socket's chunk. */
   owned: boolean;
-  /** Whether the turn has it on its list of messages to own. */
+  /** Whether the turn has it on its list of messages that get their own memory. */
   retained: boolean;
   /**
-   * One slot in which a front-end keeps the encoded frame that it sends to many receivers, so that a fan-out encodes
-   * once. `wireKind` says whose and which form it is (0: none); the front-ends own distinct ranges.
+   * A slot in which a front-end caches the encoded frame that it sends to many receivers, so that a fan-out encodes
+   * once. `wireKind` identifies the form of the frame (0: none); front-ends have distinct ranges.
    */
   wire: Buffer;
   wireKind: number;
@@ -87,13 +87,16 @@ export class Message {
     this.common = null;
   }
 
-  /** The common form, decoded on first need and then kept. */
+  /** The common form, decoded on first need and then cached. */
   properties(): Properties {
     if (this.common === null) this.common = this.codec.decode(this.native, this.nativeOffset, this.nativeLength);
     return this.common;
   }
 
-  /** A copy that differs in `changes`; the body's bytes are shared. For publishes that are changed on their way, not for all. */
+  /**
+   * A copy that differs in `changes`; the body's bytes are shared. For messages that the broker changes, not for every
+   * publish.
+   */
   copy(changes: MessageChanges): Message {
     const { native, codec, exchange, routingKey, persistent, expirationMs } = changes;
     const copy = new Message(
@@ -111,12 +114,12 @@ export class Message {
       expirationMs ?? this.expirationMs,
       this.receivedAt,
     );
-    // With properties of its own it moves to a place of its own if it is kept: the body must not pin the original's.
+    // A copy with its own properties gets memory of its own if it stays: its body must not pin the original's.
     copy.owned = this.owned && native === undefined;
     return copy;
   }
 
-  /** A copy without bytes: what stays in memory of a message that can be read back from disk. */
+  /** A copy without bytes, for a message that can be read back from disk. */
   shell(): Message {
     const shell = this.copy(UNCHANGED);
     shell.body = NO_BYTES;
@@ -128,7 +131,7 @@ export class Message {
     return shell;
   }
 
-  /** A view of the body. Allocates; for rare paths and tests, not for delivery. */
+  /** A view of the body. Allocates; not for the hot path. */
   bodyBytes(): Buffer {
     return this.body.subarray(this.bodyOffset, this.bodyOffset + this.bodyLength);
   }

@@ -1,5 +1,5 @@
-// The common form of a message's properties: AMQP basic properties plus a header table, which is the superset of what
-// the three protocols know. It is decoded from a message's native bytes only when somebody needs it.
+// The common form of a message's properties: AMQP basic properties plus a header table, which is the superset of the
+// three protocols. It is decoded from a message's native bytes only when needed.
 
 import { EMPTY_TABLE, type FieldTable } from './field-table.ts';
 
@@ -46,9 +46,9 @@ export const NO_PROPERTIES: Properties = Object.freeze({
  * meaning. Decoders may assume that the bytes were validated when they arrived.
  */
 export interface PropertyCodec {
-  /** 0 for no properties; otherwise the protocol's, and no other protocol's. */
+  /** 0 for no properties; every other id belongs to one protocol. */
   readonly id: number;
-  /** Whether a header may ask to retain a message of this form (retainer.ts). Not where the protocol has a flag for it. */
+  /** Whether a header may ask to retain a message of this form (retainer.ts). Not if the protocol has a flag for it. */
   readonly retainHeader: boolean;
   decode(native: Buffer, offset: number, length: number): Properties;
 }

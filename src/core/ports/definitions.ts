@@ -17,12 +17,12 @@ export const DEFINITION_KINDS = [
 
 export type DefinitionKind = (typeof DEFINITION_KINDS)[number];
 
-/** A named record: a plain JSON value whose meaning belongs to the owner of its kind. */
+/** The value of a record: plain JSON, which only the owner of its kind interprets. */
 export type DefinitionValue = Readonly<Record<string, unknown>>;
 
 /**
- * Definitions live in the same batches and transactions as queue entries: a binding and the queue that it needs are
- * committed together or not at all.
+ * Definitions share batches and transactions with queue entries: a binding and the queue that it needs are committed
+ * together or not at all.
  */
 export interface DefinitionStore {
   /** Every record of a kind, in key order. `name` is the array that was given to `put`. */

@@ -9,36 +9,36 @@ export interface Meters {
   delivered: number;
   deliveredBytes: number;
   acknowledged: number;
-  /** Rejected for good: they are dead letters, or dropped. */
+  /** Rejected without requeue: they became dead letters, or were dropped. */
   rejected: number;
   redelivered: number;
   unroutable: number;
   returned: number;
-  /** Dropped on a direct path (QoS 0) because the receiver could not keep up. */
+  /** QoS 0 messages dropped because the receiver did not keep up. */
   droppedDirect: number;
   /** Messages that a full queue dropped or refused. */
   overflowed: number;
-  /** Messages whose time in a queue was over. */
+  /** Messages that expired in a queue. */
   expired: number;
-  /** Messages that came back to their queue too often. */
+  /** Messages that exceeded the delivery limit of their queue. */
   overDeliveryLimit: number;
   /** Of all these, those that a dead letter exchange got. */
   deadLetteredRejected: number;
   deadLetteredExpired: number;
   deadLetteredMaxlen: number;
   deadLetteredDeliveryLimit: number;
-  /** Dead letters that reached no queue: no such exchange or binding, or they would go in circles. */
+  /** Dead letters that reached no queue: no such exchange or binding, or an automatic cycle. */
   deadLettersLost: number;
-  /** Routing keys that make no legal topic, or messages too large for a receiver. */
+  /** Messages whose routing key makes no legal topic, or that are too large for a receiver. */
   undeliverable: number;
   pagedOut: number;
   pagedIn: number;
   commits: number;
   committedEntries: number;
   publishersBlocked: number;
-  /** Messages that were not retained because of a bound. */
+  /** Messages that were not retained because of a limit. */
   retainedRefused: number;
-  /** Times that each named bound was reached at which something is dropped, refused or closed. */
+  /** How often each limit was reached that drops, refuses or closes something. */
   readonly limitHits: LimitHits;
 }
 

@@ -1,17 +1,17 @@
-// The port through which retained messages are kept and found. The store implements it.
+// The port through which retained messages are stored and found. The store implements it.
 
 import type { Message } from '../message/message.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
 
-/** A moment in the life of the retained messages. */
+/** A point in the history of the retained messages. */
 export interface RetainedMoment {
-  /** Which start of the broker. */
+  /** The start of the broker. */
   readonly epoch: number;
-  /** Changes since then. */
+  /** Number of changes since that start. */
   readonly revision: number;
 }
 
-/** Where a search was left. */
+/** Where a search was interrupted. */
 export interface RetainedPlace {
   /** When it began. */
   readonly since: RetainedMoment;
@@ -19,46 +19,46 @@ export interface RetainedPlace {
   readonly after: string | null;
 }
 
-/** Messages that are found one after the other, as they are read from disk. */
+/** The result of a search, read from disk in slices. */
 export interface RetainedCursor {
-  /** When the search began, at first. */
+  /** When the search first began. */
   readonly since: RetainedMoment;
-  /** Whether it is known that there is nothing to find. */
+  /** Whether it is known that nothing is found. */
   readonly empty: boolean;
   /**
-   * The next messages, some at least; none: that was all. The same order each time. One call at a time. Long searches
-   * are cut into slices between which others have their turn. Rejects where a record is damaged.
+   * The next messages, at least one; an empty array at the end. Always in the same order. One call at a time. Long
+   * searches are read in slices, between which other work runs. Rejects if a record is damaged.
    */
   read(): Promise<readonly Message[]>;
-  /** Whether a message that was read is still what is kept under its key. */
+  /** Whether a message that was read is still the retained message of its key. */
   isCurrent(message: Message): boolean;
 }
 
 export interface RetainedCount {
   readonly messages: number;
-  /** Of routing keys, properties and bodies. */
+  /** Bytes of routing keys, properties and bodies. */
   readonly bytes: number;
 }
 
 /**
  * Retained messages: the last one of each routing key of a virtual host, in the same batches and transactions as queue
- * entries. Reading sees what was set, committed or not; a message whose expiration is over is not seen.
+ * entries. Reading returns what was set, committed or not; expired messages are not returned.
  */
 export interface RetainedStore {
   /**
-   * Keeps a message in the place of the one before; one without a body only removes it. Its bytes are copied. With a
-   * ring the slot gets a hold, which settles with the commit; where the disk is full it is refused and what was kept
-   * before stays. False where a bound forbids it: then nothing is kept under the key.
+   * Stores a message in place of the previous one of its key; an empty body only removes that one. The bytes are
+   * copied. With a ring, the slot gets a hold that settles with the commit; a full disk refuses it, and the previous
+   * message stays. False if a limit forbids it: then nothing is retained under the key.
    */
   set(vhost: string, message: Message, ring: ConfirmRing | null, slot: number): boolean;
   /**
-   * The messages whose routing keys a filter of the MQTT dialect selects, as they are now: what is set while the cursor
-   * is read is not among them. With a place a search is taken up that was left there, perhaps before a restart: what it
-   * would have found behind it, and of what was set since it began only what is not persistent, for the queue of whoever
-   * searches may have missed it.
+   * The messages whose routing keys a filter of the MQTT dialect matches, as they are now: later changes are not
+   * included. With a `place`, the search continues where it was interrupted, perhaps before a restart. Of the messages
+   * that were set since the search began it then finds only transient ones, because the session's queue has the
+   * persistent ones and may have lost the transient ones.
    */
   find(vhost: string, filter: string, place?: RetainedPlace): RetainedCursor;
   count(vhost: string): RetainedCount;
-  /** Removes some of what has expired, found through an index. True where more is left. */
+  /** Removes some expired messages, found through an index. True if there are more. */
   expire(): boolean;
 }

@@ -1,11 +1,11 @@
-// The clocks of the process, as a port: simulations and tests bring their own.
+// The clocks of the process, as a port: simulations and tests have their own.
 
 export interface Clock {
-  /** Milliseconds since the epoch. May jump, when somebody sets the machine's clock or it wakes from sleep. */
+  /** Milliseconds since the epoch. May jump, when the machine's clock is set or the machine wakes from sleep. */
   now(): number;
-  /** Milliseconds since some moment, never set by anybody. Absent: `now` does not jump (simulations). */
+  /** Milliseconds since an arbitrary moment; never jumps. Absent: `now` does not jump (simulations). */
   monotonic?(): number;
 }
 
-/** Those of the machine. */
+/** The machine's clocks. */
 export const SYSTEM_CLOCK: Clock = Object.freeze({ now: Date.now, monotonic: () => performance.now() });

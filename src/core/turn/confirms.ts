@@ -1,12 +1,15 @@
-// The confirm ring: which of a publisher's messages may be confirmed, in order.
+// The confirm ring: it decides which of a publisher's messages may be confirmed, in order.
 //
-// Each publishing channel or session owns one. A message opens a slot; every durable target adds one outstanding
-// write to it; commits (or refusals) settle it. Slots leave from the head only, so confirms keep the publisher's order
-// and AMQP's `multiple` covers a settled prefix and nothing else. An idle publisher allocates nothing.
+// Each publishing channel or session has one. A message opens a slot; every durable target adds a hold to it; commits
+// (or refusals) settle the holds. Slots leave from the head only, so confirms keep the publisher's order and AMQP's
+// `multiple` covers exactly a settled prefix. An idle publisher allocates nothing.
 
 import { invariant } from '../invariant.ts';
 
-/** Where settled slots go: a channel that writes basic.ack, a session that writes PUBACK, a connection's RECEIPT. */
+/**
+ * Gets the settled slots: a channel that writes basic.ack, a session that writes PUBACK, a connection that writes
+ * RECEIPT.
+ */
 export interface ConfirmSink {
   /**
    * Slots `from` to `to` (inclusive, consecutive) left the ring with the same outcome. `ok` false means that at least
@@ -15,20 +18,20 @@ export interface ConfirmSink {
   confirmed(ring: ConfirmRing, from: number, to: number, ok: boolean): void;
 }
 
-/** Told that a ring has something to say; the turn drains it before outboxes flush. */
+/** Learns that a ring has settled slots; the turn drains it before outboxes flush. */
 export interface RingScheduler {
   drainLater(ring: ConfirmRing): void;
 }
 
 const FIRST_CAPACITY = 64;
-/** Why a slot is refused: a full queue did not take the message, or it could not be stored. Bits. */
+/** Why a slot is refused: a full queue did not accept the message, or it could not be stored. Bits. */
 const CAUSE = { declined: 1, failed: 2 } as const;
 const NO_NUMBERS = new Int32Array(0);
 
 export class ConfirmRing {
   private readonly sink: ConfirmSink;
   private readonly scheduler: RingScheduler;
-  /** Outstanding targets by slot. */
+  /** Outstanding holds by slot. */
   private outstanding: Int32Array;
   /** By slot, bits of CAUSE. */
   private refused: Uint8Array;
@@ -37,7 +40,7 @@ export class ConfirmRing {
   /** Slots are numbered from 0 for the life of the ring; [head, tail) are inside. */
   private head: number;
   private tail: number;
-  /** Whether the scheduler already has this ring; the scheduler clears it through `drain`. */
+  /** Whether the scheduler has this ring on its list; `drain` clears it. */
   private scheduled: boolean;
   private closed: boolean;
 
@@ -54,14 +57,14 @@ export class ConfirmRing {
     this.closed = false;
   }
 
-  /** How many messages wait for their confirm. */
+  /** Number of messages that wait for their confirm. */
   get size(): number {
     return this.tail - this.head;
   }
 
   /**
-   * Opens the next slot with one outstanding hold, which the caller releases with `settle` once every target was
-   * offered the message. `tag` (a packet id, a receipt, nothing for AMQP) comes back through `tagAt`.
+   * Opens the next slot with one hold, which the caller releases with `settle` when every target was offered the
+   * message. `tag` (a packet id, a receipt, nothing for AMQP) is returned by `tagAt`.
    */
   open(tag?: unknown): number {
     if (this.tail - this.head === this.outstanding.length) this.grow();
@@ -76,12 +79,12 @@ export class ConfirmRing {
     return slot;
   }
 
-  /** One more target must answer before the slot settles. */
+  /** Adds a hold: one more target must answer before the slot settles. */
   hold(slot: number): void {
     invariant(this.outstanding[slot & this.mask]!++ > 0, 'a confirm slot that is settled is not held');
   }
 
-  /** One target answered. */
+  /** Releases a hold: one target answered. */
   settle(slot: number): void {
     const left = --this.outstanding[slot & this.mask]!;
     if (left > 0) return;
@@ -89,19 +92,19 @@ export class ConfirmRing {
     if (slot === this.head) this.schedule();
   }
 
-  /** One target failed to commit the message, or its publisher withdrew it. */
+  /** Releases a hold: one target failed to commit the message, or its publisher withdrew it. */
   refuse(slot: number): void {
     this.refused[slot & this.mask]! |= CAUSE.failed;
     this.settle(slot);
   }
 
-  /** One target is full and does not take the message. */
+  /** Releases a hold: one target is full and did not accept the message. */
   decline(slot: number): void {
     this.refused[slot & this.mask]! |= CAUSE.declined;
     this.settle(slot);
   }
 
-  /** Whether a slot that was refused was so by full queues alone. Read during `confirmed`, as tags are. */
+  /** Whether a refused slot was refused only by full queues. Valid during `confirmed`, like tags. */
   onlyDeclined(slot: number): boolean {
     return this.refused[slot & this.mask] === CAUSE.declined;
   }
@@ -110,12 +113,12 @@ export class ConfirmRing {
     return this.tags === null ? undefined : this.tags[slot & this.mask];
   }
 
-  /** Another tag for a slot that has one. */
+  /** Replaces the tag of a slot. */
   retag(slot: number, tag: unknown): void {
     this.tags![slot & this.mask] = tag;
   }
 
-  /** Hands every settled slot at the head to the sink, in runs of one outcome. Called by the turn. */
+  /** Passes every settled slot at the head to the sink, in runs of one outcome. Called by the turn. */
   drain(): void {
     this.scheduled = false;
     while (this.head < this.tail && this.outstanding[this.head & this.mask] === 0) {
@@ -135,7 +138,7 @@ export class ConfirmRing {
     }
   }
 
-  /** The publisher is gone: later settlements are counted but reach nobody. */
+  /** The publisher closed: later settlements are counted but not reported. */
   close(): void {
     this.closed = true;
   }

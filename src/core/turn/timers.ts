@@ -1,42 +1,43 @@
-// The broker's expiry timers: the first message of a queue expires, a queue that nobody uses, the session of a client that
-// is away, a will is due. One timer of the event loop for the whole broker, set to the earliest of them, and a heap of
-// those that are set; whoever has none set is not here and costs nothing.
+// The broker's expiry timers: the first message of a queue expires, an unused queue expires, the session of a
+// disconnected client expires, a will is due. There is one event-loop timer for the whole broker, set to the earliest
+// of them, and a heap of those that are set. An object whose timer is not set costs nothing.
 //
-// A timer that is set moves to an earlier time only: to set a later one changes nothing. Who is called too early looks,
-// finds nothing due, and sets the next time. So a queue whose messages come and go sets no timer for each of them.
+// A timer that is set only moves to an earlier time: setting a later one changes nothing. Its owner, called too early,
+// finds nothing due and sets the next time. So a queue whose messages come and go does not set a timer for each of
+// them.
 //
-// The wall clock may jump (somebody sets it, NTP corrects it after a start, the machine wakes). The heap is in the order
-// of a clock that never does. A timer that stands for a moment (a message's `expiresAt`) follows a jump, one that
-// stands for a time that passes (a session's expiry interval) does not.
+// The wall clock may jump (it is set, NTP corrects it after a start, the machine wakes). The heap is ordered by a
+// monotonic clock. A timer that stands for a point in time (a message's `expiresAt`) follows a jump; one that stands
+// for an interval (a session's expiry interval) does not.
 
 import type { Clock } from './clock.ts';
 
-/** Starts a timer that does not keep the process alive. Returns what ends it. */
+/** Starts a timer that does not keep the process alive. Returns a function that cancels it. */
 export type StartTimer = (delayMs: number, action: () => void) => () => void;
 
-/** Somebody who can have one timer set. */
+/** An object with one timer. */
 export interface Timer {
-  /** On the monotonic clock; Infinity: not set. Kept by `Timers`. */
+  /** On the monotonic clock; Infinity: not set. Maintained by `Timers`. */
   dueAt: number;
-  /** Its place in the heap, or -1. Kept by `Timers`. */
+  /** Its index in the heap, or -1. Maintained by `Timers`. */
   heapIndex: number;
-  /** Whether it follows a wall clock that jumps. */
+  /** Whether it follows a jump of the wall clock. */
   readonly followsWallClock: boolean;
-  /** The time has come, or is past. It may set the next one. Runs within a turn. */
+  /** The time has come, or is past. It may set the next one. Called within a turn. */
   due(): void;
 }
 
-/** A turn, as timers need it. */
+/** The parts of a turn that timers need. */
 export interface TimerTurn {
   readonly now: number;
   begin(): void;
 }
 
-/** How many are called at once: what one leads to, a queue that is deleted, takes time. */
+/** Timers that one slice calls: their effects (deleting a queue) take time. */
 const FIRE_SLICE = 256;
-/** Longer delays make Node's timers fire at once. */
+/** With a longer delay Node's timers fire at once. */
 const LONGEST_DELAY_MS = 0x7fffffff;
-/** Below it the wall clock's lead over the monotonic one is jitter, and corrections by NTP that add up. */
+/** A smaller change of the difference between the clocks is jitter, or NTP's slow correction. */
 const JUMP_MS = 10;
 
 export class Timers {
@@ -45,10 +46,10 @@ export class Timers {
   private readonly startTimer: StartTimer;
   /** Binary heap, the earliest first. */
   private readonly heap: Timer[];
-  /** The wall clock's lead over the monotonic one, and the turn in which it was last compared. */
+  /** The difference between wall clock and monotonic clock, and the turn in which it was last compared. */
   private lead: number;
   private comparedAt: number;
-  /** What the event loop's timer is set to; Infinity: it is not. */
+  /** When the event loop's timer fires; Infinity: it is not set. */
   private timerAt: number;
   private stopTimer: () => void;
   private closed: boolean;
@@ -65,12 +66,12 @@ export class Timers {
     this.closed = false;
   }
 
-  /** How many are set. */
+  /** Number of timers that are set. */
   get size(): number {
     return this.heap.length;
   }
 
-  /** Sets a timer to that time (milliseconds since the epoch); where it was set to an earlier one it stays. */
+  /** Sets a timer to that time (milliseconds since the epoch); if it is set to an earlier one that stays. */
   set(timer: Timer, at: number): void {
     if (this.turn.now !== this.comparedAt) this.compareClocks();
     const dueAt = at - this.lead;
@@ -90,7 +91,7 @@ export class Timers {
     if (this.heap.length === 0) this.disarm();
   }
 
-  /** Calls those that are due; where they are many the rest have their turn behind others. Called by the event loop's timer; tests call it instead of waiting. */
+  /** Calls the timers that are due, in slices. Called by the event loop's timer; tests call it instead of waiting. */
   fire(): void {
     this.timerAt = Number.POSITIVE_INFINITY;
     this.turn.begin();
@@ -108,7 +109,7 @@ export class Timers {
     }
   }
 
-  /** The broker has stopped: nothing is called any more. */
+  /** The broker has stopped: no timer is called any more. */
   close(): void {
     this.closed = true;
     this.disarm();
@@ -118,7 +119,7 @@ export class Timers {
     return this.clock.monotonic === undefined ? this.clock.now() : this.clock.monotonic();
   }
 
-  /** Moves what follows the wall clock where that has jumped. */
+  /** Moves the timers that follow the wall clock when it has jumped. */
   private compareClocks(): void {
     this.comparedAt = this.turn.now;
     const lead = this.clock.now() - this.monotonic();

@@ -25,46 +25,47 @@ export interface Flushable {
   flush(): void;
 }
 
-/** How many messages were published so far: the meters. */
+/** The number of messages published so far: the meters. */
 export interface PublishCount {
   readonly published: number;
 }
 
-/** Work that was put off to the work list. */
+/** Work that was deferred to the work list. */
 export interface Task {
-  /** Does one slice. True where more is left; it is then called again, after the other tasks. */
+  /** Does one slice. True if more is left; it is then called again after the other tasks. */
   run(): boolean;
 }
 
 /**
- * Input after which a turn ends though more sockets are ready. 1,000 MQTT publishers that outran one AMQP consumer grew
- * the process by 300 to 400 instead of 890 MiB; most of what is left are the chunks that wait while publishers are held.
+ * Input after which a turn ends though more sockets are ready. With 1,000 MQTT publishers that were faster than one
+ * AMQP consumer the process grew by 300 to 400 instead of 890 MiB; most of the rest are chunks that wait while
+ * publishers are held back.
  */
 export const TURN_INPUT_BYTES = 2 * 1024 * 1024;
 /**
- * Publishes after which it ends, too. A PUBLISH of MQTT may have 6 bytes: 2 MiB of them, 350,000 messages from 32 clients
- * into one queue, were a turn of 650 ms that grew the heap by 180 to 240 MiB before backpressure looked at it; with this
- * bound the longest turn is 80 ms and 25 to 65 MiB. Messages of more than 128 bytes reach the bound of bytes first. It is
- * looked at before each chunk of input, so one chunk may go beyond it.
+ * Publishes after which a turn ends, too. An MQTT PUBLISH may have 6 bytes: 2 MiB of them, 350,000 messages from 32
+ * clients into one queue, were a turn of 650 ms that grew the heap by 180 to 240 MiB before backpressure was checked.
+ * With this bound the longest turn is 80 ms and 25 to 65 MiB. Messages of more than 128 bytes reach the bound of bytes
+ * first. It is checked before each chunk of input, so one chunk may exceed it.
  */
 export const TURN_PUBLISHES = 16_384;
-/** Slices of the work list that one turn does before sockets are read again. */
+/** Slices of the work list in one turn, before sockets are read again. */
 const MAX_SLICES = 256;
-/** Time that one turn gives the work list, looked at every few slices. */
+/** Time that one turn gives to the work list, checked every few slices. */
 const MAX_WORK_MS = 5;
 const SLICES_A_LOOK = 16;
 
 export class Turn implements RingScheduler {
   /** Milliseconds since the epoch, read once a turn. */
   now: number;
-  /** What begins turns though nothing arrives. */
+  /** Timers, which begin turns without input. */
   readonly timers: Timers;
   private readonly clock: Clock;
   private readonly slabs: MessageSlabs;
   private seal: () => void;
   private scheduled: boolean;
   private inputBytes: number;
-  /** What counts publishes, and its count when the turn began. */
+  /** The counter of publishes, and its value when the turn began. */
   private publishes: PublishCount;
   private publishedBefore: number;
   private tasks: Task[];
@@ -73,7 +74,7 @@ export class Turn implements RingScheduler {
   private flushables: Flushable[];
   private readonly endings: (() => void)[];
 
-  /** `startTimer` is that of the event loop unless a test has one. */
+  /** `startTimer` is the event loop's unless a test gives one. */
   constructor(clock: Clock, startTimer?: StartTimer) {
     this.clock = clock;
     this.slabs = new MessageSlabs();
@@ -91,23 +92,23 @@ export class Turn implements RingScheduler {
     this.endings = [];
   }
 
-  /** The store's `seal`, given once by the broker: the store is made after the turn. */
+  /** Sets the store's `seal`. The broker calls it once, because the store is created after the turn. */
   sealWith(seal: () => void): void {
     this.seal = seal;
   }
 
-  /** Ends turns by the publishes that `publishes` counts, too; given once by the broker. */
+  /** Sets the counter of publishes by which turns end, too. The broker calls it once. */
   boundBy(publishes: PublishCount): void {
     this.publishes = publishes;
     this.publishedBefore = publishes.published;
   }
 
-  /** `hook` runs at the end of every turn, before the flush (backpressure looks at its bounds there). */
+  /** `hook` runs at the end of every turn, before the flush (backpressure checks its bounds there). */
   atEnd(hook: () => void): void {
     this.endings.push(hook);
   }
 
-  /** A socket has input: what its front-end calls first, with nothing of the broker's on the stack. */
+  /** A socket has input: its front-end calls this first, when no other code of the broker is on the stack. */
   input(bytes: number): void {
     const published = this.publishes.published - this.publishedBefore;
     if (this.inputBytes >= TURN_INPUT_BYTES || published >= TURN_PUBLISHES) {
@@ -118,7 +119,7 @@ export class Turn implements RingScheduler {
     this.begin();
   }
 
-  /** Every other entry into the broker from the event loop (timer, completion) calls this first. */
+  /** Every other entry from the event loop (timer, completion) calls this first. */
   begin(): void {
     if (this.scheduled) return;
     this.scheduled = true;
@@ -126,7 +127,7 @@ export class Turn implements RingScheduler {
     setImmediate(this.end);
   }
 
-  /** Puts a task on the work list. The caller makes sure that a task is there once. */
+  /** Puts a task on the work list. The caller ensures that it is on the list only once. */
   work(task: Task): void {
     this.tasks.push(task);
     this.begin();
@@ -137,7 +138,7 @@ export class Turn implements RingScheduler {
     this.begin();
   }
 
-  /** The message stays beyond this turn. */
+  /** The message outlives this turn: it gets memory of its own at the end. */
   retain(message: Message): void {
     if (message.retained) return;
     message.retained = true;
@@ -146,7 +147,7 @@ export class Turn implements RingScheduler {
     this.begin();
   }
 
-  /** The outbox has something to write. The caller makes sure that it is there once until its `flush`. */
+  /** The outbox has output. The caller ensures that it is listed only once until its `flush`. */
   flushLater(flushable: Flushable): void {
     this.flushables.push(flushable);
     this.begin();
