@@ -1,14 +1,13 @@
 // The transaction of one channel in transactional mode (class tx): what was published and acknowledged since the last
-// commit or rollback. Publishes are routed when they arrive, so that a missing exchange is told at once; nobody gets
-// them before the commit, which the core carries out as one (src/core/session/transaction.ts). What is acknowledged stays with the
-// channel, and on its prefetch, until then.
+// commit or rollback. A publish is routed when it arrives, so that the client learns of a missing exchange at once. It is
+// delivered after the commit, which the core does as a whole or not at all (src/core/session/transaction.ts). An
+// acknowledged delivery stays with the channel, and counts towards its prefetch, until then.
 
 import type { Message } from '../../src/core/message/message.ts';
 import type { Unacked } from '../../src/core/queue/unacked.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import {
   type Outcome,
-  refusing,
   type Settlement,
   type TransactedPublish,
   TransactionFailed,
@@ -70,8 +69,8 @@ export class ChannelTransaction {
   publish(message: Message, copies: readonly string[], mandatory: boolean): void {
     const { channel, session } = this;
     try {
-      const targets = session.route(message, copies);
-      if (targets === null) {
+      const staged = session.stage(message, copies);
+      if (staged === null) {
         const again = (): void => this.publish(message, copies, mandatory);
         channel.suspendFor(session.ready().then(again), METHOD.basicPublish);
         return;
@@ -83,8 +82,8 @@ export class ChannelTransaction {
         throw tooLarge(`${channel.transactionBytes} bytes`, 'amqp.transactionBytes');
       }
       this.requireRoom();
-      channel.turn.retain(message);
-      this.publishes.push({ message, targets, mandatory });
+      channel.turn.retain(staged.message);
+      this.publishes.push({ ...staged, mandatory });
     } catch (error) {
       channel.fail(error, METHOD.basicPublish);
     }
@@ -103,18 +102,17 @@ export class ChannelTransaction {
     return true;
   }
 
-  /** Resolves when everything is durable. Rejects where nothing was done. */
+  /** Resolves when everything is durable and unroutable mandatory messages were returned. Rejects if nothing was done. */
   async commit(): Promise<void> {
     const { publishes } = this;
-    const full = refusing(publishes);
-    if (full !== null) throw failed(`queue '${full.name}' is full`);
-    const settlements = this.takeSettled();
-    this.clear();
-    for (const { message, targets, mandatory } of publishes) {
-      if (targets.length === 0 && !this.session.takeReply(message) && mandatory) this.channel.giveBack(message);
-    }
     try {
-      await this.session.commit(publishes, settlements);
+      const unroutable = await this.session.commit(publishes, () => {
+        const settlements = this.takeSettled();
+        this.clear();
+        return settlements;
+      });
+      const returned = new Set(publishes.filter(({ mandatory }) => mandatory).map(({ message }) => message));
+      for (const message of unroutable) if (returned.has(message)) this.channel.giveBack(message);
     } catch (error) {
       if (!(error instanceof TransactionFailed)) throw error;
       throw failed(error.message);

@@ -58,6 +58,16 @@ export interface EndpointOptions {
   readonly consumerArguments: FieldTable;
 }
 
+/** Options of a frame without such headers. */
+export const NO_OPTIONS: EndpointOptions = Object.freeze({
+  durable: null,
+  autoDelete: null,
+  exclusive: null,
+  queueName: null,
+  queueArguments: EMPTY_TABLE,
+  consumerArguments: EMPTY_TABLE,
+});
+
 /** A queue to consume from. */
 export interface Source {
   readonly queue: string;

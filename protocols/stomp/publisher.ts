@@ -8,17 +8,18 @@ import { OWN_ALLOCATION_BYTES } from '../../src/core/message/message-slabs.ts';
 import { PUBLISH, type PublishOutcome } from '../../src/core/session/publish-path.ts';
 import { PublisherThrottle } from '../../src/core/session/publisher-throttle.ts';
 import type { Session } from '../../src/core/session/session.ts';
+import { TransactionFailed } from '../../src/core/session/transaction.ts';
 import type { ConfirmRing } from '../../src/core/turn/confirms.ts';
 import type { StompClient } from './client.ts';
 import { DESTINATION_KIND, type Destination, replyToHeader } from './destination.ts';
 import type { DestinationCache } from './destination-cache.ts';
-import { ensureQueue, readSendOptions } from './endpoints.ts';
+import { type EndpointOptions, ensureQueue, NO_OPTIONS, readSendOptions } from './endpoints.ts';
 import type { FrameParser } from './frame-parser.ts';
 import { STOMP_CODEC } from './property-codec.ts';
 import { readSendHeaders, type SendHeaders } from './send-headers.ts';
 import { StompError } from './stomp-error.ts';
 import type { Subscriptions } from './subscriptions.ts';
-import { type Operation, Transactions } from './transactions.ts';
+import { type Settlement, type StagedSend, type TransactedOperations, Transactions } from './transactions.ts';
 
 /** Names of queues that a connection remembers to exist. */
 const MAX_ENSURED = 10_000;
@@ -126,9 +127,7 @@ export class Publisher {
     // A large body that spanned chunks lies in a buffer of its own already, and so do the headers.
     if (parser.alone && parser.bodyLength >= OWN_ALLOCATION_BYTES) message.owned = true;
     if (headers.transaction !== null) {
-      this.client.context.turn.retain(message);
-      this.transactions.add(headers.transaction, { kind: 'send', message, destination });
-      this.client.receipts.give(parser.receiptId());
+      this.stage(headers.transaction, message, destination, parser.receiptId());
       return;
     }
     const receipt = parser.receiptId();
@@ -149,8 +148,9 @@ export class Publisher {
   }
 
   /** An ACK or NACK that waits for its transaction. */
-  defer(transaction: string, operation: Operation): void {
-    this.transactions.add(transaction, operation);
+  defer(transaction: string, settlement: Settlement): void {
+    this.subscriptions.check(settlement);
+    this.transactions.addSettlement(transaction, settlement);
   }
 
   abort(transaction: string): void {
@@ -158,21 +158,56 @@ export class Publisher {
   }
 
   commit(transaction: string): void {
-    this.client.suspend(this.carryOut(this.transactions.take(transaction)));
+    this.client.suspend(this.commitAll(transaction, this.transactions.take(transaction)));
   }
 
-  /** Carries a transaction out: one slot of the ring stands for all of it. */
-  private async carryOut(operations: readonly Operation[]): Promise<void> {
+  /** Routes a SEND of a transaction: a refusal ends the connection now, and not at COMMIT. */
+  private stage(transaction: string, message: Message, destination: Destination, receipt: string | null): void {
+    this.transactions.require(transaction);
+    this.client.context.turn.retain(message);
+    const staged = this.session.stage(message, []);
+    if (staged === null || (staged.targets.length === 0 && destination.kind === DESTINATION_KIND.queue)) {
+      this.client.suspend(
+        this.stageLater(message, destination, readSendOptions(this.parser)).then((later) => {
+          if (this.client.running) this.addStaged(transaction, later, receipt);
+        }),
+      );
+    } else this.addStaged(transaction, { ...staged, destination }, receipt);
+  }
+
+  private addStaged(transaction: string, send: StagedSend, receipt: string | null): void {
+    this.client.context.turn.retain(send.message);
+    this.transactions.addSend(transaction, send);
+    this.client.receipts.give(receipt);
+  }
+
+  /** Routes when the permission is known, and to a /queue/ destination whose queue was deleted since its first use. */
+  private async stageLater(message: Message, destination: Destination, options: EndpointOptions): Promise<StagedSend> {
+    let declared = destination.kind !== DESTINATION_KIND.queue;
+    for (;;) {
+      const staged = this.session.stage(message, []);
+      if (staged === null) await this.session.ready();
+      else if (staged.targets.length > 0 || declared) return { ...staged, destination };
+      else {
+        declared = true;
+        await ensureQueue(this.session, destination, options);
+      }
+    }
+  }
+
+  /** Commits all operations of a transaction, or none. The receipt is sent when they are durable. */
+  private async commitAll(transaction: string, { sends, settlements }: TransactedOperations): Promise<void> {
     const { ring } = this.client.receipts;
     const slot = ring.open(this.parser.receiptId() ?? undefined);
-    for (const operation of operations) {
-      if (!this.client.running) return;
-      if (operation.kind === 'send') {
-        const { message, destination } = operation;
-        const outcome = this.session.publish(message, ring, slot);
-        // Only an authorisation that has to wait, or a queue that was deleted meanwhile, splits the turn.
-        if (outcome !== PUBLISH.routed) await this.publishLater(outcome, message, destination, ring, slot);
-      } else this.subscriptions.settle(operation);
+    const publishes: StagedSend[] = [];
+    for (const send of sends)
+      publishes.push(isGone(send) ? await this.stageLater(send.message, send.destination, NO_OPTIONS) : send);
+    if (!this.client.running) return;
+    try {
+      await this.session.commit(publishes, () => settlements.flatMap((each) => this.subscriptions.take(each)));
+    } catch (error) {
+      if (!(error instanceof TransactionFailed)) throw error;
+      throw new StompError('Transaction failed', `nothing of transaction '${transaction}' was done: ${error.message}`);
     }
     ring.settle(slot);
   }
@@ -234,4 +269,9 @@ export class Publisher {
     this.tempQueues.set(name, queue);
     this.sendTo(destination, this.readHeaders());
   }
+}
+
+/** Whether the queue of a /queue/ destination was deleted since the SEND: it is declared again, as for any SEND. */
+function isGone({ targets, destination }: StagedSend): boolean {
+  return destination.kind === DESTINATION_KIND.queue && targets.every(({ queue }) => queue.deleted);
 }

@@ -3,6 +3,7 @@
 import { EMPTY_TABLE, type FieldTable, findField, integerOf } from '../../src/core/message/field-table.ts';
 import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import type { Session } from '../../src/core/session/session.ts';
+import type { Settlement as TransactedSettlement } from '../../src/core/session/transaction.ts';
 import type { StompClient } from './client.ts';
 import { COMMAND, commandName } from './command.ts';
 import type { DestinationCache } from './destination-cache.ts';
@@ -190,21 +191,49 @@ export class Subscriptions {
   }
 
   /**
-   * Carries out an ACK or NACK. A message that is settled already, that needed none, or whose subscription ended and
-   * that therefore went back, is no error: client libraries acknowledge after they unsubscribed. A number that was never
-   * delivered is.
+   * The subscription of an ACK or NACK, or null if there is nothing to settle: the message was settled already, needed
+   * no acknowledgement, or returned when its subscription ended (client libraries acknowledge after they unsubscribed).
+   * Throws StompError for a number that was never delivered.
    */
-  settle(settlement: Settlement): void {
-    const { session } = this;
-    const { subscription: number, number: tag } = settlement.id;
+  check({ id: { subscription: number, number: tag } }: Settlement): Subscription | null {
     const subscription = this.byNumber.get(number);
     if (subscription === undefined) {
       if (number > this.lastNumber) throw unknownMessage();
-      return;
+      return null;
     }
+    if (subscription.mode === ACK_MODE.auto) return null;
+    if (tag === 0 || tag > subscription.unacked.lastTag) throw unknownMessage();
+    return subscription;
+  }
+
+  /** Takes the entries of an ACK or NACK from their subscription, for a transaction that is being committed. */
+  take(settlement: Settlement): TransactedSettlement[] {
+    const subscription = this.check(settlement);
+    if (subscription === null) return [];
     const { unacked, mode } = subscription;
-    if (mode === ACK_MODE.auto) return;
-    if (tag === 0 || tag > unacked.lastTag) throw unknownMessage();
+    const { number: tag } = settlement.id;
+    const outcome = settlement.kind === 'ack' ? 'acknowledged' : settlement.requeue ? 'requeued' : 'rejected';
+    const wasFull = !subscription.writable();
+    const taken: TransactedSettlement[] = [];
+    if (mode === ACK_MODE.individual) {
+      const entry = unacked.take(tag);
+      if (entry !== null) taken.push({ entry, outcome });
+    } else {
+      for (let entry = unacked.takeFirst(tag); entry !== null; entry = unacked.takeFirst(tag)) {
+        taken.push({ entry, outcome });
+      }
+    }
+    if (wasFull) subscription.resume();
+    return taken;
+  }
+
+  /** Executes an ACK or NACK outside of a transaction. */
+  settle(settlement: Settlement): void {
+    const { session } = this;
+    const subscription = this.check(settlement);
+    if (subscription === null) return;
+    const { unacked, mode } = subscription;
+    const { number: tag } = settlement.id;
     const wasFull = !subscription.writable();
     if (mode === ACK_MODE.individual) {
       const entry = unacked.take(tag);

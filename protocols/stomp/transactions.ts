@@ -1,8 +1,8 @@
-// Transactions of one connection (STOMP 1.2, BEGIN, COMMIT, ABORT): SENDs, ACKs and NACKs wait here, in memory, until
-// they are committed in one turn, and so in one transaction of the store. What is open when the connection ends is
-// forgotten. Bounded in number, operations and bytes.
+// Transactions of one connection (STOMP 1.2, BEGIN, COMMIT, ABORT). A SEND is routed when it arrives, an ACK or NACK
+// checked; both wait here until COMMIT, which the core does as a whole or not at all (src/core/session/transaction.ts).
+// Open transactions end with their connection. Bounded in number, operations and bytes.
 
-import type { Message } from '../../src/core/message/message.ts';
+import type { TransactedPublish } from '../../src/core/session/transaction.ts';
 import type { Destination } from './destination.ts';
 import type { StompLimits } from './limits.ts';
 import { limitExceeded, StompError } from './stomp-error.ts';
@@ -13,13 +13,23 @@ export type Settlement =
   | { readonly kind: 'ack'; readonly id: MessageId }
   | { readonly kind: 'nack'; readonly id: MessageId; readonly requeue: boolean };
 
-export type Operation =
-  | Settlement
-  | { readonly kind: 'send'; readonly message: Message; readonly destination: Destination };
+/** A SEND with the queues that it reached, and the destination that it named. */
+export interface StagedSend extends TransactedPublish {
+  readonly destination: Destination;
+}
+
+/** The operations of one transaction, in order. */
+export interface TransactedOperations {
+  readonly sends: StagedSend[];
+  readonly settlements: Settlement[];
+}
+
+/** Memory of an operation beside the bytes of its message. */
+const OPERATION_BYTES = 256;
 
 export class Transactions {
   private readonly limits: StompLimits;
-  private readonly open: Map<string, Operation[]>;
+  private readonly open: Map<string, TransactedOperations>;
   private operations: number;
   private bytes: number;
 
@@ -35,34 +45,50 @@ export class Transactions {
     if (this.open.size === this.limits.maxTransactions) {
       throw limitExceeded('maxTransactions', this.limits.maxTransactions);
     }
-    this.open.set(name, []);
+    this.open.set(name, { sends: [], settlements: [] });
   }
 
-  add(name: string, operation: Operation): void {
+  /** Throws StompError unless a transaction of that name is open. */
+  require(name: string): void {
+    if (!this.open.has(name)) throw unknownTransaction(name);
+  }
+
+  addSend(name: string, send: StagedSend): void {
+    this.operationsOf(name, bytesOf(send)).sends.push(send);
+  }
+
+  addSettlement(name: string, settlement: Settlement): void {
+    this.operationsOf(name, OPERATION_BYTES).settlements.push(settlement);
+  }
+
+  /** Ends the transaction, to be committed or dropped. */
+  take(name: string): TransactedOperations {
+    const operations = this.open.get(name);
+    if (operations === undefined) throw unknownTransaction(name);
+    this.open.delete(name);
+    const { sends, settlements } = operations;
+    this.operations -= sends.length + settlements.length;
+    this.bytes -= settlements.length * OPERATION_BYTES;
+    for (const send of sends) this.bytes -= bytesOf(send);
+    return operations;
+  }
+
+  /** The operations of a transaction, to which one more is added. Throws StompError at a limit. */
+  private operationsOf(name: string, bytes: number): TransactedOperations {
     const operations = this.open.get(name);
     if (operations === undefined) throw unknownTransaction(name);
     const { maxTransactionOperations, maxTransactionBytes } = this.limits;
     if (++this.operations > maxTransactionOperations) {
       throw limitExceeded('maxTransactionOperations', maxTransactionOperations);
     }
-    this.bytes += bytesOf(operation);
+    this.bytes += bytes;
     if (this.bytes > maxTransactionBytes) throw limitExceeded('maxTransactionBytes', maxTransactionBytes);
-    operations.push(operation);
-  }
-
-  /** Takes the transaction out, to be carried out or forgotten. */
-  take(name: string): readonly Operation[] {
-    const operations = this.open.get(name);
-    if (operations === undefined) throw unknownTransaction(name);
-    this.open.delete(name);
-    this.operations -= operations.length;
-    for (const operation of operations) this.bytes -= bytesOf(operation);
     return operations;
   }
 }
 
-function bytesOf(operation: Operation): number {
-  return operation.kind === 'send' ? operation.message.bodyLength + operation.message.nativeLength : 0;
+function bytesOf({ message }: StagedSend): number {
+  return message.bodyLength + message.nativeLength + OPERATION_BYTES;
 }
 
 function unknownTransaction(name: string): StompError {

@@ -219,7 +219,7 @@ export class CoreWorld {
       confirmed.call(transaction, ring, from, to, ok);
     };
     const targets = publishes.map(([, message, queue]) => ({ message, targets: queue.selfRoute }));
-    transaction.commit(targets, settlements).catch((error) => assert.ok(error instanceof TransactionFailed));
+    transaction.commit(targets, () => settlements).catch((error) => assert.ok(error instanceof TransactionFailed));
   }
 
   private message(hidden: boolean): [Sent, Message, Queue] {

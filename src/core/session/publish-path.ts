@@ -14,6 +14,7 @@ import type { VirtualHost } from '../vhost/virtual-host.ts';
 import type { PermissionCache } from './permission-cache.ts';
 import { parseReplyAddress } from './reply-address.ts';
 import type { SessionContext } from './session-context.ts';
+import type { TransactedPublish } from './transaction.ts';
 
 /** What became of a publish. */
 export const PUBLISH = { unroutable: 0, routed: 1, pending: 2 } as const;
@@ -123,11 +124,22 @@ export class PublishPath {
     return PUBLISH.routed;
   }
 
+  /** A message of a transaction with the queues that it reaches. Null: await `ready()` and call again. Throws as `publish`. */
+  stage(message: Message, routingKeys: readonly string[]): TransactedPublish | null {
+    const targets = this.route(message, routingKeys);
+    if (targets === null) return null;
+    if (targets.length === 0 && message.exchange === '') {
+      const address = parseReplyAddress(message.routingKey);
+      if (address !== null && this.vhost.exchanges.has(address.exchange)) return this.stage(message.copy(address), []);
+    }
+    return { message, targets };
+  }
+
   /**
-   * The queues that a message reaches by its own and further routing keys. Null: nothing is known yet; await `ready()`
-   * and call again. Throws as `publish`.
+   * The queues that a message reaches by its own and further routing keys. Null: a permission is not known yet; await
+   * `ready()` and call again. Throws as `publish`.
    */
-  route(message: Message, routingKeys: readonly string[]): readonly Target[] | null {
+  private route(message: Message, routingKeys: readonly string[]): readonly Target[] | null {
     const exchange = this.enterExchange(message.exchange);
     if (exchange === null) return null;
     for (const routingKey of [message.routingKey, ...routingKeys]) {
@@ -137,8 +149,8 @@ export class PublishPath {
     return exchange.routeCopies(message, routingKeys);
   }
 
-  /** Takes a message that no queue took straight to the requester whose direct reply it is. False where it is none. */
-  takeReply(message: Message): boolean {
+  /** Delivers a message that reached no queue to the requester whose direct reply it is. False if it is none. */
+  private takeReply(message: Message): boolean {
     return message.exchange === '' && this.vhost.replies.take(message);
   }
 

@@ -15,7 +15,6 @@ import type { Identity } from '../ports/authorization.ts';
 import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } from '../queue/consumer.ts';
 import type { Queue, QueueOwner } from '../queue/queue.ts';
 import type { QueueEntry } from '../queue/queue-entry.ts';
-import type { Target } from '../queue/target.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
 import type { ExchangeDeclaration } from '../vhost/declarations.ts';
 import type { VirtualHost } from '../vhost/virtual-host.ts';
@@ -120,16 +119,11 @@ export class Session implements ConsumerOwner, QueueOwner {
   }
 
   /**
-   * The queues that a message reaches by its own and further routing keys. Null: nothing is known yet; await `ready()`
-   * and call again. Throws as `publish`.
+   * Routes a message, by its own and further routing keys, for a transaction that `commit` carries out later. Null: a
+   * permission is not known yet; await `ready()` and call again. Throws as `publish`.
    */
-  route(message: Message, routingKeys: readonly string[]): readonly Target[] | null {
-    return this.publishing.route(message, routingKeys);
-  }
-
-  /** Takes a message that no queue took straight to the requester whose direct reply it is. False where it is none. */
-  takeReply(message: Message): boolean {
-    return this.publishing.takeReply(message);
+  stage(message: Message, routingKeys: readonly string[]): TransactedPublish | null {
+    return this.publishing.stage(message, routingKeys);
   }
 
   /** A queue of the last publish whose consumers are behind, or null. */
@@ -142,9 +136,15 @@ export class Session implements ConsumerOwner, QueueOwner {
     return this.publishing.ready();
   }
 
-  /** Carries a transaction out as one. Resolves when all of it is durable; rejects with TransactionFailed. */
-  commit(publishes: readonly TransactedPublish[], settlements: readonly Settlement[]): Promise<void> {
-    return new Transaction(this.context, this.vhost).commit(publishes, settlements);
+  /**
+   * Does all of a transaction, or nothing (see `Transaction.commit`). Resolves, when it is durable, with the messages that
+   * reached nobody; rejects with TransactionFailed.
+   */
+  commit(
+    publishes: readonly TransactedPublish[],
+    takeSettlements: () => readonly Settlement[],
+  ): Promise<readonly Message[]> {
+    return new Transaction(this.context, this.vhost).commit(publishes, takeSettlements);
   }
 
   /** Resolves when everything that was handed to the store so far is on disk. Rejects with `unavailable`. */

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Message } from '../../../src/core/message/message.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
 import { Transaction } from '../../../src/core/session/transaction.ts';
 import { FakeStore } from '../../support/fake-store.ts';
@@ -15,12 +16,15 @@ function backlogged(): { core: Core; queue: Queue } {
   return { core, queue: core.queue('q') };
 }
 
-function commit(core: Core, queue: Queue, bodies: string): Promise<void> {
+function commit(core: Core, queue: Queue, bodies: string): Promise<readonly Message[]> {
   const publishes = [...bodies].map((body) => ({
     message: message({ key: queue.name, body, persistent: true }),
     targets: queue.selfRoute,
   }));
-  return new Transaction({ store: core.store, turn: core.turn, meters: core.meters }, core.host).commit(publishes, []);
+  return new Transaction({ store: core.store, turn: core.turn, meters: core.meters }, core.host).commit(
+    publishes,
+    () => [],
+  );
 }
 
 async function put(core: Core, queue: Queue, bodies: string): Promise<void> {
