@@ -209,7 +209,7 @@ export const COVERAGE: Readonly<Record<string, Coverage>> = {
   'tx.not-multiple-queues': CLIENT,
   'tx.not-immediate': CLIENT,
   'tx.not-mandatory': CLIENT,
-  'tx.atomic': by('tx.commit.both'),
+  'tx.atomic': by('tx.commit.both tx.fails-whole'),
   'tx.select': by('tx.select'),
   'tx.commit': by('tx.commit.publish tx.commit.ack'),
   'tx.commit.transacted': by('tx.commit.none'),

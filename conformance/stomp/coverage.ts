@@ -111,7 +111,9 @@ const BY_RULE: Readonly<Record<string, Coverage>> = {
   nack: by('nack.individual nack.no-id nack.unknown nack.transaction'),
   'nack.scope': by('nack.individual nack.cumulative'),
   'begin.transaction': by('transaction.begin.unnamed transaction.local'),
-  'begin.atomic': by('transaction.before-commit transaction.send-and-ack transaction.two'),
+  'begin.atomic': by(
+    'transaction.before-commit transaction.send-and-ack transaction.two transaction.fails-whole transaction.overflows-whole',
+  ),
   'begin.unique': by('transaction.begin.twice'),
   'begin.aborted': by('transaction.disconnect transaction.lost'),
   commit: by('transaction.commit transaction.commit.* transaction.empty transaction.again'),

@@ -409,6 +409,29 @@ export const PUBLISH_CHECKS: readonly Check[] = [
   ),
 
   amqp(
+    'tx.fails-whole',
+    '1.9',
+    SHOULD,
+    'a commit that a full queue with reject-publish refuses leaves none of its messages, and acknowledges nothing',
+    async (t) => {
+      const channel = await t.channel();
+      const source = await t.sharedQueue(channel);
+      const queue = await t.sharedQueue(channel, {
+        arguments: { 'x-max-length': int(1), 'x-overflow': text('reject-publish') },
+      });
+      await t.fill(source, 'in');
+      await channel.call('tx.select');
+      channel.ack(await channel.get(source, { noAck: false, body: 'in' }));
+      for (const body of ['fits', 'too much']) channel.publish({ routingKey: queue, body });
+      channel.send('tx.commit');
+      await channel.expectClose(406, /^PRECONDITION_FAILED/);
+      const after = await t.channel(channel.connection, 2);
+      await after.getEmpty(queue);
+      await after.get(source, { body: 'in' });
+    },
+  ),
+
+  amqp(
     'reply-to',
     REPLIES,
     EXTENSION,

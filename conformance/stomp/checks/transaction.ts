@@ -176,6 +176,47 @@ export const TRANSACTION_CHECKS = [
     },
   ),
   stomp(
+    'transaction.fails-whole',
+    'BEGIN',
+    MUST,
+    'a transaction with a SEND that is refused leaves no message and acknowledges none',
+    async (t) => {
+      const { connection, destination } = await t.loop({ ack: 'client' });
+      const target = t.queue();
+      connection.send('SEND', { destination, persistent: 'true' }, 'in');
+      const message = await connection.message('in');
+      await connection.request('SEND', { destination: target, persistent: 'true' }, 'before');
+      begin(connection);
+      connection.settle('ACK', message, { transaction });
+      connection.send('SEND', { destination: target, transaction, persistent: 'true' }, 'out');
+      connection.send('SEND', { destination: `/exchange/${t.context.name()}/key`, transaction }, 'refused');
+      commit(connection);
+      await connection.expectRefusal();
+      assert.deepEqual([await t.left(target), await t.left(destination)], [['before'], ['in']]);
+    },
+  ),
+  stomp(
+    'transaction.overflows-whole',
+    'RabbitMQ: Queue length limit',
+    EXTENSION,
+    'a transaction of which a full queue with reject-publish refuses a message leaves none of its messages',
+    async (t) => {
+      const connection = await t.connect();
+      const target = t.queue();
+      const full = { 'x-max-length': '1', 'x-overflow': 'reject-publish' };
+      const destination = t.queue();
+      await connection.request('SEND', { destination, ...full }, 'fills it');
+      await connection.request('SEND', { destination: target }, 'before');
+      begin(connection);
+      connection.send('SEND', { destination: target, transaction }, 'out');
+      connection.send('SEND', { destination, transaction, ...full }, 'refused');
+      commit(connection);
+      await connection.leave();
+      assert.ok(!connection.has('RECEIPT'), 'the COMMIT was not refused');
+      assert.deepEqual(await t.left(target), ['before']);
+    },
+  ),
+  stomp(
     'transaction.order',
     'RabbitMQ: message ordering',
     EXTENSION,
