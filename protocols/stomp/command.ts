@@ -1,4 +1,4 @@
-// The client's commands. Recognised from bytes, once a frame.
+// The commands that clients send, recognised from bytes once for each frame.
 
 export const COMMAND = {
   none: 0,
@@ -16,7 +16,7 @@ export const COMMAND = {
 
 export type Command = (typeof COMMAND)[keyof typeof COMMAND];
 
-/** Longer first lines are no command: the parser gives up on them early. */
+/** A longer first line is not a command: the parser refuses it early. */
 export const MAX_COMMAND_BYTES = 11;
 
 const SPELLINGS: readonly (readonly [string, Command])[] = [
@@ -35,7 +35,7 @@ const SPELLINGS: readonly (readonly [string, Command])[] = [
 
 const TABLE = SPELLINGS.map(([name, command]) => ({ bytes: Buffer.from(name, 'latin1'), command }));
 
-/** The command whose spelling is buffer[start, end), or COMMAND.none. */
+/** The command in buffer[start, end), or COMMAND.none. */
 export function commandAt(buffer: Buffer, start: number, end: number): Command {
   const length = end - start;
   next: for (let i = 0; i < TABLE.length; i++) {

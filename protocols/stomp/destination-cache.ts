@@ -1,12 +1,12 @@
-// Destinations by the bytes of their header, so that a publisher that goes through a thousand topics parses each once.
-// One for each version, because the same bytes mean different text where the version knows other escapes.
+// Parsed destinations by the bytes of their header, so that a publisher that uses a thousand topics parses each once.
+// One cache for each version, because versions have different escapes.
 
 import { ByteCache } from '../../src/core/message/byte-cache.ts';
 import { type Destination, parseDestination } from './destination.ts';
 import type { Frame } from './frame.ts';
 import type { StompVersion } from './version.ts';
 
-/** Destinations that are remembered. */
+/** Cached destinations. */
 const SLOTS = 4096;
 /** Longer headers are parsed every time. */
 const MAX_KEY_BYTES = 256;
@@ -20,7 +20,7 @@ export class DestinationCache {
     this.known = new ByteCache(SLOTS, MAX_KEY_BYTES);
   }
 
-  /** The destination of the frame, which has one. Throws StompError where it is none. */
+  /** The destination of a frame that has one. Throws StompError if it is invalid. */
   resolve(frame: Frame): Destination {
     const { buffer } = frame;
     const start = frame.start + frame.destinationStart;

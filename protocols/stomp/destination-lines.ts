@@ -1,5 +1,5 @@
-// The `destination:…` line of MESSAGE frames by exchange and routing key, encoded once. Bounded: when it is full it
-// starts anew, which costs each key one encoding.
+// The `destination:…` line of MESSAGE frames by exchange and routing key, encoded once. Bounded: a full cache is
+// emptied, which costs each key one encoding.
 
 import { ownUtf8 } from '../../src/core/message/own-bytes.ts';
 import { formatDestination } from './destination.ts';

@@ -25,10 +25,10 @@ export type DestinationKind = (typeof DESTINATION_KIND)[keyof typeof DESTINATION
 
 export interface Destination {
   readonly kind: DestinationKind;
-  /** Where a SEND goes. */
+  /** The exchange of a SEND. */
   readonly exchange: string;
   readonly routingKey: string;
-  /** The header as it was sent, for messages to people. */
+  /** The header as it was sent, for error messages. */
   readonly text: string;
 }
 
@@ -45,7 +45,7 @@ const PREFIXES: readonly (readonly [string, DestinationKind])[] = [
 
 const REPLY_QUEUE_PREFIX = '/reply-queue/';
 
-/** Throws StompError where the text is no destination. */
+/** Throws StompError unless the text is a destination. */
 export function parseDestination(text: string): Destination {
   for (const [prefix, kind] of PREFIXES) {
     if (!text.startsWith(prefix)) continue;
@@ -57,7 +57,7 @@ export function parseDestination(text: string): Destination {
     const name = unescapeName(rest);
     return { kind, exchange: kind === DESTINATION_KIND.topic ? TOPIC_EXCHANGE : '', routingKey: name, text };
   }
-  // RabbitMQ takes a name alone for a queue's, and those who come from it may use such.
+  // RabbitMQ takes a plain name for a queue's, and its users may have such destinations.
   if (text !== '' && !text.includes('/')) {
     return { kind: DESTINATION_KIND.queue, exchange: '', routingKey: unescapeName(text), text };
   }
@@ -65,7 +65,7 @@ export function parseDestination(text: string): Destination {
   throw new StompError('Unknown destination', `'${text}' is not a valid destination; valid ones begin with ${known}`);
 }
 
-/** The `destination` of a MESSAGE that was published there. */
+/** The `destination` of a MESSAGE that was published with this exchange and routing key. */
 export function formatDestination(exchange: string, routingKey: string): string {
   if (exchange === '') return `/queue/${escapeName(routingKey)}`;
   if (exchange === TOPIC_EXCHANGE) return `/topic/${escapeName(routingKey)}`;
@@ -74,8 +74,8 @@ export function formatDestination(exchange: string, routingKey: string): string 
 }
 
 /**
- * `reply-to` as the other protocols need it: a queue's bare name, which an AMQP service answers through the default
- * exchange as it always does. Anything but a queue stays as it is.
+ * `reply-to` as the other protocols need it: the plain name of a queue, to which an AMQP service replies through the
+ * default exchange. Anything but a queue stays unchanged.
  */
 export function replyToName(header: string): string {
   if (header.startsWith(REPLY_QUEUE_PREFIX)) return header.slice(REPLY_QUEUE_PREFIX.length);
@@ -85,7 +85,7 @@ export function replyToName(header: string): string {
   return header;
 }
 
-/** And back: a bare queue name becomes a destination that a SEND reaches without declaring anything. */
+/** The inverse: a plain queue name becomes a destination that a SEND reaches without declaring it. */
 export function replyToHeader(name: string): string {
   for (const [prefix] of PREFIXES) if (name.startsWith(prefix)) return name;
   return REPLY_QUEUE_PREFIX + name;
@@ -94,7 +94,7 @@ export function replyToHeader(name: string): string {
 function exchangeDestination(text: string, rest: string): Destination {
   const kind = DESTINATION_KIND.exchange;
   const slash = rest.indexOf('/');
-  // The default exchange cannot be named like this: sending and subscribing would mean different things.
+  // The default exchange has no such destination: SEND and SUBSCRIBE would mean different things.
   if (rest === '' || slash === 0) throw invalid(text);
   if (slash < 0) return { kind, exchange: unescapeName(rest), routingKey: '', text };
   const key = rest.slice(slash + 1);

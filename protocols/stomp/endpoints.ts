@@ -1,5 +1,5 @@
-// What a destination needs before it can be used: the queue that a SEND to /queue/NAME declares on first use, and the
-// queue that a subscription consumes from, with its arguments.
+// Prepares destinations: declares the queue of a SEND to /queue/NAME on first use, and the queue that a subscription
+// consumes from, with its arguments.
 
 import { createHash, randomBytes } from 'node:crypto';
 import { BrokerError } from '../../src/core/errors.ts';
@@ -12,7 +12,7 @@ import { StompError } from './stomp-error.ts';
 
 const QUEUE_PREFIX = 'stomp-subscription-';
 
-/** Arguments of the consumer, not of the queue. */
+/** Arguments of the consumer and not of the queue. */
 const CONSUMER_ARGUMENTS: ReadonlySet<string> = new Set([
   'x-cancel-on-ha-failover',
   'x-consumer-timeout',
@@ -22,7 +22,9 @@ const CONSUMER_ARGUMENTS: ReadonlySet<string> = new Set([
   'x-stream-offset',
 ]);
 
-/** Queue arguments that a SEND may bring for the queue that it declares; its other `x-` headers are the message's. */
+/**
+ * Queue arguments that a SEND may have for the queue that it declares; its other `x-` headers belong to the message.
+ */
 const QUEUE_ARGUMENTS: ReadonlySet<string> = new Set([
   'x-dead-letter-exchange',
   'x-dead-letter-routing-key',
@@ -40,7 +42,7 @@ const QUEUE_ARGUMENTS: ReadonlySet<string> = new Set([
   'x-stream-max-segment-size-bytes',
 ]);
 
-/** Arguments that are text even where they look like a number. */
+/** Arguments that are text even if they look like a number. */
 const TEXT_ARGUMENTS: ReadonlySet<string> = new Set([
   'x-dead-letter-exchange',
   'x-dead-letter-routing-key',
@@ -48,7 +50,7 @@ const TEXT_ARGUMENTS: ReadonlySet<string> = new Set([
   'x-queue-type',
 ]);
 
-/** What the headers of a SUBSCRIBE (or of a SEND, for the queue it declares) ask for. Absent: null. */
+/** The options in the headers of a SUBSCRIBE (or of a SEND, for the queue that it declares). Absent: null. */
 export interface EndpointOptions {
   readonly durable: boolean | null;
   readonly autoDelete: boolean | null;

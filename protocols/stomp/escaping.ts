@@ -11,7 +11,7 @@ import { STOMP_VERSION, type StompVersion } from './version.ts';
 
 const BACKSLASH = 0x5c;
 
-/** The text that an escaped name or value stands for. Throws StompError for an undefined escape. */
+/** Unescapes a name or value. Throws StompError for an undefined escape. */
 export function unescapeHeader(raw: string, version: StompVersion): string {
   if (version === STOMP_VERSION.v1_0 || raw.indexOf('\\') < 0) return raw;
   let text = '';
@@ -25,9 +25,8 @@ export function unescapeHeader(raw: string, version: StompVersion): string {
 }
 
 /**
- * A name or value as it goes into a frame. 1.0 has no escapes: what would end the line (or the name) becomes a space
- * there, because a frame that its reader misunderstands is worse than a changed byte. A CR is an octet like any other
- * before 1.2.
+ * Escapes a name or value for a frame. 1.0 has no escapes: characters that would end the line (or the name) become a
+ * space, because a frame that its reader misunderstands is worse than a changed byte. Before 1.2 a CR needs no escape.
  */
 export function escapeHeader(text: string, version: StompVersion): string {
   if (!needsEscape(text)) return text;
@@ -38,7 +37,7 @@ export function escapeHeader(text: string, version: StompVersion): string {
     else if (code === 0x0d) out += version === STOMP_VERSION.v1_2 ? '\\r' : '\r';
     else if (code === 0x3a) out += version === STOMP_VERSION.v1_0 ? ':' : '\\c';
     else if (code === BACKSLASH) out += version === STOMP_VERSION.v1_0 ? '\\' : '\\\\';
-    // NUL ends a frame for readers that do not look at headers first; no version has an escape for it.
+    // NUL ends a frame for readers that do not parse headers first; no version has an escape for it.
     else if (code === 0) out += ' ';
     else out += text[i];
   }

@@ -33,9 +33,9 @@ const LETTER_S = 0x53;
 const STATE = { between: 0, head: 1, body: 2 } as const;
 type State = (typeof STATE)[keyof typeof STATE];
 
-/** Bytes taken from the next chunk at first when a frame's headers continue there. */
+/** Bytes that are first taken from the next chunk when a frame's headers continue there. */
 const FIRST_JOIN_BYTES = 512;
-/** A declared body is not believed further than this before its bytes arrive. */
+/** Memory that is allocated for a declared body before its bytes arrive is at most this. */
 const MAX_AHEAD_BYTES = 256 * 1024;
 
 const NO_BYTES = Buffer.alloc(0);
@@ -51,12 +51,12 @@ export class FrameParser extends Frame {
   private lineStart: number;
   private colon: number;
   private contentLength: number;
-  /** A CR before LF belongs to the EOLs of this frame. */
+  /** Whether a CR before LF belongs to the EOLs of this frame. */
   private crlf: boolean;
-  /** There is a backslash in the headers. */
+  /** Whether the headers contain a backslash. */
   private escaped: boolean;
   private joined: boolean;
-  /** The chunk whose first `tailAt` bytes are in the join buffer, or that comes next. */
+  /** The chunk whose first `tailAt` bytes are in the join buffer, or the next chunk. */
   private tail: Buffer | null;
   private tailAt: number;
   private waiting: Buffer[];
@@ -80,7 +80,7 @@ export class FrameParser extends Frame {
     this.template = new SendTemplate();
   }
 
-  /** Takes the next bytes of the stream. They must not change afterwards. */
+  /** Adds the next bytes of the stream. They must not change afterwards. */
   push(chunk: Buffer): void {
     if (this.tail === null) {
       this.tail = chunk;

@@ -25,11 +25,11 @@ const NUL = 0;
 const DIGIT_0 = 0x30;
 const BACKSLASH = 0x5c;
 
-/** Heads from here on are built apart instead of in the slab. */
+/** Heads from this size on are built separately and not in the slab. */
 const MAX_HEAD_BYTES = 16 * 1024;
 /** Room beside head and body: two numbers, the lines around them, NUL. */
 const EXTRA_BYTES = 128;
-/** A WebSocket message ends after about so much, because clients bound what they take. */
+/** A WebSocket message ends after about this size, because clients limit what they accept. */
 const WS_MESSAGE_BYTES = 16 * 1024;
 
 const NO_BYTES = Buffer.alloc(0);
@@ -48,11 +48,11 @@ const BODY_BINARY = 2;
 
 export class FrameWriter {
   private readonly transport: Transport;
-  /** Whether the client speaks in text messages and so wants to be spoken to. */
+  /** Whether the client sends text messages, and so expects them. */
   private textual: boolean;
   readonly version: StompVersion;
   private readonly lines: DestinationLines;
-  /** Bytes since the WebSocket message was last ended on purpose. */
+  /** Bytes since the last WebSocket message was ended explicitly. */
   private messageBytes: number;
 
   constructor(transport: Transport, version: StompVersion, lines: DestinationLines) {
@@ -64,7 +64,7 @@ export class FrameWriter {
     this.followClient();
   }
 
-  /** Answers in the kind of WebSocket message that the client used last. */
+  /** Uses the kind of WebSocket message that the client used last. */
   followClient(): void {
     this.textual = this.transport.lastMessageKind === MESSAGE_KIND.text;
   }
@@ -75,7 +75,7 @@ export class FrameWriter {
     this.transport.outbox.append(bytes, 0, bytes.length);
   }
 
-  /** `receiptId` is the header's value as the client wrote it, byte for byte (latin1), so it needs no escaping. */
+  /** `receiptId` is the header's value as the client sent it, byte for byte (latin1), so it needs no escaping. */
   receipt(receiptId: string): void {
     const bytes = Buffer.from(`RECEIPT\nreceipt-id:${receiptId}\n\n\0`, 'latin1');
     if (this.textual && !isUtf8(bytes)) this.binaryFrame(bytes);
@@ -94,7 +94,7 @@ export class FrameWriter {
     outbox.buffer[outbox.position++] = LF;
   }
 
-  /** One MESSAGE. `number` identifies it within its subscription. */
+  /** Writes one MESSAGE. `number` identifies it within its subscription. */
   message(head: MessageHead, message: Message, number: number, redelivered: boolean): void {
     const { native } = message;
     let headers = native;
@@ -183,11 +183,11 @@ export class FrameWriter {
   private encodedHeaders(message: Message): Buffer {
     const { native } = message;
     if (message.codec.id === STOMP_CODEC.id) {
-      // Without an escape in it the native form is the same in all versions.
+      // A native form without escapes is the same in all versions.
       const found = native.indexOf(BACKSLASH, message.nativeOffset);
       if (found < 0 || found >= message.nativeOffset + message.nativeLength) return native;
     }
-    // MQTT 3.1.1: no properties but the one that its QoS stands for.
+    // MQTT 3.1.1: no properties but the one that stands for its QoS.
     if (message.codec.id === NO_CODEC.id) return message.persistent ? PERSISTENT : NO_BYTES;
     const kind = WIRE.first + 4 * this.version;
     if (message.wireKind >= kind && message.wireKind < kind + 4) return message.wire;
@@ -198,7 +198,7 @@ export class FrameWriter {
   }
 }
 
-/** Whether a message may go into a WebSocket text message. Looked up once for all receivers. */
+/** Whether a message may be in a WebSocket text message. Computed once for all receivers. */
 function isText(message: Message): boolean {
   let kind = message.wireKind;
   if (kind < WIRE.first || kind > WIRE.last) {
@@ -245,7 +245,7 @@ export function errorFrame(summary: string, detail: string, receiptId: string | 
   return Buffer.concat([Buffer.from(lines.join('')), body, Buffer.from([NUL])]);
 }
 
-/** Writes a natural number in decimal and answers where it ends. */
+/** Writes a natural number in decimal and returns where it ends. */
 export function writeDigits(buffer: Buffer, at: number, value: number): number {
   if (value < 10) {
     buffer[at] = DIGIT_0 + value;

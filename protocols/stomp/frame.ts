@@ -1,6 +1,6 @@
-// The frame at which a parser stands, as its readers see it: where its parts lie in the buffer that it came in, and the
-// text of its headers. The parser (frame-parser.ts) moves it on; what is read here is valid until then. Offsets are
-// relative to `start` in `buffer` where nothing else is said.
+// The parser's current frame, as its readers see it: where its parts are in the buffer, and the text of its headers.
+// The parser (frame-parser.ts) moves it on; what is read here is valid until then. Offsets are relative to `start` in
+// `buffer` unless stated otherwise.
 
 import { COMMAND, type Command } from './command.ts';
 import { unescapeHeader } from './escaping.ts';
@@ -10,7 +10,10 @@ import { STOMP_VERSION, type StompVersion } from './version.ts';
 const NO_BYTES = Buffer.alloc(0);
 
 export class Frame {
-  /** Decides about CR and escapes. 1.2 until the connection negotiated another: it is the most tolerant. */
+  /**
+   * Decides about CR and escapes. 1.2 until the connection has negotiated another version, because it is the most
+   * tolerant.
+   */
   version: StompVersion;
   command: Command;
   buffer: Buffer;
@@ -18,16 +21,19 @@ export class Frame {
   start: number;
   bodyStart: number;
   bodyLength: number;
-  /** Where the values of these headers are, relative to `start`; start −1: there is no such header. */
+  /** Where the values of these headers are, relative to `start`; start −1: the header is absent. */
   destinationStart: number;
   destinationEnd: number;
   receiptStart: number;
   receiptEnd: number;
-  /** The header block is that of the last SEND, but for the values above and content-length; there are no lines then. */
+  /**
+   * The header block equals that of the last SEND, except for the values above and content-length; it has no lines
+   * then.
+   */
   repeated: boolean;
-  /** With `repeated`: the destination is the same, too. */
+  /** With `repeated`: the destination is equal too. */
   sameDestination: boolean;
-  /** The frame lies in a buffer that nobody else uses and that holds little more than it. */
+  /** The frame is in a buffer of its own that contains little else. */
   alone: boolean;
   lineCount: number;
   /** name start, colon, end of each header line, relative to `start`. */

@@ -1,5 +1,4 @@
-// The header names that mean something, as the bytes that the parser compares, and the two sets that decide what a
-// message carries on.
+// Header names as the bytes that the parser compares, and two sets that decide which headers belong to a message.
 
 export const HEADER = {
   acceptVersion: Buffer.from('accept-version'),
@@ -24,8 +23,8 @@ export const HEADER = {
 } as const;
 
 /**
- * Headers that belong to one frame, not to the message: never forwarded from a SEND, and never written into a MESSAGE
- * under that name from a message header of another protocol, because there they would take the place of the broker's own.
+ * Headers that belong to one frame, not to the message: never forwarded from a SEND. A message header of another
+ * protocol with such a name is not written into a MESSAGE either, because it would replace the broker's own.
  */
 export const FRAME_HEADERS: ReadonlySet<string> = new Set([
   'ack',

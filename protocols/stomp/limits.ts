@@ -1,5 +1,5 @@
-// Everything about a STOMP connection that would otherwise be unbounded, by name. Reaching one ends the connection with
-// an ERROR frame that names the limit.
+// The limits of a STOMP connection, each with its name. Reaching one ends the connection with an ERROR frame that names
+// it.
 
 export interface StompLimits {
   /** Header lines of one frame. */

@@ -1,13 +1,13 @@
-// The constant parts of one subscription's MESSAGE frames, and the last head that repeated: everything before the digits
-// of message-id. A head is kept when the same headers come for the second time running, so that messages that all
-// differ do not pay for it.
+// The constant parts of one subscription's MESSAGE frames, and the last head that repeated: everything before the
+// digits of message-id. A head is cached when the same headers come twice in a row, so that messages that all differ do
+// not pay for it.
 
 import type { Message } from '../../src/core/message/message.ts';
 import type { DestinationLines } from './destination-lines.ts';
 import { escapeHeader } from './escaping.ts';
 import type { StompVersion } from './version.ts';
 
-/** Longer heads are not worth keeping twice. */
+/** Longer heads are not cached. */
 const MAX_KEPT_BYTES = 2048;
 
 const NO_BYTES = Buffer.alloc(0);
@@ -18,9 +18,9 @@ export class MessageHead {
   /** `redelivered` and the beginning of `message-id`, for a first delivery and for a later one. */
   readonly fresh: Buffer;
   readonly redelivered: Buffer;
-  /** What comes before the digits in an `ack` header; null where the frame has none. */
+  /** What is before the digits in an `ack` header; null if the frame has none. */
   readonly ack: Buffer | null;
-  /** Room that the parts behind the head need because of the id's length. */
+  /** Room that the parts after the head need for the id. */
   readonly idBytes: number;
   private exchange: string;
   private routingKey: string;
@@ -43,7 +43,7 @@ export class MessageHead {
     this.kept = null;
   }
 
-  /** Whether this message's head is that of the message before it. Remembers it for the next one. */
+  /** Whether this message's head equals that of the message before it. Remembers it for the next one. */
   repeats(message: Message, headers: Buffer, headersLength: number): boolean {
     if (
       headersLength === this.headersLength &&
@@ -53,7 +53,7 @@ export class MessageHead {
     ) {
       return this.kept !== null || this.start.length + headersLength < MAX_KEPT_BYTES;
     }
-    // Headers within a larger buffer are a stored message's own: they come once, and remembering would pin the buffer.
+    // Headers within a larger buffer belong to a stored message: they come once, and caching them would pin the buffer.
     if (headers.length !== headersLength && headersLength > 0) {
       this.forget();
       return false;
