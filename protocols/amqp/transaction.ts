@@ -1,7 +1,7 @@
 // The transaction of one channel in transactional mode (class tx): what was published and acknowledged since the last
-// commit or rollback. A publish is routed when it arrives, so that the client learns of a missing exchange at once. It is
-// delivered after the commit, which the core does as a whole or not at all (src/core/session/transaction.ts). An
-// acknowledged delivery stays with the channel, and counts towards its prefetch, until then.
+// commit or rollback. Publishes are routed when they arrive, so that a missing exchange is told at once; nobody gets
+// them before the commit, which the core carries out as one (src/core/session/transaction.ts). What is acknowledged stays with the
+// channel, and on its prefetch, until then.
 
 import type { Message } from '../../src/core/message/message.ts';
 import type { Unacked } from '../../src/core/queue/unacked.ts';
@@ -69,8 +69,8 @@ export class ChannelTransaction {
   publish(message: Message, copies: readonly string[], mandatory: boolean): void {
     const { channel, session } = this;
     try {
-      const staged = session.stage(message, copies);
-      if (staged === null) {
+      const routed = session.route(message, copies);
+      if (routed === null) {
         const again = (): void => this.publish(message, copies, mandatory);
         channel.suspendFor(session.ready().then(again), METHOD.basicPublish);
         return;
@@ -82,8 +82,8 @@ export class ChannelTransaction {
         throw tooLarge(`${channel.transactionBytes} bytes`, 'amqp.transactionBytes');
       }
       this.requireRoom();
-      channel.turn.retain(staged.message);
-      this.publishes.push({ ...staged, mandatory });
+      channel.turn.retain(routed.message);
+      this.publishes.push({ ...routed, mandatory });
     } catch (error) {
       channel.fail(error, METHOD.basicPublish);
     }
@@ -102,17 +102,14 @@ export class ChannelTransaction {
     return true;
   }
 
-  /** Resolves when everything is durable and unroutable mandatory messages were returned. Rejects if nothing was done. */
+  /** Resolves when everything is durable. Rejects where nothing was done; what was to be settled is requeued then. */
   async commit(): Promise<void> {
     const { publishes } = this;
+    const settlements = this.takeSettled();
+    this.clear();
     try {
-      const unroutable = await this.session.commit(publishes, () => {
-        const settlements = this.takeSettled();
-        this.clear();
-        return settlements;
-      });
-      const returned = new Set(publishes.filter(({ mandatory }) => mandatory).map(({ message }) => message));
-      for (const message of unroutable) if (returned.has(message)) this.channel.giveBack(message);
+      const unreachable = await this.session.commit(publishes, settlements);
+      for (const { message, mandatory } of unreachable) if (mandatory) this.channel.giveBack(message);
     } catch (error) {
       if (!(error instanceof TransactionFailed)) throw error;
       throw failed(error.message);

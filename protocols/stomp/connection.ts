@@ -21,6 +21,7 @@ import { Publisher } from './publisher.ts';
 import { type ReceiptClient, Receipts } from './receipts.ts';
 import { StompError, shownToPeer } from './stomp-error.ts';
 import { Subscriptions } from './subscriptions.ts';
+import { Transactions } from './transactions.ts';
 import { STOMP_VERSION, versionName } from './version.ts';
 
 type State = 'login' | 'running' | 'closing' | 'closed';
@@ -191,10 +192,10 @@ export class StompConnection
         return;
       case COMMAND.ack:
       case COMMAND.nack: {
-        const settlement = subscriptions.readSettlement();
+        const acknowledgement = subscriptions.readAcknowledgement();
         const transaction = parser.text(HEADER.transaction);
-        if (transaction === null) subscriptions.settle(settlement);
-        else publisher.defer(transaction, settlement);
+        if (transaction === null) subscriptions.settle(acknowledgement);
+        else publisher.acknowledge(transaction, acknowledgement);
         break;
       }
       case COMMAND.begin:
@@ -228,8 +229,9 @@ export class StompConnection
     this.state = 'running';
     parser.version = version;
     const destinations = context.destinations[version]!;
-    this.subscriptions = new Subscriptions(this, session, destinations);
-    this.publisher = new Publisher(this, session, this.subscriptions, destinations);
+    const transactions = new Transactions(context.limits);
+    this.subscriptions = new Subscriptions(this, session, destinations, transactions);
+    this.publisher = new Publisher(this, session, this.subscriptions, destinations, transactions);
     this.writer.frame(connectedFrame(version, this.sessionId, context));
     this.heartBeat.start(heartBeat, context.limits.minHeartBeatMs);
     context.log.info(

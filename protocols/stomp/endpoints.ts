@@ -60,7 +60,6 @@ export interface EndpointOptions {
   readonly consumerArguments: FieldTable;
 }
 
-/** Options of a frame without such headers. */
 export const NO_OPTIONS: EndpointOptions = Object.freeze({
   durable: null,
   autoDelete: null,

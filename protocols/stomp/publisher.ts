@@ -18,11 +18,15 @@ import type { FrameParser } from './frame-parser.ts';
 import { STOMP_CODEC } from './property-codec.ts';
 import { readSendHeaders, type SendHeaders } from './send-headers.ts';
 import { StompError } from './stomp-error.ts';
+import type { Acknowledgement } from './subscription.ts';
 import type { Subscriptions } from './subscriptions.ts';
-import { type Settlement, type StagedSend, type TransactedOperations, Transactions } from './transactions.ts';
+import type { TransactedSend, Transactions } from './transactions.ts';
 
 /** Names of queues that a connection remembers to exist. */
 const MAX_ENSURED = 10_000;
+
+/** A message without further routing keys. */
+const NO_COPIES: readonly string[] = Object.freeze([]);
 
 export class Publisher {
   /** Keeps it from flooding its receivers. */
@@ -41,20 +45,31 @@ export class Publisher {
   /** Queues that this connection has seen to exist (made with the first), and the last destination that was ready. */
   private ensured: Set<string> | null;
   private lastReady: Destination | null;
+  /** Queue options of the last transacted SEND, and the headers that they were read from. */
+  private options: EndpointOptions;
+  private optionsHeaders: SendHeaders | null;
 
-  constructor(client: StompClient, session: Session, subscriptions: Subscriptions, destinations: DestinationCache) {
+  constructor(
+    client: StompClient,
+    session: Session,
+    subscriptions: Subscriptions,
+    destinations: DestinationCache,
+    transactions: Transactions,
+  ) {
     this.throttle = new PublisherThrottle(client.context.turn, client.gate);
     this.client = client;
     this.parser = client.parser;
     this.session = session;
     this.destinations = destinations;
     this.subscriptions = subscriptions;
-    this.transactions = new Transactions(client.context.limits);
+    this.transactions = transactions;
     this.tempQueues = null;
     this.headers = null;
     this.destination = null;
     this.ensured = null;
     this.lastReady = null;
+    this.options = NO_OPTIONS;
+    this.optionsHeaders = null;
   }
 
   /** The parser's current frame is a SEND. */
@@ -127,7 +142,7 @@ export class Publisher {
     // A large body that spanned chunks lies in a buffer of its own already, and so do the headers.
     if (parser.alone && parser.bodyLength >= OWN_ALLOCATION_BYTES) message.owned = true;
     if (headers.transaction !== null) {
-      this.stage(headers.transaction, message, destination, parser.receiptId());
+      this.transact(headers.transaction, message, destination, headers);
       return;
     }
     const receipt = parser.receiptId();
@@ -147,69 +162,65 @@ export class Publisher {
     this.transactions.begin(transaction);
   }
 
-  /** An ACK or NACK that waits for its transaction. */
-  defer(transaction: string, settlement: Settlement): void {
-    this.subscriptions.check(settlement);
-    this.transactions.addSettlement(transaction, settlement);
+  /** An ACK or NACK in a transaction: checked now, carried out at COMMIT. */
+  acknowledge(transaction: string, acknowledgement: Acknowledgement): void {
+    this.subscriptions.check(acknowledgement);
+    this.transactions.addAcknowledgement(transaction, acknowledgement);
   }
 
   abort(transaction: string): void {
-    this.transactions.take(transaction);
+    const { detached } = this.transactions.take(transaction);
+    this.session.requeueAll(detached.map(({ entry }) => entry));
   }
 
   commit(transaction: string): void {
-    this.client.suspend(this.commitAll(transaction, this.transactions.take(transaction)));
+    this.client.suspend(this.carryOut(transaction));
   }
 
-  /** Routes a SEND of a transaction: a refusal ends the connection now, and not at COMMIT. */
-  private stage(transaction: string, message: Message, destination: Destination, receipt: string | null): void {
-    this.transactions.require(transaction);
-    this.client.context.turn.retain(message);
-    const staged = this.session.stage(message, []);
-    if (staged === null || (staged.targets.length === 0 && destination.kind === DESTINATION_KIND.queue)) {
-      this.client.suspend(
-        this.stageLater(message, destination, readSendOptions(this.parser)).then((later) => {
-          if (this.client.running) this.addStaged(transaction, later, receipt);
-        }),
-      );
-    } else this.addStaged(transaction, { ...staged, destination }, receipt);
-  }
-
-  private addStaged(transaction: string, send: StagedSend, receipt: string | null): void {
-    this.client.context.turn.retain(send.message);
-    this.transactions.addSend(transaction, send);
-    this.client.receipts.give(receipt);
-  }
-
-  /** Routes when the permission is known, and to a /queue/ destination whose queue was deleted since its first use. */
-  private async stageLater(message: Message, destination: Destination, options: EndpointOptions): Promise<StagedSend> {
-    let declared = destination.kind !== DESTINATION_KIND.queue;
-    for (;;) {
-      const staged = this.session.stage(message, []);
-      if (staged === null) await this.session.ready();
-      else if (staged.targets.length > 0 || declared) return { ...staged, destination };
-      else {
-        declared = true;
-        await ensureQueue(this.session, destination, options);
-      }
-    }
-  }
-
-  /** Commits all operations of a transaction, or none. The receipt is sent when they are durable. */
-  private async commitAll(transaction: string, { sends, settlements }: TransactedOperations): Promise<void> {
-    const { ring } = this.client.receipts;
-    const slot = ring.open(this.parser.receiptId() ?? undefined);
-    const publishes: StagedSend[] = [];
-    for (const send of sends)
-      publishes.push(isGone(send) ? await this.stageLater(send.message, send.destination, NO_OPTIONS) : send);
-    if (!this.client.running) return;
+  /** The receipt leaves once all of it is durable. Later frames wait: what they publish comes behind it. */
+  private async carryOut(name: string): Promise<void> {
+    const { client, session } = this;
+    const receipt = this.parser.receiptId();
+    await this.restoreQueues(this.transactions.get(name).sends);
+    if (!client.running) return;
+    const transaction = this.transactions.take(name);
     try {
-      await this.session.commit(publishes, () => settlements.flatMap((each) => this.subscriptions.take(each)));
+      await session.commit(transaction.sends, this.subscriptions.takeSettled(transaction));
     } catch (error) {
       if (!(error instanceof TransactionFailed)) throw error;
-      throw new StompError('Transaction failed', `nothing of transaction '${transaction}' was done: ${error.message}`);
+      throw new StompError('Transaction failed', `nothing of transaction '${name}' was done: ${error.message}`);
     }
-    ring.settle(slot);
+    client.receipts.give(receipt);
+    this.subscriptions.resume();
+  }
+
+  /** Declares `/queue/` destinations again that were deleted since their SEND, as a SEND outside of a transaction does. */
+  private async restoreQueues(sends: TransactedSend[]): Promise<void> {
+    for (let i = 0; i < sends.length; i++) {
+      const { message, targets, destination, options } = sends[i]!;
+      if (destination.kind !== DESTINATION_KIND.queue || targets.some(({ queue }) => !queue.deleted)) continue;
+      await ensureQueue(this.session, destination, options);
+      let routed = this.session.route(message, NO_COPIES);
+      for (; routed === null; routed = this.session.route(message, NO_COPIES)) await this.session.ready();
+      sends[i] = { ...routed, destination, options };
+    }
+  }
+
+  /** Routes a SEND in a transaction; it is published at COMMIT. Throws as a SEND outside of one. */
+  private transact(name: string, message: Message, destination: Destination, headers: SendHeaders): void {
+    const { client, session } = this;
+    const routed = session.route(message, NO_COPIES);
+    if (routed === null) {
+      client.suspend(session.ready().then(() => this.sendTo(destination, headers)));
+      return;
+    }
+    if (headers !== this.optionsHeaders) {
+      this.options = readSendOptions(this.parser);
+      this.optionsHeaders = headers;
+    }
+    client.context.turn.retain(routed.message);
+    this.transactions.addSend(name, { ...routed, destination, options: this.options });
+    client.receipts.give(this.parser.receiptId());
   }
 
   /** A publish that reached no queue. True where it goes on later, and its slot is settled then. */
@@ -269,9 +280,4 @@ export class Publisher {
     this.tempQueues.set(name, queue);
     this.sendTo(destination, this.readHeaders());
   }
-}
-
-/** Whether the queue of a /queue/ destination was deleted since the SEND: it is declared again, as for any SEND. */
-function isGone({ targets, destination }: StagedSend): boolean {
-  return destination.kind === DESTINATION_KIND.queue && targets.every(({ queue }) => queue.deleted);
 }

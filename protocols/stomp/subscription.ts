@@ -101,6 +101,11 @@ export interface MessageId {
   readonly number: number;
 }
 
+/** An ACK or NACK. */
+export type Acknowledgement =
+  | { readonly kind: 'ack'; readonly id: MessageId }
+  | { readonly kind: 'nack'; readonly id: MessageId; readonly requeue: boolean };
+
 /** What an ACK names, or null where the text is no id of that session. */
 export function parseMessageId(text: string, session: string): MessageId | null {
   if (!text.startsWith(session) || text[session.length] !== '-') return null;

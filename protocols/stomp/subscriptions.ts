@@ -3,7 +3,7 @@
 import { EMPTY_TABLE, type FieldTable, findField, integerOf } from '../../src/core/message/field-table.ts';
 import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import type { Session } from '../../src/core/session/session.ts';
-import type { Settlement as TransactedSettlement } from '../../src/core/session/transaction.ts';
+import type { Outcome, Settlement } from '../../src/core/session/transaction.ts';
 import type { StompClient } from './client.ts';
 import { COMMAND, commandName } from './command.ts';
 import type { DestinationCache } from './destination-cache.ts';
@@ -12,8 +12,8 @@ import type { FrameParser } from './frame-parser.ts';
 import { HEADER } from './header-names.ts';
 import { isTrue } from './property-codec.ts';
 import { limitExceeded, StompError } from './stomp-error.ts';
-import { ACK_MODE, type AckMode, ackMode, parseMessageId, Subscription } from './subscription.ts';
-import type { Settlement } from './transactions.ts';
+import { ACK_MODE, type AckMode, type Acknowledgement, ackMode, parseMessageId, Subscription } from './subscription.ts';
+import type { OpenTransaction, Transactions } from './transactions.ts';
 import { STOMP_VERSION } from './version.ts';
 
 const MAX_PREFETCH = 65_535;
@@ -23,15 +23,17 @@ export class Subscriptions {
   private readonly parser: FrameParser;
   private readonly session: Session;
   private readonly destinations: DestinationCache;
+  private readonly transactions: Transactions;
   private readonly byKey: Map<string, Subscription>;
   private readonly byNumber: Map<number, Subscription>;
   private lastNumber: number;
 
-  constructor(client: StompClient, session: Session, destinations: DestinationCache) {
+  constructor(client: StompClient, session: Session, destinations: DestinationCache, transactions: Transactions) {
     this.client = client;
     this.parser = client.parser;
     this.session = session;
     this.destinations = destinations;
+    this.transactions = transactions;
     this.byKey = new Map();
     this.byNumber = new Map();
     this.lastNumber = 0;
@@ -75,6 +77,7 @@ export class Subscriptions {
   /** Ends all subscriptions; what is out goes back together. Idempotent. */
   release(): void {
     const entries: QueueEntry[] = [];
+    for (const { detached } of this.transactions.takeAll()) for (const { entry } of detached) entries.push(entry);
     for (const subscription of this.byKey.values()) {
       this.cancel(subscription);
       for (const entry of subscription.unacked.drain()) entries.push(entry);
@@ -166,6 +169,7 @@ export class Subscriptions {
     this.byKey.delete(subscription.key);
     this.byNumber.delete(subscription.number);
     this.cancel(subscription);
+    this.detach(subscription);
     this.session.requeueAll(subscription.unacked.drain());
   }
 
@@ -175,7 +179,7 @@ export class Subscriptions {
   }
 
   /** What the current frame, an ACK or NACK, asks for. 1.2 names the message in `id`, 1.0 and 1.1 in `message-id`. */
-  readSettlement(): Settlement {
+  readAcknowledgement(): Acknowledgement {
     const { parser } = this;
     const name = parser.version === STOMP_VERSION.v1_2 ? HEADER.id : HEADER.messageId;
     const text = parser.text(name);
@@ -191,63 +195,66 @@ export class Subscriptions {
   }
 
   /**
-   * The subscription of an ACK or NACK, or null if there is nothing to settle: the message was settled already, needed
-   * no acknowledgement, or returned when its subscription ended (client libraries acknowledge after they unsubscribed).
-   * Throws StompError for a number that was never delivered.
+   * Carries out an ACK or NACK. A message that is settled already, that needed none, or whose subscription ended and
+   * that therefore went back, is no error: client libraries acknowledge after they unsubscribed. A number that was never
+   * delivered is.
    */
-  check({ id: { subscription: number, number: tag } }: Settlement): Subscription | null {
-    const subscription = this.byNumber.get(number);
-    if (subscription === undefined) {
-      if (number > this.lastNumber) throw unknownMessage();
-      return null;
-    }
-    if (subscription.mode === ACK_MODE.auto) return null;
-    if (tag === 0 || tag > subscription.unacked.lastTag) throw unknownMessage();
-    return subscription;
-  }
-
-  /** Takes the entries of an ACK or NACK from their subscription, for a transaction that is being committed. */
-  take(settlement: Settlement): TransactedSettlement[] {
-    const subscription = this.check(settlement);
-    if (subscription === null) return [];
-    const { unacked, mode } = subscription;
-    const { number: tag } = settlement.id;
-    const outcome = settlement.kind === 'ack' ? 'acknowledged' : settlement.requeue ? 'requeued' : 'rejected';
-    const wasFull = !subscription.writable();
-    const taken: TransactedSettlement[] = [];
-    if (mode === ACK_MODE.individual) {
-      const entry = unacked.take(tag);
-      if (entry !== null) taken.push({ entry, outcome });
-    } else {
-      for (let entry = unacked.takeFirst(tag); entry !== null; entry = unacked.takeFirst(tag)) {
-        taken.push({ entry, outcome });
-      }
-    }
-    if (wasFull) subscription.resume();
-    return taken;
-  }
-
-  /** Executes an ACK or NACK outside of a transaction. */
-  settle(settlement: Settlement): void {
+  settle(acknowledgement: Acknowledgement): void {
     const { session } = this;
-    const subscription = this.check(settlement);
+    const subscription = this.check(acknowledgement);
     if (subscription === null) return;
-    const { unacked, mode } = subscription;
-    const { number: tag } = settlement.id;
     const wasFull = !subscription.writable();
+    const { unacked, mode } = subscription;
+    const { kind } = acknowledgement;
+    const { number: tag } = acknowledgement.id;
     if (mode === ACK_MODE.individual) {
       const entry = unacked.take(tag);
       if (entry === null) return;
-      if (settlement.kind === 'ack') session.acknowledge(entry);
-      else session.reject(entry, settlement.requeue);
-    } else if (settlement.kind === 'nack' && settlement.requeue) session.requeueAll(unacked.takeUpTo(tag));
+      if (kind === 'ack') session.acknowledge(entry);
+      else session.reject(entry, acknowledgement.requeue);
+    } else if (kind === 'nack' && acknowledgement.requeue) session.requeueAll(unacked.takeUpTo(tag));
     else {
       for (let entry = unacked.takeFirst(tag); entry !== null; entry = unacked.takeFirst(tag)) {
-        if (settlement.kind === 'ack') session.acknowledge(entry);
+        if (kind === 'ack') session.acknowledge(entry);
         else session.reject(entry, false);
       }
     }
     if (wasFull) subscription.resume();
+  }
+
+  /**
+   * The subscription whose message an ACK or NACK settles; null where there is nothing to settle (see `settle`). Throws
+   * where no such message was delivered.
+   */
+  check({ id }: Acknowledgement): Subscription | null {
+    const subscription = this.byNumber.get(id.subscription);
+    if (subscription === undefined) {
+      if (id.subscription > this.lastNumber) throw unknownMessage();
+      return null;
+    }
+    if (subscription.mode === ACK_MODE.auto) return null;
+    if (id.number === 0 || id.number > subscription.unacked.lastTag) throw unknownMessage();
+    return subscription;
+  }
+
+  /** Takes out what a transaction settles, in order: the session's `commit` owns the entries from here on. */
+  takeSettled({ acknowledgements, detached }: OpenTransaction): Settlement[] {
+    const settlements = [...detached];
+    for (const acknowledgement of acknowledgements) {
+      const subscription = this.check(acknowledgement);
+      if (subscription !== null) takeCovered(subscription, acknowledgement, settlements);
+    }
+    return settlements;
+  }
+
+  /** What open transactions settle of a subscription that ends belongs to them alone from here on. */
+  private detach(subscription: Subscription): void {
+    for (const { acknowledgements, detached } of this.transactions) {
+      for (const acknowledgement of acknowledgements) {
+        if (acknowledgement.id.subscription !== subscription.number) continue;
+        takeCovered(subscription, acknowledgement, detached);
+      }
+    }
   }
 
   /** A queue went away beneath a subscription. STOMP has no other way to say so than an ERROR. */
@@ -255,6 +262,23 @@ export class Subscriptions {
     const { key } = subscription;
     this.client.fail(new StompError('Subscription ended', `the queue of subscription '${key}' is gone`), null);
   };
+}
+
+/** Takes the entries that an ACK or NACK covers out of the ledger: one, or in cumulative mode all up to it. */
+function takeCovered(subscription: Subscription, acknowledgement: Acknowledgement, into: Settlement[]): void {
+  const { unacked, mode } = subscription;
+  const { number: tag } = acknowledgement.id;
+  const outcome = outcomeOf(acknowledgement);
+  if (mode !== ACK_MODE.individual) for (const entry of unacked.takeUpTo(tag)) into.push({ entry, outcome });
+  else {
+    const entry = unacked.take(tag);
+    if (entry !== null) into.push({ entry, outcome });
+  }
+}
+
+function outcomeOf(acknowledgement: Acknowledgement): Outcome {
+  if (acknowledgement.kind === 'ack') return 'acknowledged';
+  return acknowledgement.requeue ? 'requeued' : 'rejected';
 }
 
 function unknownMessage(): StompError {

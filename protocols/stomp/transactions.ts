@@ -1,35 +1,37 @@
-// Transactions of one connection (STOMP 1.2, BEGIN, COMMIT, ABORT). A SEND is routed when it arrives, an ACK or NACK
-// checked; both wait here until COMMIT, which the core does as a whole or not at all (src/core/session/transaction.ts).
-// Open transactions end with their connection. Bounded in number, operations and bytes.
+// The open transactions of one connection (STOMP 1.2, BEGIN, COMMIT, ABORT): routed SENDs, and ACKs and NACKs that were
+// checked. The publisher commits one through the session; ABORT, an ERROR and the end of the connection discard what is
+// open. Bounded in number, operations and bytes.
 
-import type { TransactedPublish } from '../../src/core/session/transaction.ts';
+import type { Settlement, TransactedPublish } from '../../src/core/session/transaction.ts';
 import type { Destination } from './destination.ts';
+import type { EndpointOptions } from './endpoints.ts';
 import type { StompLimits } from './limits.ts';
 import { limitExceeded, StompError } from './stomp-error.ts';
-import type { MessageId } from './subscription.ts';
+import type { Acknowledgement } from './subscription.ts';
 
-/** An ACK or NACK. */
-export type Settlement =
-  | { readonly kind: 'ack'; readonly id: MessageId }
-  | { readonly kind: 'nack'; readonly id: MessageId; readonly requeue: boolean };
-
-/** A SEND with the queues that it reached, and the destination that it named. */
-export interface StagedSend extends TransactedPublish {
+/** A SEND, with the queues that it reaches. */
+export interface TransactedSend extends TransactedPublish {
   readonly destination: Destination;
+  /** Of the queue that a SEND to `/queue/` declares. */
+  readonly options: EndpointOptions;
 }
 
-/** The operations of one transaction, in order. */
-export interface TransactedOperations {
-  readonly sends: StagedSend[];
-  readonly settlements: Settlement[];
-}
+export class OpenTransaction {
+  readonly sends: TransactedSend[];
+  readonly acknowledgements: Acknowledgement[];
+  /** What its acknowledgements covered of subscriptions that have ended since. */
+  readonly detached: Settlement[];
 
-/** Memory of an operation beside the bytes of its message. */
-const OPERATION_BYTES = 256;
+  constructor() {
+    this.sends = [];
+    this.acknowledgements = [];
+    this.detached = [];
+  }
+}
 
 export class Transactions {
   private readonly limits: StompLimits;
-  private readonly open: Map<string, TransactedOperations>;
+  private readonly open: Map<string, OpenTransaction>;
   private operations: number;
   private bytes: number;
 
@@ -45,52 +47,56 @@ export class Transactions {
     if (this.open.size === this.limits.maxTransactions) {
       throw limitExceeded('maxTransactions', this.limits.maxTransactions);
     }
-    this.open.set(name, { sends: [], settlements: [] });
+    this.open.set(name, new OpenTransaction());
   }
 
-  /** Throws StompError unless a transaction of that name is open. */
-  require(name: string): void {
-    if (!this.open.has(name)) throw unknownTransaction(name);
+  get(name: string): OpenTransaction {
+    const transaction = this.open.get(name);
+    if (transaction === undefined) throw new StompError('Invalid transaction', `transaction '${name}' is not open`);
+    return transaction;
   }
 
-  addSend(name: string, send: StagedSend): void {
-    this.operationsOf(name, bytesOf(send)).sends.push(send);
+  addSend(name: string, send: TransactedSend): void {
+    const { sends } = this.get(name);
+    this.countOperation();
+    const { maxTransactionBytes } = this.limits;
+    this.bytes += bytesOf(send);
+    if (this.bytes > maxTransactionBytes) throw limitExceeded('maxTransactionBytes', maxTransactionBytes);
+    sends.push(send);
   }
 
-  addSettlement(name: string, settlement: Settlement): void {
-    this.operationsOf(name, OPERATION_BYTES).settlements.push(settlement);
+  addAcknowledgement(name: string, acknowledgement: Acknowledgement): void {
+    const { acknowledgements } = this.get(name);
+    this.countOperation();
+    acknowledgements.push(acknowledgement);
   }
 
-  /** Ends the transaction, to be committed or dropped. */
-  take(name: string): TransactedOperations {
-    const operations = this.open.get(name);
-    if (operations === undefined) throw unknownTransaction(name);
+  /** Takes a transaction out, to be committed or discarded. */
+  take(name: string): OpenTransaction {
+    const transaction = this.get(name);
     this.open.delete(name);
-    const { sends, settlements } = operations;
-    this.operations -= sends.length + settlements.length;
-    this.bytes -= settlements.length * OPERATION_BYTES;
-    for (const send of sends) this.bytes -= bytesOf(send);
-    return operations;
+    this.operations -= transaction.sends.length + transaction.acknowledgements.length;
+    for (const send of transaction.sends) this.bytes -= bytesOf(send);
+    return transaction;
   }
 
-  /** The operations of a transaction, to which one more is added. Throws StompError at a limit. */
-  private operationsOf(name: string, bytes: number): TransactedOperations {
-    const operations = this.open.get(name);
-    if (operations === undefined) throw unknownTransaction(name);
-    const { maxTransactionOperations, maxTransactionBytes } = this.limits;
+  /** Takes all out. */
+  takeAll(): OpenTransaction[] {
+    return [...this.open.keys()].map((name) => this.take(name));
+  }
+
+  [Symbol.iterator](): Iterator<OpenTransaction> {
+    return this.open.values();
+  }
+
+  private countOperation(): void {
+    const { maxTransactionOperations } = this.limits;
     if (++this.operations > maxTransactionOperations) {
       throw limitExceeded('maxTransactionOperations', maxTransactionOperations);
     }
-    this.bytes += bytes;
-    if (this.bytes > maxTransactionBytes) throw limitExceeded('maxTransactionBytes', maxTransactionBytes);
-    return operations;
   }
 }
 
-function bytesOf({ message }: StagedSend): number {
-  return message.bodyLength + message.nativeLength + OPERATION_BYTES;
-}
-
-function unknownTransaction(name: string): StompError {
-  return new StompError('Invalid transaction', `transaction '${name}' is not open`);
+function bytesOf({ message }: TransactedSend): number {
+  return message.bodyLength + message.nativeLength;
 }

@@ -73,6 +73,8 @@ interface Sent {
   failed: boolean;
   /** Acknowledged, or dropped with others by a purge, in this life of the broker, or in one before. */
   settled: boolean;
+  /** A transaction that settles it is under way: if that fails, it comes again. */
+  settling: boolean;
   settledBefore: boolean;
 }
 
@@ -205,7 +207,7 @@ export class CoreWorld {
     const settlements: Settlement[] = taken.map(({ entry, sent }) => {
       const outcome = random.pick(['acknowledged', 'acknowledged', 'rejected', 'requeued'] as const)!;
       if (outcome === 'acknowledged' || (outcome === 'rejected' && entry.queue.deadLetters === null))
-        sent.settled = true;
+        sent.settling = true;
       return { entry, outcome };
     });
     const { queues: store } = life.opened.store;
@@ -216,10 +218,19 @@ export class CoreWorld {
       // From here on it is visible; a moment later its publisher hears of it.
       if (!life.over)
         for (const [sent] of publishes) Object.assign(sent, { hidden: false, confirmed: ok, failed: !ok });
+      if (!life.over) {
+        for (const { sent } of taken) {
+          sent.settled ||= ok && sent.settling;
+          sent.settling = false;
+        }
+      }
       confirmed.call(transaction, ring, from, to, ok);
     };
     const targets = publishes.map(([, message, queue]) => ({ message, targets: queue.selfRoute }));
-    transaction.commit(targets, () => settlements).catch((error) => assert.ok(error instanceof TransactionFailed));
+    transaction.commit(targets, settlements).catch((error) => {
+      assert.ok(error instanceof TransactionFailed);
+      if (!life.over) for (const [sent] of publishes) Object.assign(sent, { hidden: false, failed: true });
+    });
   }
 
   private message(hidden: boolean): [Sent, Message, Queue] {
@@ -230,6 +241,7 @@ export class CoreWorld {
       hidden,
       failed: false,
       settled: false,
+      settling: false,
       settledBefore: false,
     };
     this.sent.set(sent.id, sent);
@@ -352,7 +364,8 @@ export class CoreWorld {
     this.kv = new FaultyKv(this.kv.crash(this.random.chance(0.5)));
     this.out = [];
     for (const sent of this.sent.values()) {
-      sent.settledBefore ||= sent.settled;
+      sent.settledBefore ||= sent.settled || sent.settling;
+      sent.settling = false;
       sent.settled = false;
       // Where nobody was told what became of its transaction, it may be there or not.
       sent.hidden = false;

@@ -1,208 +1,208 @@
-// A STOMP transaction takes effect as a whole or not at all (STOMP 1.2, BEGIN, COMMIT, ABORT): what a SEND refuses ends
-// the connection at the SEND, and a COMMIT that fails leaves no message and no acknowledgement behind.
+// A STOMP transaction is done as a whole or not at all: a COMMIT that fails leaves no message in any queue and no message
+// acknowledged, and so do ABORT, an ERROR and a lost connection. Its receipt says that all of it is durable.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { frame } from './frames.ts';
+import { EMPTY_TABLE, type FieldTable } from '../../src/core/message/field-table.ts';
+import { frame, type ReadFrame } from './frames.ts';
 import { type Client, Harness } from './harness.ts';
 
-const BEGIN = frame('BEGIN', ['transaction:t']);
-const COMMIT = frame('COMMIT', ['transaction:t', 'receipt:c']);
+const IN_T = 'transaction:t';
+const begin = (): Buffer => frame('BEGIN', [IN_T]);
+const commit = (): Buffer => frame('COMMIT', [IN_T, 'receipt:c']);
+const send = (destination: string, body: string, ...headers: string[]): Buffer =>
+  frame('SEND', [`destination:${destination}`, 'persistent:true', ...headers], body);
+const subscribe = (queue: string, mode = 'client-individual'): Buffer =>
+  frame('SUBSCRIBE', [`id:${queue}`, `destination:/queue/${queue}`, `ack:${mode}`]);
+const ackOf = (message: ReadFrame): string => `id:${message.headers.ack}`;
 
-function send(destination: string, body: string, ...lines: string[]): Buffer {
-  return frame('SEND', [`destination:${destination}`, ...lines], body);
-}
-
-function transacted(destination: string, body: string, ...lines: string[]): Buffer {
-  return send(destination, body, 'transaction:t', ...lines);
-}
+/** A queue that refuses its second message. */
+const ONE_ONLY: FieldTable = [
+  { name: 'x-max-length', value: { type: 'l', value: 1n } },
+  { name: 'x-overflow', value: { type: 'S', value: 'reject-publish' } },
+];
 
 async function ready(harness: Harness, queue: string): Promise<number> {
   return (await (await harness.session()).checkQueue(queue)).messageCount;
 }
 
-/** A client that holds one unacknowledged message of `/queue/in`; returns the value for its ACK. */
-async function consuming(harness: Harness, mode = 'client-individual'): Promise<[Client, string]> {
+async function declare(harness: Harness, name: string, args: FieldTable = EMPTY_TABLE): Promise<void> {
+  const session = await harness.session();
+  await session.declareQueue({ name, durable: true, exclusive: false, autoDelete: false, args });
+}
+
+/** A client in a transaction that has acknowledged `work`, its one message of queue `in`. */
+async function acknowledged(harness: Harness, mode?: string): Promise<Client> {
+  await declare(harness, 'in');
   const client = await harness.connect();
-  const [message] = await client.exchange(
-    frame('SUBSCRIBE', ['id:in', 'destination:/queue/in', `ack:${mode}`]),
-    send('/queue/in', 'work', 'persistent:true'),
+  const [work] = await client.exchange(send('/queue/in', 'work'), subscribe('in', mode));
+  assert.equal(work!.body.toString(), 'work');
+  assert.deepEqual(await client.exchange(begin(), frame('ACK', [ackOf(work!), IN_T])), []);
+  return client;
+}
+
+async function redelivered(harness: Harness): Promise<ReadFrame> {
+  const other = await harness.connect();
+  const [again] = await other.exchange(subscribe('in'));
+  assert.deepEqual([again?.body.toString(), again?.headers.redelivered], ['work', 'true']);
+  return again!;
+}
+
+function refusal(frames: readonly ReadFrame[], receipt: string): ReadFrame {
+  assert.deepEqual(
+    frames.map(({ command, headers }) => [command, headers['receipt-id']]),
+    [['ERROR', receipt]],
   );
-  return [client, message!.headers.ack!];
+  return frames[0]!;
 }
 
 describe('a STOMP transaction', () => {
-  it('ends with an ERROR at the SEND to an exchange that does not exist, and leaves nothing', async () => {
+  it('to an exchange that does not exist is refused at the SEND, and nothing of it is done', async () => {
+    const harness = new Harness();
+    const client = await acknowledged(harness);
+    const frames = await client.exchange(
+      send('/queue/a', '1', IN_T),
+      send('/exchange/nope/x', '2', IN_T, 'receipt:s'),
+      commit(),
+    );
+    assert.match(refusal(frames, 's').headers.message!, /not_found/);
+    assert.equal(await ready(harness, 'a'), 0);
+    await redelivered(harness);
+  });
+
+  it('that a full queue refuses a part of leaves nothing in any queue', async () => {
+    const harness = new Harness();
+    await declare(harness, 'full', ONE_ONLY);
+    const client = await acknowledged(harness);
+    // Together they are more than the queue takes, although it is empty.
+    const frames = await client.exchange(
+      send('/queue/a', '1', IN_T),
+      send('/queue/full', '2', IN_T),
+      send('/queue/full', '3', IN_T),
+      commit(),
+    );
+    assert.match(refusal(frames, 'c').body.toString(), /'full' is full/);
+    assert.deepEqual([await ready(harness, 'a'), await ready(harness, 'full')], [0, 0]);
+    await redelivered(harness);
+  });
+
+  it('without permission is refused at the SEND', async () => {
+    const harness = new Harness({ allows: (permission, name) => permission !== 'write' || name !== 'amq.fanout' });
+    const client = await harness.connect();
+    const frames = await client.exchange(begin(), send('/exchange/amq.fanout', 'x', IN_T, 'receipt:s'), commit());
+    assert.match(refusal(frames, 's').headers.message!, /access_refused/);
+  });
+
+  it('that the disk has no room for leaves nothing', async () => {
     const harness = new Harness();
     const client = await harness.connect();
-    const frames = await client.exchange(
-      BEGIN,
-      transacted('/queue/a', '1'),
-      transacted('/exchange/nope/x', '2', 'receipt:s'),
-      COMMIT,
-    );
-    assert.deepEqual(
-      frames.map(({ command, headers }) => [command, headers['receipt-id']]),
-      [['ERROR', 's']],
-    );
-    assert.ok(client.closed);
-    assert.equal(await ready(harness, 'a'), 0);
+    await client.exchange(begin(), send('/queue/a', '1', IN_T), send('/queue/b', '2', IN_T));
+    harness.store.hold();
+    await client.exchange(commit());
+    harness.store.fail();
+    await harness.settle();
+    assert.match(refusal(client.take(), 'c').body.toString(), /no space/);
+    harness.store.release();
+    assert.deepEqual([await ready(harness, 'a'), await ready(harness, 'b')], [0, 0]);
   });
 
-  it('ends with an ERROR at the ACK of a message that was never delivered', async () => {
+  it('is seen by nobody, and has no receipt, before it is durable', async () => {
     const harness = new Harness();
-    const [client, ack] = await consuming(harness);
-    const unknown = ack.replace(/\d+$/, (number) => `${Number(number) + 1}`);
-    const frames = await client.exchange(
-      BEGIN,
-      transacted('/queue/a', '1'),
-      frame('ACK', [`id:${unknown}`, 'transaction:t', 'receipt:k']),
-      COMMIT,
+    const client = await acknowledged(harness);
+    const other = await harness.connect();
+    await other.exchange(subscribe('a'));
+    await client.exchange(send('/queue/a', '1', IN_T));
+    harness.store.hold();
+    assert.deepEqual(await client.exchange(commit()), []);
+    assert.deepEqual(other.take(), []);
+    harness.store.release();
+    await harness.settle();
+    assert.deepEqual(
+      client.take().map(({ headers }) => headers['receipt-id']),
+      ['c'],
     );
     assert.deepEqual(
-      frames.map(({ command, headers }) => [command, headers['receipt-id']]),
-      [['ERROR', 'k']],
+      other.take().map(({ body }) => body.toString()),
+      ['1'],
     );
-    assert.equal(await ready(harness, 'a'), 0);
-    assert.equal(await ready(harness, 'in'), 1);
+    client.drop();
+    await harness.settle();
+    assert.equal(await ready(harness, 'in'), 0);
   });
 
-  it('of which a queue refuses the second message leaves neither the first one nor the acknowledgement', async () => {
+  it('is carried out though its client is lost behind the COMMIT', async () => {
     const harness = new Harness();
-    const [client, ack] = await consuming(harness);
-    const limits = ['x-max-length:1', 'x-overflow:reject-publish'];
-    const frames = await client.exchange(
-      BEGIN,
-      transacted('/queue/a', '1'),
-      transacted('/queue/full', '2', ...limits),
-      transacted('/queue/full', '3', ...limits),
-      frame('ACK', [`id:${ack}`, 'transaction:t']),
-      COMMIT,
-    );
-    assert.deepEqual(
-      frames.map(({ command, headers }) => [command, headers['receipt-id']]),
-      [['ERROR', 'c']],
-    );
-    assert.match(frames[0]!.body.toString(), /nothing of transaction 't' was done: queue 'full' is full/);
-    assert.deepEqual([await ready(harness, 'a'), await ready(harness, 'full'), await ready(harness, 'in')], [0, 0, 1]);
+    const client = await acknowledged(harness);
+    await client.exchange(send('/queue/a', '1', IN_T));
+    harness.store.hold();
+    await client.exchange(commit());
+    client.drop();
+    await harness.settle();
+    harness.store.release();
+    await harness.settle();
+    assert.deepEqual([await ready(harness, 'in'), await ready(harness, 'a')], [0, 1]);
   });
 
-  for (const persistent of [true, false]) {
-    it(`leaves nothing on a full disk: ${persistent ? 'a persistent' : 'a transient'} message is not acknowledged`, async () => {
+  for (const [what, end] of [
+    ['aborted', [frame('ABORT', [IN_T]), frame('DISCONNECT')]],
+    ['left open', [frame('DISCONNECT')]],
+    ['ended by an ERROR', [frame('NONSENSE')]],
+  ] as const) {
+    it(`that is ${what} acknowledges nothing`, async () => {
       const harness = new Harness();
-      const client = await harness.connect();
-      const [message] = await client.exchange(
-        frame('SUBSCRIBE', ['id:in', 'destination:/topic/in', 'ack:client-individual']),
-        send('/topic/in', 'work', `persistent:${persistent}`),
-      );
-      await client.exchange(
-        BEGIN,
-        transacted('/queue/a', '1', 'persistent:true'),
-        frame('ACK', [`id:${message!.headers.ack}`, 'transaction:t']),
-      );
-      harness.store.hold();
-      await client.exchange(COMMIT);
-      const queue = [...harness.hosts.get('/')!.queues.values()].find(({ name }) => name.startsWith('stomp-'))!;
-      assert.equal(queue.unackedCount, 1);
-      harness.store.fail();
-      await harness.settle();
-      const frames = client.take();
-      assert.deepEqual(
-        frames.map(({ command, headers }) => [command, headers['receipt-id']]),
-        [['ERROR', 'c']],
-      );
-      harness.store.release();
+      const client = await acknowledged(harness);
+      await client.exchange(send('/queue/a', '1', IN_T), ...end);
+      assert.ok(client.closed);
       assert.equal(await ready(harness, 'a'), 0);
+      await redelivered(harness);
     });
   }
 
-  it('declares a queue again that was deleted between SEND and COMMIT', async () => {
-    const harness = new Harness();
+  it('gives back at ABORT what it counted against its limits', async () => {
+    const harness = new Harness({ settings: { maxTransactionOperations: 2, maxTransactionBytes: 200 } });
     const client = await harness.connect();
-    await client.exchange(BEGIN, transacted('/queue/a', '1'));
-    await (await harness.session()).deleteQueue('a', { ifUnused: false, ifEmpty: false });
-    const frames = await client.exchange(COMMIT);
-    assert.deepEqual(
-      frames.map(({ command }) => command),
-      ['RECEIPT'],
-    );
-    assert.equal(await ready(harness, 'a'), 1);
-  });
-
-  it('whose queue cannot be declared again leaves nothing', async () => {
-    let refused = false;
-    const harness = new Harness({
-      allows: (permission, resource) => !(refused && permission === 'configure' && resource === 'a'),
-    });
-    const client = await harness.connect();
-    await client.exchange(BEGIN, transacted('/queue/b', '1'), transacted('/queue/a', '2'));
-    await (await harness.session()).deleteQueue('a', { ifUnused: false, ifEmpty: false });
-    refused = true;
-    harness.generation++;
-    const frames = await client.exchange(COMMIT);
-    assert.deepEqual(
-      frames.map(({ command, headers }) => [command, headers['receipt-id']]),
-      [['ERROR', 'c']],
-    );
-    assert.equal(await ready(harness, 'b'), 0);
-  });
-
-  it('acknowledges cumulatively, or gives back, at COMMIT only', async () => {
-    const harness = new Harness();
-    const client = await harness.connect();
-    const frames = await client.exchange(
-      frame('SUBSCRIBE', ['id:in', 'destination:/queue/in', 'ack:client']),
-      ...['1', '2', '3'].map((body) => send('/queue/in', body)),
-    );
-    const queue = harness.hosts.get('/')!.queues.get('in')!;
-    await client.exchange(BEGIN, frame('ACK', [`id:${frames[1]!.headers.ack}`, 'transaction:t']));
-    assert.equal(queue.unackedCount, 3);
-    await client.exchange(COMMIT);
-    assert.equal(queue.unackedCount, 1);
-    const again = await client.exchange(
-      BEGIN,
-      frame('NACK', [`id:${frames[2]!.headers.ack}`, 'transaction:t', 'requeue:true']),
-      COMMIT,
-    );
-    assert.deepEqual(
-      again.map(({ command, body }) => [command, body.toString()]),
-      [
-        ['MESSAGE', '3'],
-        ['RECEIPT', ''],
-      ].sort(([a], [b]) => (a! < b! ? -1 : 1)),
-    );
-  });
-
-  it('reaches subscribers only after COMMIT', async () => {
-    const harness = new Harness();
-    const requester = await harness.connect();
-    await requester.exchange(frame('SUBSCRIBE', ['id:r', 'destination:/topic/answers']));
-    const client = await harness.connect();
-    assert.deepEqual(await client.exchange(BEGIN, transacted('/topic/answers', 'yes')), []);
-    assert.deepEqual(await requester.exchange(), []);
-    await client.exchange(COMMIT);
-    assert.deepEqual(
-      (await requester.exchange()).map(({ body }) => body.toString()),
-      ['yes'],
-    );
-  });
-
-  it('frees what it held when it is aborted: limits count open transactions only', async () => {
-    const harness = new Harness({ settings: { maxTransactionOperations: 2 } });
-    const client = await harness.connect();
-    for (let round = 0; round < 3; round++) {
-      const frames = await client.exchange(
-        BEGIN,
-        transacted('/queue/a', '1'),
-        transacted('/queue/a', '2'),
-        frame('ABORT', ['transaction:t', 'receipt:a']),
-      );
-      assert.deepEqual(
-        frames.map(({ command }) => command),
-        ['RECEIPT'],
-      );
+    for (let i = 0; i < 3; i++) {
+      const sends = [
+        send('/topic/t', '12345678901234567890123456789012345678901234567890', IN_T),
+        send('/topic/t', '12345678901234567890123456789012345678901234567890', IN_T),
+      ];
+      assert.deepEqual(await client.exchange(begin(), ...sends, frame('ABORT', [IN_T])), []);
     }
-    const [error] = await client.exchange(BEGIN, ...['1', '2', '3'].map((body) => transacted('/queue/a', body)));
-    assert.match(error!.body.toString(), /maxTransactionOperations/);
+  });
+
+  for (const mode of ['client', 'client-individual']) {
+    it(`acknowledges what it was asked to though the subscription (${mode}) ended before COMMIT`, async () => {
+      for (const [end, left] of [
+        ['COMMIT', 0],
+        ['ABORT', 1],
+      ] as const) {
+        const harness = new Harness();
+        const client = await acknowledged(harness, mode);
+        await client.exchange(frame('UNSUBSCRIBE', ['id:in']));
+        assert.equal(await ready(harness, 'in'), 0);
+        await client.exchange(frame(end, [IN_T]));
+        assert.equal(await ready(harness, 'in'), left);
+      }
+    });
+  }
+
+  it('declares a queue again that was deleted since its SEND', async () => {
+    const harness = new Harness();
+    const client = await harness.connect();
+    await client.exchange(begin(), send('/queue/a', '1', IN_T), send('/queue/b', '2', IN_T));
+    await (await harness.session()).deleteQueue('a', { ifUnused: false, ifEmpty: false });
+    client.send(commit());
+    await harness.settle();
+    const [receipt] = client.take();
+    assert.equal(receipt!.command, 'RECEIPT');
+    assert.deepEqual([await ready(harness, 'a'), await ready(harness, 'b')], [1, 1]);
+  });
+
+  it('refuses an ACK of a message that was never delivered at the ACK', async () => {
+    const harness = new Harness();
+    const client = await acknowledged(harness);
+    const unknown = frame('ACK', ['id:nothing', IN_T, 'receipt:a']);
+    refusal(await client.exchange(send('/queue/a', '1', IN_T), unknown, commit()), 'a');
+    assert.equal(await ready(harness, 'a'), 0);
   });
 });

@@ -287,7 +287,7 @@ export const AMQP_NAMES: Names = {
   'tx.rollback.ack': 'tx.rollback.commits tx.rollback.requeues',
   'tx.ack.unknown': 'settle.not-done channel.close.code channel.close.text',
   'tx.commit.both': 'tx.commit.rolls-back tx.acks-only',
-  'tx.fails-whole': 'tx.at-once channel.close.code',
+  'tx.fails-whole': 'tx.commit.one-by-one tx.at-once channel.close.code',
   'reply-to': 'reply-to.plain basic.deliver.key',
   'reply-to.mandatory': 'reply-to.no-return',
   'reply-to.declare': 'reply-to.undeclared reply-to.always-there',

@@ -153,6 +153,39 @@ export const PUBLISH_MUTATIONS: readonly AmqpMutation[] = [
     },
     fromBroker: (packet) => (packet.method?.name === 'basic.recover-ok' ? [] : [packet]),
   })),
+  breaks('tx.commit.one-by-one', 'commits one operation after another, until one is refused', () => {
+    const messages = new Messages();
+    const transacted = new Set<number>();
+    let held: (readonly AmqpPacket[])[] = [];
+    let unasked = 0;
+    return {
+      fromClient(packet) {
+        const { channel, method } = packet;
+        if (method?.name === 'tx.select') transacted.add(channel);
+        if (!transacted.has(channel)) return [packet];
+        if (method?.name === 'tx.rollback') held = [];
+        if (method?.name === 'basic.ack') {
+          held.push([packet]);
+          return [];
+        }
+        if (method?.name === 'tx.commit' && held.length > 0) {
+          const operations = held;
+          held = [];
+          unasked += operations.length - 1;
+          return operations.flatMap((packets) => [...packets, methodPacket(channel, 'tx.commit')]);
+        }
+        return messages.take(packet, ({ packets }) => {
+          held.push(packets);
+          return [];
+        });
+      },
+      fromBroker(packet) {
+        if (packet.method?.name !== 'tx.commit-ok' || unasked === 0) return [packet];
+        unasked--;
+        return [];
+      },
+    };
+  }),
   altersPublish('tx.acks-only', 'commits acknowledgements and loses publishes', ({ packets }, talk) => {
     return talk.transacted ? [] : packets;
   }),

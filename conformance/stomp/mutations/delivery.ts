@@ -328,6 +328,26 @@ export const DELIVERY_MUTATIONS: readonly StompMutation[] = [
     return misplaced(packet, talk, link) === 'twice' && packet.command === 'BEGIN';
   }),
   pretends('commit.lost', 'forgets what it commits', ({ command }) => command === 'COMMIT'),
+  breaks('commit.one-by-one', 'commits one operation after another, until one is refused', (link) => {
+    const held = new Map<string, StompPacket[]>();
+    return {
+      fromClient(packet) {
+        const name = headerOf(packet, 'transaction');
+        if (name === null || packet.malformed) return [packet];
+        const before = held.get(name) ?? [];
+        if (packet.command === 'COMMIT' || packet.command === 'ABORT') {
+          held.delete(name);
+          return packet.command === 'COMMIT' ? [...before, packet] : [packet];
+        }
+        if (!isCommand(packet, 'SEND', 'ACK', 'NACK')) return [packet];
+        const receipt = headerOf(packet, 'receipt');
+        if (receipt !== null) link.toClient(receiptPacket(receipt));
+        const lines = packet.lines.filter(([header]) => header !== 'transaction' && header !== 'receipt');
+        held.set(name, [...before, framePacket(packet.command, lines, packet.body)]);
+        return [];
+      },
+    };
+  }),
   breaks('commit.empty', 'refuses to commit nothing', (link) => {
     let sends = 0;
     return {

@@ -177,8 +177,8 @@ const BY_RULE: Names = {
   'transaction.send.unknown': 'transaction.ignored',
   'transaction.send.after': 'transaction.ignored',
   'transaction.send-and-ack': 'ack.in-transaction commit.lost',
-  'transaction.fails-whole': 'transaction.ignored',
-  'transaction.overflows-whole': 'transaction.ignored',
+  'transaction.fails-whole': 'commit.one-by-one transaction.ignored',
+  'transaction.overflows-whole': 'commit.one-by-one transaction.ignored',
   'transaction.order': 'message.swapped',
 
   ...Object.fromEntries(

@@ -8,14 +8,14 @@
 // slices repeats it.
 
 import type { Exchange } from '../exchange/exchange.ts';
-import { NEVER } from '../message/message.ts';
+import { type Message, NEVER } from '../message/message.ts';
 import type { PropertyRewriter } from '../message/property-rewriter.ts';
 import { Ring } from '../message/ring.ts';
 import type { Meters } from '../ports/meters.ts';
 import type { Death } from '../queue/death-reason.ts';
 import { type QueueEntry, storeIdOf } from '../queue/queue-entry.ts';
 import type { LoadedRange, QueueStore } from '../queue/queue-store.ts';
-import { NO_TARGETS } from '../queue/target.ts';
+import { NO_TARGETS, type Target } from '../queue/target.ts';
 import type { Task, Turn } from '../turn/turn.ts';
 import { DeadLetterTransfer } from './dead-letter-transfer.ts';
 import { furtherKeys, propertiesOfDead } from './x-death.ts';
@@ -98,13 +98,28 @@ export class DeadLettering implements Task {
     return true;
   }
 
-  /** Builds the dead letter's message and finds its targets. */
-  private begin({ entry, death }: DeadLetter): DeadLetterTransfer {
+  /**
+   * Reads back the bytes of an entry that is about to become a dead letter. False where they cannot be read: its queue
+   * was deleted, or its record is damaged.
+   */
+  async load(entry: QueueEntry): Promise<boolean> {
+    if (!entry.unloaded) return true;
+    try {
+      const { store } = this.dependencies;
+      takeIn(entry, await store.load(storeIdOf(entry), entry.seq, entry.seq + 1, 1, Number.POSITIVE_INFINITY));
+    } catch (error) {
+      entry.queue.damaged(error as Error);
+    }
+    return !entry.unloaded;
+  }
+
+  /** Builds the message that a dead entry becomes, and finds its targets. The queue has a dead letter exchange. */
+  address(entry: QueueEntry, death: Death): { readonly dead: Message; readonly targets: readonly Target[] } {
     const { queue, message } = entry;
     const address = queue.deadLetters!;
     const exchange = this.exchanges.get(address.exchange);
     const { rewriter, turn, meters } = this.dependencies;
-    if (exchange === undefined) return new DeadLetterTransfer(entry, death, message, NO_TARGETS);
+    if (exchange === undefined) return { dead: message, targets: NO_TARGETS };
     meters[COUNTED[death]]++;
     const properties = propertiesOfDead(message, queue.name, death, turn.now, address.routingKey !== null);
     const native = rewriter.rewrite(message, properties);
@@ -116,9 +131,13 @@ export class DeadLettering implements Task {
       // It was that of its time in this queue.
       expirationMs: NEVER,
     });
-    const targets = exchange.routeCopies(dead, furtherKeys(properties.headers));
+    return { dead, targets: exchange.routeCopies(dead, furtherKeys(properties.headers)) };
+  }
+
+  private begin({ entry, death }: DeadLetter): DeadLetterTransfer {
+    const { dead, targets } = this.address(entry, death);
     // Several slices: the message outlives this turn.
-    if (targets.length > SLICE_OFFERS) turn.retain(dead);
+    if (targets.length > SLICE_OFFERS) this.dependencies.turn.retain(dead);
     return new DeadLetterTransfer(entry, death, dead, targets);
   }
 

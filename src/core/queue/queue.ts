@@ -108,6 +108,9 @@ export class Queue implements Task, ExpiringQueue {
   private readonly deliveryLimit: number;
   private readonly maxPriority: number;
   private scheduled: boolean;
+  /** Entries of transactions that are being committed, and the bytes of their bodies. */
+  private heldCount: number;
+  private heldBodyBytes: number;
   /** Publishers that wait for deliveries; null: none. */
   private waiting: DrainWaiters | null;
 
@@ -141,6 +144,8 @@ export class Queue implements Task, ExpiringQueue {
     this.mark = this.persisted ? new DeliveryMark(this.window, dependencies.store) : null;
     this.outstanding = new OutstandingEntries();
     this.scheduled = false;
+    this.heldCount = 0;
+    this.heldBodyBytes = 0;
     this.waiting = null;
   }
 
@@ -222,6 +227,8 @@ export class Queue implements Task, ExpiringQueue {
       this.dependencies.store.append(entry);
     }
     this.window.hold(entry, ring);
+    this.heldCount++;
+    this.heldBodyBytes += message.bodyLength;
     return entry;
   }
 
@@ -238,7 +245,9 @@ export class Queue implements Task, ExpiringQueue {
   /** Whether it would refuse one more message after `more` messages that are not in it yet. */
   refuses(more: number, moreBytes: number): boolean {
     const { limits, window } = this;
-    return limits !== null && refusesMore(limits, window.length + more, window.bodyBytes + moreBytes);
+    if (limits === null) return false;
+    const count = window.length + this.heldCount + more;
+    return refusesMore(limits, count, window.bodyBytes + this.heldBodyBytes + moreBytes);
   }
 
   /** Drops held entries. */
@@ -372,6 +381,15 @@ export class Queue implements Task, ExpiringQueue {
     this.dependencies.meters.rejected++;
     this.creditBack(entry);
     this.die(entry, 'rejected');
+  }
+
+  /** As `reject`, where the caller has published the dead letter itself (a transaction). */
+  rejectTransferred(entry: QueueEntry): void {
+    if (this.deleted) return;
+    this.dependencies.meters.rejected++;
+    this.outstanding.remove(entry);
+    this.drop(entry);
+    this.creditBack(entry);
   }
 
   /** Entries return to their places, to be delivered again with the redelivered mark. */
@@ -527,6 +545,8 @@ export class Queue implements Task, ExpiringQueue {
   private endHold(entry: QueueEntry): void {
     this.outstanding.remove(entry);
     this.window.endHold(entry);
+    this.heldCount--;
+    this.heldBodyBytes -= entry.message.bodyLength;
   }
 
   private rest(): boolean {

@@ -111,7 +111,7 @@ export class PublishPath {
   ): PublishOutcome {
     const { meters } = this.context;
     if (this.fanOut !== null) return PUBLISH.pending;
-    const targets = this.route(message, routingKeys);
+    const targets = this.targetsOf(message, routingKeys);
     if (targets === null) return PUBLISH.pending;
     this.vhost.exchange(message.exchange).retainer?.offered(message, ring, slot);
     meters.published++;
@@ -124,22 +124,21 @@ export class PublishPath {
     return PUBLISH.routed;
   }
 
-  /** A message of a transaction with the queues that it reaches. Null: await `ready()` and call again. Throws as `publish`. */
-  stage(message: Message, routingKeys: readonly string[]): TransactedPublish | null {
-    const targets = this.route(message, routingKeys);
+  /**
+   * Routes a message for a later commit, by its own and further routing keys. Null: the permission is not known yet; await
+   * `ready()` and call again. Throws as `publish`.
+   */
+  route(message: Message, routingKeys: readonly string[]): TransactedPublish | null {
+    const targets = this.targetsOf(message, routingKeys);
     if (targets === null) return null;
     if (targets.length === 0 && message.exchange === '') {
       const address = parseReplyAddress(message.routingKey);
-      if (address !== null && this.vhost.exchanges.has(address.exchange)) return this.stage(message.copy(address), []);
+      if (address !== null && this.vhost.exchanges.has(address.exchange)) return this.route(message.copy(address), []);
     }
     return { message, targets };
   }
 
-  /**
-   * The queues that a message reaches by its own and further routing keys. Null: a permission is not known yet; await
-   * `ready()` and call again. Throws as `publish`.
-   */
-  private route(message: Message, routingKeys: readonly string[]): readonly Target[] | null {
+  private targetsOf(message: Message, routingKeys: readonly string[]): readonly Target[] | null {
     const exchange = this.enterExchange(message.exchange);
     if (exchange === null) return null;
     for (const routingKey of [message.routingKey, ...routingKeys]) {
@@ -149,7 +148,7 @@ export class PublishPath {
     return exchange.routeCopies(message, routingKeys);
   }
 
-  /** Delivers a message that reached no queue to the requester whose direct reply it is. False if it is none. */
+  /** Takes a message that no queue took straight to the requester whose direct reply it is. False where it is none. */
   private takeReply(message: Message): boolean {
     return message.exchange === '' && this.vhost.replies.take(message);
   }

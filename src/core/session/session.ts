@@ -119,11 +119,11 @@ export class Session implements ConsumerOwner, QueueOwner {
   }
 
   /**
-   * Routes a message, by its own and further routing keys, for a transaction that `commit` carries out later. Null: a
-   * permission is not known yet; await `ready()` and call again. Throws as `publish`.
+   * Routes a message for a later `commit`, by its own and further routing keys. Null: the permission is not known yet;
+   * await `ready()` and call again. Throws as `publish`.
    */
-  stage(message: Message, routingKeys: readonly string[]): TransactedPublish | null {
-    return this.publishing.stage(message, routingKeys);
+  route(message: Message, routingKeys: readonly string[]): TransactedPublish | null {
+    return this.publishing.route(message, routingKeys);
   }
 
   /** A queue of the last publish whose consumers are behind, or null. */
@@ -137,14 +137,11 @@ export class Session implements ConsumerOwner, QueueOwner {
   }
 
   /**
-   * Does all of a transaction, or nothing (see `Transaction.commit`). Resolves, when it is durable, with the messages that
-   * reached nobody; rejects with TransactionFailed.
+   * Carries out a transaction: all of it or nothing. Resolves, with the publishes that reached nobody, when all of it is
+   * durable. Rejects with TransactionFailed where nothing was done; what was to be settled is back in its queues then.
    */
-  commit(
-    publishes: readonly TransactedPublish[],
-    takeSettlements: () => readonly Settlement[],
-  ): Promise<readonly Message[]> {
-    return new Transaction(this.context, this.vhost).commit(publishes, takeSettlements);
+  commit<P extends TransactedPublish>(publishes: readonly P[], settlements: readonly Settlement[]): Promise<P[]> {
+    return new Transaction<P>(this.context, this.vhost).commit(publishes, settlements);
   }
 
   /** Resolves when everything that was handed to the store so far is on disk. Rejects with `unavailable`. */

@@ -1,6 +1,7 @@
-// Carries out a transaction: all of it, or nothing. Its publishes become visible together, once they are durable, and its
-// acknowledgements are in the same commit of the store. Until then the publishes are held in their queues, where they
-// have a place but cannot be delivered. Settlements that need no disk follow when the commit has ended.
+// Carries out a transaction: all of it or nothing. Its publishes become visible together and only once they are durable;
+// its acknowledgements and dead letters are in the same commit of the store; the caller learns the outcome when that has
+// ended. Until then what was published is held in its queues, where it has its place but nobody can take it. A queue that
+// was deleted since a message was routed to it gets nothing.
 
 import type { Message } from '../message/message.ts';
 import type { Meters } from '../ports/meters.ts';
@@ -12,17 +13,17 @@ import { ConfirmRing, type ConfirmSink } from '../turn/confirms.ts';
 import type { Turn } from '../turn/turn.ts';
 import type { VirtualHost } from '../vhost/virtual-host.ts';
 
-/** A message with the queues that it reached when it was published (`Session.stage`). */
+/** A message with the queues that it reached when it was published. */
 export interface TransactedPublish {
   readonly message: Message;
   readonly targets: readonly Target[];
 }
 
 export const OUTCOMES = ['acknowledged', 'rejected', 'requeued'] as const;
-/** What happens to an entry: it is removed, it dies (dead letters), or it returns to its queue. */
+/** What becomes of an entry: it is done with, it dies (dead letters), or it goes back to its queue. */
 export type Outcome = (typeof OUTCOMES)[number];
 
-/** An outstanding entry, and what happens to it. */
+/** An entry that is out with the client, and what becomes of it. */
 export interface Settlement {
   readonly entry: QueueEntry;
   readonly outcome: Outcome;
@@ -34,20 +35,20 @@ export interface TransactionDependencies {
   readonly meters: Meters;
 }
 
-/** A queue refused one of the publishes, or the disk is full. Nothing of the transaction was done. */
+/** Nothing of the transaction was done: a queue is full, the disk is, or a rejected message cannot be read. */
 export class TransactionFailed extends Error {}
 
-export class Transaction implements ConfirmSink {
+export class Transaction<P extends TransactedPublish = TransactedPublish> implements ConfirmSink {
   private readonly dependencies: TransactionDependencies;
   private readonly vhost: VirtualHost;
-  private publishes: readonly TransactedPublish[];
-  /** Entries that wait for the commit, by queue and in order. */
+  private publishes: readonly P[];
+  /** Entries that wait for the commit in their queues, in order. */
   private readonly held: Map<Queue, QueueEntry[]>;
-  /** Messages that bypass a queue (QoS 0), and are delivered at the end. */
-  private readonly bypassing: { readonly message: Message; readonly target: Target }[];
-  /** Settlements that follow the commit. */
-  private readonly deferred: Settlement[];
-  private resolve: (unroutable: readonly Message[]) => void;
+  /** Messages that queues take without holding them (MQTT QoS 0): accepted after the commit. */
+  private readonly passing: { readonly message: Message; readonly target: Target }[];
+  /** Settlements that change nothing on disk: carried out after the commit. */
+  private later: Settlement[];
+  private resolve: () => void;
   private reject: (error: Error) => void;
 
   constructor(dependencies: TransactionDependencies, vhost: VirtualHost) {
@@ -55,134 +56,161 @@ export class Transaction implements ConfirmSink {
     this.vhost = vhost;
     this.publishes = [];
     this.held = new Map();
-    this.bypassing = [];
-    this.deferred = [];
+    this.passing = [];
+    this.later = [];
     this.resolve = () => {};
     this.reject = () => {};
   }
 
   /**
-   * Does all of it, or nothing. `takeSettlements` takes the settled entries from their owner; it is called in this turn,
-   * unless a queue refuses a publish. Resolves, when everything is durable, with the messages that reached no queue and
-   * no requester of a direct reply. Rejects with TransactionFailed. Called once.
-   *
-   * The one exception to «or nothing»: a rejected message whose record on disk is damaged cannot become a dead letter.
-   * Then nothing is published, the message stays, and `commit` rejects, but acknowledgements were done.
+   * Carries out all of it or nothing. Resolves when it is durable, with the publishes that reached nobody. Rejects with
+   * TransactionFailed where nothing was done; the entries to settle are back in their queues then. Called once.
    */
-  commit(
-    publishes: readonly TransactedPublish[],
-    takeSettlements: () => readonly Settlement[],
-  ): Promise<readonly Message[]> {
-    const { store, turn } = this.dependencies;
-    const full = refusing(publishes);
-    if (full !== null) return Promise.reject(new TransactionFailed(`queue '${full.name}' is full`));
-    const settlements = takeSettlements();
+  async commit(publishes: readonly P[], settlements: readonly Settlement[]): Promise<P[]> {
     this.publishes = publishes;
+    if (settlements.some(isUnready)) {
+      const failure = await this.prepare(settlements);
+      if (failure !== null) {
+        requeue(settlements);
+        throw new TransactionFailed(failure);
+      }
+    }
+    const full = refusing(publishes);
+    if (full !== null) {
+      requeue(settlements);
+      throw new TransactionFailed(`queue '${full.name}' is full`);
+    }
+    const unreachable = publishes.filter(({ targets }) => targets.every(({ queue }) => queue.deleted));
+    await this.carryOut(settlements);
+    return unreachable.filter(({ message }) => !this.takeReply(message));
+  }
+
+  confirmed(_ring: ConfirmRing, _from: number, _to: number, ok: boolean): void {
+    if (!ok) {
+      for (const [queue, entries] of this.held) queue.discard(entries);
+      requeue(this.later);
+      this.reject(new TransactionFailed('no space left to store it'));
+      return;
+    }
+    const { meters } = this.dependencies;
+    for (const { message } of this.publishes) {
+      meters.published++;
+      meters.publishedBytes += message.bodyLength;
+    }
+    for (const [queue, entries] of this.held) queue.releaseHeld(entries);
+    for (const { message, target } of this.passing) {
+      if (!target.queue.deleted) target.queue.accept(message, target, null, 0);
+    }
+    for (const { entry, outcome } of this.later) {
+      if (outcome === 'acknowledged') entry.queue.acknowledge(entry);
+      else if (outcome === 'rejected') entry.queue.rejectTransferred(entry);
+    }
+    requeue(this.later.filter(({ outcome }) => outcome === 'requeued'));
+    this.resolve();
+  }
+
+  /**
+   * Waits until the entries to settle are on disk, so that their removal is part of the commit, and until those that
+   * become dead letters are in memory. Returns why the transaction cannot be carried out, or null.
+   */
+  private async prepare(settlements: readonly Settlement[]): Promise<string | null> {
+    const { store, turn } = this.dependencies;
+    while (settlements.some(({ entry, outcome }) => outcome !== 'requeued' && isBeingWritten(entry))) {
+      await new Promise<void>((resolve) => {
+        store.whenCommitted(() => resolve());
+        turn.begin();
+      });
+    }
+    for (const { entry, outcome } of settlements) {
+      if (outcome !== 'rejected' || entry.queue.deadLetters === null || entry.queue.deleted) continue;
+      const isThere = await this.vhost.deadLetters.load(entry);
+      if (!isThere && !entry.queue.deleted) return `a message of queue '${entry.queue.name}' cannot be read`;
+    }
+    return null;
+  }
+
+  private carryOut(settlements: readonly Settlement[]): Promise<void> {
+    const { store, turn } = this.dependencies;
+    // The caller may have awaited something since its turn ended.
+    turn.begin();
     return new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
-      // One slot stands for the transaction: it settles when every durable entry is committed.
+      // One slot stands for all: it settles when every durable entry is committed.
       const ring = new ConfirmRing(this, turn);
       const slot = ring.open();
-      let durable = false;
-      let removed = false;
-      const dying = settlements.filter(isDying);
-      // A dead letter is promised to the dead letter exchange: with one, the publishes wait for space, too.
+      let adds = false;
+      let removes = false;
+      // On a full disk a group with removes waits as a whole, and one without is refused as a whole.
       store.group(() => {
-        for (const publish of publishes) durable = this.hold(publish, ring, slot) || durable;
+        for (const { message, targets } of this.publishes) {
+          adds = this.retain(message, ring, slot) || adds;
+          for (const target of targets) adds = this.hold(message, target, ring, slot) || adds;
+        }
         for (const settlement of settlements) {
           const { entry, outcome } = settlement;
-          if (isDeferred(settlement)) this.deferred.push(settlement);
-          else if (!isDying(settlement)) {
-            removed = true;
+          if (entry.queue.deleted) continue;
+          if (outcome === 'rejected') adds = this.deadLetter(entry, ring, slot) || adds;
+          if (outcome === 'requeued' || entry.storeState !== STORE_STATE.committed) this.later.push(settlement);
+          else {
+            removes = true;
             if (outcome === 'acknowledged') entry.queue.acknowledge(entry);
-            else entry.queue.reject(entry);
+            else entry.queue.rejectTransferred(entry);
           }
         }
-      }, dying.length > 0);
-      for (const { entry } of dying) this.rejectEntry(entry, ring, slot);
-      // With durable publishes the removals are in their commit; alone they have to be waited for.
-      if (durable || !removed) ring.settle(slot);
+      });
+      if (adds || !removes) ring.settle(slot);
       else this.settleWhenCommitted(ring, slot);
     });
   }
 
-  confirmed(_ring: ConfirmRing, _from: number, _to: number, ok: boolean): void {
-    if (ok) this.succeed();
-    else this.fail();
-  }
-
-  private succeed(): void {
-    const { meters, turn } = this.dependencies;
-    const unroutable: Message[] = [];
-    for (const [queue, entries] of this.held) queue.releaseHeld(entries);
-    for (const { message, target } of this.bypassing) target.queue.accept(message, target, null, 0);
-    for (const { message, targets } of this.publishes) {
-      if (targets.length > 0 || this.vhost.replies.take(message)) continue;
-      meters.unroutable++;
-      unroutable.push(message);
+  /** True where it goes to disk. */
+  private hold(message: Message, target: Target, ring: ConfirmRing, slot: number): boolean {
+    const { queue } = target;
+    if (queue.deleted) return false;
+    const entry = queue.hold(message, target, ring, slot);
+    if (entry === null) {
+      this.passing.push({ message, target });
+      return false;
     }
-    // A second slot, for transient entries that become dead letters.
-    const confirmed = (_ring: ConfirmRing, _from: number, _to: number, ok: boolean): void => {
-      if (ok) this.resolve(unroutable);
-      else this.reject(new TransactionFailed('a rejected message could not become a dead letter'));
-    };
-    const rest = new ConfirmRing({ confirmed }, turn);
-    const slot = rest.open();
-    for (const { entry, outcome } of this.deferred) {
-      if (outcome === 'requeued') entry.queue.requeue([entry]);
-      else if (outcome === 'rejected') this.rejectEntry(entry, rest, slot);
-      else entry.queue.acknowledge(entry);
-    }
-    rest.settle(slot);
+    const entries = this.held.get(queue);
+    if (entries === undefined) this.held.set(queue, [entry]);
+    else entries.push(entry);
+    return entry.ring !== null;
   }
 
-  private fail(): void {
-    for (const [queue, entries] of this.held) queue.discard(entries);
-    for (const { entry } of this.deferred) entry.queue.requeue([entry]);
-    this.reject(new TransactionFailed('no space left to store it'));
-  }
-
-  /** True if at least one of its entries goes to disk. */
-  private hold({ message, targets }: TransactedPublish, ring: ConfirmRing, slot: number): boolean {
-    const { meters } = this.dependencies;
-    meters.published++;
-    meters.publishedBytes += message.bodyLength;
-    let durable = this.retain(message, ring, slot);
+  /** Publishes a rejected message to its dead letter exchange. A full queue drops it, as outside of transactions. */
+  private deadLetter(entry: QueueEntry, ring: ConfirmRing, slot: number): boolean {
+    if (entry.queue.deadLetters === null) return false;
+    const { dead, targets } = this.vhost.deadLetters.address(entry, 'rejected');
+    let adds = false;
+    let copies = 0;
     for (const target of targets) {
-      const { queue } = target;
-      if (queue.deleted) continue;
-      const entry = queue.hold(message, target, ring, slot);
-      if (entry === null) {
-        this.bypassing.push({ message, target });
-        continue;
-      }
-      if (entry.ring !== null) durable = true;
-      const entries = this.held.get(queue);
-      if (entries === undefined) this.held.set(queue, [entry]);
-      else entries.push(entry);
+      if (target.queue.deleted) continue;
+      copies++;
+      if (target.queue.refuses(0, 0)) this.passing.push({ message: dead, target });
+      else adds = this.hold(dead, target, ring, slot) || adds;
     }
-    return durable;
+    if (copies === 0) this.dependencies.meters.deadLettersLost++;
+    else this.dependencies.turn.retain(dead);
+    return adds;
   }
 
-  /** If it becomes a dead letter the transaction waits for that transfer. */
-  private rejectEntry(entry: QueueEntry, ring: ConfirmRing, slot: number): void {
-    const stored = entry.storeState === STORE_STATE.committed || entry.storeState === STORE_STATE.none;
-    if (entry.queue.deadLetters !== null && !entry.queue.deleted && stored) {
-      ring.hold(slot);
-      entry.ring = ring;
-      entry.slot = slot;
-    }
-    entry.queue.reject(entry);
-  }
-
-  /** True if it goes to disk as a retained message. */
+  /** True where it goes to disk as a retained message. */
   private retain(message: Message, ring: ConfirmRing, slot: number): boolean {
     const retainer = this.vhost.exchanges.get(message.exchange)?.retainer ?? null;
     return retainer?.offered(message, ring, slot) === true;
   }
 
-  /** Removals alone succeed on a full disk too, but not at the first attempt. */
+  /** Takes a message that no queue gets to the requester whose direct reply it is. False where it is none. */
+  private takeReply(message: Message): boolean {
+    this.dependencies.turn.begin();
+    if (message.exchange === '' && this.vhost.replies.take(message)) return true;
+    this.dependencies.meters.unroutable++;
+    return false;
+  }
+
+  /** Deletes alone are done on a full disk too, only not at the first attempt. */
   private settleWhenCommitted(ring: ConfirmRing, slot: number): void {
     this.dependencies.store.whenCommitted((error) => {
       if (error === null) ring.settle(slot);
@@ -192,15 +220,20 @@ export class Transaction implements ConfirmSink {
   }
 }
 
-/** Whether a settlement needs no disk, and so can wait until the commit has succeeded. A failed one then requeues. */
-function isDeferred({ entry, outcome }: Settlement): boolean {
-  return outcome === 'requeued' || entry.storeState === STORE_STATE.none;
+/** Whether a settlement has to wait before it can be part of a commit. */
+function isUnready({ entry, outcome }: Settlement): boolean {
+  if (outcome === 'requeued') return false;
+  return isBeingWritten(entry) || (outcome === 'rejected' && entry.unloaded && entry.queue.deadLetters !== null);
 }
 
-/** Whether a settlement makes a stored entry a dead letter. */
-function isDying(settlement: Settlement): boolean {
-  const { entry, outcome } = settlement;
-  return outcome === 'rejected' && entry.queue.deadLetters !== null && !isDeferred(settlement);
+function isBeingWritten({ queue, storeState }: QueueEntry): boolean {
+  return !queue.deleted && (storeState === STORE_STATE.pending || storeState === STORE_STATE.committing);
+}
+
+/** Gives entries back to their queues, those of one queue together. */
+function requeue(settlements: readonly Settlement[]): void {
+  const byQueue = Map.groupBy(settlements, ({ entry }) => entry.queue);
+  for (const [queue, together] of byQueue) queue.requeue(together.map(({ entry }) => entry));
 }
 
 /** A queue that would refuse one of the publishes (x-overflow), or null. */

@@ -46,7 +46,7 @@ export class VirtualHost implements QueueEvents {
   readonly retainer: Retainer;
   readonly changes: DefinitionChanges;
   private readonly dependencies: VirtualHostDependencies;
-  private readonly deadLetters: DeadLettering;
+  readonly deadLetters: DeadLettering;
   private readonly alternates: AlternateExchanges;
   private readonly definitions: HostDefinitions;
   private readonly queueBindings: QueueBindings;

@@ -200,7 +200,7 @@ class Model {
     for (const each of sent) this.uncommitted.add(each);
     const committed = new Transaction({ store: core.store, turn: core.turn, meters: core.meters }, core.host).commit(
       publishes,
-      () => [],
+      [],
     );
     committed.then(() => {
       for (const each of sent) this.uncommitted.delete(each);

@@ -264,7 +264,7 @@ describe('a transaction with rejections', () => {
     core.turn.begin();
     const commit = new Transaction(core.surroundings, core.host).commit(
       [{ message: sent, targets: queue.selfRoute }],
-      () => [
+      [
         { entry: rejected, outcome: 'rejected' },
         { entry: acked, outcome: 'acknowledged' },
       ],

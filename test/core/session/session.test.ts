@@ -676,8 +676,8 @@ describe('topic permissions', () => {
     const client = session();
     const sent = message({ exchange: 'amq.topic', key: 'a' });
     assert.throws(() => client.publishCopies(sent, ['secret'], null, 0), { kind: 'access-refused' });
-    assert.throws(() => client.stage(sent, ['secret']), { kind: 'access-refused' });
-    assert.throws(() => client.stage(message({ exchange: 'amq.topic', key: 'secret' }), []), {
+    assert.throws(() => client.route(sent, ['secret']), { kind: 'access-refused' });
+    assert.throws(() => client.route(message({ exchange: 'amq.topic', key: 'secret' }), []), {
       kind: 'access-refused',
     });
   });
@@ -751,10 +751,10 @@ describe('retained messages of other protocols', () => {
     const client = session();
     client.publishCopies(sent(BY_HEADER, 'a', 'copy', RETAIN), ['b'], null, 0);
     const transacted = sent(BY_HEADER, 'c', 'tx', RETAIN);
-    const staged = client.stage(transacted, [])!;
+    const routed = client.route(transacted, [])!;
     assert.deepEqual(kept(), ['a copy']);
     core.turn.begin();
-    await client.commit([staged], () => []);
+    await client.commit([routed], []);
     assert.deepEqual(kept(), ['a copy', 'c tx']);
   });
 
@@ -762,7 +762,7 @@ describe('retained messages of other protocols', () => {
     const client = session();
     for (const key of ['$SYS', '$SYS.broker.uptime']) {
       assert.throws(() => client.publish(sent(BY_HEADER, key, 'x', RETAIN), null, 0), { kind: 'access-refused' });
-      assert.throws(() => client.stage(sent(BY_HEADER, 'a', 'x', []), [key]), { kind: 'access-refused' });
+      assert.throws(() => client.route(sent(BY_HEADER, 'a', 'x', []), [key]), { kind: 'access-refused' });
     }
     client.publish(sent(BY_HEADER, '$SYSTEM', 'x', []), null, 0);
     client.publish(sent(BY_HEADER, '$SYS.a', 'x', [], 'amq.direct'), null, 0);
