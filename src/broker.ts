@@ -25,6 +25,7 @@ import { AccessControl } from './core/session/access-control.ts';
 import { Backpressure } from './core/session/backpressure.ts';
 import { ClientConnections } from './core/session/client-connection.ts';
 import type { FrontEndContext } from './core/session/front-end-context.ts';
+import { SystemSession } from './core/session/system-session.ts';
 import { SYSTEM_CLOCK } from './core/turn/clock.ts';
 import { Turn } from './core/turn/turn.ts';
 import { DEFAULT_VHOST, VirtualHosts } from './core/vhost/virtual-hosts.ts';
@@ -174,6 +175,7 @@ export class Broker {
     });
     const frontEnd: FrontEndContext = {
       access,
+      system: new SystemSession(),
       retained,
       definitions,
       turn,

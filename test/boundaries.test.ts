@@ -17,6 +17,7 @@ import {
   missingFiles,
   protocolNames,
   type Sources,
+  sessionProblems,
   switchedOff,
   toolProblems,
   withoutParagraph,
@@ -48,6 +49,10 @@ test('within a part a folder imports only folders below it', () => {
 
 test('no files import each other in a circle, but for the aggregate of the queue', () => {
   assert.deepEqual(circles(product), []);
+});
+
+test('front-ends and the HTTP API act through a session', () => {
+  assert.deepEqual(sessionProblems(product), []);
 });
 
 test('the conformance kit and the bench import nothing of the tests', () => {
@@ -166,6 +171,25 @@ test('the checker refuses what the tools may not import', () => {
   assert.equal(problems('support/a.ts', '../conformance/x.ts'), 1);
   assert.equal(problems('conformance/mqtt/a.ts', '../../support/x.ts'), 0);
   assert.equal(problems('test/a.ts', '../bench/x.ts'), 0);
+});
+
+test('the checker finds what acts past the session', () => {
+  const acts = (line: string, path = 'protocols/mqtt/a.ts') => sessionProblems(new Map([[path, line]])).length;
+  for (const line of [
+    'host.deleteQueue(queue);',
+    'core.vhost.unbind(source, destination, key, args, dialect);',
+    'entry.queue.acknowledge(entry);',
+    'target.queue.accept(message, target, null, 0);',
+    'queue.direct = this;',
+    'core.vhost.retainer.keep(message, ring, slot);',
+    'this.session.vhost.replies.open(this);',
+  ]) {
+    assert.equal(acts(line), 1, line);
+    assert.equal(acts(line, 'src/core/session/session.ts'), 0, line);
+  }
+  for (const line of ['core.acknowledge(entry);', 'system.deleteQueue(host, queue);', 'if (queue.direct === this) {']) {
+    assert.equal(acts(line, 'src/http/a.ts'), 0, line);
+  }
 });
 
 test('the checker finds circles, and allows those of the queue alone', () => {

@@ -111,12 +111,12 @@ export class Consumers implements ReplyReceiver {
     if (this.replies !== null) throw new AmqpError(REPLY.preconditionFailed, 'reply consumer already set');
     if (!noAck) throw new AmqpError(REPLY.preconditionFailed, 'reply consumer cannot acknowledge');
     this.replies = delivery;
-    this.replyAddress = this.session.vhost.replies.open(this);
+    this.replyAddress = this.session.openReplies(this);
     this.byTag.set(delivery.tag, delivery);
   }
 
   private endReplies(): void {
-    if (this.replyAddress !== null) this.session.vhost.replies.close(this.replyAddress);
+    if (this.replyAddress !== null) this.session.closeReplies(this.replyAddress);
     this.replies = null;
     this.replyAddress = null;
   }

@@ -123,7 +123,7 @@ export class Definitions {
 
   /** The pseudo queue of direct replies always exists; an address exists as long as its requester is connected. */
   private replyQueue(name: string): QueueState {
-    if (name !== REPLY_QUEUE && !(name.startsWith(REPLY_ADDRESS_PREFIX) && this.session.vhost.replies.has(name))) {
+    if (name !== REPLY_QUEUE && !(name.startsWith(REPLY_ADDRESS_PREFIX) && this.session.hasReplies(name))) {
       throw new AmqpError(REPLY.notFound, `no queue '${name}' in vhost '${this.session.vhost.name}'`);
     }
     return { name, messageCount: 0, consumerCount: 1 };

@@ -46,7 +46,7 @@ export class MqttFrontEnd {
       traffic,
     };
     this.retained = new RetainedMessages(core.retained, core.turn, ticker, core.log);
-    const groups = new SharedGroups(core.meters);
+    const groups = new SharedGroups(core.meters, core.system);
     this.sessions = new Sessions({ ...this.context, packets, groups, retainedMessages: this.retained });
   }
 

@@ -156,17 +156,17 @@ export class SysTopics implements BrokerTopics, Ticked {
 
   /** Publishes the values that have changed. They are computed only if there is a subscriber. */
   private publish(): void {
+    const { system } = this.context;
     let values: Map<string, string> | null = null;
     for (const host of this.hosts()) {
       const exchange = host.exchanges.get(this.context.options.exchange);
       if (exchange === undefined || exchange.bindingCount === 0) continue;
       for (const topic of TOPICS) {
-        if (exchange.route(this.messageOf(topic, '')).length === 0) continue;
+        if (!system.reaches(host, this.messageOf(topic, ''))) continue;
         values ??= this.values();
         const value = values.get(topic)!;
         if (this.published.get(topic) === value) continue;
-        const message = this.messageOf(topic, value);
-        for (const target of exchange.route(message)) target.queue.accept(message, target, null, 0);
+        system.publish(host, this.messageOf(topic, value));
       }
     }
     if (values !== null) this.published = values;

@@ -271,6 +271,29 @@ export function missingFiles(sources: Sources, paths: Iterable<string>): string[
   return problems;
 }
 
+/** Calls by which a front-end or the HTTP API would act on the core past a session, by what they act on. */
+const PAST_THE_SESSION: readonly RegExp[] = [
+  /\b(?:vhost|host)\.(?:declareExchange|deleteExchange|declareQueue|deleteQueue|bind|unbind|recover|retainer|replies|changes)\b/,
+  /\bqueue!?\.(?:accept|hold|releaseHeld|discard|acknowledge|reject|rejectTransferred|requeue|purge|delete|takeNext)\(/,
+  /\bqueue!?\.(?:addConsumer|removeConsumer|consumerReady|touch|wake|recover|deadLettered|readBack|whenBelow)\(/,
+  /\.direct\s*=[^=]/,
+  /\bretainer!?\.\w+\(/,
+  /\b(?:exchange|source)!?\.(?:add|remove|detach|invalidate)\(/,
+];
+
+/** Places where front-ends or the HTTP API act on the core past a session. */
+export function sessionProblems(sources: Sources): string[] {
+  const problems: string[] = [];
+  for (const [path, source] of sources) {
+    if (!path.startsWith('protocols/') && !path.startsWith('src/http/')) continue;
+    for (const [index, line] of source.split('\n').entries()) {
+      const found = PAST_THE_SESSION.map((pattern) => pattern.exec(line)).find((match) => match !== null);
+      if (found !== undefined) problems.push(`${path}:${index + 1}: acts past the session: ${found[0]}`);
+    }
+  }
+  return problems;
+}
+
 /** Files that no entry reaches. */
 export function deadFiles(sources: Sources, entries: readonly string[]): string[] {
   const reached = new Set<string>();

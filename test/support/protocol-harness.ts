@@ -18,6 +18,7 @@ import { AccessControl } from '../../src/core/session/access-control.ts';
 import { ClientConnections } from '../../src/core/session/client-connection.ts';
 import type { FrontEndContext } from '../../src/core/session/front-end-context.ts';
 import type { Session } from '../../src/core/session/session.ts';
+import { SystemSession } from '../../src/core/session/system-session.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
 import { OUTBOX_DEFAULTS, type OutboxLimits } from '../../src/net/outbox.ts';
@@ -101,6 +102,7 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
     this.access = new AccessControl({ ...shared, hosts: this.hosts, authenticator, authorizer: this });
     this.context = {
       access: this.access,
+      system: new SystemSession(),
       turn,
       connections: this.connections,
       meters,

@@ -269,10 +269,10 @@ export class Publisher implements ConfirmSink {
 
   /** Keeps the message as retained. A QoS 1 or 2 publish is acknowledged only when that is committed as well. */
   private retain(message: Message, ring: ConfirmRing | null, slot: number): void {
-    const { vhost } = this.connection.core;
-    if (!vhost.retainer.keep(message, ring, slot) && !this.retainLimitLogged) {
+    const { core } = this.connection;
+    if (!core.retain(message, ring, slot) && !this.retainLimitLogged) {
       this.retainLimitLogged = true;
-      this.context.log.warn({ vhost: vhost.name }, 'retained message not kept: a limit was reached');
+      this.context.log.warn({ vhost: core.vhost.name }, 'retained message not kept: a limit was reached');
     }
     this.context.turn.begin();
   }

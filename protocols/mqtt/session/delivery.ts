@@ -137,13 +137,13 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
   abandon(): void {
     this.abandoned = true;
     this.feed?.dropAll();
-    for (const { entry } of this.claimed ?? []) entry.queue.acknowledge(entry);
+    for (const { entry } of this.claimed ?? []) this.context.system.acknowledge(entry);
     this.claimed = null;
   }
 
   deliverClaimed(entry: QueueEntry, message: Message): void {
     if (this.abandoned) {
-      entry.queue.acknowledge(entry);
+      this.context.system.acknowledge(entry);
       return;
     }
     this.claimed ??= [];

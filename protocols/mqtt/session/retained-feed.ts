@@ -280,7 +280,7 @@ export class RetainedFeed implements Task, ConfirmSink {
     // Set before the entry can be delivered: `delivered` compares with it.
     this.enqueuedTo = queue.nextSeq + 1;
     this.enqueued++;
-    queue.accept(message, selection.targetOf(queue), ring, slot);
+    this.context.system.enqueue(queue, message, selection.targetOf(queue), ring, slot);
     ring?.settle(slot);
   }
 

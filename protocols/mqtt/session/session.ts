@@ -107,7 +107,7 @@ export class MqttSession implements DeliverySession, PacketWaiter, TimedSession 
   /** Restores the session of a disconnected client: QoS 0 messages for it are dropped and counted. */
   recover(record: SessionRecord | null, queue: Queue): void {
     this.sessionId = queue.id;
-    queue.direct = this.deliveries;
+    this.context.system.receiveDirect(queue, this.deliveries);
     if (record === null) return;
     this.user = record.user;
     for (const share of record.shares) {
@@ -240,7 +240,7 @@ export class MqttSession implements DeliverySession, PacketWaiter, TimedSession 
     }
     if (!this.persistent) return publishing;
     const queue = host.queues.get(this.queueName);
-    if (queue !== undefined && queue.id === this.sessionId) host.deleteQueue(queue);
+    if (queue !== undefined && queue.id === this.sessionId) context.system.deleteQueue(host, queue);
     context.packets.drop(this.sessionId);
     context.definitions.remove('session', [host.name, this.clientId]);
     this.registry.forget(this);
@@ -424,7 +424,7 @@ export class MqttSession implements DeliverySession, PacketWaiter, TimedSession 
     this.adopt(consumer.queue);
     this.consumer = consumer;
     this.deliveries.consume(consumer);
-    consumer.queue.direct = this.deliveries;
+    core.receiveDirect(consumer, this.deliveries);
     this.subscriptions = new Subscriptions(consumer.queue, this.host, this, this.context);
     if (this.subscriptions.hasNoLocal) core.own = consumer.queue;
   }
@@ -432,7 +432,7 @@ export class MqttSession implements DeliverySession, PacketWaiter, TimedSession 
   /** Makes a queue the session's. False if the session has ended meanwhile: then deletes the queue. */
   private adopt(queue: Queue): boolean {
     if (this.ended) {
-      this.host.deleteQueue(queue);
+      this.context.system.deleteQueue(this.host, queue);
       return false;
     }
     // A new queue has no subscriptions yet.

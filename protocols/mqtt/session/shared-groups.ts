@@ -8,6 +8,7 @@ import type { Meters } from '../../../src/core/ports/meters.ts';
 import type { DirectReceiver, Queue } from '../../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
 import type { SubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
+import type { SystemSession } from '../../../src/core/session/system-session.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import type { SharedFilter } from '../topic/shared-filter.ts';
 import { isShared, sharedQueueNameOf } from './session-queue.ts';
@@ -35,14 +36,14 @@ export class SharedGroup implements DirectReceiver {
   private unsorted: boolean;
   private readonly meters: Meters;
 
-  constructor(queue: Queue, meters: Meters) {
+  constructor(queue: Queue, meters: Meters, system: SystemSession) {
     this.queue = queue;
     this.members = new Map();
     this.joining = 0;
     this.claims = null;
     this.unsorted = false;
     this.meters = meters;
-    queue.direct = this;
+    system.receiveDirect(queue, this);
   }
 
   /** A QoS 0 message goes to the first member whose client can take it now. Members take turns. */
@@ -87,10 +88,12 @@ export class SharedGroup implements DirectReceiver {
 export class SharedGroups {
   private readonly byQueue: Map<Queue, SharedGroup>;
   private readonly meters: Meters;
+  private readonly system: SystemSession;
 
-  constructor(meters: Meters) {
+  constructor(meters: Meters, system: SystemSession) {
     this.byQueue = new Map();
     this.meters = meters;
+    this.system = system;
   }
 
   /** The group of a filter; null where it has no queue. */
@@ -103,7 +106,7 @@ export class SharedGroups {
   of(queue: Queue): SharedGroup {
     let group = this.byQueue.get(queue);
     if (group === undefined) {
-      group = new SharedGroup(queue, this.meters);
+      group = new SharedGroup(queue, this.meters, this.system);
       this.byQueue.set(queue, group);
     }
     return group;
@@ -125,7 +128,7 @@ export class SharedGroups {
 
   delete(host: VirtualHost, queue: Queue): void {
     this.byQueue.delete(queue);
-    host.deleteQueue(queue);
+    this.system.deleteQueue(host, queue);
   }
 
   /** The queue was deleted by somebody else. */

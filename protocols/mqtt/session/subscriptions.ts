@@ -122,9 +122,9 @@ export class Subscriptions {
   async removeForbidden(core: Session): Promise<void> {
     const refused = await refusedBindings(this.queue, this.context.options.exchange, core);
     if (refused.length === 0) return;
-    for (const { source, routingKey, args } of refused) {
-      core.vhost.unbind(source, { queue: this.queue }, routingKey, args, DIALECT);
-      this.subscriber.deliveries.dropRetained(swapSeparators(routingKey));
+    for (const binding of refused) {
+      this.context.system.unbind(core.vhost, binding);
+      this.subscriber.deliveries.dropRetained(swapSeparators(binding.routingKey));
       this.count--;
     }
     this.context.log.info(

@@ -34,7 +34,7 @@ export function publishWill(will: Will, core: Session, context: MqttContext): Pr
         (error: unknown) => context.log.error({ topic: will.topic, error }, 'will not published'),
       );
     }
-    if (will.retain) core.vhost.retainer.keep(message, null, 0);
+    if (will.retain) core.retain(message, null, 0);
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error;
     context.log.info({ user: core.identity.user, topic: will.topic, error: error.message }, 'will refused');

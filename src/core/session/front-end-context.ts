@@ -8,9 +8,12 @@ import type { RetainedStore } from '../ports/retained-store.ts';
 import type { Turn } from '../turn/turn.ts';
 import type { AccessControl } from './access-control.ts';
 import type { ClientConnections } from './client-connection.ts';
+import type { SystemSession } from './system-session.ts';
 
 export interface FrontEndContext {
   readonly access: AccessControl;
+  /** For what the broker does by itself. */
+  readonly system: SystemSession;
   readonly turn: Turn;
   readonly connections: ClientConnections;
   readonly meters: Meters;

@@ -13,10 +13,11 @@ import type { Message } from '../message/message.ts';
 import { DEFAULT_DIALECT, type Dialect } from '../message/topic-pattern.ts';
 import type { Identity } from '../ports/authorization.ts';
 import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } from '../queue/consumer.ts';
-import type { Queue, QueueOwner } from '../queue/queue.ts';
+import type { DirectReceiver, Queue, QueueOwner } from '../queue/queue.ts';
 import type { QueueEntry } from '../queue/queue-entry.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
 import type { ExchangeDeclaration } from '../vhost/declarations.ts';
+import type { ReplyReceiver } from '../vhost/direct-replies.ts';
 import type { VirtualHost } from '../vhost/virtual-host.ts';
 import { PermissionCache } from './permission-cache.ts';
 import { type PublishOutcome, PublishPath } from './publish-path.ts';
@@ -124,6 +125,28 @@ export class Session implements ConsumerOwner, QueueOwner {
    */
   route(message: Message, routingKeys: readonly string[]): TransactedPublish | null {
     return this.publishing.route(message, routingKeys);
+  }
+
+  /**
+   * Retains a message that this session has published, in place of the previous one of its topic; an empty body removes
+   * that one. `slot` gets a hold. False if a limit forbids it.
+   */
+  retain(message: Message, ring: ConfirmRing | null, slot: number): boolean {
+    return this.vhost.retainer.keep(message, ring, slot);
+  }
+
+  /** A new address for direct replies, which `receiver` gets until `closeReplies`. */
+  openReplies(receiver: ReplyReceiver): string {
+    return this.vhost.replies.open(receiver);
+  }
+
+  closeReplies(address: string): void {
+    this.vhost.replies.close(address);
+  }
+
+  /** Whether a requester waits for direct replies at this address. */
+  hasReplies(address: string): boolean {
+    return this.vhost.replies.has(address);
   }
 
   /** A queue of the last publish whose consumers are behind, or null. */
@@ -302,6 +325,11 @@ export class Session implements ConsumerOwner, QueueOwner {
     queue.addConsumer(consumer);
     await this.deliverable(queue);
     return consumer;
+  }
+
+  /** From now on `receiver` gets the QoS 0 messages of a consumer's queue, which bypass the queue. */
+  receiveDirect({ queue }: Consumer, receiver: DirectReceiver): void {
+    queue.direct = receiver;
   }
 
   /** Ends a consumer. What it holds unacknowledged stays with the caller until it is settled. */
