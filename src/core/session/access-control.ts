@@ -1,4 +1,4 @@
-// Who may come in: credentials become a session, or a refusal. Every front-end and the HTTP API log in here.
+// Logins: credentials become a session or are refused. Every front-end and the HTTP API log in here.
 
 import { BrokerError } from '../errors.ts';
 import type { AuthenticationExchange, Credentials, Identity } from '../ports/authorization.ts';
@@ -13,8 +13,8 @@ export class AccessControl {
   }
 
   /**
-   * A session for these credentials. Throws BrokerError: `access-refused` (whatever was wrong, the peer is told the
-   * same), `not-found` (no such virtual host, told only to those with valid credentials).
+   * A session for these credentials. Throws BrokerError: `access-refused` (the peer always gets the same text),
+   * `not-found` (no such virtual host; only with valid credentials).
    */
   async login(credentials: Credentials): Promise<Session> {
     const { authenticator, hosts } = this.context;
@@ -27,7 +27,7 @@ export class AccessControl {
     return new Session(host, answer as Identity, this.context);
   }
 
-  /** Who it is, for protocols that name the virtual host later. Throws BrokerError: `access-refused`. */
+  /** The identity, for protocols that name the virtual host later. Throws BrokerError: `access-refused`. */
   async identify(user: string, password: string, loopback: boolean): Promise<Identity> {
     const answer = await this.context.authenticator.identify(user, password, loopback);
     if ('refused' in answer)
@@ -35,7 +35,7 @@ export class AccessControl {
     return answer;
   }
 
-  /** Who it is, by a verified client certificate that names `user`. Throws BrokerError: `access-refused`. */
+  /** The identity of a client whose verified certificate names `user`. Throws BrokerError: `access-refused`. */
   async identifyCertified(user: string, loopback: boolean): Promise<Identity> {
     const answer = this.context.authenticator.certified(user, loopback);
     if ('refused' in answer) {
@@ -44,12 +44,15 @@ export class AccessControl {
     return answer;
   }
 
-  /** Begins an authentication in several steps; null: there is no such method. Whoever it identifies may `enter`. */
+  /**
+   * Begins an authentication in several steps; null: the method is not supported. The identity that it yields may
+   * `enter`.
+   */
   exchange(method: string, loopback: boolean): AuthenticationExchange | null {
     return this.context.authenticator.exchange(method, loopback);
   }
 
-  /** A session for somebody who was identified. Throws BrokerError: `not-found`, `access-refused`. */
+  /** A session for an authenticated user. Throws BrokerError: `not-found`, `access-refused`. */
   enter(identity: Identity, vhost: string): Session {
     const host = this.context.hosts.get(vhost);
     if (host === null) throw new BrokerError('not-found', `vhost ${vhost} not found`);

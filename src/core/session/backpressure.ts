@@ -1,7 +1,7 @@
-// Holding publishers back. Two bounds: bytes that wait for their commit (a publisher that outruns the disk, with or
-// without confirms) and bytes of messages in memory. Above a bound everybody who publishes stops being read; consumers
-// go on, which is what brings the numbers down. Each bound has a lower mark at which publishing goes on, so that it
-// does not flutter.
+// Holds publishers back. There are two limits: bytes that wait for their commit (a publisher that is faster than the
+// disk, with or without confirms), and bytes of messages in memory. Above a limit the sockets of all publishers stop
+// being read. Consumers continue, which brings the numbers down. Each limit has a lower mark at which publishing
+// continues, so that it does not alternate quickly.
 
 import { invariant } from '../invariant.ts';
 import type { CoreLimits } from '../limits.ts';
@@ -13,7 +13,7 @@ const FULL_DISK: Hold = Object.freeze({ reason: 'low on disk', alarm: true, disk
 const MEMORY: Hold = Object.freeze({ reason: 'low on memory', alarm: true, disk: false });
 const DISK: Hold = Object.freeze({ reason: 'waiting for the disk', alarm: false, disk: true });
 
-/** What backpressure looks at: the store's bytes that are not committed yet. */
+/** The store's bytes that are not committed yet. */
 export interface Uncommitted {
   readonly uncommittedBytes: number;
 }
@@ -45,13 +45,13 @@ export class Backpressure {
     this.byFullDisk = false;
   }
 
-  /** The disk is full, or takes writes again. */
+  /** The disk is full, or accepts writes again. */
   fullDisk(full: boolean): void {
     this.byFullDisk = full;
     this.update();
   }
 
-  /** Looks at the bounds: at the end of each turn and of each commit. */
+  /** Checks the limits: at the end of each turn and of each commit. */
   update(): void {
     const uncommitted = this.store.uncommittedBytes;
     const { limits } = this;

@@ -1,9 +1,9 @@
-// The registry of client connections, whatever their protocol: what the management API lists, what a graceful stop
-// tells, and whom backpressure holds.
+// The registry of client connections of all protocols: the management API lists them, a graceful stop closes them, and
+// backpressure holds those that publish.
 
 import type { FieldTable } from '../message/field-table.ts';
 
-/** What the management API and the log say of a connection. Never holds a secret. */
+/** What the management API and the log show of a connection. Never contains a secret. */
 export interface ConnectionInfo {
   /** `AMQP 0-9-1`, `MQTT 3.1.1`, `STOMP 1.2`, … */
   readonly protocol: string;
@@ -20,7 +20,7 @@ export interface ConnectionInfo {
   /** `running`, `blocked`, `starting`, `closing`. */
   readonly state: string;
   readonly clientProperties: FieldTable;
-  /** MQTT client id, STOMP session, AMQP connection name; null where there is none. */
+  /** MQTT client id, STOMP session, AMQP connection name; null if there is none. */
   readonly name: string | null;
 }
 
@@ -28,21 +28,21 @@ export interface ClientConnection {
   readonly id: number;
   info(): ConnectionInfo;
   /**
-   * Publishing is held: a connection that publishes stops reading its socket. With `alarm` (memory, full disk) it also
-   * tells the client where the protocol can; without, it is flow control that ends in milliseconds and is not worth a
-   * word. May be called again while held, when flow control turns into an alarm.
+   * Publishing is held back: a connection that publishes stops reading its socket. With `alarm` (memory, full disk) it
+   * also notifies the client if the protocol can; without, it is flow control that ends within milliseconds. May be
+   * called again while held, when flow control becomes an alarm.
    */
   block(reason: string, alarm: boolean): void;
   unblock(): void;
-  /** The broker is stopping or an operator asked for it: tell the client why, flush, close. */
+  /** The broker stops, or an operator closes the connection: tell the client why, flush, close. */
   shutdown(reason: string): void;
 }
 
-/** Why publishing is held. */
+/** Why publishing is held back. */
 export interface Hold {
   readonly reason: string;
   readonly alarm: boolean;
-  /** Whether it is for the disk's sake: nothing is to be begun that would write more. */
+  /** Whether the disk is the reason: nothing that writes more should begin. */
   readonly disk: boolean;
 }
 
@@ -65,12 +65,12 @@ export class ClientConnections {
     return this.connections.size;
   }
 
-  /** Why publishing is held now, or null. */
+  /** Why publishing is held back now, or null. */
   get held(): Hold | null {
     return this.current;
   }
 
-  /** A connection that joins while publishing is held is held at once. */
+  /** Adds a connection. While publishing is held back it is held at once. */
   add(connection: ClientConnection): void {
     this.connections.set(connection.id, connection);
     if (this.current !== null) connection.block(this.current.reason, this.current.alarm);
@@ -80,7 +80,7 @@ export class ClientConnections {
     this.connections.delete(connection.id);
   }
 
-  /** Holds or releases (null) everybody who publishes. */
+  /** Holds or releases (null) all connections that publish. */
   hold(hold: Hold | null): void {
     this.current = hold;
     for (const connection of this.connections.values()) {

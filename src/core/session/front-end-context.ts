@@ -1,5 +1,4 @@
-// What every front-end is given: the one context from which a protocol's connections act on the broker. A front-end adds
-// its own limits to it.
+// What the broker gives to every front-end. A front-end extends it with its own limits and caches (`AmqpContext`, …).
 
 import type { Logger } from '../logger.ts';
 import type { DefinitionStore } from '../ports/definitions.ts';
@@ -19,13 +18,13 @@ export interface FrontEndContext {
   readonly meters: Meters;
   readonly retained: RetainedStore;
   readonly log: Logger;
-  /** Where what a front-end itself must not forget is kept: MQTT sessions and their packet ids. */
+  /** Stores what a front-end itself must keep: MQTT sessions. */
   readonly definitions: DefinitionStore;
   /** A connection that has not logged in by then is closed. Milliseconds. */
   readonly unauthenticatedMs: number;
   /** Largest body of a message, bytes. */
   readonly messageBytes: number;
-  /** Deliveries without prefetch that may be out on one channel before delivery pauses. */
+  /** Outstanding deliveries of a channel without prefetch at which delivery pauses. */
   readonly unackedPerChannel: number;
   /** Shown to clients. */
   readonly version: string;

@@ -1,28 +1,28 @@
-// What a session may do. Answers of the authoriser are kept until its generation changes, so that a publish costs no
-// regular expression. An authoriser may answer late: `knows` says that it is not known yet, `require` waits.
+// The permissions of one session. Answers of the authoriser are cached until its generation changes, so that a publish
+// evaluates no regular expression. An authoriser may answer late: `knows` returns false then, `require` waits.
 
 import { BrokerError } from '../errors.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Authorizer, Identity, Permission, TopicPermission } from '../ports/authorization.ts';
 
-/** Answers kept for one session; beyond it they are asked anew. */
+/** Answers cached for one session; above that the cache is emptied. */
 const CAPACITY = 4096;
 
-/** The name under which permissions on the default exchange are given, as in RabbitMQ. */
+/** The name of the default exchange in permissions, as in RabbitMQ. */
 const DEFAULT_EXCHANGE_RESOURCE = 'amq.default';
 
-/** What permissions are given on. */
+/** The kinds of resources that permissions apply to. */
 export type ResourceType = 'exchange' | 'queue';
 
 export class PermissionCache {
-  /** Of an MQTT client, as it stands in a routing key (topic permissions may name it); else null. */
+  /** The client id of an MQTT client in the form of a routing key (topic permissions may name it); else null. */
   clientId: string | null;
   private readonly authorizer: Authorizer;
   private readonly identity: Identity;
   private readonly vhost: string;
   private answers: Map<string, boolean> | null;
   private generation: number;
-  /** Questions that are not answered yet. */
+  /** Questions without an answer yet. */
   private asking: Map<string, Promise<void>> | null;
 
   constructor(authorizer: Authorizer, identity: Identity, vhost: string) {
@@ -35,12 +35,12 @@ export class PermissionCache {
     this.asking = null;
   }
 
-  /** Throws access-refused where the permission is not given. */
+  /** Throws access-refused without the permission. */
   async require(permission: Permission, type: ResourceType, name: string): Promise<void> {
     while (!this.knows(permission, type, name)) await this.settled();
   }
 
-  /** As `require`; false where the answer is on its way: await `settled()` and ask again. */
+  /** As `require`; false while the answer is pending: await `settled()` and ask again. */
   knows(permission: Permission, type: ResourceType, name: string): boolean {
     const isDefault = type === 'exchange' && name === '';
     const allowed = this.check(permission, isDefault ? DEFAULT_EXCHANGE_RESOURCE : name);
@@ -49,18 +49,18 @@ export class PermissionCache {
     throw this.refusal(`${permission} access to ${what} in vhost '${this.vhost}'`);
   }
 
-  /** Whether not all routing keys of an exchange may be allowed. */
+  /** Whether some routing keys of an exchange may be refused. */
   restrictsTopics(exchange: Exchange): boolean {
     return exchange.kind === 'topic' && this.authorizer.restrictsTopics(this.identity, this.vhost, exchange.name);
   }
 
-  /** Throws access-refused where a topic exchange is not to be used with that routing or binding key. */
+  /** Throws access-refused unless that routing or binding key may be used with a topic exchange. */
   async requireTopic(permission: TopicPermission, exchange: Exchange, routingKey: string): Promise<void> {
     if (!this.restrictsTopics(exchange)) return;
     while (!this.knowsTopic(permission, exchange, routingKey)) await this.settled();
   }
 
-  /** As `requireTopic` where topics are restricted; false where the answer is on its way. */
+  /** As `requireTopic` for restricted topics; false while the answer is pending. */
   knowsTopic(permission: TopicPermission, exchange: Exchange, routingKey: string): boolean {
     const allowed = this.checkTopic(permission, exchange.name, routingKey);
     if (allowed !== false) return allowed !== null;
@@ -68,12 +68,12 @@ export class PermissionCache {
     throw this.refusal(`${permission} access to topic '${routingKey}' in ${where}`);
   }
 
-  /** Resolves when the answers that were on their way are known. Rejects where the authoriser failed. */
+  /** Resolves when the pending answers are known. Rejects if the authoriser failed. */
   async settled(): Promise<void> {
     if (this.asking !== null) await Promise.all(this.asking.values());
   }
 
-  /** Null where the answer is on its way. */
+  /** Null while the answer is pending. */
   private check(permission: Permission, resource: string): boolean | null {
     this.renew();
     const key = `name ${permission} ${resource}`;
@@ -120,7 +120,7 @@ export class PermissionCache {
         throw error;
       },
     );
-    // Whoever asked learns of a failure from `settled`; nobody may be left to ask.
+    // `settled` reports a failure; without a caller it would be an unhandled rejection.
     asked.catch(() => {});
     this.asking ??= new Map();
     this.asking.set(key, asked);

@@ -1,6 +1,6 @@
-// The way of a session's publishes: permission and route, which are known from the last publish as a rule, then to the
-// queues. Synchronous and free of allocation; what takes longer (a permission from elsewhere, a fan-out in slices) is
-// waited for by whoever publishes.
+// Publishes for a session: checks the permission and finds the route, both usually known from the last publish, and
+// hands the message to the queues. It is synchronous and allocates nothing. What takes longer (a permission from
+// elsewhere, a fan-out in slices) returns `pending`, and the caller waits.
 
 import { BrokerError } from '../errors.ts';
 import type { Exchange } from '../exchange/exchange.ts';
@@ -16,28 +16,28 @@ import { parseReplyAddress } from './reply-address.ts';
 import type { SessionContext } from './session-context.ts';
 import type { TransactedPublish } from './transaction.ts';
 
-/** What became of a publish. */
+/** The outcome of a publish. */
 export const PUBLISH = { unroutable: 0, routed: 1, pending: 2 } as const;
 export type PublishOutcome = (typeof PUBLISH)[keyof typeof PUBLISH];
 
-/** Targets that `consumersBehind` looks at: a fan-out to thousands is not searched. */
+/** Targets that `consumersBehind` checks: a fan-out to thousands is not searched. */
 const CROWDED_LOOKED_AT = 16;
 
 export class PublishPath {
-  /** The publisher's own queue, where one of its bindings is no-local (MQTT 5 §3.8.3.1); else null. */
+  /** The publisher's own queue, if one of its bindings is no-local (MQTT 5 §3.8.3.1); else null. */
   own: Queue | null;
   private readonly vhost: VirtualHost;
   private readonly permissions: PermissionCache;
   private readonly context: SessionContext;
-  /** The exchange of the last publish, with the permit's generation; and its last route. */
+  /** The exchange of the last publish, with the generation of its permission; and the last route. */
   private exchange: Exchange | null;
   private permissionGeneration: number;
-  /** Whether not all of its routing keys may be allowed. */
+  /** Whether some routing keys of the exchange may be refused. */
   private restricted: boolean;
   private routingKey: string | null;
   private routeGeneration: number;
   private targets: readonly Target[];
-  /** The publish that is being carried out in slices, or null. */
+  /** The fan-out in progress, or null. */
   private fanOut: FanOut | null;
 
   constructor(vhost: VirtualHost, permissions: PermissionCache, context: SessionContext) {
@@ -102,7 +102,7 @@ export class PublishPath {
     return PUBLISH.routed;
   }
 
-  /** As `publish`, to further routing keys too (sender-selected distribution). A queue gets it once. */
+  /** As `publish`, to further routing keys too (sender-selected distribution). Each queue gets the message once. */
   publishCopies(
     message: Message,
     routingKeys: readonly string[],
@@ -148,7 +148,7 @@ export class PublishPath {
     return exchange.routeCopies(message, routingKeys);
   }
 
-  /** Takes a message that no queue took straight to the requester whose direct reply it is. False where it is none. */
+  /** Delivers a message that reached no queue to the requester whose direct reply it is. False if it is none. */
   private takeReply(message: Message): boolean {
     return message.exchange === '' && this.vhost.replies.take(message);
   }
@@ -162,12 +162,12 @@ export class PublishPath {
     return null;
   }
 
-  /** Resolves when what `publish` waited for is there: a permission, or the end of a large fan-out. */
+  /** Resolves when the reason of `pending` is gone: the permission is known, or the fan-out has ended. */
   ready(): Promise<void> {
     return this.fanOut?.done ?? this.permissions.settled();
   }
 
-  /** Hands a message to its queues, where they are many in slices. */
+  /** Hands a message to its queues, in slices if they are many. */
   private spread(message: Message, targets: readonly Target[], ring: ConfirmRing | null, slot: number): void {
     if (targets.length <= FAN_OUT_SLICE) {
       for (const target of targets) target.queue.accept(message, target, ring, slot);
@@ -196,7 +196,7 @@ export class PublishPath {
   }
 }
 
-/** The targets of what the owner of a queue publishes: no-local bindings do not lead back to it. */
+/** The targets of a message that the owner of a queue publishes: without its no-local bindings. */
 function withoutNoLocal(targets: readonly Target[], own: Queue): readonly Target[] {
   const at = targets.findIndex((target) => target.queue === own);
   const target = targets[at];
@@ -206,7 +206,7 @@ function withoutNoLocal(targets: readonly Target[], own: Queue): readonly Target
     : targets.with(at, new Target(own, target.ownPublishOptions));
 }
 
-/** The broker alone publishes what it says of itself. */
+/** Only the broker publishes below `$SYS`. */
 function requirePublic(exchange: Exchange, routingKey: string): void {
   if (exchange.retainer === null || !isBrokerTopic(routingKey)) return;
   throw new BrokerError('access-refused', `topic '${routingKey}' is the broker's own`);

@@ -1,9 +1,9 @@
-// Addresses that stand in a reply-to and are no queue: the requester waits for its answer on a topic. They are spelled as
-// STOMP spells destinations, so that a STOMP service sends to them as they are; an AMQP service publishes its answer to
-// the default exchange with the address as routing key, as it always does, and session.ts takes it where it belongs.
+// Addresses in a reply-to that are no queues: the requester waits for its reply on a topic. They have the form of STOMP
+// destinations, so that a STOMP service sends to them unchanged. An AMQP service publishes its reply to the default
+// exchange with the address as routing key, and the session publishes it to the exchange that the address names.
 //
-//   /topic/KEY                 exchange amq.topic
-//   /exchange/NAME/KEY         any exchange            a slash inside a name or key is %2F, a percent sign %25
+// Forms: `/topic/KEY` (exchange amq.topic) and `/exchange/NAME/KEY` (any exchange). A slash inside a name or key is
+// %2F, a percent sign %25.
 
 export interface ReplyAddress {
   readonly exchange: string;
@@ -14,13 +14,13 @@ const TOPIC_EXCHANGE = 'amq.topic';
 const TOPIC = '/topic/';
 const EXCHANGE = '/exchange/';
 
-/** The address as it stands in a reply-to. */
+/** The text of an address in a reply-to. */
 export function formatReplyAddress({ exchange, routingKey }: ReplyAddress): string {
   if (exchange === TOPIC_EXCHANGE) return TOPIC + escapeName(routingKey);
   return `${EXCHANGE}${escapeName(exchange)}/${escapeName(routingKey)}`;
 }
 
-/** What a reply-to (or a routing key on the default exchange) addresses, or null where it is none of these. */
+/** The address in a reply-to (or in a routing key on the default exchange), or null if it is none. */
 export function parseReplyAddress(text: string): ReplyAddress | null {
   if (text.startsWith(TOPIC)) {
     const key = text.slice(TOPIC.length);

@@ -1,9 +1,9 @@
-// THE ONE DOOR. Every front-end and the HTTP API act on the broker through a session, one for each connection, and
-// permissions are checked here, once (RabbitMQ's rules: configure, write and read over names).
+// A client's session: every front-end acts on the broker through one, one for each connection, and permissions are
+// checked here, once (RabbitMQ's rules: configure, write and read over names). What the broker does by itself goes
+// through system-session.ts.
 //
-// Publishing and settling are synchronous and free of allocation (publish-path.ts has the way of a publish). Control
-// operations are promises: they resolve when what they changed is durable, and a connection handles nothing else until
-// they do.
+// Publishing and settling are synchronous and allocate nothing (publish-path.ts). Control operations are promises: they
+// resolve when the change is durable, and a connection handles nothing else until then.
 
 import { randomBytes } from 'node:crypto';
 import { BrokerError } from '../errors.ts';
@@ -25,7 +25,7 @@ import type { SessionContext } from './session-context.ts';
 import { type Settlement, type TransactedPublish, Transaction } from './transaction.ts';
 
 export interface QueueRequest {
-  /** Empty: the broker names it `amq.gen-…`. */
+  /** Empty: the broker chooses a name `amq.gen-…`. */
   readonly name: string;
   readonly durable: boolean;
   readonly exclusive: boolean;
@@ -58,14 +58,14 @@ export interface ExchangeBinding {
 /** One message taken by `get`. */
 export interface GetResult {
   readonly message: Message;
-  /** Null where no acknowledgement is wanted. */
+  /** Null if no acknowledgement is wanted. */
   readonly entry: QueueEntry | null;
   readonly redelivered: boolean;
   /** Messages that are still ready. */
   readonly messageCount: number;
 }
 
-/** An AMQP short string (0-9-1 §4.2.5.3) holds no more, so no name may be longer. */
+/** An AMQP short string (0-9-1 §4.2.5.3) has at most this length, so names are limited to it. */
 const MAX_NAME_BYTES = 255;
 
 export class Session implements ConsumerOwner, QueueOwner {
@@ -75,7 +75,7 @@ export class Session implements ConsumerOwner, QueueOwner {
   private readonly permissions: PermissionCache;
   private readonly publishing: PublishPath;
   private readonly consumers: Set<Consumer>;
-  /** Exclusive queues that it declared; made with the first. */
+  /** Exclusive queues that it declared; created with the first. */
   private owned: Set<Queue> | null;
   private closed: boolean;
 
@@ -90,12 +90,12 @@ export class Session implements ConsumerOwner, QueueOwner {
     this.closed = false;
   }
 
-  /** Of an MQTT client, as it stands in a routing key: topic permissions may name it. */
+  /** The client id of an MQTT client in the form of a routing key: topic permissions may name it. */
   set clientId(clientId: string) {
     this.permissions.clientId = clientId;
   }
 
-  /** The client's own queue, where one of its bindings is no-local (MQTT 5 §3.8.3.1). */
+  /** The client's own queue, if one of its bindings is no-local (MQTT 5 §3.8.3.1). */
   set own(queue: Queue) {
     this.publishing.own = queue;
   }
@@ -109,7 +109,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     return this.publishing.publish(message, ring, slot);
   }
 
-  /** As `publish`, to further routing keys too (sender-selected distribution). A queue gets it once. */
+  /** As `publish`, to further routing keys too (sender-selected distribution). Each queue gets the message once. */
   publishCopies(
     message: Message,
     routingKeys: readonly string[],
@@ -154,14 +154,14 @@ export class Session implements ConsumerOwner, QueueOwner {
     return this.publishing.consumersBehind();
   }
 
-  /** Resolves when what `publish` waited for is there: a permission, or the end of a large fan-out. */
+  /** Resolves when the reason of `pending` is gone: the permission is known, or the fan-out has ended. */
   ready(): Promise<void> {
     return this.publishing.ready();
   }
 
   /**
-   * Carries out a transaction: all of it or nothing. Resolves, with the publishes that reached nobody, when all of it is
-   * durable. Rejects with TransactionFailed where nothing was done; what was to be settled is back in its queues then.
+   * Does all of a transaction, or nothing. Resolves when it is durable, with the publishes that reached nobody. Rejects
+   * with TransactionFailed if nothing was done; the entries to settle are back in their queues then.
    */
   commit<P extends TransactedPublish>(publishes: readonly P[], settlements: readonly Settlement[]): Promise<P[]> {
     return new Transaction<P>(this.context, this.vhost).commit(publishes, settlements);
@@ -188,7 +188,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     } else if (declaration.durable) await this.vhost.changes.settled();
   }
 
-  /** A passive declaration: throws not-found where there is none. */
+  /** A passive declaration: throws not-found if there is no such exchange. */
   async checkExchange(name: string): Promise<void> {
     if (name === '') throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
     this.vhost.exchange(name);
@@ -218,7 +218,7 @@ export class Session implements ConsumerOwner, QueueOwner {
 
   async declareQueue(request: QueueRequest): Promise<QueueState> {
     const { exclusive, autoDelete, args } = request;
-    // As in RabbitMQ: it ends with its connection, so it cannot outlive the broker, whatever the client says.
+    // As in RabbitMQ: an exclusive queue ends with its connection, so it is never durable.
     const durable = request.durable && !exclusive;
     const name = request.name === '' ? generatedName() : request.name;
     requireName(name, 'queue');
@@ -250,7 +250,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     return stateOf(queue);
   }
 
-  /** Deletes a queue; resolves to the number of messages that were ready. A queue that is not there counts 0. */
+  /** Deletes a queue; resolves to the number of ready messages. A queue that does not exist counts 0. */
   async deleteQueue(
     name: string,
     conditions: { readonly ifUnused: boolean; readonly ifEmpty: boolean },
@@ -268,7 +268,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     return dropped;
   }
 
-  /** Drops what is ready; resolves to how many. */
+  /** Drops the ready messages; resolves to their number. */
   async purgeQueue(name: string): Promise<number> {
     await this.permissions.require('read', 'queue', name);
     const queue = this.vhost.queue(name, this);
@@ -277,7 +277,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     return dropped;
   }
 
-  /** `bound` is called in the moment from which on messages come; what it stores is committed with the binding. */
+  /** Binds a queue. `bound` is called when messages may arrive; what it stores is committed with the binding. */
   async bindQueue(binding: QueueBinding, bound: (() => void) | null = null): Promise<void> {
     const [exchange, queue] = await this.bindingEnds(binding);
     const { routingKey, args, dialect = DEFAULT_DIALECT } = binding;
@@ -288,7 +288,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     else if (exchange.durable && queue.persisted) await (bound === null ? changes.settled() : changes.committed());
   }
 
-  /** Succeeds where there is nothing to unbind: no such binding, queue or exchange (as RabbitMQ since 3.2). */
+  /** Succeeds if there is nothing to unbind: no such binding, queue or exchange (as RabbitMQ since 3.2). */
   async unbindQueue(binding: QueueBinding): Promise<void> {
     await this.requireBindPermissions(binding);
     if (!this.vhost.queues.has(binding.queue) || !this.vhost.exchanges.has(binding.exchange)) return;
@@ -297,7 +297,10 @@ export class Session implements ConsumerOwner, QueueOwner {
     if (this.vhost.unbind(exchange, { queue }, routingKey, args, dialect)) await this.vhost.changes.committed();
   }
 
-  /** Those of these routing keys under which a queue may not be bound: of bindings that others made, or under other permissions. */
+  /**
+   * The routing keys, of these, under which this user may not bind the queue. The bindings may be another user's, or
+   * older than the permissions.
+   */
   async unbindable(queue: string, exchangeName: string, routingKeys: readonly string[]): Promise<readonly string[]> {
     const exchange = this.vhost.exchanges.get(exchangeName);
     if (exchange === undefined || routingKeys.length === 0) return [];
@@ -332,17 +335,17 @@ export class Session implements ConsumerOwner, QueueOwner {
     queue.direct = receiver;
   }
 
-  /** Ends a consumer. What it holds unacknowledged stays with the caller until it is settled. */
+  /** Ends a consumer. The caller keeps its unacknowledged entries until they are settled. */
   cancel(consumer: Consumer): void {
     if (!consumer.ended) consumer.queue.removeConsumer(consumer);
   }
 
-  /** A consumer ended, here or with its queue. */
+  /** A consumer ended, by `cancel` or with its queue. */
   ended(consumer: Consumer): void {
     this.consumers.delete(consumer);
   }
 
-  /** Takes one message, or null where the queue is empty. */
+  /** Takes one message, or returns null if the queue is empty. */
   async get(queueName: string, noAck: boolean): Promise<GetResult | null> {
     await this.permissions.require('read', 'queue', queueName);
     const queue = this.vhost.queue(queueName, this);
@@ -366,18 +369,21 @@ export class Session implements ConsumerOwner, QueueOwner {
     }
   }
 
-  /** The client is done with an entry. */
+  /** The client acknowledged an entry. */
   acknowledge(entry: QueueEntry): void {
     entry.queue.acknowledge(entry);
   }
 
-  /** The client does not want an entry: back to its place, or to the dead letters where there is a place for them. */
+  /**
+   * The client rejected an entry: it returns to its place, or becomes a dead letter if its queue has a dead letter
+   * exchange.
+   */
   reject(entry: QueueEntry, requeue: boolean): void {
     if (requeue) entry.queue.requeue([entry]);
     else entry.queue.reject(entry);
   }
 
-  /** Entries of any queues come back to their places, to be delivered again with the redelivered mark. */
+  /** Entries of any queues return to their places, to be delivered again with the redelivered mark. */
   requeueAll(entries: readonly QueueEntry[]): void {
     if (entries.length === 0) return;
     const byQueue = new Map<Queue, QueueEntry[]>();
@@ -389,7 +395,7 @@ export class Session implements ConsumerOwner, QueueOwner {
     for (const [queue, returned] of byQueue) queue.requeue(returned);
   }
 
-  /** The connection is gone: its consumers and exclusive queues end. The caller requeued what was unacknowledged. */
+  /** The connection closed: its consumers and exclusive queues end. The caller has requeued unacknowledged entries. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
@@ -397,19 +403,19 @@ export class Session implements ConsumerOwner, QueueOwner {
     if (this.owned !== null) for (const queue of this.owned) this.vhost.deleteQueue(queue);
   }
 
-  /** An exclusive queue of this session is gone. */
+  /** An exclusive queue of this session was deleted. */
   disowned(queue: Queue): void {
     this.owned?.delete(queue);
   }
 
-  /** What was awaited may come when the connection is gone: then nothing may be taken or begun any more. */
+  /** Checked after every await: the session may have closed meanwhile. */
   private requireOpen(): void {
     if (this.closed) throw new BrokerError('unavailable', 'the session is closed');
   }
 
   /**
-   * Before the first delivery of a durable queue it is on disk that its entries may have been delivered. A full disk
-   * does not keep consumers away, since they are who makes room: then the mark is tried again next time.
+   * Before the first delivery of a durable queue, the mark that its entries may have been delivered must be on disk. A
+   * full disk does not prevent consuming, because consumers free space: then the mark is written later.
    */
   private async deliverable(queue: Queue): Promise<void> {
     const { mark } = queue;
@@ -442,15 +448,15 @@ export class Session implements ConsumerOwner, QueueOwner {
     await this.permissions.require('read', 'exchange', binding.exchange);
   }
 
-  /** Throws access-refused where a key may not be bound to a topic exchange. */
+  /** Throws access-refused unless a key may be bound to a topic exchange. */
   private async requireTopicPermission(exchangeName: string, routingKey: string): Promise<void> {
     const exchange = this.vhost.exchanges.get(exchangeName);
     if (exchange !== undefined) await this.permissions.requireTopic('read', exchange, routingKey);
   }
 
   /**
-   * As RabbitMQ: whoever declares a queue with a dead letter exchange must be allowed to read the one and to write to the
-   * other, because nobody is asked when a message dies.
+   * As RabbitMQ: declaring a queue with a dead letter exchange needs read permission on the queue and write permission
+   * on the exchange, because no permission is checked when a message dies.
    */
   private async requireDeadLetterPermissions(queue: string, args: FieldTable): Promise<void> {
     const exchange = textOf(findField(args, 'x-dead-letter-exchange'));
@@ -460,7 +466,7 @@ export class Session implements ConsumerOwner, QueueOwner {
   }
 }
 
-/** Whether a permission is given; other errors are thrown on. */
+/** Whether a permission is given; rethrows other errors. */
 async function granted(permission: Promise<void>): Promise<boolean> {
   try {
     await permission;

@@ -1,7 +1,7 @@
-// What the broker does by itself, in nobody's name: it deletes the queue of an MQTT session that has expired, removes a
+// What the broker does by itself, without a user: it deletes the queue of an MQTT session that has expired, removes a
 // subscription that its user is no longer permitted, delivers retained messages to a session that has subscribed, and
-// publishes below `$SYS`. Front-ends act through their client's session, which checks permissions; for these few acts
-// there is no client, or the client's permission was checked before. One object for the broker (FrontEndContext).
+// publishes below `$SYS`. Front-ends act through their client's session, which checks permissions. For these operations
+// there is no client, or the permission was checked before. One object for the broker (FrontEndContext).
 
 import type { Binding } from '../exchange/exchange.ts';
 import type { Message } from '../message/message.ts';

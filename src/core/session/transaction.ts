@@ -1,7 +1,7 @@
-// Carries out a transaction: all of it or nothing. Its publishes become visible together and only once they are durable;
-// its acknowledgements and dead letters are in the same commit of the store; the caller learns the outcome when that has
-// ended. Until then what was published is held in its queues, where it has its place but nobody can take it. A queue that
-// was deleted since a message was routed to it gets nothing.
+// Does all of a transaction, or nothing. Its publishes become visible together, when they are durable. Its
+// acknowledgements and dead letters are in the same commit of the store. Until the commit has ended, published messages
+// are held in their queues: they have a place there and cannot be delivered. A queue that was deleted after a message
+// was routed to it gets nothing.
 
 import type { Message } from '../message/message.ts';
 import type { Meters } from '../ports/meters.ts';
@@ -20,10 +20,10 @@ export interface TransactedPublish {
 }
 
 export const OUTCOMES = ['acknowledged', 'rejected', 'requeued'] as const;
-/** What becomes of an entry: it is done with, it dies (dead letters), or it goes back to its queue. */
+/** What happens to an entry: it is removed, it dies (dead letters), or it returns to its queue. */
 export type Outcome = (typeof OUTCOMES)[number];
 
-/** An entry that is out with the client, and what becomes of it. */
+/** An outstanding entry, and what happens to it. */
 export interface Settlement {
   readonly entry: QueueEntry;
   readonly outcome: Outcome;
@@ -35,7 +35,7 @@ export interface TransactionDependencies {
   readonly meters: Meters;
 }
 
-/** Nothing of the transaction was done: a queue is full, the disk is, or a rejected message cannot be read. */
+/** Nothing of the transaction was done: a queue or the disk is full, or a rejected message cannot be read. */
 export class TransactionFailed extends Error {}
 
 export class Transaction<P extends TransactedPublish = TransactedPublish> implements ConfirmSink {
@@ -44,9 +44,9 @@ export class Transaction<P extends TransactedPublish = TransactedPublish> implem
   private publishes: readonly P[];
   /** Entries that wait for the commit in their queues, in order. */
   private readonly held: Map<Queue, QueueEntry[]>;
-  /** Messages that queues take without holding them (MQTT QoS 0): accepted after the commit. */
+  /** QoS 0 messages, which bypass a queue: accepted after the commit. */
   private readonly passing: { readonly message: Message; readonly target: Target }[];
-  /** Settlements that change nothing on disk: carried out after the commit. */
+  /** Settlements that change nothing on disk: done after the commit. */
   private later: Settlement[];
   private resolve: () => void;
   private reject: (error: Error) => void;
@@ -63,8 +63,8 @@ export class Transaction<P extends TransactedPublish = TransactedPublish> implem
   }
 
   /**
-   * Carries out all of it or nothing. Resolves when it is durable, with the publishes that reached nobody. Rejects with
-   * TransactionFailed where nothing was done; the entries to settle are back in their queues then. Called once.
+   * Does all of it, or nothing. Resolves when it is durable, with the publishes that reached nobody. Rejects with
+   * TransactionFailed if nothing was done; the entries to settle are back in their queues then. Called once.
    */
   async commit(publishes: readonly P[], settlements: readonly Settlement[]): Promise<P[]> {
     this.publishes = publishes;
@@ -111,7 +111,7 @@ export class Transaction<P extends TransactedPublish = TransactedPublish> implem
 
   /**
    * Waits until the entries to settle are on disk, so that their removal is part of the commit, and until those that
-   * become dead letters are in memory. Returns why the transaction cannot be carried out, or null.
+   * become dead letters are in memory. Returns why the transaction cannot be done, or null.
    */
   private async prepare(settlements: readonly Settlement[]): Promise<string | null> {
     const { store, turn } = this.dependencies;
@@ -136,7 +136,7 @@ export class Transaction<P extends TransactedPublish = TransactedPublish> implem
     return new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
-      // One slot stands for all: it settles when every durable entry is committed.
+      // One slot stands for the transaction: it settles when every durable entry is committed.
       const ring = new ConfirmRing(this, turn);
       const slot = ring.open();
       let adds = false;
@@ -164,7 +164,7 @@ export class Transaction<P extends TransactedPublish = TransactedPublish> implem
     });
   }
 
-  /** True where it goes to disk. */
+  /** True if it goes to disk. */
   private hold(message: Message, target: Target, ring: ConfirmRing, slot: number): boolean {
     const { queue } = target;
     if (queue.deleted) return false;
@@ -196,13 +196,13 @@ export class Transaction<P extends TransactedPublish = TransactedPublish> implem
     return adds;
   }
 
-  /** True where it goes to disk as a retained message. */
+  /** True if it goes to disk as a retained message. */
   private retain(message: Message, ring: ConfirmRing, slot: number): boolean {
     const retainer = this.vhost.exchanges.get(message.exchange)?.retainer ?? null;
     return retainer?.offered(message, ring, slot) === true;
   }
 
-  /** Takes a message that no queue gets to the requester whose direct reply it is. False where it is none. */
+  /** Delivers a message that reached no queue to the requester whose direct reply it is. False if it is none. */
   private takeReply(message: Message): boolean {
     this.dependencies.turn.begin();
     if (message.exchange === '' && this.vhost.replies.take(message)) return true;
@@ -210,7 +210,7 @@ export class Transaction<P extends TransactedPublish = TransactedPublish> implem
     return false;
   }
 
-  /** Deletes alone are done on a full disk too, only not at the first attempt. */
+  /** Removals alone succeed on a full disk too, but not at the first attempt. */
   private settleWhenCommitted(ring: ConfirmRing, slot: number): void {
     this.dependencies.store.whenCommitted((error) => {
       if (error === null) ring.settle(slot);
@@ -230,7 +230,7 @@ function isBeingWritten({ queue, storeState }: QueueEntry): boolean {
   return !queue.deleted && (storeState === STORE_STATE.pending || storeState === STORE_STATE.committing);
 }
 
-/** Gives entries back to their queues, those of one queue together. */
+/** Returns entries to their queues, those of one queue together. */
 function requeue(settlements: readonly Settlement[]): void {
   const byQueue = Map.groupBy(settlements, ({ entry }) => entry.queue);
   for (const [queue, together] of byQueue) queue.requeue(together.map(({ entry }) => entry));
