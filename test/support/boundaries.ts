@@ -52,7 +52,7 @@ const PARTS: readonly Part[] = [
     packages: ['fastify', 'typebox', 'typebox/value', 'node:http', 'node:https', 'node:net'],
   },
   { prefix: 'protocols/amqp/', imports: ['src/core/', 'src/net/'], packages: [] },
-  { prefix: 'protocols/mqtt/', imports: ['src/core/', 'src/net/'], packages: ['mqtt-packet'] },
+  { prefix: 'protocols/mqtt/', imports: ['src/core/', 'src/net/'], packages: [] },
   { prefix: 'protocols/stomp/', imports: ['src/core/', 'src/net/'], packages: [] },
   // The command and the wiring know everything; nothing else may know them.
   { prefix: 'src/', imports: ['src/', 'protocols/'], packages: ['pino', 'pino-pretty', 'node:fs', 'node:module'] },

@@ -57,7 +57,7 @@ export class Handshake {
       if (this.request !== null) return this.connection.suspend(this.proceed(buffer, start, body, end));
       requireConnect(buffer[start]!);
       this.connection.announced(levelOf(buffer, body, end));
-      return this.connection.suspend(this.begin(this.context.codecs.connects.read(buffer, start, body, end)));
+      return this.connection.suspend(this.begin(this.context.codecs.connects.read(buffer, body, end)));
     } catch (error) {
       const answered = error instanceof MalformedPacket && this.connection.level === LEVEL.v5;
       if (!answered && !(error instanceof ConnectRefused)) throw error;

@@ -1,10 +1,10 @@
-// CONNECT (MQTT 5 §3.1, 3.1.1 §3.1), of every version: walked and checked here, decoded by mqtt-packet.
+// CONNECT (MQTT 5 §3.1, 3.1.1 §3.1) of every version: one pass over its bytes validates it and takes its values. Called
+// through ConnectReader by connection/handshake.ts.
 
-import type { IConnectPacket } from 'mqtt-packet';
 import { ownBytes } from '../../../src/core/message/own-bytes.ts';
 import { type TopicLimits, topicProblem } from '../topic/topics.ts';
 import { ConnectRefused, MalformedPacket } from './errors.ts';
-import { PacketParser, skipBytes, skipText } from './packet-parser.ts';
+import { PacketCursor } from './packet-cursor.ts';
 import { LEVEL } from './packet-types.ts';
 import { ALLOWED, PROPERTY, type PropertyScanner } from './properties.ts';
 import { isKeepable, keptBlock } from './property-block.ts';
@@ -49,143 +49,164 @@ const CONNECT_FLAG = {
   user: 0x80,
 } as const;
 
-const NO_BYTES = Buffer.alloc(0);
+const WILL_QOS_SHIFT = 3;
 
-/** Reads CONNECT packets; one for all connections. */
+/** The reader below with one broker's limits. One for all connections. */
 export class ConnectReader {
   private readonly limits: TopicLimits;
   private readonly scanner: PropertyScanner;
-  /** CONNECT leaves its version in the parser that read it, so it has one of its own. */
-  private readonly parser: PacketParser;
 
   constructor(limits: TopicLimits, scanner: PropertyScanner) {
     this.limits = limits;
     this.scanner = scanner;
-    this.parser = new PacketParser(LEVEL.v3_1_1);
   }
 
-  /** The CONNECT that is [start, end). Throws MalformedPacket, or ConnectRefused where an answer is due. */
-  read(buffer: Buffer, start: number, body: number, end: number): ConnectRequest {
-    const walk = this.walk(buffer, body, end);
-    const packet = this.parser.parse(buffer, start, end) as IConnectPacket;
-    const { will } = packet;
-    const cleanStart = packet.clean === true;
-    const { properties } = walk;
-    if (will !== undefined) {
-      const problem = topicProblem(will.topic, this.limits);
-      if (problem !== null) throw new MalformedPacket(`in the will: ${problem}`);
-    }
-    return {
-      ...properties,
-      level: walk.level,
-      clientId: packet.clientId,
-      cleanStart,
-      keepAliveSeconds: packet.keepalive ?? 0,
-      user: packet.username ?? null,
-      password: packet.password === undefined ? null : packet.password.toString('utf8'),
-      expirySeconds: walk.level === LEVEL.v5 ? properties.expirySeconds : cleanStart ? 0 : NEVER_ENDS,
-      will:
-        will === undefined
-          ? null
-          : {
-              topic: will.topic,
-              // A copy: a will lives as long as its connection and must not pin the chunk that it came in.
-              payload: ownBytes(will.payload as Buffer),
-              qos: will.qos ?? 0,
-              retain: will.retain === true,
-              block: walk.willBlock,
-              delaySeconds: walk.willDelaySeconds,
-              expirationMs: walk.willExpirationMs,
-            },
-    };
+  /** The CONNECT with content [body, end). Throws MalformedPacket, or ConnectRefused where an answer is due. */
+  read(buffer: Buffer, body: number, end: number): ConnectRequest {
+    return readConnect(new PacketCursor(buffer, body, end), this.scanner, this.limits);
   }
+}
 
-  /**
-   * Walks a CONNECT (§3.1):
-   *
-   *   name: text "MQTT" | level: u8 | flags: u8 | keep alive: u16 | [properties: 5] | client id: text | will flag:
-   *   ([will properties: 5], will topic: text, will payload: bytes) | user: text (user flag) | password: bytes (password
-   *   flag)                                                                       text and bytes: u16 length, data
-   */
-  private walk(buffer: Buffer, body: number, end: number): ConnectWalk {
-    let at = skipText(buffer, body, end, 'protocol name');
-    const name = buffer.toString('latin1', body + 2, at);
-    if (name !== 'MQTT' && name !== 'MQIsdp') {
-      throw new MalformedPacket('an unknown protocol name [MQTT-3.1.2-1]', REASON.unsupportedVersion);
-    }
-    if (at === end) throw new MalformedPacket('a CONNECT that ends early');
-    const level = buffer[at]!;
-    // [MQTT-3.1.2-2]: an unknown level is answered before anything else is judged, for it may follow other rules.
-    const known = name === 'MQTT' ? level === LEVEL.v3_1_1 || level === LEVEL.v5 : level === LEVEL.v3_1;
-    if (!known) {
-      throw new ConnectRefused(REASON.unsupportedVersion, `protocol ${name} level ${level} is not spoken here`);
-    }
-    if (at + 4 > end) throw new MalformedPacket('a CONNECT that ends early');
-    const v5 = level === LEVEL.v5;
-    const flags = buffer[at + 1]!;
-    if ((flags & CONNECT_FLAG.reserved) !== 0) throw new MalformedPacket('the reserved connect flag [MQTT-3.1.2-3]');
-    const hasWill = (flags & CONNECT_FLAG.will) !== 0;
-    const willQos = (flags & CONNECT_FLAG.willQos) >> 3;
-    if (willQos === 3) throw new MalformedPacket('a will with QoS 3 [MQTT-3.1.2-14]');
-    if (!hasWill && (flags & (CONNECT_FLAG.willQos | CONNECT_FLAG.willRetain)) !== 0) {
-      throw new MalformedPacket('will flags without a will [MQTT-3.1.2-11]');
-    }
-    const hasUser = (flags & CONNECT_FLAG.user) !== 0;
-    const hasPassword = (flags & CONNECT_FLAG.password) !== 0;
-    if (hasPassword && !hasUser && !v5) throw new MalformedPacket('a password without a user name [MQTT-3.1.2-22]');
-    at += 4;
-    let properties = NO_CONNECT_PROPERTIES;
-    if (v5) {
-      at = this.scanner.scan(buffer, at, end, ALLOWED.connect);
-      properties = this.connectProperties(buffer);
-    }
-    at = skipText(buffer, at, end, 'client id');
-    let willBlock: Buffer = NO_BYTES;
-    let willDelaySeconds = 0;
-    let willExpirationMs = -1;
-    if (hasWill) {
-      if (v5) {
-        const { scanner } = this;
-        at = scanner.scan(buffer, at, end, ALLOWED.will);
-        checkResponseTopic(buffer, scanner, this.limits);
-        willDelaySeconds = scanner.number(PROPERTY.willDelay, 0);
-        const expiry = scanner.number(PROPERTY.messageExpiry, -1);
-        if (expiry >= 0) willExpirationMs = expiry * 1000;
-        willBlock = isKeepable(buffer, scanner)
-          ? ownBytes(buffer.subarray(scanner.start, scanner.end))
-          : keptBlock(buffer, scanner);
-      }
-      at = skipText(buffer, at, end, 'will topic');
-      at = skipBytes(buffer, at, end, 'will payload');
-    }
-    if (hasUser) at = skipText(buffer, at, end, 'user name');
-    if (hasPassword) at = skipBytes(buffer, at, end, 'password');
-    if (at !== end) throw new MalformedPacket('bytes after the end of CONNECT');
-    return { level, properties, willBlock, willDelaySeconds, willExpirationMs };
-  }
+/**
+ * CONNECT (§3.1):
+ *
+ *   0001 0000 | name: text "MQTT" | level: u8 | flags: u8 | keep alive: u16 | [properties: 5] | client id: text |
+ *   [will, with the will flag] | [user: text, with the user flag] | [password: bytes, with the password flag]
+ *
+ * Text and bytes have a u16 length in front.
+ */
+function readConnect(packet: PacketCursor, scanner: PropertyScanner, limits: TopicLimits): ConnectRequest {
+  const level = readLevel(packet);
+  const v5 = level === LEVEL.v5;
+  const flags = packet.byte('a CONNECT that ends early');
+  const keepAliveSeconds = packet.u16('a CONNECT that ends early');
+  checkFlags(flags, v5);
+  const properties = v5 ? readConnectProperties(packet, scanner) : NO_CONNECT_PROPERTIES;
+  const clientId = packet.text('client id');
+  const will = (flags & CONNECT_FLAG.will) === 0 ? null : readWill(packet, flags, v5, scanner, limits);
+  const user = (flags & CONNECT_FLAG.user) === 0 ? null : packet.text('user name');
+  const password = (flags & CONNECT_FLAG.password) === 0 ? null : packet.bytes('password').toString('utf8');
+  packet.requireEnd('bytes after the end of CONNECT');
+  // Judged last, as the meaning of a packet whose form is right.
+  const problem = will === null ? null : topicProblem(will.topic, limits);
+  if (problem !== null) throw new MalformedPacket(`in the will: ${problem}`);
+  const cleanStart = (flags & CONNECT_FLAG.cleanStart) !== 0;
+  const { expirySeconds } = properties;
+  return {
+    ...properties,
+    level,
+    clientId,
+    cleanStart,
+    keepAliveSeconds,
+    user,
+    password,
+    expirySeconds: v5 ? expirySeconds : cleanStart ? 0 : NEVER_ENDS,
+    will,
+  };
+}
 
-  private connectProperties(buffer: Buffer): ConnectProperties {
-    const { scanner } = this;
-    const receiveMaximum = scanner.number(PROPERTY.receiveMaximum, 65_535);
-    const maximumPacketBytes = scanner.number(PROPERTY.maximumPacketSize, Number.POSITIVE_INFINITY);
-    if (receiveMaximum === 0) throw new MalformedPacket('receive maximum 0', REASON.protocolError);
-    if (maximumPacketBytes === 0) throw new MalformedPacket('maximum packet size 0', REASON.protocolError);
-    const authenticationMethod = scanner.text(buffer, PROPERTY.authenticationMethod);
-    const authenticationData = scanner.bytes(buffer, PROPERTY.authenticationData);
-    if (authenticationData !== null && authenticationMethod === null) {
-      throw new MalformedPacket('authentication data without a method', REASON.protocolError);
-    }
-    return {
-      expirySeconds: scanner.number(PROPERTY.sessionExpiry, 0),
-      receiveMaximum,
-      maximumPacketBytes,
-      topicAliasMaximum: scanner.number(PROPERTY.topicAliasMaximum, 0),
-      wantsResponseInformation: scanner.number(PROPERTY.requestResponseInformation, 0) === 1,
-      wantsProblems: scanner.number(PROPERTY.requestProblemInformation, 1) === 1,
-      authenticationMethod,
-      authenticationData,
-    };
+/**
+ * Name and level (§3.1.2.1, §3.1.2.2):
+ *
+ *   "MQTT" | 5 or 4      MQTT 5, 3.1.1
+ *   "MQIsdp" | 3         3.1
+ */
+function readLevel(packet: PacketCursor): number {
+  const name = packet.text('protocol name');
+  if (name !== 'MQTT' && name !== 'MQIsdp') {
+    throw new MalformedPacket('an unknown protocol name [MQTT-3.1.2-1]', REASON.unsupportedVersion);
   }
+  const level = packet.byte('a CONNECT that ends early');
+  const known = name === 'MQTT' ? level === LEVEL.v3_1_1 || level === LEVEL.v5 : level === LEVEL.v3_1;
+  // [MQTT-3.1.2-2]: an unknown level is answered before anything else is judged, for it may follow other rules.
+  if (!known) {
+    throw new ConnectRefused(REASON.unsupportedVersion, `protocol ${name} level ${level} is not spoken here`);
+  }
+  return level;
+}
+
+/**
+ * Connect flags (§3.1.2.3), from bit 7 down:
+ *
+ *   user | password | will retain | will QoS: two bits | will | clean start | reserved: 0
+ */
+function checkFlags(flags: number, v5: boolean): void {
+  if ((flags & CONNECT_FLAG.reserved) !== 0) throw new MalformedPacket('the reserved connect flag [MQTT-3.1.2-3]');
+  if ((flags & CONNECT_FLAG.willQos) === CONNECT_FLAG.willQos) {
+    throw new MalformedPacket('a will with QoS 3 [MQTT-3.1.2-14]');
+  }
+  if ((flags & CONNECT_FLAG.will) === 0 && (flags & (CONNECT_FLAG.willQos | CONNECT_FLAG.willRetain)) !== 0) {
+    throw new MalformedPacket('will flags without a will [MQTT-3.1.2-11]');
+  }
+  // MQTT 5 §3.1.2.9 allows it.
+  if ((flags & CONNECT_FLAG.password) !== 0 && (flags & CONNECT_FLAG.user) === 0 && !v5) {
+    throw new MalformedPacket('a password without a user name [MQTT-3.1.2-22]');
+  }
+}
+
+/** CONNECT's properties (MQTT 5 §3.1.2.11). */
+function readConnectProperties(packet: PacketCursor, scanner: PropertyScanner): ConnectProperties {
+  packet.properties(scanner, ALLOWED.connect);
+  const { buffer } = packet;
+  const receiveMaximum = scanner.number(PROPERTY.receiveMaximum, 65_535);
+  const maximumPacketBytes = scanner.number(PROPERTY.maximumPacketSize, Number.POSITIVE_INFINITY);
+  // §3.1.2.11.3
+  if (receiveMaximum === 0) throw new MalformedPacket('receive maximum 0', REASON.protocolError);
+  // §3.1.2.11.4
+  if (maximumPacketBytes === 0) throw new MalformedPacket('maximum packet size 0', REASON.protocolError);
+  const authenticationMethod = scanner.text(buffer, PROPERTY.authenticationMethod);
+  const authenticationData = scanner.bytes(buffer, PROPERTY.authenticationData);
+  // §3.1.2.11.10
+  if (authenticationData !== null && authenticationMethod === null) {
+    throw new MalformedPacket('authentication data without a method', REASON.protocolError);
+  }
+  return {
+    expirySeconds: scanner.number(PROPERTY.sessionExpiry, 0),
+    receiveMaximum,
+    maximumPacketBytes,
+    topicAliasMaximum: scanner.number(PROPERTY.topicAliasMaximum, 0),
+    wantsResponseInformation: scanner.number(PROPERTY.requestResponseInformation, 0) === 1,
+    wantsProblems: scanner.number(PROPERTY.requestProblemInformation, 1) === 1,
+    authenticationMethod,
+    authenticationData,
+  };
+}
+
+/**
+ * The will (§3.1.3.2 to §3.1.3.4):
+ *
+ *   [properties: 5] | topic: text | payload: bytes
+ *
+ * Payload and block are copies: a will lives as long as its connection and must not pin the chunk that it came in.
+ */
+function readWill(
+  packet: PacketCursor,
+  flags: number,
+  v5: boolean,
+  scanner: PropertyScanner,
+  limits: TopicLimits,
+): Will {
+  const properties = v5 ? readWillProperties(packet, scanner, limits) : NO_WILL_PROPERTIES;
+  const topic = packet.text('will topic');
+  const payload = ownBytes(packet.bytes('will payload'));
+  const qos = (flags & CONNECT_FLAG.willQos) >> WILL_QOS_SHIFT;
+  return { topic, payload, qos, retain: (flags & CONNECT_FLAG.willRetain) !== 0, ...properties };
+}
+
+/** The will's properties (MQTT 5 §3.1.3.2). */
+function readWillProperties(packet: PacketCursor, scanner: PropertyScanner, limits: TopicLimits): WillProperties {
+  packet.properties(scanner, ALLOWED.will);
+  const { buffer } = packet;
+  checkResponseTopic(buffer, scanner, limits);
+  const block = isKeepable(buffer, scanner)
+    ? ownBytes(buffer.subarray(scanner.start, scanner.end))
+    : keptBlock(buffer, scanner);
+  const expiry = scanner.number(PROPERTY.messageExpiry, -1);
+  return {
+    block,
+    delaySeconds: scanner.number(PROPERTY.willDelay, 0),
+    expirationMs: expiry < 0 ? -1 : expiry * 1000,
+  };
 }
 
 /** A response topic is a topic name [MQTT-3.3.2-14]. */
@@ -207,13 +228,7 @@ type ConnectProperties = Pick<
   | 'authenticationData'
 >;
 
-interface ConnectWalk {
-  readonly level: number;
-  readonly properties: ConnectProperties;
-  readonly willBlock: Buffer;
-  readonly willDelaySeconds: number;
-  readonly willExpirationMs: number;
-}
+type WillProperties = Pick<Will, 'block' | 'delaySeconds' | 'expirationMs'>;
 
 const NO_CONNECT_PROPERTIES: ConnectProperties = {
   expirySeconds: 0,
@@ -225,3 +240,5 @@ const NO_CONNECT_PROPERTIES: ConnectProperties = {
   authenticationMethod: null,
   authenticationData: null,
 };
+
+const NO_WILL_PROPERTIES: WillProperties = { block: Buffer.alloc(0), delaySeconds: 0, expirationMs: -1 };

@@ -1,16 +1,19 @@
-// The control packets that clients send once they are connected: SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and AUTH (CONNECT is
-// connect-packet.ts's). mqtt-packet decodes them, one exactly framed packet at a time; before it sees one, the checks
-// here walk the bytes and refuse what it would let through: text that is not UTF-8 or holds U+0000, packet id 0, reserved
-// flags, bytes after the end, and of MQTT 5 whatever is wrong with properties (properties.ts reads their values too).
+// The control packets that clients send once they are connected: SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and AUTH (CONNECT is in
+// connect-packet.ts, PUBLISH and the acknowledgements are in publish-packet.ts). One function reads each: it validates a
+// whole packet byte by byte and returns its values, or throws MalformedPacket. Form is checked before meaning, so that a
+// packet with errors of both kinds is malformed. Called through ControlPackets by connection/conversation.ts and
+// connection/handshake.ts.
+//
+// Section numbers are those of MQTT 5; up to AUTH they are the same in 3.1.1. In the grammars `text` is a u16 length and
+// UTF-8, and [x: 5] is only in packets of MQTT 5.
 
-import type { ISubscribePacket, IUnsubscribePacket } from 'mqtt-packet';
 import type { MqttLimits } from '../limits.ts';
 import { sharedFilter } from '../topic/shared-filter.ts';
 import { filterProblem } from '../topic/topics.ts';
 import { MalformedPacket } from './errors.ts';
-import { PacketParser, skipText } from './packet-parser.ts';
+import { PacketCursor } from './packet-cursor.ts';
 import { LEVEL } from './packet-types.ts';
-import { ALLOWED, PROPERTY, type PropertyScanner } from './properties.ts';
+import { ALLOWED, type Allowed, PROPERTY, type PropertyScanner } from './properties.ts';
 import { REASON } from './reason-codes.ts';
 
 export interface Subscription {
@@ -46,7 +49,11 @@ export interface AuthRequest {
   readonly data: Buffer | null;
 }
 
-const OPTION = { qos: 0x03, noLocal: 0x04, retainAsPublished: 0x08, retainHandling: 0x30, reserved: 0xc0 } as const;
+/** The options byte of a subscription (§3.8.3.1). The bits of 3.1.1 are those of QoS. */
+const OPTION = { qos: 0x03, noLocal: 0x04, retainAsPublished: 0x08, retainHandling: 0x30 } as const;
+const RETAIN_HANDLING_SHIFT = 4;
+const RESERVED_OPTIONS = 0xfc;
+const RESERVED_OPTIONS_V5 = 0xc0;
 
 /** Reason codes of a client's DISCONNECT (§3.14.2.1). */
 const DISCONNECT_REASONS: ReadonlySet<number> = new Set([
@@ -66,138 +73,197 @@ const DISCONNECT_REASONS: ReadonlySet<number> = new Set([
   REASON.payloadFormatInvalid,
 ]);
 
-/** Filters that one SUBSCRIBE or UNSUBSCRIBE may name, where a session may not have more subscriptions than these anyway. */
+/**
+ * Filters that one SUBSCRIBE or UNSUBSCRIBE may name; more where a session may have more subscriptions than that. Without
+ * a limit 16 MiB of SUBSCRIBE would hold four million filters, which take seconds and gigabytes.
+ */
 const FILTERS = 1024;
 
+/** The readers below with one broker's limits. One for all connections. */
 export class ControlPackets {
   private readonly scanner: PropertyScanner;
-  /** 16 MiB of SUBSCRIBE hold four million filters: seconds of work, and gigabytes. */
   private readonly mostFilters: number;
-  private readonly parser: PacketParser;
-  private readonly parser5: PacketParser;
 
   constructor(scanner: PropertyScanner, limits: Pick<MqttLimits, 'subscriptionsPerSession'>) {
     this.scanner = scanner;
     this.mostFilters = Math.max(FILTERS, limits.subscriptionsPerSession);
-    this.parser = new PacketParser(LEVEL.v3_1_1);
-    this.parser5 = new PacketParser(LEVEL.v5);
   }
 
-  /** The SUBSCRIBE that is [start, end) (§3.8). Throws MalformedPacket. */
+  /** The SUBSCRIBE that starts with `buffer[start]` and has its content in [body, end). Throws MalformedPacket. */
   subscribe(buffer: Buffer, start: number, body: number, end: number, level: number): SubscribeRequest {
-    if ((buffer[start]! & 15) !== 2) throw new MalformedPacket('reserved flags of SUBSCRIBE [MQTT-3.8.1-1]');
-    const v5 = level === LEVEL.v5;
-    const filters = this.behindPacketId(buffer, body, end, v5, ALLOWED.subscribe);
-    const identifier = v5 ? this.scanner.number(PROPERTY.subscriptionId, -1) : -1;
-    if (identifier === 0) throw new MalformedPacket('subscription identifier 0', REASON.protocolError);
-    checkFilters(buffer, filters, end, v5 ? OPTION.reserved : 0xfc, true, this.mostFilters);
-    const packet = (v5 ? this.parser5 : this.parser).parse(buffer, start, end) as ISubscribePacket;
-    const subscriptions = packet.subscriptions.map(
-      ({ topic, qos, nl, rap, rh }): Subscription => ({
-        filter: topic,
-        qos,
-        noLocal: nl === true,
-        retainAsPublished: rap === true,
-        retainHandling: rh ?? 0,
-        identifier: Math.max(identifier, 0),
-      }),
-    );
-    for (const { filter, noLocal } of subscriptions) {
-      const problem = filterProblem(filter);
-      if (problem !== null) throw new MalformedPacket(problem, REASON.topicFilterInvalid);
-      if (noLocal && sharedFilter(filter) !== null) {
-        throw new MalformedPacket('a shared subscription with no-local [MQTT-3.8.3-4]', REASON.protocolError);
-      }
-    }
-    return { packetId: packet.messageId ?? 0, subscriptions };
+    const packet = new PacketCursor(buffer, body, end);
+    return readSubscribe(buffer[start]!, packet, level === LEVEL.v5, this.scanner, this.mostFilters);
   }
 
-  /** The UNSUBSCRIBE that is [start, end) (§3.10). Throws MalformedPacket. */
+  /** As `subscribe`, for UNSUBSCRIBE. */
   unsubscribe(buffer: Buffer, start: number, body: number, end: number, level: number): UnsubscribeRequest {
-    if ((buffer[start]! & 15) !== 2) throw new MalformedPacket('reserved flags of UNSUBSCRIBE [MQTT-3.10.1-1]');
-    const v5 = level === LEVEL.v5;
-    const filters = this.behindPacketId(buffer, body, end, v5, ALLOWED.unsubscribe);
-    checkFilters(buffer, filters, end, 0, false, this.mostFilters);
-    const packet = (v5 ? this.parser5 : this.parser).parse(buffer, start, end) as IUnsubscribePacket;
-    for (const filter of packet.unsubscriptions) {
-      const problem = filterProblem(filter);
-      if (problem !== null) throw new MalformedPacket(problem, REASON.topicFilterInvalid);
-    }
-    return { packetId: packet.messageId ?? 0, filters: packet.unsubscriptions };
+    const packet = new PacketCursor(buffer, body, end);
+    return readUnsubscribe(buffer[start]!, packet, level === LEVEL.v5, this.scanner, this.mostFilters);
   }
 
-  /** The DISCONNECT with content [body, end) (§3.14). Throws MalformedPacket. */
+  /** As `subscribe`, for DISCONNECT. */
   disconnect(buffer: Buffer, start: number, body: number, end: number, level: number): DisconnectRequest {
-    if ((buffer[start]! & 15) !== 0) throw new MalformedPacket('reserved flags of DISCONNECT [MQTT-3.14.1-1]');
-    if (body === end) return { reason: REASON.success, expirySeconds: null };
-    if (level !== LEVEL.v5) throw new MalformedPacket('a packet with content that has none');
-    const reason = buffer[body]!;
-    if (!DISCONNECT_REASONS.has(reason)) {
-      throw new MalformedPacket(`reason code ${reason} in DISCONNECT`, REASON.protocolError);
-    }
-    if (body + 1 === end) return { reason, expirySeconds: null };
-    this.wholeBlock(buffer, body + 1, end, ALLOWED.disconnect);
-    const expiry = this.scanner.number(PROPERTY.sessionExpiry, -1);
-    return { reason, expirySeconds: expiry === -1 ? null : expiry };
+    return readDisconnect(buffer[start]!, new PacketCursor(buffer, body, end), level === LEVEL.v5, this.scanner);
   }
 
-  /** The AUTH with content [body, end) (§3.15). Throws MalformedPacket. */
+  /** As `subscribe`, for AUTH, which only MQTT 5 has. */
   auth(buffer: Buffer, start: number, body: number, end: number): AuthRequest {
-    if ((buffer[start]! & 15) !== 0) throw new MalformedPacket('reserved flags of AUTH [MQTT-3.15.1-1]');
-    if (body === end) return { reason: REASON.success, method: null, data: null };
-    const reason = buffer[body]!;
-    if (reason !== REASON.continueAuthentication && reason !== REASON.reAuthenticate) {
-      throw new MalformedPacket(`reason code ${reason} in AUTH`, REASON.protocolError);
-    }
-    if (body + 1 === end) return { reason, method: null, data: null };
-    this.wholeBlock(buffer, body + 1, end, ALLOWED.auth);
-    const method = this.scanner.text(buffer, PROPERTY.authenticationMethod);
-    return { reason, method, data: this.scanner.bytes(buffer, PROPERTY.authenticationData) };
-  }
-
-  /** Checks packet id and (of MQTT 5) properties, and gives the position behind them. */
-  private behindPacketId(buffer: Buffer, body: number, end: number, v5: boolean, allowed: Uint8Array): number {
-    if (body + 2 > end) throw new MalformedPacket('a packet without its packet id');
-    if (buffer[body] === 0 && buffer[body + 1] === 0) throw new MalformedPacket('packet id 0 [MQTT-2.3.1-1]');
-    return v5 ? this.scanner.scan(buffer, body + 2, end, allowed) : body + 2;
-  }
-
-  /** A property block with which its packet ends. */
-  private wholeBlock(buffer: Buffer, at: number, end: number, allowed: Uint8Array): void {
-    if (this.scanner.scan(buffer, at, end, allowed) !== end) throw new MalformedPacket('bytes after the properties');
+    return readAuth(buffer[start]!, new PacketCursor(buffer, body, end), this.scanner);
   }
 }
 
-/** Walks the filters of SUBSCRIBE (one option byte after each, without the bits of `reserved`) or UNSUBSCRIBE. */
-function checkFilters(
-  buffer: Buffer,
-  from: number,
-  end: number,
-  reserved: number,
-  options: boolean,
-  most: number,
-): void {
-  let at = from;
-  let filters = 0;
-  if (at === end) {
-    throw new MalformedPacket('no topic filter at all [MQTT-3.8.3-3] [MQTT-3.10.3-2]', REASON.protocolError);
+/**
+ * SUBSCRIBE (§3.8):
+ *
+ *   1000 0010 | packet id: u16, not 0 | [properties: 5] | (filter: text | options: u8), once or more
+ *   options   bits 0 and 1: QoS | of MQTT 5 also 2: no local | 3: retain as published | 4 and 5: retain handling
+ */
+function readSubscribe(
+  firstByte: number,
+  packet: PacketCursor,
+  v5: boolean,
+  scanner: PropertyScanner,
+  mostFilters: number,
+): SubscribeRequest {
+  if ((firstByte & 15) !== 2) throw new MalformedPacket('reserved flags of SUBSCRIBE [MQTT-3.8.1-1]');
+  const packetId = readPacketId(packet);
+  if (v5) packet.properties(scanner, ALLOWED.subscribe);
+  const identifier = v5 ? scanner.number(PROPERTY.subscriptionId, -1) : -1;
+  // §3.8.2.1.2: from 1 to 268,435,455.
+  if (identifier === 0) throw new MalformedPacket('subscription identifier 0', REASON.protocolError);
+  requireFilters(packet);
+  const subscriptions: Subscription[] = [];
+  while (!packet.atEnd) {
+    const filter = readFilter(packet, subscriptions.length, mostFilters);
+    const options = readOptions(packet, v5);
+    subscriptions.push({
+      filter,
+      qos: options & OPTION.qos,
+      noLocal: (options & OPTION.noLocal) !== 0,
+      retainAsPublished: (options & OPTION.retainAsPublished) !== 0,
+      retainHandling: (options & OPTION.retainHandling) >> RETAIN_HANDLING_SHIFT,
+      identifier: Math.max(identifier, 0),
+    });
   }
-  while (at < end) {
-    at = skipText(buffer, at, end, 'topic filter');
-    if (++filters > most) {
-      throw new MalformedPacket(
-        `more than ${most} topic filters`,
-        REASON.quotaExceeded,
-        'mqtt.subscriptionsPerSession',
-      );
-    }
-    if (!options) continue;
-    if (at === end) throw new MalformedPacket('a topic filter without its options');
-    const byte = buffer[at++]!;
-    if ((byte & reserved) !== 0) throw new MalformedPacket('reserved bits of a subscription [MQTT-3-8.3-4]');
-    if ((byte & OPTION.qos) === 3) throw new MalformedPacket('a subscription with QoS 3 [MQTT-3-8.3-4]');
-    if ((byte & OPTION.retainHandling) === OPTION.retainHandling) {
-      throw new MalformedPacket('retain handling 3', REASON.protocolError);
+  for (const { filter, noLocal } of subscriptions) {
+    checkFilter(filter);
+    if (noLocal && sharedFilter(filter) !== null) {
+      throw new MalformedPacket('a shared subscription with no-local [MQTT-3.8.3-4]', REASON.protocolError);
     }
   }
+  return { packetId, subscriptions };
+}
+
+/**
+ * UNSUBSCRIBE (§3.10):
+ *
+ *   1010 0010 | packet id: u16, not 0 | [properties: 5] | filter: text, once or more
+ */
+function readUnsubscribe(
+  firstByte: number,
+  packet: PacketCursor,
+  v5: boolean,
+  scanner: PropertyScanner,
+  mostFilters: number,
+): UnsubscribeRequest {
+  if ((firstByte & 15) !== 2) throw new MalformedPacket('reserved flags of UNSUBSCRIBE [MQTT-3.10.1-1]');
+  const packetId = readPacketId(packet);
+  if (v5) packet.properties(scanner, ALLOWED.unsubscribe);
+  requireFilters(packet);
+  const filters: string[] = [];
+  while (!packet.atEnd) filters.push(readFilter(packet, filters.length, mostFilters));
+  for (const filter of filters) checkFilter(filter);
+  return { packetId, filters };
+}
+
+/**
+ * DISCONNECT (§3.14):
+ *
+ *   1110 0000                                              up to 3.1.1
+ *   1110 0000 | [reason: u8 | [properties]]                MQTT 5; without a reason it is 0
+ */
+function readDisconnect(
+  firstByte: number,
+  packet: PacketCursor,
+  v5: boolean,
+  scanner: PropertyScanner,
+): DisconnectRequest {
+  if ((firstByte & 15) !== 0) throw new MalformedPacket('reserved flags of DISCONNECT [MQTT-3.14.1-1]');
+  if (packet.atEnd) return { reason: REASON.success, expirySeconds: null };
+  if (!v5) throw new MalformedPacket('a packet with content that has none');
+  const reason = packet.byte('no reason code');
+  if (!DISCONNECT_REASONS.has(reason)) {
+    throw new MalformedPacket(`reason code ${reason} in DISCONNECT`, REASON.protocolError);
+  }
+  // §3.14.2.2.1: without a property length it is 0.
+  if (packet.atEnd) return { reason, expirySeconds: null };
+  readLastProperties(packet, scanner, ALLOWED.disconnect);
+  return {
+    reason,
+    expirySeconds: scanner.has(PROPERTY.sessionExpiry) ? scanner.number(PROPERTY.sessionExpiry, 0) : null,
+  };
+}
+
+/**
+ * AUTH (MQTT 5 §3.15):
+ *
+ *   1111 0000 | [reason: u8 | [properties]]                without a reason it is 0
+ */
+function readAuth(firstByte: number, packet: PacketCursor, scanner: PropertyScanner): AuthRequest {
+  if ((firstByte & 15) !== 0) throw new MalformedPacket('reserved flags of AUTH [MQTT-3.15.1-1]');
+  // §3.15.2.1: reason code and property length may be left out.
+  if (packet.atEnd) return { reason: REASON.success, method: null, data: null };
+  const reason = packet.byte('no reason code');
+  // A client may send only these [MQTT-3.15.2-1]; success is the server's.
+  if (reason !== REASON.continueAuthentication && reason !== REASON.reAuthenticate) {
+    throw new MalformedPacket(`reason code ${reason} in AUTH`, REASON.protocolError);
+  }
+  if (packet.atEnd) return { reason, method: null, data: null };
+  readLastProperties(packet, scanner, ALLOWED.auth);
+  const method = scanner.text(packet.buffer, PROPERTY.authenticationMethod);
+  return { reason, method, data: scanner.bytes(packet.buffer, PROPERTY.authenticationData) };
+}
+
+function readPacketId(packet: PacketCursor): number {
+  const packetId = packet.u16('a packet without its packet id');
+  if (packetId === 0) throw new MalformedPacket('packet id 0 [MQTT-2.3.1-1]');
+  return packetId;
+}
+
+function requireFilters(packet: PacketCursor): void {
+  if (!packet.atEnd) return;
+  throw new MalformedPacket('no topic filter at all [MQTT-3.8.3-3] [MQTT-3.10.3-2]', REASON.protocolError);
+}
+
+/** The next filter of a packet, after `before` others. */
+function readFilter(packet: PacketCursor, before: number, mostFilters: number): string {
+  const filter = packet.text('topic filter');
+  if (before < mostFilters) return filter;
+  const why = `more than ${mostFilters} topic filters`;
+  throw new MalformedPacket(why, REASON.quotaExceeded, 'mqtt.subscriptionsPerSession');
+}
+
+function readOptions(packet: PacketCursor, v5: boolean): number {
+  const options = packet.byte('a topic filter without its options');
+  if ((options & (v5 ? RESERVED_OPTIONS_V5 : RESERVED_OPTIONS)) !== 0) {
+    throw new MalformedPacket('reserved bits of a subscription [MQTT-3-8.3-4]');
+  }
+  if ((options & OPTION.qos) === 3) throw new MalformedPacket('a subscription with QoS 3 [MQTT-3-8.3-4]');
+  // §3.8.3.1: it is a protocol error.
+  if ((options & OPTION.retainHandling) === OPTION.retainHandling) {
+    throw new MalformedPacket('retain handling 3', REASON.protocolError);
+  }
+  return options;
+}
+
+/** Throws MalformedPacket if a filter breaks the syntax of §4.7. */
+function checkFilter(filter: string): void {
+  const problem = filterProblem(filter);
+  if (problem !== null) throw new MalformedPacket(problem, REASON.topicFilterInvalid);
+}
+
+/** A property block with which its packet ends. */
+function readLastProperties(packet: PacketCursor, scanner: PropertyScanner, allowed: Allowed): void {
+  packet.properties(scanner, allowed);
+  packet.requireEnd('bytes after the properties');
 }

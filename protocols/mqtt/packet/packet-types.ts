@@ -49,7 +49,13 @@ export const SUBSCRIBE_REFUSED = 0x80;
 
 export const PINGRESP = Buffer.from([0xd0, 0]);
 
-/** A CONNACK up to 3.1.1 (§3.2). Session present is only ever set with code 0 [MQTT-3.2.2-4]; 3.1 does not know it. */
+/** The CONNACKs up to 3.1.1 by return code: 0010 0000 | 2 | session present: u8, 0 or 1 | return code: u8 (3.1.1 §3.2). */
+const CONNACKS: readonly Buffer[] = Object.values(CONNECT_CODE).map((code) =>
+  Buffer.from([FIRST_BYTE.connack, 2, 0, code]),
+);
+const CONNACK_SESSION_PRESENT = Buffer.from([FIRST_BYTE.connack, 2, 1, CONNECT_CODE.accepted]);
+
+/** A CONNACK up to 3.1.1. Session present is only ever set with code 0 [MQTT-3.2.2-4]; 3.1 does not know it. */
 export function connack(code: ConnectCode, sessionPresent: boolean): Buffer {
-  return Buffer.from([FIRST_BYTE.connack, 2, code === CONNECT_CODE.accepted && sessionPresent ? 1 : 0, code]);
+  return code === CONNECT_CODE.accepted && sessionPresent ? CONNACK_SESSION_PRESENT : CONNACKS[code]!;
 }

@@ -1,5 +1,5 @@
-// PUBLISH and the acknowledgements, the packets of the hot path, read and written without mqtt-packet. Reading
-// allocates nothing: one reader serves all connections and holds positions in the chunk.
+// PUBLISH and the acknowledgements, the packets of the hot path, read and written. Reading allocates nothing: one reader
+// serves all connections and holds positions in the chunk.
 //
 //   PUBLISH   0011 dup qos qos retain | remaining length | topic: u16 length, UTF-8 | packet id: u16, QoS > 0 only |
 //             payload: the rest                                                          MQTT 3.1.1 §3.3
