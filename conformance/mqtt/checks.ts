@@ -43,7 +43,7 @@ const BY_SUBJECT: readonly MqttCheck[] = [
   V31_CHECKS,
 ].flat(2);
 
-/** What the table shows under one heading stands together. */
+/** Orders the checks by version and subject, so that a table shows the checks of one heading together. */
 export const MQTT_CHECKS: readonly MqttCheck[] = ['3.1', '3.1.1', '5.0'].flatMap((wanted) => {
   return BY_SUBJECT.filter(({ version }) => version === wanted);
 });

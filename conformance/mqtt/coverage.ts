@@ -1,11 +1,11 @@
-// For each statement of statements.ts the checks that show it, as the checks say themselves, or why no client can see it.
+// The checks that show each statement of statements.ts, collected from the checks, or why no client can observe it.
 
 import { by, type Coverage, unseen } from '../coverage.ts';
 import { MQTT_CHECKS } from './checks.ts';
 
 const CLIENT = unseen('a duty of clients: nothing that a broker does shows it');
 
-/** What no client can see, by `version number`. */
+/** Statements that no client can observe, keyed by `version number`. */
 export const UNSEEN: Readonly<Record<string, Coverage>> = {
   'v3 2.3.1-2': CLIENT,
   'v3 2.3.1-3': CLIENT,
@@ -42,7 +42,7 @@ export const UNSEEN: Readonly<Record<string, Coverage>> = {
   'v5 6.0.0-3': CLIENT,
 };
 
-/** By statement, the checks that name it. */
+/** The checks that name each statement. */
 export const SHOWN: ReadonlyMap<string, readonly string[]> = shown();
 
 export const COVERAGE: Readonly<Record<string, Coverage>> = {

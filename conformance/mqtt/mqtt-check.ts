@@ -1,6 +1,6 @@
-// What a check of MQTT is written with: connections of one version, client identifiers and topics that nobody else has,
-// and sessions and retained messages that are gone when the check is. One rule that 3.1.1 and 5.0 share is one check for
-// each of them, `mqtt.v3.…` and `mqtt.v5.…`, written once.
+// The kit for MQTT checks: connections of one version, unique client identifiers and topics, and removal of sessions
+// and retained messages afterwards. A rule shared by 3.1.1 and 5.0 is written once and yields one check for each
+// version, `mqtt.v3.…` and `mqtt.v5.…`.
 
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -22,18 +22,18 @@ export const MUST: Binds = 'MUST';
 export const SHOULD: Binds = 'SHOULD';
 export const EXTENSION: Binds = 'extension';
 
-/** Less than the runner gives to cleaning up. */
+/** Shorter than the runner's time limit for cleaning up. */
 const CLEAN_UP_MS = 4_000;
-/** A broker that says nothing to a CONNECT of some version for so long is asked no more. */
+/** How long a broker may take to answer the probing CONNECT of a version before the probe fails. */
 const PROBE_MS = 5_000;
-/** Seconds that a session of 5.0 lives on after its connection: longer than any check. */
+/** Session expiry interval of the checks' 5.0 sessions, in seconds: longer than any check. */
 const SESSION_SECONDS = 120;
 
 export type VersionName = keyof typeof LEVEL;
 const VERSIONS = { v31: '3.1', v3: '3.1.1', v5: '5.0' } as const;
 
 export interface MqttCheck extends Check {
-  /** What of the specification it shows; statements.ts has the words. */
+  /** The statements that the check shows; statements.ts has their text. */
   readonly statements: readonly string[];
 }
 
@@ -59,30 +59,30 @@ export class MqttTest {
     return this.version === LEVEL.v5;
   }
 
-  /** A client identifier, or the first level of a topic, of at most 23 letters and digits. */
+  /** A unique client identifier or first topic level, of at most 23 letters and digits. */
   name(): string {
     return `${this.prefix}x${(++this.names).toString(36)}`;
   }
 
-  /** A topic for a retained message, which is deleted at the end. */
+  /** A topic for a retained message, which the clean-up deletes. */
   retainedTopic(topic = this.name()): string {
     this.retained.add(topic);
     return topic;
   }
 
-  /** A connection on which nothing has been said. */
+  /** A connection that has sent nothing yet. */
   async dial(line?: Line): Promise<MqttConnection> {
     const { signal, note } = this.context;
     return new MqttConnection(this.version, line ?? (await dialTcp(this.context)), signal, note);
   }
 
-  /** CONNECT with the endpoint's user and an identifier that nobody has, where none is given. */
+  /** CONNECT options with the endpoint's user and, unless given, a unique client identifier. */
   connectOptions(options: ConnectOptions = {}): ConnectOptions {
     const { user, password } = this.context.endpoint;
     return { clientId: this.name(), user, password, ...options };
   }
 
-  /** A connection whose CONNECT is sent, and whose CONNACK is not awaited. */
+  /** Sends CONNECT without waiting for CONNACK. */
   async begin(options: ConnectOptions = {}, line?: Line): Promise<MqttConnection> {
     const connection = await this.dial(line);
     const all = this.connectOptions(options);
@@ -94,21 +94,21 @@ export class MqttTest {
     return connection;
   }
 
-  /** A connection that is accepted, with a new session that ends with it. */
+  /** Connects with a new session that ends with the connection. */
   async connect(options: ConnectOptions = {}, line?: Line): Promise<MqttConnection> {
     const connection = await this.begin(options, line);
     await connection.expectAccepted();
     return connection;
   }
 
-  /** A connection that is accepted and answers: what ends it is what comes now. */
+  /** Connects and sees PINGRESP, so that only what follows can be the reason for the connection's end. */
   async alive(options: ConnectOptions = {}): Promise<MqttConnection> {
     const client = await this.connect(options);
     await client.ping();
     return client;
   }
 
-  /** A connection that takes up the session of this client or begins one, and lets it live on behind it. */
+  /** Connects to the client's session, or creates it; the session outlives the connection. */
   resume(clientId: string, options: ConnectOptions = {}): Promise<MqttConnection> {
     const properties: Properties = [
       ['sessionExpiryInterval', SESSION_SECONDS],
@@ -117,7 +117,7 @@ export class MqttTest {
     return this.connect({ clean: false, clientId, ...options, ...(this.v5 ? { properties } : {}) });
   }
 
-  /** Answers a QoS 2 message with PUBREC and breaks off behind PUBREL: that comes again over the next connection, alone. */
+  /** Sends PUBREC, cuts the connection after PUBREL, and expects only PUBREL on the next connection. */
   async releasedAgain(before: MqttConnection, clientId: string, packetId: number): Promise<void> {
     before.ack('PUBREC', packetId);
     await before.expectAck('PUBREL', packetId);
@@ -128,7 +128,7 @@ export class MqttTest {
     await after.expectSilence();
   }
 
-  /** The client of a session that has subscribed, and which has said goodbye. */
+  /** Creates a session with a subscription, disconnects it and returns its client identifier. */
   async away(filter: string, qos: Qos): Promise<string> {
     const clientId = this.name();
     const client = await this.resume(clientId);
@@ -137,7 +137,7 @@ export class MqttTest {
     return clientId;
   }
 
-  /** Subscribes at this QoS. A broker may grant less; then there is nothing to see. */
+  /** Subscribes at this QoS. Skips if the broker grants a lower one. */
   async subscribe(
     client: MqttConnection,
     filter: string,
@@ -152,7 +152,7 @@ export class MqttTest {
     return suback;
   }
 
-  /** A new client that has subscribed. */
+  /** Connects a new client and subscribes it. */
   async subscriber(
     filter: string,
     qos: Qos = 0,
@@ -164,7 +164,7 @@ export class MqttTest {
     return client;
   }
 
-  /** A retained message that the broker has when this resolves. */
+  /** Publishes a retained message and resolves when the broker has stored it. */
   async retain(topic: string, payload: string, qos: Qos = 1, properties: Properties = []): Promise<void> {
     this.retainedTopic(topic);
     const publisher = await this.connect();
@@ -172,7 +172,7 @@ export class MqttTest {
     if (qos === 0) await publisher.ping();
   }
 
-  /** The rule is about time. */
+  /** Waits; only for rules about time. */
   async pause(ms: number): Promise<void> {
     await pause(ms, undefined, { signal: this.context.signal });
   }
@@ -181,7 +181,7 @@ export class MqttTest {
     throw new Skip(why);
   }
 
-  /** Skips where the broker says in CONNACK that it does not have this. */
+  /** Skips if CONNACK says that the broker lacks this feature. */
   requires(
     client: MqttConnection,
     name:
@@ -193,7 +193,10 @@ export class MqttTest {
     if (property(client.connack!.properties, name) === 0) this.skip(`the broker says ${name} 0`);
   }
 
-  /** A new session under each name ends the old one, and an empty retained message deletes what there is. */
+  /**
+   * A new clean session under each client identifier ends the old session; an empty retained message deletes the stored
+   * one.
+   */
   private async cleanUp(): Promise<void> {
     if (this.sessions.size + this.retained.size === 0) return;
     const signal = AbortSignal.timeout(CLEAN_UP_MS);
@@ -212,7 +215,7 @@ export class MqttTest {
 
 export type Run = (t: MqttTest) => Promise<void>;
 interface Options {
-  /** Takes real time. */
+  /** The check waits for real time to pass. */
   readonly slow?: boolean;
   readonly needs?: keyof Controls;
   readonly webSocket?: boolean;
@@ -248,7 +251,7 @@ function check(
   };
 }
 
-/** Makes checks of one version. */
+/** Returns the function that defines checks of one version. */
 function checksOf(version: VersionName) {
   return (
     id: string,
@@ -260,14 +263,16 @@ function checksOf(version: VersionName) {
   ): MqttCheck[] => [check(version, id, statements, binds, title, run, options)];
 }
 
-/** A check of MQTT 3.1.1. `statements` are numbers of the specification (`3.1.0-1`) or names of our own (`3.1.4:early`). */
+/**
+ * A check of MQTT 3.1.1. `statements` are numbers of the specification (`3.1.0-1`) or our own names (`3.1.4:early`).
+ */
 export const v3 = checksOf('v3');
-/** A check of MQTT 5.0; skipped where the broker does not speak it. */
+/** A check of MQTT 5.0; skipped if the broker does not speak it. */
 export const v5 = checksOf('v5');
-/** A check of MQTT 3.1; skipped where the broker does not speak it. */
+/** A check of MQTT 3.1; skipped if the broker does not speak it. */
 export const v31 = checksOf('v31');
 
-/** A rule of both versions: its statements in 3.1.1 and in 5.0. */
+/** A rule of both versions, with its statements in 3.1.1 and in 5.0. */
 export function both(
   id: string,
   [old, now]: readonly [string, string],
@@ -279,10 +284,10 @@ export function both(
   return [...v3(id, old, binds, title, run, options), ...v5(id, now, binds, title, run, options)];
 }
 
-/** What brokers speak, asked once for each address. */
+/** The versions that each address speaks; each is probed once. */
 const SPOKEN = new WeakMap<Endpoint, Map<VersionName, Promise<boolean>>>();
 
-/** Two addresses of one broker: what is known of the one holds for the other, which is not asked. */
+/** Copies the probed versions of one address to another address of the same broker, which is then not probed. */
 export async function sameBroker(known: Endpoint, other: Endpoint): Promise<void> {
   await Promise.all((Object.keys(VERSIONS) as VersionName[]).map((version) => asks(known, version)));
   SPOKEN.set(other, SPOKEN.get(known)!);
@@ -300,7 +305,7 @@ function asks(endpoint: Endpoint, version: VersionName): Promise<boolean> {
   return answer;
 }
 
-/** Whether a CONNECT of this version is accepted; rejects where nothing answers. */
+/** Probes whether the broker accepts a CONNECT of this version; rejects if nothing listens. */
 async function asked(endpoint: Endpoint, version: VersionName): Promise<boolean> {
   const { user, password } = endpoint;
   const signal = AbortSignal.timeout(PROBE_MS);

@@ -1,5 +1,5 @@
-// The normative statements of MQTT 3.1.1 by their numbers (appendix B of the specification), in words of our own; behind
-// them rules that have no number, by the section where they stand and a name, and what differs in MQTT 3.1.
+// The normative statements of MQTT 3.1.1 by number (appendix B of the specification), paraphrased. Rules without a
+// number follow, by section and a name; then the differences of MQTT 3.1.
 
 import { BINDS, type Statement } from '../coverage.ts';
 

@@ -1,5 +1,5 @@
-// The normative statements of MQTT 5.0 by their numbers (appendix B of the specification), in words of our own; behind them
-// rules that have no number, by the section where they stand and a name.
+// The normative statements of MQTT 5.0 by number (appendix B of the specification), paraphrased. Rules without a number
+// follow, by section and a name.
 
 import { BINDS, type Statement } from '../coverage.ts';
 

@@ -1,5 +1,5 @@
-// The normative statements of the three versions of MQTT; `v3 3.1.0-1` is [MQTT-3.1.0-1] of 3.1.1. A check names those that
-// it shows itself; coverage.ts says of the others why no client can see them.
+// The normative statements of the three MQTT versions; `v3 3.1.0-1` is [MQTT-3.1.0-1] of 3.1.1. A check names the
+// statements that it shows; coverage.ts gives the reason for those that no client can observe.
 
 import type { Statement } from '../coverage.ts';
 import { V3_STATEMENTS, V31_STATEMENTS } from './statements-v3.ts';

@@ -1,4 +1,4 @@
-// Enhanced authentication of MQTT 5.0 (§4.12) by SCRAM-SHA-256, where the broker offers it.
+// Checks of MQTT 5.0 enhanced authentication (§4.12) with SCRAM-SHA-256. Skipped if the broker does not offer it.
 
 import assert from 'node:assert/strict';
 import type { MqttCheck, MqttTest } from '../mqtt-check.ts';
@@ -12,7 +12,7 @@ const METHOD = 'SCRAM-SHA-256';
 const CONTINUE = 0x18;
 const AGAIN = 0x19;
 
-/** AUTH of the broker, which wants more, with what it wants answered. */
+/** Asserts an AUTH packet with reason 0x18 (continue authentication) and returns its challenge. */
 function challengeOf(auth: Packet): Uint8Array {
   assert.equal(auth.type, 'AUTH');
   assert.deepEqual(auth.reasons, [CONTINUE]);
@@ -36,7 +36,7 @@ interface Exchange {
   readonly scram: ScramClient;
 }
 
-/** A connection that has been sent the challenge, and this challenge. */
+/** Sends CONNECT with the method and waits for the server's challenge. */
 async function challenged(
   t: MqttTest,
   password: string,
@@ -53,7 +53,7 @@ async function challenged(
   return { client, scram, challenge: challengeOf(await client.receive()) };
 }
 
-/** A connection that has answered the challenge; the verdict is to come. */
+/** Answers the challenge. The server's decision (CONNACK or an error) has not been read yet. */
 async function answered(t: MqttTest, password: string): Promise<Exchange> {
   const { client, scram, challenge } = await challenged(t, password);
   sendAuth(client, CONTINUE, scram.final(challenge));

@@ -1,4 +1,4 @@
-// How a connection of MQTT begins: the first packet, protocol name and level, flags, client identifiers, who may come in.
+// Checks of CONNECT and CONNACK: the first packet, protocol name and level, flags, client identifiers, credentials.
 
 import assert from 'node:assert/strict';
 import type { MqttCheck, MqttTest } from '../mqtt-check.ts';
@@ -15,8 +15,8 @@ import {
 import { property } from '../wire/properties.ts';
 
 /**
- * A CONNECT that must end the connection: in 3.1.1 without CONNACK, in 5.0 at the most with one that says no. Another one
- * that is in order has been accepted before.
+ * A CONNECT that must end the connection. In 3.1.1 no CONNACK may precede the end; in 5.0 a CONNACK with an error code
+ * may. The check first connects with a valid CONNECT to show that the broker accepts one.
  */
 function refused(
   id: string,
@@ -32,7 +32,7 @@ function refused(
   });
 }
 
-/** Packets that are no CONNECT. */
+/** Packets other than CONNECT, sent first. */
 const FIRST: readonly (readonly [string, (t: MqttTest) => Uint8Array])[] = [
   ['pingreq', () => frame('PINGREQ')],
   ['publish', ({ version }) => encodePublish(version, { topic: 'a', payload: 'b' })],
@@ -41,7 +41,7 @@ const FIRST: readonly (readonly [string, (t: MqttTest) => Uint8Array])[] = [
   ['connack', () => frame('CONNACK', Buffer.of(0, 0))],
 ];
 
-/** Flags, what is wrong with them, and the statements; the payload is that of a CONNECT with user and password. */
+/** Name, flags byte, what is wrong with it, and the statements. The payload always has a user name and a password. */
 const BAD_FLAGS: readonly (readonly [string, number, string, readonly [string, string]])[] = [
   ['reserved', 0xc3, 'the reserved flag set', ['3.1.2-3 3.1.4-1', '3.1.2-3 3.1.4-1']],
   ['will-qos-without-will', 0xca, 'a will QoS but no will', ['3.1.2-11 3.1.2-13', '3.1.2-11']],
@@ -70,7 +70,7 @@ export const CONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
       async (t) => {
         await t.connect();
         const connection = await t.dial();
-        // The CONNECT behind it finds out a server that passes over what it does not expect.
+        // A server that ignores the unexpected packet would accept the CONNECT that follows it.
         connection.raw(Buffer.concat([packet(t), encodeConnect(t.version, t.connectOptions())]));
         assert.equal(await connection.expectClosed(), null, 'the broker has answered');
         connection.expectNothing();
@@ -134,7 +134,7 @@ export const CONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
       const connection = await t.dial();
       connection.raw(encodeConnect(t.version, t.connectOptions({ level: UNKNOWN_LEVEL })));
       await connection.until(() => connection.ends || connection.connack !== null, 'CONNACK or the end');
-      // A server cannot know in which language to refuse a version to come.
+      // A server cannot know the CONNACK format of a future version.
       if (connection.connack !== null) await connection.expectRefused(0x84, 1);
     },
   ),
@@ -230,7 +230,7 @@ export const CONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
       const [topic, clientId] = [t.name(), t.name()];
       const watcher = await t.subscriber(topic);
       const client = await t.connect({ clientId, will: { topic, payload: 'the will' } });
-      // The identifier is the one that a second connection takes over.
+      // A second connection with the assigned identifier takes the first one over.
       await t.connect({ clientId });
       await client.expectClosed([0x8e]);
       await watcher.message('the will');

@@ -1,5 +1,5 @@
-// What a connection is once it is there: taken over by another of its client, kept alive, and in 5.0 what CONNACK says and
-// what was asked for in CONNECT.
+// Checks of an open connection: takeover by a second connection of the client, keep alive, and in 5.0 the properties of
+// CONNACK and those that CONNECT asks for.
 
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';

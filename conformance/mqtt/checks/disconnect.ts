@@ -1,4 +1,4 @@
-// How a connection goes on and ends: PINGREQ, DISCONNECT of a client, and what a broker says in its own.
+// Checks of PINGREQ, of DISCONNECT from the client and of DISCONNECT from the broker.
 
 import type { MqttCheck } from '../mqtt-check.ts';
 import { both, MUST, SHOULD, v5 } from '../mqtt-check.ts';

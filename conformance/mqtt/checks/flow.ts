@@ -1,11 +1,11 @@
-// What a client of MQTT 5.0 can take, and a broker: receive maximum, maximum packet size.
+// Checks of MQTT 5.0 flow control in both directions: receive maximum and maximum packet size.
 
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';
 import { MUST, SHOULD, v5 } from '../mqtt-check.ts';
 import { property } from '../wire/properties.ts';
 
-/** More than this a check does not send to find a limit. */
+/** A check is skipped if the broker's limit is larger than these. */
 const SANE_RECEIVE_MAXIMUM = 2_000;
 const SANE_PACKET_BYTES = 33_554_432;
 
@@ -166,7 +166,8 @@ export const FLOW_CHECKS: readonly (readonly MqttCheck[])[] = [
       const other = await t.subscriber(topic, 2);
       const publisher = await t.connect();
       for (const qos of [0, 1, 2] as const) {
-        // As if they had been sent: what is not sent takes no place among those that the client can take.
+        // The broker drops a message that is too large as if it had sent it: it does not count against the receive
+        // maximum.
         for (let i = 0; i < 3; i++) await publisher.publish({ topic, payload: 'large'.padEnd(300, '.'), qos });
         await publisher.publish({ topic, payload: `small ${qos}`, qos });
         await client.delivery(`small ${qos}`);
@@ -219,7 +220,8 @@ export const FLOW_CHECKS: readonly (readonly MqttCheck[])[] = [
     MUST,
     'answers fit what the client takes: what explains them is left out',
     async (t) => {
-      // What the longest of them takes without a word of explanation; CONNACK has facts that a client needs.
+      // 64 bytes fit the longest acknowledgement without a reason string. CONNACK must fit too: its properties are
+      // mandatory.
       const client = await t.connect({ properties: [['maximumPacketSize', 64]] });
       await client.publish({ topic: t.name(), payload: 'nobody', qos: 1 });
       await client.publish({ topic: t.name(), payload: 'nobody', qos: 2 });

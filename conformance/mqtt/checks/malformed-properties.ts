@@ -1,4 +1,4 @@
-// Properties of 5.0 that no client may send: twice, where they do not belong, out of range, cut off. The connection ends.
+// Checks of malformed 5.0 properties: duplicated, misplaced, out of range or truncated. The connection must end.
 
 import type { MqttCheck } from '../mqtt-check.ts';
 import { MUST, v5 } from '../mqtt-check.ts';
@@ -15,7 +15,7 @@ import { anyValue, encodeProperty, type Properties, type Property, type Property
 
 const MALFORMED = [0x81, 0x82];
 
-/** Packets with properties, by name: how one is sent. */
+/** Encoders of the packets that carry properties, by packet name. */
 const CARRIERS: Readonly<Record<string, (properties: Properties, topic: string) => Uint8Array>> = {
   publish: (properties, topic) => encodePublish(LEVEL.v5, { topic, payload: 'x', properties }),
   subscribe: (properties, filter) => encodeSubscribe(LEVEL.v5, 1, [{ filter }], properties),
@@ -27,7 +27,7 @@ const CARRIERS: Readonly<Record<string, (properties: Properties, topic: string) 
   disconnect: (properties) => encodeReason('DISCONNECT', 0, properties),
 };
 
-/** Properties that may stand once in a packet, and where that is written. */
+/** Packet, section of the specification, and the properties that the packet may have at most once. */
 const ONCE: readonly (readonly [string, string, readonly PropertyName[]])[] = [
   [
     'publish',
@@ -48,7 +48,7 @@ const ONCE: readonly (readonly [string, string, readonly PropertyName[]])[] = [
   ['pubcomp', '3.7.2.2.2:once', ['reasonString']],
 ];
 
-/** And in CONNECT and its will. */
+/** The same for CONNECT and its will. */
 const CONNECT_ONCE: readonly PropertyName[] = [
   'sessionExpiryInterval',
   'receiveMaximum',
@@ -68,7 +68,7 @@ const WILL_ONCE: readonly PropertyName[] = [
   'correlationData',
 ];
 
-/** Properties that do not belong into a packet. */
+/** Packet, and the properties that are not allowed in it. */
 const MISPLACED: readonly (readonly [string, readonly PropertyName[]])[] = [
   ['publish', ['sessionExpiryInterval', 'willDelayInterval', 'reasonString', 'receiveMaximum', 'authenticationMethod']],
   ['subscribe', ['topicAlias', 'contentType', 'reasonString', 'sessionExpiryInterval']],
@@ -89,10 +89,10 @@ const CONNECT_MISPLACED: readonly PropertyName[] = [
 ];
 const WILL_MISPLACED: readonly PropertyName[] = ['topicAlias', 'subscriptionIdentifier', 'sessionExpiryInterval'];
 
-/** Flags of CONNECT that are 0 or 1. */
+/** Properties of CONNECT whose value is 0 or 1. */
 const CONNECT_FLAGS: readonly PropertyName[] = ['requestResponseInformation', 'requestProblemInformation'];
 
-/** The 5.0 checks that CONNECT with these properties, or a will with those, is refused. */
+/** A 5.0 check that the broker refuses a CONNECT with these properties, or with a will that has them. */
 function badConnect(
   id: string,
   statements: string,
@@ -108,10 +108,10 @@ function badConnect(
   });
 }
 
-/** What a property that may stand once looks like twice. */
+/** The property twice, with legal values. */
 function twice(name: PropertyName): readonly Property[] {
   const one = anyValue(name);
-  // Data without a method is another violation.
+  // Authentication data without a method would be a second violation.
   const method = name === 'authenticationData' ? [anyValue('authenticationMethod')] : [];
   return [...method, one, one];
 }

@@ -1,4 +1,4 @@
-// What no client may send: packets that are malformed or out of place. The connection ends; 5.0 should say why.
+// Checks of malformed and out-of-place packets. The connection must end; in 5.0 the broker should send a reason code.
 
 import type { MqttCheck } from '../mqtt-check.ts';
 import { both, MUST, SHOULD, v3, v5 } from '../mqtt-check.ts';
@@ -6,10 +6,10 @@ import { ByteWriter } from '../wire/bytes.ts';
 import { encodeConnect, encodePublish, encodeReason, frame, LEVEL, type Level } from '../wire/packets.ts';
 
 const MALFORMED = [0x81, 0x82];
-/** Of no packet. */
+/** A code that no packet defines. */
 const NO_REASON = 0x03;
 
-/** First bytes whose flags are not those of their packet, and bodies that would be right. */
+/** Name, a first byte with wrong flags, a body that would be valid, and the statements. */
 const FLAGS: readonly (readonly [string, number, readonly number[], readonly [string, string]])[] = [
   ['puback', 0x41, [0, 1], ['2.2.2-1 2.2.2-2', '2.1.3-1']],
   ['pubrec', 0x52, [0, 1], ['2.2.2-1 2.2.2-2', '2.1.3-1']],
@@ -19,7 +19,7 @@ const FLAGS: readonly (readonly [string, number, readonly number[], readonly [st
   ['disconnect', 0xe1, [], ['3.14.1-1 2.2.2-2', '3.14.1-1 2.1.3-1']],
 ];
 
-/** Types that a client never sends, by their first byte. */
+/** Name, first byte and body of packets that only a server sends. */
 const OUT_OF_PLACE: readonly (readonly [string, number, readonly number[]])[] = [
   ['connack', 0x20, [0, 0]],
   ['suback', 0x90, [0, 1, 0]],
@@ -27,7 +27,7 @@ const OUT_OF_PLACE: readonly (readonly [string, number, readonly number[]])[] = 
   ['pingresp', 0xd0, []],
 ];
 
-/** Packets that are too short or too long for their type, or whose parts do not fit. */
+/** Packets that are too short or too long for their type, or whose lengths contradict each other. */
 const LENGTHS: readonly (readonly [string, string, (version: Level, topic: string) => Uint8Array])[] = [
   ['puback', 'PUBACK of one byte', () => Buffer.from([0x40, 1, 0])],
   ['subscribe', 'SUBSCRIBE of one byte', () => Buffer.from([0x82, 1, 0])],
@@ -60,7 +60,7 @@ export const MALFORMED_CHECKS: readonly (readonly MqttCheck[])[] = [
       async (t) => {
         const topic = t.name();
         const watcher = await t.subscriber(topic);
-        // What is malformed is no goodbye either: the will tells.
+        // A malformed DISCONNECT does not discard the will.
         const client = await t.alive({ will: { topic, payload: 'will' } });
         client.raw(frame(first, Buffer.from(body)));
         await client.expectClosed(MALFORMED);

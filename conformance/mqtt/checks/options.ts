@@ -1,4 +1,4 @@
-// Options of subscriptions in MQTT 5.0: no local, retain handling, subscription identifiers, user properties.
+// Checks of MQTT 5.0 subscription options: no local, retain handling, subscription identifiers, user properties.
 
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';

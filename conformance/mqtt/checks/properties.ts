@@ -1,11 +1,11 @@
-// Properties of messages in MQTT 5.0: what must arrive as it was sent, expiry, topic aliases, request and response.
+// Checks of MQTT 5.0 message properties: forwarded unaltered, message expiry, topic aliases, request/response.
 
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';
 import { MUST, SHOULD, v5 } from '../mqtt-check.ts';
 import { type Property, type PropertyName, property, values } from '../wire/properties.ts';
 
-/** Properties that go through a broker as they are. */
+/** Properties that a broker forwards unaltered. */
 const UNALTERED: readonly (readonly [PropertyName, string, readonly Property[]])[] = [
   [
     'payloadFormatIndicator',
@@ -43,7 +43,7 @@ const UNALTERED: readonly (readonly [PropertyName, string, readonly Property[]])
   ],
 ];
 
-/** What a PUBLISH may not say, and the reasons that fit. */
+/** Name, statements, title, a property that PUBLISH may not have, and the reason codes that describe the violation. */
 const BAD: readonly (readonly [string, string, string, Property | Uint8Array, readonly number[]])[] = [
   ['alias.zero', '3.3.2-8', 'topic alias 0', ['topicAlias', 0], [0x82, 0x94]],
   ['subscription-identifier', '3.3.4-6', 'a subscription identifier', ['subscriptionIdentifier', 1], [0x81, 0x82]],
@@ -72,7 +72,7 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
       await publisher.publish({ topic, payload: 'without', qos: 1 });
       for (const client of clients) {
         const got = property((await client.delivery('without')).properties, name);
-        // Absent and 0 mean the same.
+        // An absent property and 0 mean the same.
         assert.ok(got === undefined || got === 0, `${name} out of nowhere`);
       }
     }),
@@ -145,7 +145,7 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
         const watcher = await t.subscriber(topic);
         const client = await t.alive();
         client.sendPublish({ topic, payload: 'bad', properties: [bad] });
-        // Whatever is wrong with a packet is malformed or a protocol error.
+        // Malformed Packet and Protocol Error are correct for every violation.
         await client.expectClosed([0x81, 0x82, ...codes]);
         await (await t.connect()).publish({ topic, payload: 'good' });
         await watcher.message('good');
@@ -378,7 +378,7 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
       const watcher = await t.connect({ properties: [['topicAliasMaximum', 2]] });
       await t.subscribe(watcher, `${root}/#`, 1);
       const publisher = await t.connect();
-      // The connection knows what it allowed, and resolves what comes.
+      // The test connection rejects an alias above its maximum and resolves aliases to topics.
       for (const topic of ['a', 'b', 'c', 'a', 'b', 'c', 'c', 'a', 'd', 'd']) {
         await publisher.publish({ topic: `${root}/${topic}`, payload: topic, qos: 1 });
         assert.equal((await watcher.delivery(topic)).topic, `${root}/${topic}`);

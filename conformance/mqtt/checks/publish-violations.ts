@@ -1,4 +1,4 @@
-// PUBLISH that no client may send: it ends the connection, and reaches nobody.
+// Checks of PUBLISH packets that violate the protocol: the connection must end and no subscriber may get the message.
 
 import type { MqttCheck } from '../mqtt-check.ts';
 import { both, MUST, v5 } from '../mqtt-check.ts';
@@ -6,7 +6,7 @@ import { ByteWriter } from '../wire/bytes.ts';
 import { encodePublish, frame, type Level } from '../wire/packets.ts';
 import { encodeProperties } from '../wire/properties.ts';
 
-/** A PUBLISH that must end the connection, and reach nobody. */
+/** A PUBLISH that must end the connection and reach no subscriber. */
 function violation(
   id: string,
   statements: readonly [string, string],

@@ -1,4 +1,4 @@
-// Messages in and out at the three qualities of service: who answers what, packet identifiers, DUP, order, topics, payloads.
+// Checks of messages at QoS 0, 1 and 2: acknowledgements, packet identifiers, DUP, order, topics, payloads.
 
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';
@@ -8,11 +8,11 @@ import type { Qos } from '../wire/packets.ts';
 import { property } from '../wire/properties.ts';
 
 const QUALITIES: readonly Qos[] = [0, 1, 2];
-/** Messages of a check about order, and how many of them are under way at once. */
+/** Messages in a check of order, and how many of them are in flight at once. */
 const MANY = 200;
 const UNDER_WAY = 50;
 
-/** `MANY` messages, many of them under way at once. */
+/** Publishes `MANY` messages, many of them in flight at once. */
 async function publishMany(client: MqttConnection, topic: string, qos: Qos): Promise<void> {
   const window = Math.min(property(client.connack!.properties, 'receiveMaximum') ?? MANY, UNDER_WAY);
   let [sent, done] = [0, 0];
@@ -281,7 +281,7 @@ export const PUBLISH_CHECKS: readonly (readonly MqttCheck[])[] = [
       const watcher = await t.subscriber(topic);
       for (const qos of [1, 2] as const) {
         const client = await t.connect({ user, password: 'secret' });
-        // The second is a new message, for the first was refused.
+        // The second PUBLISH is a new message, because the first was refused.
         for (let i = 0; i < 2; i++) {
           client.sendPublish({ topic, payload: 'forbidden', qos, packetId: 3 });
           const { type, reasons } = await client.receive();

@@ -1,12 +1,12 @@
-// What is sent twice, and what is not: messages of QoS 2 that come again, what is unacknowledged when a connection breaks,
-// what a client has refused.
+// Checks of redelivery: a QoS 2 message that the client sends again, messages unacknowledged when a connection breaks,
+// messages that the client refused.
 
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';
 import { both, MUST, v3, v5 } from '../mqtt-check.ts';
 
 export const REDELIVERY_CHECKS: readonly (readonly MqttCheck[])[] = [
-  // 5.0 lets a client send again after a reconnect only [MQTT-4.4.0-1].
+  // 5.0 allows a client to resend only after a reconnect [MQTT-4.4.0-1].
   v3(
     'publish.qos2.once',
     '4.3.3-2',

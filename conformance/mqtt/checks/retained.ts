@@ -1,4 +1,4 @@
-// Retained messages: what is kept for a topic, what a new subscription gets of it, and with which flags.
+// Checks of retained messages: which message a topic keeps, which ones a new subscription gets, and their flags.
 
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';
@@ -60,7 +60,7 @@ export const RETAINED_CHECKS: readonly (readonly MqttCheck[])[] = [
       await t.retain(topic, 'zero', 0);
       const client = await t.subscriber(topic, 1);
       const { payload } = await client.delivery();
-      // A server may discard what was retained at QoS 0 at any time, but not bring back what was before.
+      // A server may discard a message retained at QoS 0 at any time, but may not restore the one before it.
       assert.equal(payload.toString(), 'zero');
       await client.expectSilence();
     },
@@ -177,7 +177,7 @@ export const RETAINED_CHECKS: readonly (readonly MqttCheck[])[] = [
       const plain = t.name();
       await t.retain(`${plain}/a`, 'plain');
       const client = await t.subscriber('+/a');
-      // Others may be at work on this broker.
+      // Other clients may publish on this broker.
       for (let topic = ''; topic !== `${plain}/a`; ) {
         ({ topic } = await client.message());
         assert.notEqual(topic, `${root}/a`);
@@ -218,7 +218,7 @@ export const RETAINED_CHECKS: readonly (readonly MqttCheck[])[] = [
       const after = await t.resume(clientId);
       await t.subscribe(after, topic, 0, { retainHandling: 1 });
       await after.ping();
-      // What was published meanwhile at QoS 0 may have been kept for the session, as any message: without RETAIN.
+      // The session may have queued the QoS 0 message published meanwhile. Such a message comes without RETAIN.
       while (after.waitingMessages > 0) assert.equal((await after.message()).retain, false);
     },
   ),

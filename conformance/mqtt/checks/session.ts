@@ -1,4 +1,4 @@
-// Sessions: what is kept when a connection ends, for how long, and what a new connection finds.
+// Checks of sessions: what a session keeps after its connection ends, for how long, and what a new connection resumes.
 
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';
@@ -180,7 +180,7 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
     async (t) => {
       const clientId = t.name();
       await (await t.resume(clientId)).disconnect();
-      // No expiry: the session ends with this connection.
+      // No expiry interval: the session ends with this connection.
       const last = await t.connect({ clientId, clean: false });
       assert.equal(last.connack!.sessionPresent, true);
       await last.disconnect();
@@ -212,7 +212,7 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
       const client = await t.connect({ clientId, will: { topic, payload: 'no goodbye' } });
       client.raw(encodeReason('DISCONNECT', 0, [['sessionExpiryInterval', 60]]));
       await client.expectClosed([0x82], false);
-      // What is wrong is no goodbye: the will is published.
+      // A DISCONNECT with a protocol error does not discard the will.
       await watcher.message('no goodbye');
       assert.equal((await t.connect({ clientId, clean: false })).connack!.sessionPresent, false);
     },

@@ -1,5 +1,5 @@
-// Shared subscriptions of MQTT 5.0 (§4.8.2): a message goes to one of those who share a filter. Brokers offer them to
-// clients of 3.1.1, too, beyond that specification: there they are an extension, and one that does not is skipped.
+// Checks of MQTT 5.0 shared subscriptions (§4.8.2): each message goes to one member of the group. Brokers may offer
+// them to 3.1.1 clients as an extension; a broker that does not is skipped there.
 
 import assert from 'node:assert/strict';
 import type { Level } from '../../check.ts';
@@ -10,7 +10,7 @@ import { values } from '../wire/properties.ts';
 
 const MESSAGES = 30;
 
-/** Filters that begin like a shared subscription and are none. */
+/** Filters that start with $share but are not valid shared subscriptions. */
 const BAD: readonly (readonly [string, string, string])[] = [
   ['no-name', '$share//a', '4.8.2-1'],
   ['no-filter', '$share/group', '4.8.2-2'],
@@ -19,7 +19,7 @@ const BAD: readonly (readonly [string, string, string])[] = [
   ['hash-in-name', '$share/#/a', '4.8.2-2'],
 ];
 
-/** The first of those who share, of a broker that lets them. */
+/** Connects the first member; skips if the broker does not offer shared subscriptions. */
 async function first(t: MqttTest): Promise<MqttConnection> {
   const client = await t.connect();
   if (t.v5) t.requires(client, 'sharedSubscriptionAvailable');
@@ -27,7 +27,9 @@ async function first(t: MqttTest): Promise<MqttConnection> {
   return client;
 }
 
-/** Skips where $share/… is a filter like any other, as 3.1.1 knows it: nobody publishes to such topics. */
+/**
+ * Skips if the broker treats $share/… as an ordinary filter, as 3.1.1 defines it: no client publishes to such topics.
+ */
 async function shares311(t: MqttTest): Promise<void> {
   const topic = t.name();
   const probe = await t.connect();
@@ -39,13 +41,13 @@ async function shares311(t: MqttTest): Promise<void> {
   if (probe.waitingMessages === 0) t.skip('the broker does not share subscriptions in 3.1.1');
 }
 
-/** What each of them has got when all of it has come. */
+/** Waits for `total` messages and returns the payloads that each client got. */
 async function shares(clients: readonly MqttConnection[], total: number): Promise<string[][]> {
   const got: string[][] = clients.map(() => []);
   const take = async (client: MqttConnection, into: string[]): Promise<void> => {
     while (client.waitingMessages > 0) into.push((await client.delivery()).payload.toString());
   };
-  // A PINGRESP comes behind what has been sent, or the rest comes with the next one.
+  // PINGRESP follows the messages that were sent before it. What is missing follows a later PINGRESP.
   while (got.flat().length < total) {
     for (const [at, client] of clients.entries()) {
       await client.ping();
@@ -56,12 +58,12 @@ async function shares(clients: readonly MqttConnection[], total: number): Promis
   return got;
 }
 
-/** A check of 5.0, and of 3.1.1 where a broker shares subscriptions there as well. */
+/** A check of 5.0, and of 3.1.1 if the broker offers shared subscriptions there. */
 function shared(id: string, statements: string, binds: Level, title: string, run: Run): readonly MqttCheck[] {
   return [...v3(id, '3.8.4:shared', EXTENSION, title, run), ...v5(id, statements, binds, title, run)];
 }
 
-/** What each of them has got of some messages that they share. */
+/** Publishes messages to a group of these clients and returns the payloads that each client got. */
 async function spread(t: MqttTest, clients: readonly MqttConnection[]): Promise<string[][]> {
   const topic = t.name();
   for (const client of clients) await t.subscribe(client, `$share/group/${topic}`, 1);
@@ -172,7 +174,7 @@ export const SHARED_CHECKS: readonly (readonly MqttCheck[])[] = [
       await t.subscribe(client, topic, 1, {}, [['subscriptionIdentifier', 20]]);
       await publisher.publish({ topic, payload: 'both', qos: 1 });
       const ids = values((await client.delivery('both')).properties, 'subscriptionIdentifier');
-      // Both in one copy, or a copy for each.
+      // The broker may send one copy with both identifiers, or one copy for each subscription.
       if (ids.length < 2) ids.push(...values((await client.delivery('both')).properties, 'subscriptionIdentifier'));
       assert.deepEqual([...ids].sort(), [10, 20]);
       await client.expectSilence();

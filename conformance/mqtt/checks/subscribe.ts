@@ -1,5 +1,5 @@
-// Subscriptions: what SUBACK and UNSUBACK say, what filters match, what happens when a subscription is made again, overlaps
-// with another or goes away.
+// Checks of subscriptions: SUBACK and UNSUBACK codes, filter matching, replaced and overlapping subscriptions,
+// UNSUBSCRIBE.
 
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';
@@ -7,7 +7,7 @@ import { both, MUST, v3, v5 } from '../mqtt-check.ts';
 import { ByteWriter } from '../wire/bytes.ts';
 import { encodeSubscribe, encodeUnsubscribe, frame, LEVEL, type Level } from '../wire/packets.ts';
 
-/** A filter, topics below the check's root that it matches, and topics that it does not. */
+/** A filter, topics below the check's root that it matches, and topics that it does not match. */
 const MATCHES: readonly (readonly [string, string, readonly string[], readonly string[]])[] = [
   ['plain', 'a/b', ['a/b'], ['a', 'a/b/', '/a/b', 'a/b/c', 'A/b', 'a/bb']],
   ['hash', 'a/#', ['a', 'a/', 'a/b', 'a/b/c', 'a//'], ['b', 'ab', 'b/a']],
@@ -20,7 +20,7 @@ const MATCHES: readonly (readonly [string, string, readonly string[], readonly s
   ['empty-levels', '//a', ['//a'], ['/a', 'a', '///a']],
 ];
 
-/** Filters that are none. */
+/** Invalid filters. */
 const BAD_FILTERS: readonly (readonly [string, string, readonly [string, string]])[] = [
   ['hash-within', 'a/#/b', ['4.7.1-2', '4.7.1-1']],
   ['hash-attached', 'a#', ['4.7.1-2', '4.7.1-1']],
@@ -45,7 +45,7 @@ function violation(
   });
 }
 
-/** The first byte replaced. */
+/** The packet with its first byte replaced. */
 function withFlags(packet: Buffer, flags: number): Buffer {
   return Buffer.concat([Buffer.of((packet[0]! & 0xf0) | flags), packet.subarray(1)]);
 }
@@ -109,7 +109,7 @@ export const SUBSCRIBE_CHECKS: readonly (readonly MqttCheck[])[] = [
         for (const topic of [...no, ...yes, ...no])
           await publisher.publish({ topic: `${root}/${topic}`, payload: topic });
         for (const topic of yes) assert.equal((await watcher.message(topic)).topic, `${root}/${topic}`);
-        // Behind everything, in the same order.
+        // Delivered after all messages before it, because order is kept.
         await publisher.publish({ topic: `${root}/${yes[0]}`, payload: 'last' });
         await watcher.message('last');
         watcher.expectNothing();
@@ -131,7 +131,7 @@ export const SUBSCRIBE_CHECKS: readonly (readonly MqttCheck[])[] = [
       ] as const) {
         const watcher = await t.subscriber(filter);
         await publisher.publish({ topic, payload: filter });
-        // Others are at work on this broker.
+        // Other clients may publish on this broker.
         while ((await watcher.message()).topic !== topic);
         watcher.cut();
       }
@@ -154,11 +154,11 @@ export const SUBSCRIBE_CHECKS: readonly (readonly MqttCheck[])[] = [
       await publisher.publish({ topic: `${root}/a`, payload: 'plain' });
       for (;;) {
         const { topic } = await watcher.message();
-        // Others may be at work on this broker, and it may be wrong about theirs.
+        // Other clients may publish to $ topics; this check looks only at its own topic.
         assert.notEqual(topic, `$${root}/a`);
         if (topic === `${root}/a`) break;
       }
-      // Where brokers take such topics at all, a filter that says the $ matches.
+      // A broker that accepts messages on $ topics delivers them to a filter that names the $ level.
       await exact.ping();
       if (exact.waitingMessages > 0) await exact.message('dollar');
     },
@@ -177,7 +177,7 @@ export const SUBSCRIBE_CHECKS: readonly (readonly MqttCheck[])[] = [
       await t.retain(topic, 'plain');
       const client = await t.connect();
       await client.subscribe([{ filter: '#' }, { filter: '+/broker/#' }]);
-      // Others may have retained messages on this broker; behind them all comes what is published now.
+      // The broker may have retained messages of other clients. A message published now comes after all of them.
       await (await t.connect()).publish({ topic, payload: 'last', qos: 1 });
       for (let payload = ''; payload !== 'last'; ) {
         const message = await client.message();

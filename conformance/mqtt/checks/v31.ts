@@ -1,4 +1,4 @@
-// MQTT 3.1 (protocol MQIsdp, level 3), where a device still speaks it: what differs from 3.1.1, and that the rest works.
+// Checks of MQTT 3.1 (protocol name MQIsdp, level 3): its differences from 3.1.1, and that ordinary use works.
 
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';

@@ -1,4 +1,4 @@
-// MQTT over WebSocket (chapter 6): the subprotocol, binary messages only, and packets that know nothing of messages.
+// Checks of MQTT over WebSocket (chapter 6): subprotocol, binary messages only, packets split over or sharing messages.
 
 import assert from 'node:assert/strict';
 import type { MqttCheck, MqttTest } from '../mqtt-check.ts';

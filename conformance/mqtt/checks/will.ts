@@ -1,4 +1,4 @@
-// Wills: published when a connection breaks, not when its client says goodbye; delay, retain, QoS and properties.
+// Checks of wills: published when a connection breaks, discarded by DISCONNECT; delay, retain, QoS and properties.
 
 import assert from 'node:assert/strict';
 import type { MqttCheck } from '../mqtt-check.ts';
@@ -85,7 +85,7 @@ export const WILL_CHECKS: readonly (readonly MqttCheck[])[] = [
       const watcher = await t.subscriber(topic);
       const client = await t.connect({ will: { topic, payload: 'will' } });
       await client.disconnect();
-      // Its own will comes behind all that the first could have brought.
+      // A wrongly published first will would arrive before this client's will.
       (await t.connect({ will: { topic, payload: 'other will' } })).cut();
       await watcher.message('other will');
     },
@@ -93,7 +93,7 @@ export const WILL_CHECKS: readonly (readonly MqttCheck[])[] = [
   v3('will.none', '3.1.2-12', MUST, 'a connection without a will breaks without a message', async (t) => {
     const [topic, clientId] = [t.name(), t.name()];
     const watcher = await t.subscriber(topic);
-    // Not even that of an earlier connection of the same client.
+    // The will of an earlier connection of the same client must not be published either.
     await (await t.connect({ clientId, will: { topic, payload: 'old will' } })).disconnect();
     (await t.connect({ clientId })).cut();
     (await t.connect({ will: { topic, payload: 'other will' } })).cut();
@@ -209,7 +209,7 @@ export const WILL_CHECKS: readonly (readonly MqttCheck[])[] = [
       const began = performance.now();
       await watcher.message('will');
       const seconds = (performance.now() - began) / 1000;
-      // Brokers count in whole seconds, and look at them as often.
+      // Brokers may count whole seconds and check once a second.
       assert.ok(seconds > 0.5 && seconds < 3, `published after ${seconds.toFixed(2)} s`);
     },
     { slow: true },

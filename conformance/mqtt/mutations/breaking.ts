@@ -1,5 +1,5 @@
-// The ways in which the mutations of MQTT break a rule: a packet of a client is taken for another one, an answer or a
-// message is altered, lost, doubled or made up, a violation is passed over.
+// Building blocks of the MQTT mutations. A mutation changes a client's packet before the broker sees it, alters, drops,
+// duplicates or invents an answer or a message, or ignores a violation.
 
 import type { Endpoint } from '../../check.ts';
 import type { Hooks, Link, Mutation } from '../../mutations/mutation.ts';
@@ -25,10 +25,10 @@ import {
 export type MqttMutation = Mutation<MqttPacket>;
 export type MqttHooks = Hooks<MqttPacket>;
 
-/** One connection, with what its CONNECT has said. */
+/** One proxied connection, with the version and identifier of its CONNECT. */
 export interface Talk {
   readonly link: Link<MqttPacket>;
-  /** Of the broker behind. */
+  /** The real broker that the proxy forwards to. */
   readonly endpoint: Endpoint;
   version: Level;
   clientId: string;
@@ -40,7 +40,7 @@ export interface Options {
 
 type HooksOf<S> = (talk: Talk, state: S) => MqttHooks;
 
-/** A mutation from its hooks; `state` is shared by the connections of a run. */
+/** Builds a mutation from its hooks; `state` is shared by all connections of a run. */
 export function breaks<S>(
   id: string,
   words: string,
@@ -73,7 +73,7 @@ export function breaks<S>(
   };
 }
 
-/** The fields with others where `change` gives some; null leaves them. */
+/** Returns replacement fields, or null to leave the packet as it is. */
 type Change<T> = (fields: T, talk: Talk) => Partial<T> | null;
 
 function changed<T>(
@@ -89,7 +89,7 @@ function changed<T>(
 
 const NONE = (): null => null;
 
-/** The broker takes a CONNECT for another one. */
+/** The broker receives an altered CONNECT. */
 export function altersConnect(id: string, words: string, change: Change<Connect>, options: Options = {}): MqttMutation {
   const hooks = (talk: Talk): MqttHooks => ({
     fromClient(packet) {
@@ -105,13 +105,13 @@ export function altersConnect(id: string, words: string, change: Change<Connect>
   return breaks(id, words, NONE, hooks, options);
 }
 
-/** The broker takes a message for another one. */
+/** The broker receives an altered PUBLISH. */
 export function altersPublish(id: string, words: string, change: Change<Publish>, options: Options = {}): MqttMutation {
   const hooks = (talk: Talk): MqttHooks => ({ fromClient: (packet) => publish(packet, talk, change) });
   return breaks(id, words, NONE, hooks, options);
 }
 
-/** The broker sends a message other than it must be. */
+/** The client receives an altered PUBLISH. */
 export function altersMessage(id: string, words: string, change: Change<Publish>, options: Options = {}): MqttMutation {
   const hooks = (talk: Talk): MqttHooks => ({ fromBroker: (packet) => publish(packet, talk, change) });
   return breaks(id, words, NONE, hooks, options);
@@ -128,7 +128,7 @@ export function publish(packet: MqttPacket, talk: Talk, change: Change<Publish>)
   );
 }
 
-/** The broker takes a SUBSCRIBE or UNSUBSCRIBE for another one. */
+/** The broker receives an altered SUBSCRIBE or UNSUBSCRIBE. */
 export function altersSubscribe(
   id: string,
   words: string,
@@ -152,7 +152,7 @@ export function altersSubscribe(
   return breaks(id, words, NONE, hooks, options);
 }
 
-/** The broker answers something else. */
+/** The client receives an altered answer. */
 export function altersAnswer(
   id: string,
   words: string,
@@ -176,7 +176,7 @@ export function altersAnswer(
   return breaks(id, words, NONE, hooks, options);
 }
 
-/** The broker does not say what it must. */
+/** Packets of these types from the broker are dropped. */
 export function losesAnswer(id: string, words: string, ...types: TypeName[]): MqttMutation {
   const hooks = (): MqttHooks => ({
     fromBroker: (packet) => (packet.type !== null && types.includes(packet.type) ? [] : [packet]),
@@ -184,7 +184,7 @@ export function losesAnswer(id: string, words: string, ...types: TypeName[]): Mq
   return breaks(id, words, NONE, hooks, { withholds: true });
 }
 
-/** The broker does not hear what it is told. */
+/** Packets of these types from the client are dropped. */
 export function losesRequest(id: string, words: string, ...types: TypeName[]): MqttMutation {
   const hooks = (): MqttHooks => ({
     fromClient: (packet) => (packet.type !== null && types.includes(packet.type) ? [] : [packet]),
@@ -192,7 +192,7 @@ export function losesRequest(id: string, words: string, ...types: TypeName[]): M
   return breaks(id, words, NONE, hooks, { withholds: true });
 }
 
-/** The broker does not do what it is asked, and answers at once as if it had. */
+/** The request is dropped, and the proxy answers at once as if the broker had performed it. */
 export function pretends(
   id: string,
   words: string,

@@ -1,4 +1,4 @@
-// Brokers that begin, keep and end connections and sessions in a wrong way.
+// Mutations of CONNECT, CONNACK, keep alive, session state and the end of a connection.
 
 import { frame, LEVEL, UNKNOWN_LEVEL } from '../wire/packets.ts';
 import { encodeProperty } from '../wire/properties.ts';
@@ -32,7 +32,7 @@ const long = (id: number, name: 'sessionExpiryInterval', value: number): RawProp
   return { id, bytes: encodeProperty([name, value]) };
 };
 
-/** A CONNECT without one of its properties. */
+/** Drops one property from CONNECT. */
 function forgets(id: string, words: string, property: number): MqttMutation {
   return altersConnect(id, words, ({ properties }) => {
     return properties.some((each) => each.id === property) ? { properties: without(properties, property) } : null;
@@ -77,7 +77,7 @@ export const CONNECT_MUTATIONS: readonly MqttMutation[] = [
       return {
         fromClient(packet) {
           if (packet.type !== 'CONNECT' || packet.body[6] !== UNKNOWN_LEVEL) return [packet];
-          // Behind the keep alive stands the length of the identifier, or of properties that are not there.
+          // The keep alive is followed by the client identifier's length (3.1.1) or the properties' length (5.0).
           const level = packet.body.readUInt16BE(10) === 0 ? LEVEL.v5 : LEVEL.v3;
           refused = frame('CONNACK', level === LEVEL.v5 ? Buffer.of(0, 0x84, 0) : Buffer.of(0, 1));
           const body = Buffer.from(packet.body);

@@ -1,16 +1,16 @@
-// What may be wrong with CONNECT: protocol name and level, flags, and what they say of the payload.
+// The rules for CONNECT: protocol name and level, flags, and the payload fields that the flags announce.
 
 import { LEVEL, type Level } from '../wire/packets.ts';
 import { property } from '../wire/properties.ts';
 import { Broken, type Given, judgeProperties, Reading } from './reading.ts';
 
 const LEVELS: readonly number[] = Object.values(LEVEL);
-/** Methods of authentication that a broker may know. */
+/** Authentication methods that a broker may support. */
 const METHODS = ['SCRAM-SHA-256'];
-/** Of MQTT 3.1. */
+/** Longest client identifier in MQTT 3.1. */
 const CLIENT_ID_MAX = 23;
 
-/** The level and the properties of what is legal. */
+/** Returns the level and the properties of a legal CONNECT; throws `Broken` otherwise. */
 export function judgeConnect(body: Buffer): { level: Level; given: Given } {
   const head = new Reading(body, 'connect', false);
   const name = head.binary('connect.short').toString();

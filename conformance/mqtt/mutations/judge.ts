@@ -1,6 +1,6 @@
-// Which rule a packet of a client breaks, if any: what a strict broker looks for, so that a mutation can pass over one
-// violation and nothing else. A rule is called as the check that asks for it, without the version. Each packet is read
-// until something is wrong with it; what was wrong is what ends the reading.
+// Decides which rule a client's packet breaks, if any. It does what a strict broker does, so that a mutation can ignore
+// one violation and no other. A rule is named after the check that tests it, without the version. Reading a packet
+// stops at the first violation, which is the result.
 
 import { LEVEL, type Level, type TypeName } from '../wire/packets.ts';
 import { property } from '../wire/properties.ts';
@@ -8,12 +8,12 @@ import { judgeConnect } from './judge-connect.ts';
 import { type MqttPacket, readAnswer, readable } from './packets.ts';
 import { Broken, judgeProperties, Reading } from './reading.ts';
 
-/** Flags of the fixed header, where they are not 0. PUBLISH has a meaning for each. */
+/** The fixed header flags of each packet where they are not 0. All flags of PUBLISH have a meaning. */
 const FLAGS: Partial<Record<TypeName, number>> = { PUBREL: 2, SUBSCRIBE: 2, UNSUBSCRIBE: 2 };
-/** What a broker alone sends. */
+/** Packets that only a broker sends. */
 const OUT_OF_PLACE: readonly TypeName[] = ['CONNACK', 'SUBACK', 'UNSUBACK', 'PINGRESP'];
 
-/** Reasons that a client may give (5.0, tables of §3.4 to §3.7 and §3.14). */
+/** Reason codes that a client may send (5.0, tables of §3.4 to §3.7 and §3.14). */
 const REASONS: Partial<Record<TypeName, readonly number[]>> = {
   PUBACK: [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99],
   PUBREC: [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99],
@@ -22,7 +22,7 @@ const REASONS: Partial<Record<TypeName, readonly number[]>> = {
   DISCONNECT: [0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99],
 };
 
-/** What the broker takes, as its CONNACK says. */
+/** The broker's limits, from its CONNACK. */
 interface Limits {
   readonly topicAliasMaximum: number;
   readonly receiveMaximum: number;
@@ -37,9 +37,9 @@ export class Judge {
   private sessionExpiry: number;
   private method: string | null;
   private readonly aliases: Set<number>;
-  /** Identifiers of messages of the client that are not acknowledged. */
+  /** Packet identifiers of the client's unacknowledged messages. */
   private readonly open: Set<number>;
-  /** A rule has been broken: what comes behind does not matter. */
+  /** Set after a violation: later packets are not judged. */
   private over: boolean;
 
   constructor() {
@@ -57,17 +57,17 @@ export class Judge {
     return this.version === LEVEL.v5;
   }
 
-  /** The client has sent a CONNECT that is in order. */
+  /** Whether the client has sent a valid CONNECT. */
   get connected(): boolean {
     return this.introduced;
   }
 
-  /** The client has named a method, and has not been accepted yet. */
+  /** Whether CONNECT named an authentication method and the broker has not accepted it yet. */
   get authenticating(): boolean {
     return this.method !== null && this.limits === null;
   }
 
-  /** The rule that the packet breaks, or null; also null behind one that was broken. */
+  /** The rule that the packet breaks, or null. Null for every packet after a violation, until `pardon`. */
   client(packet: MqttPacket): string | null {
     if (this.over) return null;
     try {
@@ -80,12 +80,12 @@ export class Judge {
     }
   }
 
-  /** The connection goes on as if the last packet had not been there. */
+  /** Ignores the last violation: the connection continues as if the packet had not been sent. */
   pardon(): void {
     this.over = false;
   }
 
-  /** Learns from what the broker says. */
+  /** Notes the limits and acknowledgements in a packet of the broker. */
   broker(packet: MqttPacket): void {
     const answer = readable(() => readAnswer(packet, this.version));
     if (answer === null) return;
@@ -143,7 +143,7 @@ export class Judge {
     }
   }
 
-  /** Acknowledgements and DISCONNECT. */
+  /** Acknowledgements and DISCONNECT: packets with a reason code. */
   private reasoned(type: TypeName, reading: Reading): void {
     const { packet } = reading;
     if (type !== 'DISCONNECT') reading.short(`malformed.length.${packet}`);
@@ -220,7 +220,7 @@ function judgeFilters(reading: Reading): void {
   }
 }
 
-/** The filter that is shared (5.0 §4.8.2), or the filter. */
+/** The filter without its `$share` prefix (5.0 §4.8.2). */
 function unshared(filter: string, noLocal: boolean): string {
   if (!filter.startsWith('$share/')) return filter;
   const [, name = '', ...rest] = filter.split('/');

@@ -1,15 +1,15 @@
-// Brokers that pass over one violation, and over no other: what breaks the rule is answered as if it had been well-formed,
-// and the broker behind never sees it. There is one for each rule that the judge knows and a check asks for.
+// Mutations that ignore exactly one violation: the proxy answers the illegal packet as if it were well-formed and does
+// not forward it. There is one for each rule that the judge knows and a check tests.
 
 import { frame, LEVEL, type Level } from '../wire/packets.ts';
 import { breaks, type MqttMutation, type Talk } from './breaking.ts';
 import { Judge } from './judge.ts';
 import { type MqttPacket, packetOf, writeAnswer } from './packets.ts';
 
-/** Names of mutations that pass over the violation of a rule begin so. */
+/** Prefix of these mutations' names. */
 const ACCEPTS = 'accepts.';
 
-/** What is well-formed is answered by the end of the connection, or not yet at all. */
+/** Rules whose well-formed packet gets no answer: the connection ends, or the packet is not complete yet. */
 const SILENT = [
   'malformed.length.five-bytes',
   'malformed.flags.disconnect',
@@ -21,7 +21,7 @@ const SILENT = [
 export const acceptanceOf = (rule: string): string => `${ACCEPTS}${rule}`;
 export const isAcceptance = (id: string): boolean => id.startsWith(ACCEPTS);
 
-/** The mutation of this name. */
+/** The mutation with this name. */
 export function acceptance(id: string): MqttMutation {
   const rule = id.slice(ACCEPTS.length);
   return breaks(
@@ -48,7 +48,7 @@ export function acceptance(id: string): MqttMutation {
   );
 }
 
-/** Changes nothing, and tells which rules clients have broken. */
+/** Changes nothing, and collects the rules that clients break. */
 export function observing(broken: Set<string>): MqttMutation {
   return breaks(
     'none',
@@ -110,7 +110,7 @@ const accepted = (version: Level): MqttPacket => {
   return writeAnswer('CONNACK', { packetId: 0, reasons: [0], properties: [] }, version);
 };
 
-/** The identifier of a PUBLISH, or one where it has none. */
+/** The packet identifier of a PUBLISH, or 1 if it has none. */
 function publishedAs(body: Buffer): number {
   const at = body.length < 2 ? 0 : 2 + body.readUInt16BE(0);
   return at + 2 <= body.length ? body.readUInt16BE(at) || 1 : 1;

@@ -1,4 +1,4 @@
-// Brokers that lose, double, alter or misplace messages, acknowledge them wrongly, or keep the wrong ones.
+// Mutations that drop, duplicate, alter or misroute messages, acknowledge them wrongly, or retain the wrong ones.
 
 import { LEVEL } from '../wire/packets.ts';
 import { encodeProperty, type Property } from '../wire/properties.ts';
@@ -31,21 +31,21 @@ const ACKS = ['PUBACK', 'PUBREC', 'PUBCOMP', 'SUBACK', 'UNSUBACK'] as const;
 
 const raw = (id: number, property: Property): RawProperty => ({ id, bytes: encodeProperty(property) });
 
-/** Messages without the properties that `lost` picks. */
+/** Drops the properties that `lost` selects from messages to clients. */
 function forgets(id: string, words: string, lost: (property: RawProperty) => boolean): MqttMutation {
   return altersMessage(id, words, ({ properties }) => {
     return properties.some(lost) ? { properties: properties.filter((each) => !lost(each)) } : null;
   });
 }
 
-/** Messages to the broker without the properties that `lost` picks. */
+/** Drops the properties that `lost` selects from messages to the broker. */
 function ignores(id: string, words: string, lost: (property: RawProperty) => boolean): MqttMutation {
   return altersPublish(id, words, ({ properties }) => {
     return properties.some(lost) ? { properties: properties.filter((each) => !lost(each)) } : null;
   });
 }
 
-/** One property with its last byte changed, where there is one to change. */
+/** Changes the last byte of one property, if it has a value. */
 function garbles(id: string, words: string, property: number): MqttMutation {
   return altersMessage(id, words, ({ properties }) => {
     if (!properties.some((each) => each.id === property)) return null;

@@ -1,4 +1,4 @@
-// The mutations of MQTT, by subject, and the checks that they are named for.
+// All mutations of MQTT, by subject, with the checks that each must fail.
 
 import { startProxy } from '../../mutations/proxy.ts';
 import type { MutationSet } from '../../mutations/set.ts';
@@ -35,7 +35,7 @@ export const MQTT_MUTATIONS: MutationSet = {
     const proxy = overWebSocket
       ? await startWebSocketProxy(id, endpoint)
       : await startProxy(MQTT_FORMAT, mutation ?? null, endpoint);
-    // Which versions there are is asked of the broker, not of what breaks its rules.
+    // The real broker is probed for its versions, because a mutation could falsify the answer.
     await sameBroker(endpoint, proxy.endpoint);
     return proxy;
   },

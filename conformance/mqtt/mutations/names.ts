@@ -1,6 +1,7 @@
-// For each check of MQTT the mutations that fail it. Ids stand without their version, since a rule is broken alike in all
-// of them; one that ends in `*` is every check that begins so and has no line of its own, the longest first. `accepts` is
-// the broker that passes over what breaks the rule of this very check, and over nothing else (leniency.ts).
+// The mutations that must fail each check of MQTT. A key is a check id without its version, because a mutation breaks a
+// rule in all versions. A key that ends in `*` covers every check with that prefix that has no entry of its own; the
+// longest match wins. `accepts` is the mutation that ignores the violation of this very rule and no other
+// (leniency.ts).
 
 import type { Names } from '../../mutations/set.ts';
 import { MQTT_CHECKS } from '../checks.ts';
@@ -271,7 +272,7 @@ const TABLE: Names = {
   neighbours: 'takeover.ignored message.lost',
 };
 
-/** Rules that a version has in its own way. */
+/** Entries of one version only. */
 const OWN: Names = {
   'v3.shared.leaves': 'unsubscribe.ignored',
   'v31.connect.accepted': 'connack.second connack.late connack.flags connack.refused-always',
@@ -289,7 +290,7 @@ const OWN: Names = {
 
 export const MQTT_NAMES: Names = expanded();
 
-/** The names for each check; a line that no check has is left as it is, so that it is found. */
+/** The mutations by check id. An entry that matches no check is kept, so that the test reports it. */
 function expanded(): Names {
   const names = new Map<string, string>();
   const unused = new Set(Object.keys(TABLE));
@@ -309,7 +310,7 @@ function expanded(): Names {
   ]);
 }
 
-/** The line of its own, or the longest that it begins with. */
+/** The entry of this rule, or the one with the longest matching prefix. */
 function lineOf(rule: string): string | undefined {
   if (rule in TABLE) return rule;
   const lines = Object.keys(TABLE).filter((line) => line.endsWith('*') && rule.startsWith(line.slice(0, -1)));

@@ -1,5 +1,6 @@
-// MQTT as packets of the rule-breaking proxy. They are cut by their length alone and keep their bytes, since checks send
-// what nobody can read; what a mutation changes is read here into fields and written again, as far as it can be read.
+// MQTT packets for the rule-breaking proxy. Packets are split by their length alone and keep their bytes, because
+// checks send malformed ones. A packet that a mutation changes is decoded into fields and encoded again, if it can be
+// decoded.
 
 import type { PacketFormat, Splitter } from '../../mutations/mutation.ts';
 import { ByteReader, ByteWriter } from '../wire/bytes.ts';
@@ -17,13 +18,13 @@ import {
 
 export interface MqttPacket {
   readonly bytes: Buffer;
-  /** Null for what cannot be cut into packets. */
+  /** Null for bytes that cannot be split into packets. */
   readonly type: TypeName | null;
   readonly flags: number;
   readonly body: Buffer;
 }
 
-/** One property: its identifier and its bytes, the identifier before them. */
+/** One property: its identifier, and its bytes including the identifier. */
 export interface RawProperty {
   readonly id: number;
   readonly bytes: Buffer;
@@ -53,7 +54,7 @@ export interface Publish {
   readonly qos: number;
   readonly retain: boolean;
   readonly dup: boolean;
-  /** 0: none. */
+  /** 0 if absent. */
   readonly packetId: number;
   readonly properties: readonly RawProperty[];
 }
@@ -62,7 +63,7 @@ export interface Subscribe {
   readonly properties: readonly RawProperty[];
   readonly filters: readonly { readonly filter: string; readonly options: number }[];
 }
-/** CONNACK (`packetId` has its flags), the acknowledgements, SUBACK, UNSUBACK, DISCONNECT. */
+/** CONNACK (its flags are in `packetId`), acknowledgements, SUBACK, UNSUBACK and DISCONNECT. */
 export interface Answer {
   readonly packetId: number;
   readonly reasons: readonly number[];
@@ -85,7 +86,7 @@ function opaque(bytes: Buffer): MqttPacket {
 
 class PacketSplitter implements Splitter<MqttPacket> {
   private left: Buffer;
-  /** What has a length that is none is cut no more. */
+  /** Set after an invalid length: later bytes are passed on without splitting. */
   private foreign: boolean;
 
   constructor() {
@@ -111,7 +112,7 @@ class PacketSplitter implements Splitter<MqttPacket> {
   }
 }
 
-/** Of the first packet; null where it is not all there, 0 where its length is none. */
+/** Size of the first packet; null if it is incomplete, 0 if its length is invalid. */
 function sizeOf(bytes: Buffer): number | null {
   let length = 0;
   for (let at = 1; at <= 4; at++) {
@@ -128,7 +129,7 @@ export const MQTT_FORMAT: PacketFormat<MqttPacket> = {
   broker: () => new PacketSplitter(),
 };
 
-/** What `read` makes of the body; null where it cannot be read. */
+/** The result of `read`, or null if the body is malformed. */
 export function readable<T>(read: () => T): T | null {
   try {
     return read();
@@ -137,7 +138,7 @@ export function readable<T>(read: () => T): T | null {
   }
 }
 
-/** Bytes of the value of a property, by its identifier (5.0 §2.2.2.2). */
+/** Size of a property's value in bytes, by its identifier (5.0 §2.2.2.2). */
 function valueSize(id: number, reader: ByteReader): number {
   if ([0x01, 0x17, 0x19, 0x24, 0x25, 0x28, 0x29, 0x2a].includes(id)) return 1;
   if ([0x13, 0x21, 0x22, 0x23].includes(id)) return 2;
@@ -160,7 +161,7 @@ function readProperties(reader: ByteReader): RawProperty[] {
   return properties;
 }
 
-/** Those that have none of these identifiers. */
+/** The properties whose identifier is not in `ids`. */
 export const without = (properties: readonly RawProperty[], ...ids: number[]): RawProperty[] => {
   return properties.filter(({ id }) => !ids.includes(id));
 };
@@ -188,7 +189,7 @@ export function readConnect({ body }: MqttPacket): Connect {
   return { name, level, flags, keepAlive, properties, clientId, will, user, password };
 }
 
-/** The CONNECT that this is; null where it is none, or cannot be read. */
+/** Decodes a CONNECT; null if it is another packet or malformed. */
 export function connectIn(packet: MqttPacket): Connect | null {
   return packet.type === 'CONNECT' ? readable(() => readConnect(packet)) : null;
 }
@@ -226,7 +227,7 @@ export function readPublish({ flags, body }: MqttPacket, version: Level): Publis
   };
 }
 
-/** The PUBLISH that this is; null where it is none, or cannot be read. */
+/** Decodes a PUBLISH; null if it is another packet or malformed. */
 export function publishIn(packet: MqttPacket, version: Level): Publish | null {
   return packet.type === 'PUBLISH' ? readable(() => readPublish(packet, version)) : null;
 }
@@ -236,7 +237,7 @@ export function writePublish({ packetId, properties, ...rest }: Publish, version
   return packetOf(encodePublish(version, { ...rest, ...id, properties: bytesOf(properties) }));
 }
 
-/** SUBSCRIBE, and UNSUBSCRIBE with options that are not there. */
+/** Decodes a SUBSCRIBE, or an UNSUBSCRIBE, whose filters then have default options. */
 export function readSubscribe({ type, body }: MqttPacket, version: Level): Subscribe {
   const reader = new ByteReader(body);
   const packetId = reader.short();
@@ -248,7 +249,7 @@ export function readSubscribe({ type, body }: MqttPacket, version: Level): Subsc
   return { packetId, properties, filters };
 }
 
-/** The SUBSCRIBE that this is; null where it is none, or cannot be read. */
+/** Decodes a SUBSCRIBE or UNSUBSCRIBE; null if it is another packet or malformed. */
 export function subscribeIn(packet: MqttPacket, version: Level): Subscribe | null {
   return packet.type === 'SUBSCRIBE' ? readable(() => readSubscribe(packet, version)) : null;
 }

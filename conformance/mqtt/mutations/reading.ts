@@ -1,9 +1,9 @@
-// How the judge reads: every step says which rule is broken where it cannot be done.
+// The judge's reader: each step names the rule that is broken if the step fails.
 
 import { isUtf8 } from '../../utf8.ts';
 import { PROPERTY_NAMES, type Property, type PropertyName, propertyShape } from '../wire/properties.ts';
 
-/** A rule that is broken, by the check that asks for it. */
+/** A broken rule, named after the check that tests it. */
 export class Broken extends Error {
   readonly rule: string;
 
@@ -13,7 +13,7 @@ export class Broken extends Error {
   }
 }
 
-/** The properties that were read, in their order. */
+/** The properties that were read, in wire order. */
 export type Given = readonly Property[];
 
 export type TextFault = 'null' | 'surrogate' | 'overlong' | 'too-high' | 'ill-formed';
@@ -28,9 +28,9 @@ function textFault(bytes: Buffer): TextFault | null {
   return /^(?:..)*f4[9ab]/.test(hex) ? 'too-high' : 'ill-formed';
 }
 
-/** The body of a packet, or of a part of it. */
+/** A cursor over the body of a packet, or over a part of it. */
 export class Reading {
-  /** As rules call it: publish, will, … */
+  /** The packet's name in rules: publish, will, … */
   readonly packet: string;
   readonly v5: boolean;
   private readonly bytes: Buffer;
@@ -47,7 +47,7 @@ export class Reading {
     return this.bytes.length - this.at;
   }
 
-  /** So many bytes; `rule` is broken where there are fewer. */
+  /** Reads `count` bytes; throws `rule` if fewer are left. */
   take(count: number, rule: string): Buffer {
     if (count > this.left) throw new Broken(rule);
     this.at += count;
@@ -77,7 +77,7 @@ export class Reading {
     return this.take(this.short(rule), rule);
   }
 
-  /** `faulty` names the rule for what is wrong with its characters. */
+  /** Reads a string. `faulty` names the rule for invalid characters. */
   string(rule: string, faulty: (fault: TextFault) => string): string {
     const bytes = this.binary(rule);
     const fault = textFault(bytes);
@@ -85,7 +85,7 @@ export class Reading {
     return bytes.toString();
   }
 
-  /** Nothing is left. */
+  /** Throws `rule` if bytes are left. */
   end(rule: string): void {
     if (this.left > 0) throw new Broken(rule);
   }
@@ -110,7 +110,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   auth: 'authenticationMethod authenticationData reasonString userProperty',
 };
 
-/** A block of properties with its length before it: of the packet that is read, or of a part of it. */
+/** Reads a property block with its length: of the packet, or of a part such as the will. */
 export function judgeProperties(reading: Reading, packet = reading.packet): Given {
   const length = reading.variable(`${packet}.properties-missing`);
   const block = new Reading(reading.take(length, `${packet}.properties-short`), packet, true);

@@ -1,5 +1,6 @@
-// Brokers that break a rule in one situation only, where a broader mutation would let a check stay green that looks at
-// something else: filters that are taken for others, identifiers and limits at their edge, what is sent again.
+// Mutations that break a rule in one situation only. A broader mutation would fail every check near the rule; these
+// show that one check looks at exactly this: filters confused with others, identifiers and limits at their bounds,
+// retransmission.
 
 import { LEVEL } from '../wire/packets.ts';
 import { encodeProperty } from '../wire/properties.ts';
@@ -32,7 +33,9 @@ const has = ({ properties }: { readonly properties: readonly RawProperty[] }, id
   return properties.some((each) => each.id === id);
 };
 
-/** Below the first level: the filter that is meant, and the one that it is taken for. */
+/**
+ * Name, and below the first level: the filter that the client subscribes to, and the one that the broker uses instead.
+ */
 const TAKEN_FOR: readonly (readonly [string, string, string])[] = [
   ['plain', 'a/b', 'a/b/#'],
   ['plus', 'a/+', 'a/#'],
@@ -59,7 +62,7 @@ function takenFor(id: string, meant: string, taken: string): MqttMutation {
   );
 }
 
-/** Refuses a CONNECT that is like this, which it must not. */
+/** Refuses a valid CONNECT for which `when` holds. */
 function refuses(id: string, words: string, when: (connect: Connect) => boolean, code: number): MqttMutation {
   return pretends(id, words, ['CONNECT'], (packet) => {
     const connect = readable(() => readConnect(packet));
@@ -70,7 +73,7 @@ function refuses(id: string, words: string, when: (connect: Connect) => boolean,
   });
 }
 
-/** A number of CONNECT, where it is there, taken for another; null for none at all. */
+/** Replaces a numeric property of CONNECT, if present; null removes it. */
 function takesNumber(
   id: string,
   words: string,

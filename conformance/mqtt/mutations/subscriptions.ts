@@ -1,4 +1,4 @@
-// Brokers that subscribe and unsubscribe clients wrongly, or say wrongly that they have.
+// Mutations of SUBSCRIBE and UNSUBSCRIBE, and of their acknowledgements.
 
 import { LEVEL } from '../wire/packets.ts';
 import { encodeProperty } from '../wire/properties.ts';
@@ -26,7 +26,7 @@ const SUBSCRIPTION_IDENTIFIER = 0x0b;
 
 type Filters = Subscribe['filters'];
 
-/** Filters that become others. */
+/** Replaces filters. */
 function altersFilters(
   id: string,
   words: string,
@@ -40,7 +40,7 @@ function altersFilters(
   return altersSubscribe(id, words, 'SUBSCRIBE', ({ filters }) => alter(filters), { withholds });
 }
 
-/** Options of subscriptions without some bits. */
+/** Clears some bits of the subscription options. */
 function ignoresOption(id: string, words: string, mask: number, set = 0, withholds = false): MqttMutation {
   return altersSubscribe(
     id,
@@ -121,7 +121,7 @@ export const SUBSCRIPTION_MUTATIONS: readonly MqttMutation[] = [
         if (packet.type === 'SUBSCRIBE') for (const { filter } of fields.filters) filters.add(filter);
         const [only] = fields.filters;
         if (packet.type === 'SUBSCRIBE' || only === undefined || filters.has(only.filter)) return [packet];
-        // The proxy answers in the place of a broker that does not tell.
+        // The proxy answers, because the request is not forwarded.
         talk.link.toClient(
           writeAnswer('UNSUBACK', { packetId: fields.packetId, reasons: [0], properties: [] }, talk.version),
         );

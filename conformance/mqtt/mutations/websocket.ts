@@ -1,5 +1,4 @@
-// Brokers that speak MQTT over WebSocket in a wrong way: another proxy, which ends the WebSocket on either side and passes
-// on whole messages.
+// Mutations of MQTT over WebSocket. Their proxy terminates the WebSocket on both sides and forwards whole messages.
 
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -16,11 +15,11 @@ interface Message {
 }
 
 interface WebSocketMutation extends Pick<Mutation<MqttPacket>, 'id' | 'breaks' | 'withholds'> {
-  /** What is selected of the subprotocols that a client offers; false is none. */
+  /** The subprotocol to select from those that the client offers; false selects none. */
   readonly select?: (offered: ReadonlySet<string>) => string | false;
   readonly fromClient?: (message: Message) => readonly Message[];
   readonly fromBroker?: (message: Message) => readonly Message[];
-  /** What the broker is told when the client's WebSocket breaks. */
+  /** Sent to the broker when the client's WebSocket breaks. */
   readonly goodbye?: Buffer;
 }
 
@@ -61,7 +60,7 @@ export const WEBSOCKET_MUTATIONS: readonly WebSocketMutation[] = [
   },
 ];
 
-/** A proxy in front of the broker's WebSocket, which breaks this rule. Its plain address stays as it is. */
+/** Starts a proxy in front of the broker's WebSocket that applies this mutation. The plain TCP address is unchanged. */
 export async function startWebSocketProxy(id: string | null, endpoint: Endpoint): Promise<BreakingProxy> {
   const mutation = WEBSOCKET_MUTATIONS.find((each) => each.id === id) ?? null;
   const proxy = new WebSocketProxy(mutation, endpoint);

@@ -1,5 +1,5 @@
-// Brokers that publish wills which they must not, lose them or alter them; and that lose the will of a client in one
-// situation, and publish every other.
+// Mutations that publish a will wrongly, drop it or alter it. Some drop the will in one situation and publish all
+// others.
 
 import { LEVEL } from '../wire/packets.ts';
 import { encodeProperty } from '../wire/properties.ts';
@@ -16,14 +16,14 @@ import {
   writeConnect,
 } from './packets.ts';
 
-/** A connection with a will, and how it has gone on. */
+/** A connection with a will, and how it ended. */
 interface Life {
   readonly connect: Connect;
   readonly will: Will;
-  /** A later connection of the same client: whether it began a new session; null where there is none. */
+  /** Whether a later connection of the client resumed or replaced the session; null without a later connection. */
   successor: 'resumed' | 'clean' | null;
   violated: boolean;
-  /** The reason of DISCONNECT, or null. */
+  /** The reason code of DISCONNECT; null without DISCONNECT. */
   goodbye: number | null;
 }
 
@@ -73,7 +73,7 @@ function losesWill(id: string, words: string, when: (life: Life) => boolean): Mq
   );
 }
 
-/** A CONNECT with another will, where it has one. */
+/** The broker receives a CONNECT with an altered will. */
 function altersWill(
   id: string,
   words: string,

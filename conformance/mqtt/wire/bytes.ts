@@ -1,12 +1,12 @@
-// Reads and writes the data types of MQTT (3.1.1 §1.5, 5.0 §1.5) over one buffer. The writer writes what it is given, legal
-// or not; the reader takes only what a broker may send and throws where it is anything else.
+// Reads and writes the data types of MQTT (3.1.1 §1.5, 5.0 §1.5). The writer also writes illegal values; the reader
+// throws on anything that a broker may not send.
 
 /** The largest value of a variable byte integer. */
 export const VARIABLE_MAX = 268_435_455;
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Strings may be given as bytes where they are to be no UTF-8. */
+/** A string, or its bytes, which need not be valid UTF-8. */
 export type Text = string | Uint8Array;
 
 export class ByteWriter {
@@ -36,7 +36,7 @@ export class ByteWriter {
     return this.append(variable(value));
   }
 
-  /** A string or binary data: two bytes of length, and the bytes. */
+  /** A string or binary data with its two-byte length. */
   string(value: Text): this {
     const bytes = Buffer.from(value as string);
     return this.short(bytes.length).append(bytes);
@@ -52,7 +52,7 @@ export class ByteWriter {
   }
 }
 
-/** A variable byte integer in as few bytes as it takes. */
+/** A variable byte integer in its shortest form. */
 export function variable(value: number): Buffer {
   const bytes: number[] = [];
   let left = value;
@@ -89,7 +89,7 @@ export class ByteReader {
     return this.take(4).readUInt32BE();
   }
 
-  /** [MQTT-1.5.5-1]: in as few bytes as it takes. */
+  /** [MQTT-1.5.5-1]: must be in its shortest form. */
   variable(): number {
     let value = 0;
     for (let shift = 0; shift < 28; shift += 7) {
@@ -103,7 +103,7 @@ export class ByteReader {
     throw new Error('malformed: a variable byte integer of more than four bytes');
   }
 
-  /** [MQTT-1.5.4-1], [MQTT-1.5.4-2]: well-formed, and without U+0000. A byte order mark stays [MQTT-1.5.4-3]. */
+  /** [MQTT-1.5.4-1], [MQTT-1.5.4-2]: well-formed, without U+0000. A byte order mark is kept [MQTT-1.5.4-3]. */
   string(): string {
     const bytes = this.binary();
     let text: string;

@@ -1,7 +1,7 @@
-// A connection of MQTT that hides nothing: it sends what a check tells it, legal or not, and hands over every packet that
-// comes. Messages and everything else wait in two lists, because a server may send a message at any time, also before the
-// answer to what was asked. What a server may never send (a packet before CONNACK or after DISCONNECT, one beyond the
-// client's maximum, more messages than it may have unacknowledged) fails whatever waits.
+// The checks' MQTT connection. It sends any packet, legal or not, and returns every packet received. Messages and
+// answers wait in two lists, because a server may send a message at any time, even before an answer. A packet that a
+// server may never send (before CONNACK, after DISCONNECT, above the client's maximum packet size or receive maximum)
+// fails the call that waits.
 
 import assert from 'node:assert/strict';
 import { Conversation } from '../../conversation.ts';
@@ -28,21 +28,21 @@ import {
 } from './packets.ts';
 import { type Properties, type Property, property } from './properties.ts';
 
-/** Bytes of a packet in the notes of a failure. */
+/** Bytes of a packet that are shown in the notes of a failure. */
 const SHOWN = 48;
 
 export class MqttConnection extends Conversation {
   readonly version: Level;
   readonly line: Line;
-  /** CONNACK, once it has come. */
+  /** The CONNACK received, or null. */
   connack: Packet | null;
   clientId: string;
   private readonly note: (line: string) => void;
   private readonly messages: Packet[];
   private readonly answers: Packet[];
-  /** Aliases of topics that the server has set. */
+  /** Topic aliases that the server has set. */
   private readonly aliases: Map<number, string>;
-  /** Identifiers of messages that the client owes an acknowledgement. */
+  /** Packet identifiers of messages that the client has not acknowledged. */
   private readonly unacknowledged: Set<number>;
   private limits: { receiveMaximum: number; maximumPacketSize: number; topicAliasMaximum: number };
   private bytes: Buffer;
@@ -79,7 +79,7 @@ export class MqttConnection extends Conversation {
     const properties = options.properties instanceof Uint8Array ? [] : (options.properties ?? []);
     const said = properties.filter((one): one is Property => !(one instanceof Uint8Array));
     this.limits = {
-      // 0 is no limit but a violation.
+      // 0 is a violation, not a limit.
       receiveMaximum: property(said, 'receiveMaximum') || 65_535,
       maximumPacketSize: property(said, 'maximumPacketSize') || Number.POSITIVE_INFINITY,
       topicAliasMaximum: property(said, 'topicAliasMaximum') ?? 0,
@@ -87,26 +87,26 @@ export class MqttConnection extends Conversation {
     this.raw(encodeConnect(this.version, options));
   }
 
-  /** CONNACK, which must be a yes. */
+  /** Expects a CONNACK that accepts the connection. */
   async expectAccepted(): Promise<Packet> {
     const connack = await this.expect('CONNACK');
     if (connack.reasons[0] !== 0) throw new Error(`expected CONNACK 0x00, got ${hex(connack.reasons[0]!)}`);
     return connack;
   }
 
-  /** An identifier that this client has not used. */
+  /** A packet identifier that this client has not used. */
   nextId(): number {
     return ++this.lastId;
   }
 
-  /** Without waiting for an answer. The identifier is a new one where the QoS asks for it and none is given. */
+  /** Sends without waiting for an answer. Chooses a packet identifier if the QoS needs one and none is given. */
   sendPublish(options: PublishOptions): number {
     const { qos = 0, packetId = qos > 0 ? this.nextId() : undefined } = options;
     this.raw(encodePublish(this.version, packetId === undefined ? options : { ...options, packetId }));
     return packetId ?? 0;
   }
 
-  /** A message, and at QoS 1 and 2 the whole handshake. Resolves with the answer that says what became of it. */
+  /** Publishes and completes the handshake of the QoS. Resolves with PUBACK, PUBREC, or null at QoS 0. */
   async publish(options: PublishOptions): Promise<Packet | null> {
     const packetId = this.sendPublish(options);
     if ((options.qos ?? 0) === 0) return null;
@@ -160,25 +160,25 @@ export class MqttConnection extends Conversation {
     await this.expect('PINGRESP');
   }
 
-  /** Says goodbye and sees the end. */
+  /** Sends DISCONNECT and waits until the connection ends. */
   async disconnect(reason?: number, properties?: Properties): Promise<void> {
     this.raw(encodeReason('DISCONNECT', reason, properties));
     await this.until(() => this.finished, 'the end of the connection');
   }
 
-  /** The connection breaks: no goodbye. */
+  /** Breaks the connection without DISCONNECT. */
   cut(): void {
     this.note('→ the connection is cut');
     this.line.cut();
   }
 
-  /** The next answer, whichever it is; PUBREL counts as one, a message does not. */
+  /** The next packet that is not a PUBLISH; PUBREL counts as an answer. */
   async receive(): Promise<Packet> {
     await this.until(() => this.answers.length > 0, 'an answer');
     return this.answers.shift()!;
   }
 
-  /** The next answer, which must be this one. */
+  /** The next answer, which must have this type. */
   async expect(type: TypeName): Promise<Packet> {
     await this.until(() => this.answers.length > 0, type);
     const next = this.answers.shift()!;
@@ -186,14 +186,14 @@ export class MqttConnection extends Conversation {
     return next;
   }
 
-  /** An acknowledgement of this packet. */
+  /** The next answer, which must acknowledge this packet. */
   async expectAck(type: TypeName, packetId: number): Promise<Packet> {
     const ack = await this.expect(type);
     assert.equal(ack.packetId, packetId, `the packet identifier of ${type}`);
     return ack;
   }
 
-  /** The next message; its payload must be this one, where one is given. Nothing is acknowledged. */
+  /** The next message, not acknowledged. Its payload must be `payload`, if given. */
   async message(payload?: string): Promise<Packet> {
     await this.until(() => this.messages.length > 0, payload === undefined ? 'a message' : `message '${payload}'`);
     const message = this.messages.shift()!;
@@ -201,14 +201,14 @@ export class MqttConnection extends Conversation {
     return message;
   }
 
-  /** The next message, acknowledged to the end. */
+  /** The next message, with the handshake of its QoS completed. */
   async delivery(payload?: string): Promise<Packet> {
     const message = await this.message(payload);
     await this.accept(message);
     return message;
   }
 
-  /** Acknowledges a message to the end. */
+  /** Completes the handshake of a message. */
   async accept({ qos, packetId }: Packet): Promise<void> {
     if (qos === 1) this.ack('PUBACK', packetId);
     if (qos < 2) return;
@@ -218,8 +218,8 @@ export class MqttConnection extends Conversation {
   }
 
   /**
-   * The server closes the connection. In 5.0 it may say why in DISCONNECT, with one of these codes, and before CONNACK in
-   * CONNACK; in 3.1.1 it says nothing. A PINGREQ behind the violation finds out a server that goes on as if nothing were.
+   * The server closes the connection. In 5.0 it may first send DISCONNECT, or CONNACK if none was sent, with one of
+   * these codes; in 3.1.1 it sends nothing. A server that ignored the violation would answer the PINGREQ sent after it.
    */
   async expectClosed(codes: readonly number[] = [], ask = true): Promise<Packet | null> {
     if (ask && this.connack !== null) this.line.write(frame('PINGREQ'));
@@ -245,14 +245,14 @@ export class MqttConnection extends Conversation {
     return said;
   }
 
-  /** DISCONNECT says why, and the connection ends: what 5.0 says a server should do. */
+  /** The server sends DISCONNECT with one of these codes and closes, as 5.0 recommends. */
   async expectDisconnect(...codes: number[]): Promise<Packet> {
     const said = await this.expectClosed(codes);
     if (said === null) throw new Error(`expected DISCONNECT ${codes.map(hex).join(' or ')}, got the end alone`);
     return said;
   }
 
-  /** CONNACK says no with one of these codes, and nothing else, and the connection ends. */
+  /** The server refuses with one of these codes in CONNACK, sends nothing else, and closes. */
   async expectRefused(...codes: number[]): Promise<Packet> {
     const connack = await this.expect('CONNACK');
     const [reason] = connack.reasons;
@@ -263,30 +263,30 @@ export class MqttConnection extends Conversation {
     return connack;
   }
 
-  /** Waits for the end without saying a word. */
+  /** Waits for the end without sending anything. */
   async expectEnd(): Promise<void> {
     await this.until(() => this.finished, 'the end of the connection');
   }
 
-  /** Nothing has come that was not taken. */
+  /** Fails if a packet was received and not read. */
   expectNothing(): void {
     this.requireUnfailed();
     const [unexpected] = [...this.messages, ...this.answers];
     if (unexpected !== undefined) throw new Error(`expected nothing, got ${described(unexpected)}`);
   }
 
-  /** The server answers, and has sent nothing else up to there. */
+  /** The server answers PINGREQ and has sent nothing else before. */
   async expectSilence(): Promise<void> {
     await this.ping();
     this.expectNothing();
   }
 
-  /** Whether an answer waits. */
+  /** Whether an unread answer exists. */
   get hasAnswer(): boolean {
     return this.answers.length > 0;
   }
 
-  /** How many messages wait. */
+  /** Number of unread messages. */
   get waitingMessages(): number {
     return this.messages.length;
   }
@@ -305,7 +305,7 @@ export class MqttConnection extends Conversation {
     this.wake();
   }
 
-  /** A server that does not know a version refuses it in the language of another one. */
+  /** A server that does not know the version refuses it in the format of another version. */
   private decoded({ first, body, size }: { first: number; body: Buffer; size: number }): Packet {
     const refusal = this.connack === null && first === 0x20 && body[1] !== 0;
     const language = body.length === 2 ? LEVEL.v3 : LEVEL.v5;
@@ -326,7 +326,7 @@ export class MqttConnection extends Conversation {
     else this.answers.push(packet);
   }
 
-  /** Topic, alias and identifier are such as the client can take. */
+  /** Fails if the topic, alias or packet identifier violates the client's limits. */
   private checkedMessage(packet: Packet): Packet {
     const { qos, packetId } = packet;
     const alias = property(packet.properties, 'topicAlias');

@@ -1,5 +1,5 @@
-// What carries the bytes of one MQTT connection: a TCP connection, or a WebSocket whose messages a check may cut as it
-// likes. Both go away with the check.
+// The transport of one MQTT connection: TCP, or a WebSocket whose messages a check may split anywhere. Both are closed
+// when the check ends.
 
 import { connect } from 'node:net';
 import { WebSocket } from 'ws';
@@ -7,19 +7,19 @@ import type { CheckContext } from '../../check.ts';
 
 export interface Line {
   write(bytes: Uint8Array): void;
-  /** Closes without a word of MQTT. */
+  /** Closes without a DISCONNECT packet. */
   cut(): void;
   listen(data: (chunk: Buffer) => void, end: () => void): void;
 }
 
-/** A TCP connection on which nothing has been said. */
+/** Opens a TCP connection and sends nothing. */
 export async function dialTcp(context: Pick<CheckContext, 'endpoint' | 'after'>): Promise<Line> {
   const { host, port } = context.endpoint;
   const socket = connect({ host, port, noDelay: true });
   context.after(() => {
     socket.destroy();
   });
-  // A reset is an end as well: malformed bytes may be answered by either.
+  // A broker may answer malformed bytes with a reset, which counts as an end.
   socket.on('error', () => {});
   await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
   return {
@@ -34,13 +34,13 @@ export async function dialTcp(context: Pick<CheckContext, 'endpoint' | 'after'>)
 }
 
 export interface WebSocketLine extends Line {
-  /** The subprotocol that the server has selected. */
+  /** The subprotocol that the server selected. */
   readonly protocol: string;
-  /** A message of text, which MQTT has no use for. */
+  /** Sends a text message, which MQTT forbids. */
   text(text: string): void;
 }
 
-/** A WebSocket on which nothing has been said; each write is one binary message. */
+/** Opens a WebSocket and sends nothing; each write is one binary message. */
 export async function dialWebSocket(
   context: CheckContext,
   url: string,

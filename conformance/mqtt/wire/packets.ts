@@ -1,20 +1,19 @@
-// The control packets of MQTT 3.1, 3.1.1 and 5.0, written down from the specifications and without any code of the product,
-// so that a mistake in a codec cannot hide in both. What a client sends is encoded as it is given, so that a check can
-// break any rule; what a server sends is decoded strictly: flags, lengths, reason codes and properties that it may not
-// send are an error of the conversation.
+// The control packets of MQTT 3.1, 3.1.1 and 5.0, written from the specifications without the product's code, so that
+// the same mistake cannot hide in both codecs. Client packets are encoded as given, legal or not. Server packets are
+// decoded strictly: illegal flags, lengths, reason codes and properties are errors.
 
 import { ByteReader, ByteWriter, type Text, variable } from './bytes.ts';
 import { decodeProperties, encodeProperties, type Properties, type Property } from './properties.ts';
 
-/** The protocol level of a CONNECT: MQTT 3.1, 3.1.1 and 5.0. */
+/** The protocol level in CONNECT: MQTT 3.1, 3.1.1 and 5.0. */
 export const LEVEL = { v31: 3, v3: 4, v5: 5 } as const;
 export type Level = (typeof LEVEL)[keyof typeof LEVEL];
-/** No version has it. */
+/** A level that no version has. */
 export const UNKNOWN_LEVEL = 99;
 
 export type Qos = 0 | 1 | 2;
 
-/** Types of control packets, by name (§2.2.1). */
+/** Control packet types by name (§2.2.1). */
 export const TYPE = {
   CONNECT: 1,
   CONNACK: 2,
@@ -36,7 +35,7 @@ export type TypeName = keyof typeof TYPE;
 
 const TYPE_NAMES = Object.keys(TYPE) as TypeName[];
 
-/** Flags of the fixed header, where they are reserved (§2.2.2). */
+/** The reserved fixed header flags that are not 0 (§2.2.2). */
 const FLAGS: Partial<Record<TypeName, number>> = { PUBREL: 2, SUBSCRIBE: 2, UNSUBSCRIBE: 2 };
 
 export interface Will {
@@ -49,16 +48,16 @@ export interface Will {
 export interface ConnectOptions {
   readonly name?: string;
   readonly level?: number;
-  /** Clean session of 3.1.1, clean start of 5.0. */
+  /** Clean session (3.1.1) or clean start (5.0). */
   readonly clean?: boolean;
   readonly keepAlive?: number;
   readonly clientId?: Text;
   readonly will?: Will;
-  /** Null: not sent. */
+  /** Null sends no user name. */
   readonly user?: Text | null;
   readonly password?: Text | null;
   readonly properties?: Properties;
-  /** Instead of the flags that belong to the fields. */
+  /** Replaces the flags that follow from the fields. */
   readonly flags?: number;
 }
 export interface PublishOptions {
@@ -76,7 +75,7 @@ export interface SubscriptionOptions {
   readonly noLocal?: boolean;
   readonly retainAsPublished?: boolean;
   readonly retainHandling?: number;
-  /** Instead of the byte of options that belongs to the fields. */
+  /** Replaces the options byte that follows from the fields. */
   readonly options?: number;
 }
 
@@ -165,13 +164,13 @@ export function encodeReason(type: 'DISCONNECT' | 'AUTH', reason?: number, prope
   return frame(type, writer.done());
 }
 
-/** What came, with the fields that its type has; the others are empty. */
+/** A decoded packet. Fields that its type does not have are empty. */
 export interface Packet {
   readonly type: TypeName;
-  /** Bytes of the whole packet. */
+  /** Size of the whole packet in bytes. */
   readonly size: number;
   readonly packetId: number;
-  /** Reason code or return code; each filter's in SUBACK and UNSUBACK. */
+  /** Reason code or return code; one for each filter in SUBACK and UNSUBACK. */
   readonly reasons: readonly number[];
   readonly properties: readonly Property[];
   readonly sessionPresent: boolean;
@@ -182,7 +181,7 @@ export interface Packet {
   readonly dup: boolean;
 }
 
-/** The first byte and the body of the first packet of the buffer, and its size; null where it is not all there. */
+/** First byte, body and size of the first packet in the buffer; null if it is incomplete. */
 export function firstPacket(buffer: Buffer): { first: number; body: Buffer; size: number } | null {
   let length = 0;
   for (let at = 1; at <= 4; at++) {
@@ -210,7 +209,7 @@ const DISCONNECT_REASONS = [
   0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2,
 ];
 
-/** The codes that a server may send, by packet, in the language of this version. */
+/** The reason codes that a server may send in this packet in this version. */
 function reasonsOf(type: TypeName, version: Level): readonly number[] {
   switch (type) {
     case 'CONNACK':
@@ -222,7 +221,7 @@ function reasonsOf(type: TypeName, version: Level): readonly number[] {
     case 'PUBCOMP':
       return [0x00, 0x92];
     case 'SUBACK':
-      // 3.1 has no failure [MQTT-3.9.3-2].
+      // 3.1 has no failure code [MQTT-3.9.3-2].
       return version === LEVEL.v5 ? SUBACK_REASONS : version === LEVEL.v3 ? [0, 1, 2, 0x80] : [0, 1, 2];
     case 'UNSUBACK':
       return [0x00, 0x11, 0x80, 0x83, 0x87, 0x8f, 0x91];
@@ -235,7 +234,7 @@ function reasonsOf(type: TypeName, version: Level): readonly number[] {
   }
 }
 
-/** What the specification lets a server send; anything else throws. */
+/** Decodes a packet that a server may send; throws on any other. */
 export function decode(version: Level, first: number, body: Buffer, size: number): Packet {
   const type = TYPE_NAMES[(first >> 4) - 1];
   if (type === undefined) throw new Error(`malformed: a packet of type ${first >> 4}`);

@@ -1,5 +1,5 @@
-// The properties of MQTT 5.0 (§2.2.2.2): a list in the order of the wire, so that a check can send them twice or where they
-// do not belong, and sees the order of what comes. The reader takes only what a server may send in that packet.
+// The properties of MQTT 5.0 (§2.2.2.2) as a list in wire order, so that a check can duplicate or misplace them and can
+// see the order received. The reader accepts only what a server may send in that packet.
 
 import { ByteReader, ByteWriter, type Text, variable } from './bytes.ts';
 
@@ -13,7 +13,7 @@ const PAIR = 'pair';
 
 const ACKS = 'PUBACK PUBREC PUBREL PUBCOMP SUBACK UNSUBACK';
 
-/** Identifier, type, and the packets of a server that may have it. */
+/** Identifier, type, and the server packets that may carry it. */
 const PROPERTIES = {
   payloadFormatIndicator: [0x01, BYTE, 'PUBLISH'],
   messageExpiryInterval: [0x02, LONG, 'PUBLISH'],
@@ -56,14 +56,16 @@ export type PropertyValue<N extends PropertyName> =
         : number;
 /** One property: name and value. */
 export type Property = { [N in PropertyName]: readonly [N, PropertyValue<N>] }[PropertyName];
-/** In the order of the wire; or, to send, the bytes of the whole block with their length, or bytes for one property. */
+/**
+ * A list in wire order. For sending also the bytes of the whole block with its length, or the bytes of one property.
+ */
 export type Properties = readonly (Property | Uint8Array)[] | Uint8Array;
 
 export const PROPERTY_NAMES = Object.keys(PROPERTIES) as PropertyName[];
 
 const NAMES = new Map(PROPERTY_NAMES.map((name) => [PROPERTIES[name][0] as number, name]));
 
-/** Properties that are 0 or 1, and those that are never 0. */
+/** Properties whose value is 0 or 1, and those whose value is never 0. */
 const FLAGS: readonly PropertyName[] = [
   'payloadFormatIndicator',
   'maximumQos',
@@ -79,13 +81,13 @@ const NEVER_ZERO: readonly PropertyName[] = [
   'subscriptionIdentifier',
 ];
 
-/** Its identifier and the type of its value. */
+/** The identifier and value type of a property. */
 export function propertyShape(name: PropertyName): readonly [number, TypeOf<PropertyName>] {
   const [identifier, type] = PROPERTIES[name];
   return [identifier, type];
 }
 
-/** The block with its length before it. */
+/** The property block with its length. */
 export function encodeProperties(properties: Properties): Buffer {
   if (properties instanceof Uint8Array) return Buffer.from(properties);
   const writer = new ByteWriter();
@@ -119,7 +121,10 @@ export function encodeProperty([name, value]: Property): Buffer {
   }
 }
 
-/** What a server may send in this packet: nothing misplaced, nothing twice that may stand once, no value out of range. */
+/**
+ * Reads the properties of a server packet; throws if one is misplaced, duplicated where it must not be, or out of
+ * range.
+ */
 export function decodeProperties(reader: ByteReader, packet: string): Property[] {
   const block = new ByteReader(reader.take(reader.variable()));
   const properties: Property[] = [];
@@ -161,7 +166,7 @@ function decodeValue(reader: ByteReader, type: TypeOf<PropertyName>): unknown {
   }
 }
 
-/** The value of a property that stands once; undefined where it is absent. */
+/** The value of a property that occurs at most once; undefined if absent. */
 export function property<N extends PropertyName>(
   properties: readonly Property[],
   name: N,
@@ -174,7 +179,7 @@ export function values<N extends PropertyName>(properties: readonly Property[], 
   return properties.filter(([other]) => other === name).map(([, value]) => value as PropertyValue<N>);
 }
 
-/** A legal value, for checks that send a property where it does not belong. */
+/** A legal value of a property, for checks that misplace it. */
 export function anyValue(name: PropertyName): Property {
   const type = PROPERTIES[name][1];
   switch (type) {

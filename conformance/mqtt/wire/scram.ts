@@ -1,5 +1,4 @@
-// The client of SCRAM-SHA-256 (RFC 5802, RFC 7677), the authentication method that the specification of MQTT 5.0 takes for
-// its examples (§4.12).
+// A SCRAM-SHA-256 client (RFC 5802, RFC 7677): the authentication method in the examples of MQTT 5.0 (§4.12).
 
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
 
@@ -12,7 +11,7 @@ export class ScramClient {
   private readonly user: string;
   private readonly password: string;
   private readonly nonce: string;
-  /** The server's proof, as the client knows it must be; empty before `final`. */
+  /** The expected proof of the server; empty before `final`. */
   private expected: string;
 
   constructor(user: string, password: string) {
@@ -22,12 +21,12 @@ export class ScramClient {
     this.expected = '';
   }
 
-  /** The first message. */
+  /** The client's first message. */
   first(): Buffer {
     return Buffer.from(NO_BINDING + this.bare());
   }
 
-  /** The answer to the challenge of the server. */
+  /** The client's final message, which answers the server's challenge. */
   final(challenge: Uint8Array): Buffer {
     const text = Buffer.from(challenge).toString();
     const { r: nonce = '', s: salt = '', i: iterations = '' } = fieldsOf(text);
@@ -42,7 +41,7 @@ export class ScramClient {
     return Buffer.from(`${without},p=${proof.toString('base64')}`);
   }
 
-  /** Whether the server has proved that it knows the password too. */
+  /** Whether `data` proves that the server knows the password. */
   isProof(data: Uint8Array | undefined): boolean {
     return data !== undefined && Buffer.from(data).toString() === this.expected;
   }
@@ -56,7 +55,7 @@ function hmac(key: Uint8Array, text: string): Buffer {
   return createHmac(HASH, key).update(text).digest();
 }
 
-/** `a=1,b=2` by name. */
+/** Parses `a=1,b=2` into fields by name. */
 function fieldsOf(text: string): Record<string, string> {
   return Object.fromEntries(text.split(',').map((field) => [field[0]!, field.slice(2)]));
 }
