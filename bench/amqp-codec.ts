@@ -29,7 +29,7 @@ const MAX_PAYLOAD_BYTES = 131_064;
 
 const outbox = discardingOutbox();
 
-/** Frames to messages to deliveries, as channel and connection do, without the core between them. */
+/** Frames to messages to deliveries, as channel and connection do it, without the core. */
 class Loop implements FrameSink {
   readonly content: ContentParser;
   count = 0;
@@ -78,7 +78,7 @@ class Loop implements FrameSink {
 
 const NOBODY = {} as Consumer;
 
-/** Messages a second through the parser, with so many routing keys in turn. */
+/** Messages parsed a second, with `keys` routing keys in rotation. */
 function parse(keys: number, delivers: boolean): number {
   const messages = Array.from({ length: Math.max(keys, 1000) }, (_, i) =>
     wire.publish(1, '', `bench.${i % keys}`, BODY),
@@ -87,7 +87,7 @@ function parse(keys: number, delivers: boolean): number {
   const loop = new Loop(delivers);
   const parser = new FrameParser(loop, MAX_PAYLOAD_BYTES);
   let started = 0n;
-  // The first round warms up.
+  // The first round is a warm-up.
   for (const rounds of [ROUNDS / 4, ROUNDS]) {
     started = process.hrtime.bigint();
     loop.count = 0;
@@ -101,7 +101,7 @@ function parse(keys: number, delivers: boolean): number {
   return loop.count / seconds(started);
 }
 
-/** Deliveries a second of bodies of so many bytes. */
+/** Deliveries a second of bodies of `bytes` bytes. */
 function deliver(bytes: number): number {
   const native = Buffer.from([0x10, 0, 2]);
   const body = Buffer.alloc(bytes, 7);
@@ -140,7 +140,7 @@ function foreignProperties(): number {
   return (seconds(started) / ROUNDS) * 1e9;
 }
 
-/** Nanoseconds for one copy of so many bytes. */
+/** Nanoseconds for one copy of `bytes` bytes. */
 function copy(
   bytes: number,
   way: (from: Buffer, whole: Buffer, to: Buffer, at: number, bytes: number) => void,

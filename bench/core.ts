@@ -1,6 +1,6 @@
-// Messages a second through the core alone: a session publishes, a queue hands on, a sink counts. Input arrives as from
-// a socket, 400 messages of 100 bytes in a chunk of 64 KiB and a turn; so acknowledgements do, 100 at a time. Run it
-// alone: `node bench/core.ts`, with `--cpu-prof` to see what a message costs.
+// Messages a second through the core alone: a session publishes, a queue delivers, a sink counts. Input arrives as from
+// a socket: 400 messages of 100 bytes in a 64 KiB chunk, one chunk a turn. Acknowledgements arrive 100 at a time. Run
+// it alone with `node bench/core.ts`; add `--cpu-prof` to profile a message.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { amqpRewriter } from '../protocols/amqp/foreign-properties.ts';
@@ -29,7 +29,7 @@ const PREFETCH = 400;
 const WARM_MS = 500;
 const MEASURED_MS = 1500;
 
-/** Counts, and settles as a client would that acknowledges every hundredth message with `multiple`. */
+/** Counts deliveries, and acknowledges every hundredth message with `multiple`, as a client would. */
 class CountingSink implements DeliverySink {
   readonly unacked = new Unacked();
   delivered = 0;

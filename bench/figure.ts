@@ -1,11 +1,10 @@
-// A measured number with the bound that it is held against. What micro benchmarks print: a table for people, or JSON
-// (`--json`) for the bench that ran them.
+// A measured number and its target. Micro benchmarks print a table for people, or JSON (`--json`) for `bench/main.ts`.
 
 export interface Figure {
   readonly title: string;
   readonly value: number;
   readonly unit: string;
-  /** `>= 300000`, `<= 20`, or nothing. */
+  /** `>= 300000`, `<= 20`, or empty. */
   readonly target: string;
 }
 
@@ -21,13 +20,13 @@ export function formatted(figure: Figure): string {
   return `${rounded(figure.value)} ${figure.unit}`;
 }
 
-/** Three significant digits are all that a benchmark on a shared machine is good for; thousands are set apart. */
+/** Three significant digits, because a shared machine measures no better, with separators between thousands. */
 export function rounded(value: number): string {
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
   return value.toLocaleString('en', { maximumFractionDigits: digits });
 }
 
-/** Columns set apart; the first is a title, the others are aligned to the right. */
+/** Aligned columns: the first is a title, the others are right-aligned. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
   for (const row of rows) {

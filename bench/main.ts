@@ -52,7 +52,7 @@ for (const peer of peers) {
   if (!PEERS.includes(peer)) throw new Error(`--against takes ${PEERS.join(', ')}, not ${peer}`);
 }
 
-/** By broker, then by the row's title. */
+/** Results by broker, then by the title of the row. */
 const results: Record<string, Record<string, LoadResult | { readonly error: string }>> = {};
 const figures: Figure[] = [];
 
@@ -111,7 +111,7 @@ async function measure(name: string, endpoints: Endpoints): Promise<void> {
   }
 }
 
-/** The second start counts: the first one on a machine fills the compile cache. */
+/** Measures the second start: the first one on a machine fills the compile cache. */
 async function startFigures(broker: BrokerProcess): Promise<Figure[]> {
   await broker.stop();
   await broker.restart();
@@ -122,7 +122,10 @@ async function startFigures(broker: BrokerProcess): Promise<Figure[]> {
   ];
 }
 
-/** A million durable messages of 1 KiB that nobody consumes, a SIGKILL, and then a consumer. */
+/**
+ * Fills a durable queue with a million messages of 1 KiB, kills the broker with SIGKILL, and consumes after the
+ * restart.
+ */
 async function backlogFigures(): Promise<Figure[]> {
   process.stderr.write('backlog\n');
   const { publishedPerS, readyMs, consumedPerS, shortConsumedPerS, mostRssAnonMib } = await runBacklog(BACKLOG);
@@ -136,7 +139,7 @@ async function backlogFigures(): Promise<Figure[]> {
   ];
 }
 
-/** In a process of its own: millions of bindings would weigh on what is measured after it. */
+/** Runs in its own process, so that its millions of bindings do not slow down later measurements. */
 async function micro(name: (typeof MICRO)[number]): Promise<Figure[]> {
   process.stderr.write(`${name}\n`);
   const file = fileURLToPath(new URL(`./${name}.ts`, import.meta.url));

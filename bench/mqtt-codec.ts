@@ -23,7 +23,9 @@ const NO_BYTES = Buffer.alloc(0);
 const reader = new PublishReader();
 const encoder = new PublishEncoder(new KeyTopics());
 
-/** What a connection does with each PUBLISH, except for the core: a message whose receivers get its frame. */
+/**
+ * Does what a connection does with each PUBLISH, without the core: builds the message and encodes it for its receivers.
+ */
 class Sink implements PacketHandler {
   receivers: Outbox[] = [];
   qos = 0;

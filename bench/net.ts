@@ -19,7 +19,7 @@ import { unmask, WebSocketReceiver } from '../src/net/websocket-codec.ts';
 import { WebSocketFraming } from '../src/net/websocket-framing.ts';
 import { type Figure, printFigures } from './figure.ts';
 
-/** Exported by `ws` and missing in its types. */
+/** Exported by `ws`, but missing from its type declarations. */
 interface WsParts {
   Receiver: new (options: object) => Duplex;
   Sender: new (socket: Duplex) => { send(data: Buffer, options: object, done: undefined): void };
@@ -32,7 +32,7 @@ const STOMP_BYTES = 250;
 
 const figures: Figure[] = [];
 
-/** Flushes once a turn, as core's Turn does, which this layer does not know. */
+/** Flushes once a turn, as the core's Turn does. The network layer does not import the core. */
 class Turns {
   private waiting: { flush(): void }[] = [];
   private readonly end = (): void => {
@@ -68,7 +68,7 @@ function report(title: string, count: number, seconds: number): void {
   figures.push({ title, value: count / seconds, unit: '/s', target: '' });
 }
 
-/** Runs `round` (which does `perRound` things) for a while; the first rounds are for the compiler. */
+/** Runs `round` (`perRound` operations) for a fixed time, after rounds that warm up the compiler. */
 function measure(name: string, perRound: number, round: () => void): void {
   for (const until = performance.now() + 200; performance.now() < until; ) round();
   let rounds = 0;
@@ -80,7 +80,7 @@ function measure(name: string, perRound: number, round: () => void): void {
   report(name, rounds * perRound, (performance.now() - started) / 1000);
 }
 
-/** Takes writes as a kernel with endless room would. */
+/** Accepts every write at once, like a kernel with unlimited buffers. */
 class Sink implements OutboxSink {
   readonly writableLength = 0;
   bytes = 0;
@@ -185,7 +185,7 @@ function benchReceive(): void {
         2 ** 24,
       );
       const kind = text ? 'text' : 'binary';
-      // Each round needs masked bytes; the copy of the chunk is part of the figure for both.
+      // Each round needs masked bytes, so both figures include the copy of the chunk.
       measure(`receive ${bytes} bytes ${kind}`, count, () => void ours.receive(Buffer.from(frames)));
       const theirs = new Receiver({ isServer: true, skipUTF8Validation: false, allowSynchronousEvents: true });
       theirs.on('message', () => {});
@@ -218,7 +218,7 @@ function benchSend(): void {
   });
 }
 
-/** Echoes every frame one by one, so that each pays a reserve and a copy. */
+/** Echoes each frame separately, so that each pays for a reservation and a copy. */
 class Echo implements TransportHandler {
   private readonly transport: Transport;
   private readonly frameBytes: number;
@@ -252,7 +252,7 @@ class Echo implements TransportHandler {
   closed(): void {}
 }
 
-/** The peer lives in a thread of its own, writes as fast as it may and counts what comes back. */
+/** The peer runs in its own thread, writes as fast as backpressure allows and counts the echoed bytes. */
 async function echoRate(name: string, port: number, path: string | null, frameBytes: number, mask = 0): Promise<void> {
   const worker = new Worker(new URL(import.meta.url), { workerData: { port, path, frameBytes, mask } });
   const cpu = process.cpuUsage();
@@ -298,7 +298,7 @@ async function benchEcho(): Promise<void> {
   await web.close();
 }
 
-/** The peer's side of an echo: raw frames, prebuilt, so that it costs as little as it can. */
+/** The peer's side of an echo. It sends prebuilt raw frames to use as little CPU as possible. */
 function peer(): void {
   const { port, path, frameBytes, mask } = workerData as {
     port: number;
@@ -323,7 +323,8 @@ function peer(): void {
     setTimeout(() => {
       counting = true;
       setTimeout(() => {
-        // A message has a header of four bytes where each frame is one; nearly none where a turn is one.
+        // With a message for each frame a header of four bytes is added to each; with a message a turn it is
+        // negligible.
         parentPort!.postMessage(path === '/each' ? (received * frameBytes) / (frameBytes + 4) : received);
         socket.destroy();
       }, SECONDS * 1000);

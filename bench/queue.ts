@@ -1,5 +1,5 @@
-// What puts many entries of a queue in their places at once: a transaction that ends when others have overtaken it, and
-// a client that returns what it holds message by message. Milliseconds that hold the event loop.
+// Operations that put many entries back into order at once: a transaction committed after later messages, and a client
+// that returns its unacknowledged messages one by one. Milliseconds for which the event loop is blocked.
 //
 //   node bench/queue.ts [--json]
 
@@ -16,7 +16,7 @@ import { forgetfulStore } from '../support/forgetful-store.ts';
 import { type Figure, printFigures } from './figure.ts';
 import { messageTo } from './stand-ins.ts';
 
-/** As many operations as a connection's transactions hold by default, and a window that is full. */
+/** The default bound of operations in a connection's transactions, and the size of a full window. */
 const MANY = 100_000;
 const WINDOW = DEFAULT_LIMITS.queueWindowEntries;
 const ROUNDS = 5;
@@ -27,7 +27,7 @@ const figures: Figure[] = [
 ];
 printFigures(figures);
 
-/** The least of some rounds: the machine may be busy with something else. */
+/** The minimum of several rounds, because other processes may use the machine. */
 function figure(title: string, round: () => number): Figure {
   let value = Number.POSITIVE_INFINITY;
   for (let i = 0; i < ROUNDS; i++) value = Math.min(value, round());

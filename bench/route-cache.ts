@@ -1,5 +1,5 @@
-// The route cache: what a hit saves over the walk, what a scan of keys that never come back costs, and what is left of
-// it while subscriptions come and go. Run it alone (`node bench/route-cache.ts`) or as part of the bench.
+// The route cache: what a hit saves over walking the bindings, what a scan of unrepeated keys costs, and how much a
+// cache still saves while subscriptions change. Run it alone (`node bench/route-cache.ts`) or with `npm run bench`.
 
 import { Binding } from '../src/core/exchange/exchange.ts';
 import { Route } from '../src/core/exchange/route.ts';
@@ -12,7 +12,7 @@ const BINDINGS = 100_000;
 const HOT_KEYS = 1000;
 const SCANNED_KEYS = 1_000_000;
 const SUBSCRIBES_PER_SECOND = 1000;
-/** A publisher's pace: between two subscriptions at 1,000/s it publishes so many messages. */
+/** Rate of publishes; 1,000 of them fall between two subscriptions at 1,000/s. */
 const PUBLISHES_PER_SECOND = 1_000_000;
 const MIN_MS = 1000;
 
@@ -47,7 +47,7 @@ const figures: Figure[] = [
   { title: 'route, 1 M distinct keys through the cache', value: missed, unit: '/s', target: '' },
   { title: 'route, cached, one subscribe in 1,000 routes', value: churned, unit: '/s', target: '' },
   {
-    // What the walks add to a publish of 1 µs.
+    // How much the walks add to a publish that takes 1 µs.
     title: 'cost of 1,000 subscribes/s to 1 M publishes/s',
     value: (1 / churned - 1 / cached) * PUBLISHES_PER_SECOND * 100,
     unit: '%',
@@ -60,7 +60,7 @@ function bind(pattern: string): void {
   exchange.add(new Binding(exchange, { queue: queues[exchange.bindingCount % queues.length]! }, pattern, [], 'amqp'));
 }
 
-/** Routes a second over the messages again and again, for at least `MIN_MS` after a round to warm up. */
+/** Routes a second, cycling over the messages for at least `MIN_MS` after a warm-up round. */
 function rate(messages: readonly Message[], route: (message: Message) => number): number {
   let targets = 0;
   for (const message of messages) targets += route(message);

@@ -1,14 +1,14 @@
-// The rows of the table: what is measured, and the ratio to a peer that it is held against.
+// The rows of the table: each workload, and its target ratio to a peer.
 
 import type { PeerName } from '../support/peers.ts';
 import { ONE_TO_ONE, type Workload } from './load/workload.ts';
 
 export interface Row {
-  /** The word that `--only` looks for, beside the title. */
+  /** The group that `--only` matches, besides the title. */
   readonly group: 'amqp' | 'mqtt' | 'stomp' | 'cross' | 'latency';
   readonly title: string;
   readonly workload: Workload;
-  /** The peer and how many times its rate is aimed at (1: not to be slower), or null where nothing is. */
+  /** The peer and the target multiple of its rate (1: as fast as it), or null without a target. */
   readonly target: { readonly peer: PeerName; readonly times: number } | null;
 }
 
@@ -17,7 +17,7 @@ const STOMP: Workload = { ...ONE_TO_ONE, publisher: 'stomp', consumer: 'stomp', 
 const WEB: Workload = { ...STOMP, publisher: 'webstomp', consumer: 'webstomp' };
 const DURABLE: Workload = { ...ONE_TO_ONE, durable: true, window: 1000, bytes: 1024, ackEvery: 100, prefetch: 400 };
 
-/** Far below what any of the brokers can take, so that a latency is not a queue's length. */
+/** A rate far below every broker's capacity, so that a latency does not include queueing. */
 const PACED = 5000;
 
 export const ROWS: readonly Row[] = [
@@ -29,7 +29,7 @@ export const ROWS: readonly Row[] = [
     target: { peer: 'rabbitmq', times: 10 },
   },
   {
-    // The consumer acknowledges: RabbitMQ confirms what an auto-ack consumer took at once without writing it.
+    // The consumer acknowledges, because RabbitMQ confirms without writing what an auto-ack consumer takes at once.
     group: 'amqp',
     title: 'amqp → amqp, durable, confirms 1000, 1 KiB',
     workload: DURABLE,
@@ -73,7 +73,7 @@ export const ROWS: readonly Row[] = [
     target: { peer: 'mosquitto', times: 3 },
   },
   {
-    // What no crash may lose or repeat is written before it is answered; Mosquitto keeps it in memory.
+    // Trivium writes exactly-once state to disk before it answers; Mosquitto keeps it in memory.
     group: 'mqtt',
     title: 'mqtt → mqtt, QoS 1, window 100, kept sessions',
     workload: { ...MQTT, qos: 1, window: 100, kept: true },
@@ -167,5 +167,5 @@ export const ROWS: readonly Row[] = [
   { group: 'latency', title: 'stomp → stomp, 5,000/s', workload: { ...STOMP, rate: PACED }, target: null },
 ];
 
-/** What a latency row is held against: the 99th percentile, milliseconds. */
+/** The target of a latency row: 99th percentile in milliseconds. */
 export const LATENCY_P99_MS = 1;

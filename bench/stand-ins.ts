@@ -1,5 +1,5 @@
-// What micro benchmarks put in place of real parts: queues that are only names, messages without a body, sockets that
-// take everything; and the clock that they share.
+// Test doubles of the micro benchmarks: queues that are only names, messages without a body, sockets that accept every
+// write; and their shared clock.
 
 import { Message, NEVER } from '../src/core/message/message.ts';
 import type { PropertyCodec } from '../src/core/message/properties.ts';
@@ -14,7 +14,7 @@ const NO_CODEC = {
   },
 } as unknown as PropertyCodec;
 
-/** Routing looks at a queue's identity and tells it of its bindings; nothing else. */
+/** Routing uses only a queue's identity and its list of bindings. */
 export function standInQueues(count: number): Queue[] {
   return Array.from({ length: count }, (_, i) => {
     return { name: `queue-${i}`, persisted: false, bound: () => {}, unbound: () => {} } as unknown as Queue;
@@ -25,7 +25,7 @@ export function messageTo(routingKey: string): Message {
   return new Message('bench', routingKey, NO_BYTES, 0, 0, NO_BYTES, 0, 0, NO_CODEC, false, 0, NEVER, 0);
 }
 
-/** An outbox whose socket takes everything at once. */
+/** An outbox whose socket accepts every write at once. */
 export function discardingOutbox(): Outbox {
   const sink = {
     writableLength: 0,
@@ -40,7 +40,7 @@ export function discardingOutbox(): Outbox {
   return new Outbox(sink, { drained() {}, stalled() {} }, context, null);
 }
 
-/** How many a second, where `run` does `count` of them. */
+/** Operations a second, if `run` performs `count` of them. */
 export function rateOf(count: number, run: () => void): number {
   const started = performance.now();
   run();

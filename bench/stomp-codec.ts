@@ -53,7 +53,7 @@ const figures: Figure[] = [
 ];
 printFigures(figures);
 
-/** Frames to messages, as the connection does it. */
+/** Parses frames into messages as the connection does. */
 function parse(title: string, headers: (i: number) => readonly string[]): Figure {
   const frames: Buffer[] = [];
   for (let i = 0; i < 5000; i++)
@@ -101,7 +101,7 @@ function parse(title: string, headers: (i: number) => readonly string[]): Figure
   return { title, value, unit: '/s', target: '' };
 }
 
-/** One message after another to a number of subscriptions. */
+/** Encodes messages for a number of subscriptions each. */
 function encode(title: string, subscriptions: number, make: (i: number) => Message): Figure {
   const heads: MessageHead[] = [];
   const writers: FrameWriter[] = [];
@@ -128,7 +128,7 @@ function message(key: string, native: Buffer, codec: typeof STOMP_CODEC): Messag
   return new Message('amq.topic', key, BODY, 0, 100, native, 0, native.length, codec, false, 0, NEVER, 0);
 }
 
-/** A transport whose socket takes everything at once. */
+/** A transport whose socket accepts every write at once. */
 function discarding(): Transport {
   const kind = MESSAGE_KIND.binary;
   return { outbox: discardingOutbox(), messageKind: kind, lastMessageKind: kind } as unknown as Transport;

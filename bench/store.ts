@@ -18,9 +18,9 @@ import { type Figure, printFigures } from './figure.ts';
 
 const [entriesGiven, directoryGiven] = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const ENTRIES = Number(entriesGiven ?? 400_000);
-/** What a busy turn of the broker brings. */
+/** Entries in a busy turn of the broker. */
 const TURN = 256;
-/** The default bound at which publishers are held. */
+/** The default of uncommitted bytes at which publishers are throttled. */
 const UNCOMMITTED_BYTES = 32 * 1024 * 1024;
 const NATIVE_BYTES = 30;
 const LOAD_ENTRIES = 4096;
@@ -28,7 +28,7 @@ const LOAD_BYTES = 4 * 1024 * 1024;
 const IDLE_TURNS = 200_000;
 const CODECS = new Map([[NO_CODEC.id, NO_CODEC]]);
 
-/** A queue that acknowledges what was committed, in the next turn, or keeps it. */
+/** A queue that acknowledges committed entries in the next turn, or keeps them. */
 class BenchQueue {
   readonly id: number;
   readonly durable = true;
@@ -67,7 +67,7 @@ class Bench {
     });
   }
 
-  /** Publishes in turns, holds on at the bound, and ends when everything is committed (and acknowledged). */
+  /** Publishes in turns, waits at the bound, and ends when everything is committed (and acknowledged). */
   async append(queue: BenchQueue, body: Buffer): Promise<void> {
     const { queues } = this.store;
     for (let seq = 1; seq <= ENTRIES || queue.toAcknowledge.length > 0; ) {
@@ -121,7 +121,7 @@ function newEntry(queue: BenchQueue, seq: number, source: Buffer): QueueEntry {
   return new QueueEntry(queue as unknown as Queue, seq, message, NEVER_EXPIRES, false);
 }
 
-/** Rate, and microseconds of the main thread for each entry. */
+/** Entries a second, and microseconds of the main thread for each entry. */
 async function timed(title: string, target: string, work: () => Promise<unknown>): Promise<Figure[]> {
   const cpu = process.threadCpuUsage();
   const all = process.cpuUsage();
@@ -137,7 +137,7 @@ async function timed(title: string, target: string, work: () => Promise<unknown>
   ];
 }
 
-/** What the end of a turn costs that has nothing for the store, as most have. */
+/** What sealing costs at the end of a turn without changes to the store, as in most turns. */
 async function idleSeal(): Promise<Figure> {
   const path = await mkdtemp(join(directoryGiven ?? tmpdir(), 'trivium-bench-'));
   const { store } = new Bench(path);
@@ -165,7 +165,7 @@ for (const bytes of [200, 1024]) {
   let bench = new Bench(path);
   const acknowledged = new BenchQueue(bench.store.queues.nextQueueId(), true);
   const backlog = new BenchQueue(bench.store.queues.nextQueueId(), false);
-  // Once for the compiler.
+  // A warm-up for the compiler.
   await bench.append(new BenchQueue(bench.store.queues.nextQueueId(), true), body);
   const target = bytes === 1024 ? '>= 210000' : '';
   figures.push(

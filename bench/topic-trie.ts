@@ -1,5 +1,5 @@
-// The topic exchange without its route cache: a million bindings, a million distinct keys, each key walked once. Run it
-// alone (`node bench/topic-trie.ts`) or as part of the bench.
+// The topic exchange without its route cache: a million bindings and a million distinct keys, each walked once. Run it
+// alone (`node bench/topic-trie.ts`) or with `npm run bench`.
 
 import { Binding } from '../src/core/exchange/exchange.ts';
 import { Route } from '../src/core/exchange/route.ts';
@@ -13,7 +13,7 @@ const DEVICES = 2500;
 const METRICS = ['temperature', 'humidity', 'pressure', 'battery'] as const;
 const BINDINGS = 1_000_000;
 const ROUTES_TARGET = 300_000;
-/** Binding and unbinding this many shows what a subscription costs at that size. */
+/** Bindings added and removed to measure the cost of a subscription at that size. */
 const CHURN = 100_000;
 
 const figures: Figure[] = [];
@@ -77,7 +77,10 @@ function measure(dialect: Dialect): Figure[] {
   ];
 }
 
-/** Mostly exact keys, as devices subscribe to; one in ten follows a device, some a metric of a site, few everything. */
+/**
+ * Mostly exact keys, as devices subscribe to. One in ten follows all topics of a device, some a metric of a site, few
+ * everything.
+ */
 function pattern(i: number, dialect: Dialect): string {
   const site = i % SITES;
   const device = Math.floor(i / SITES) % DEVICES;

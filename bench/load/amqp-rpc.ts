@@ -1,5 +1,5 @@
-// Request and reply over AMQP: a requester keeps a window of requests out, with `amq.rabbitmq.reply-to` as the address of
-// their replies, and a service answers each through the default exchange, as RPC servers do.
+// Request and reply over AMQP. A requester keeps a window of outstanding requests with `amq.rabbitmq.reply-to` as their
+// reply address. A service answers each through the default exchange, as RPC servers do.
 
 import * as amqp from '../../support/wire/amqp.ts';
 import { CHANNEL, call, eachFrame, failOnClose, openChannel } from './amqp.ts';
@@ -9,7 +9,7 @@ import { Receiver } from './receiver.ts';
 import type { Job } from './workload.ts';
 
 const DIRECT_REPLY = 'amq.rabbitmq.reply-to';
-/** property-flags: reply-to alone. */
+/** property-flags of a header with reply-to only. */
 const REPLY_TO_FLAG = 0x0200;
 const HEADER_BYTES = 12;
 
@@ -44,7 +44,7 @@ export async function consume(job: Job, _index: number, fail: (error: Error) => 
 
 function serve(link: LoadSocket, job: Job): void {
   const receiver = new Receiver(job);
-  /** All requests of a run have one reply address: its publish is made once. */
+  /** All requests of a run have the same reply address, so the publish frame is encoded once. */
   let address: Buffer = Buffer.alloc(0);
   let reply: Buffer = address;
   link.use((buffer, end) => {

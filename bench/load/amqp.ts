@@ -1,4 +1,4 @@
-// AMQP 0-9-1 load: just enough of the protocol to publish batches and to count deliveries by frame length.
+// AMQP 0-9-1 load generator: publishes batches, and counts deliveries by frame length without decoding them.
 
 import * as amqp from '../../support/wire/amqp.ts';
 import { LoadSocket } from './load-socket.ts';
@@ -45,7 +45,7 @@ export async function consume(job: Job, index: number, fail: (error: Error) => v
   const { ackEvery } = workload;
   let tag = 0;
   let acked = 0;
-  /** Whether the body of a delivery has begun: a large one has more frames. */
+  /** Whether a body frame of the current delivery was seen: a large body has several. */
   let begun = true;
   link.use((buffer, end) => {
     const done = eachFrame(buffer, end, (start) => {
@@ -53,7 +53,7 @@ export async function consume(job: Job, index: number, fail: (error: Error) => v
       if (type === amqp.FRAME.header) begun = false;
       else if (type === amqp.FRAME.body && !begun) {
         begun = true;
-        // Delivery tags of one consumer on one channel count from 1.
+        // Delivery tags start at 1 and increase by 1, because the channel has one consumer.
         tag++;
         receiver.received(buffer, start + amqp.FRAME_HEAD_BYTES);
       } else if (type === amqp.FRAME.method) {
@@ -67,7 +67,7 @@ export async function consume(job: Job, index: number, fail: (error: Error) => v
   });
 }
 
-/** A connection with a channel that is open. */
+/** A connection with one open channel. */
 export async function openChannel(job: Job, fail: (error: Error) => void): Promise<LoadSocket> {
   const link = new LoadSocket(job.port, fail, job.role === 'consume' && oneWay(job.workload));
   await call(link, amqp.PROTOCOL_HEADER, amqp.METHOD.connectionStart);

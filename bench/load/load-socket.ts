@@ -1,17 +1,17 @@
-// A client socket that reads into one buffer of its own and hands it to a scanner, which says how far it got. What is
-// left moves to the front and the next read goes behind it: no allocation and no concatenation per read, which is what
-// lets one thread count 3 million deliveries a second.
+// A client socket that reads into one buffer and passes it to a scanner, which returns how many bytes it consumed. The
+// rest moves to the front of the buffer and the next read appends to it. A read allocates and concatenates nothing; one
+// thread counts 3 million deliveries a second this way.
 
 import { connect, type Socket } from 'node:net';
 
-/** Looks at `buffer[0..end)` and returns how many bytes it is done with. */
+/** Scans `buffer[0..end)` and returns how many bytes it consumed. */
 export type Scan = (buffer: Buffer, end: number) => number;
 
-/** Bytes of the frame at `offset`, or 0 where that cannot be told yet. The frame may not be there whole. */
+/** Length of the frame at `offset`, or 0 if more bytes are needed to know it. The frame may be incomplete. */
 export type FrameLength = (buffer: Buffer, offset: number, end: number) => number;
 
 const READ_BYTES = 1024 * 1024;
-/** A read of less than this is followed by a nap where reads shall gather. */
+/** With `gather`, a read smaller than this is followed by a pause. */
 const SMALL_READ_BYTES = 32 * 1024;
 const NAP_MS = 0.1;
 
@@ -28,8 +28,9 @@ export class LoadSocket {
   private readonly gather: boolean;
 
   /**
-   * With `gather`, a thread that reads little at a time sleeps in between. Brokers that write every message on its own
-   * would else keep it busy with tiny reads, on a core that they could use. Not where anybody waits for its answers.
+   * With `gather`, the thread pauses after small reads so that larger ones accumulate. Otherwise a broker that writes
+   * each message separately keeps the thread busy with tiny reads, on a core that the broker could use. Do not use it
+   * if the workload waits for this client's answers.
    */
   constructor(port: number, fail: (error: Error) => void, gather: boolean) {
     this.work = Buffer.allocUnsafeSlow(READ_BYTES);
@@ -47,7 +48,7 @@ export class LoadSocket {
     this.socket.on('close', () => this.fail(new Error(`the broker closed the connection to port ${port}`)));
   }
 
-  /** From now on `scan` gets what arrives, and at once what is there. */
+  /** Installs `scan` and runs it at once on the bytes already received. */
   use(scan: Scan): void {
     this.scan = scan;
     if (this.kept > 0) this.read(0);
@@ -57,7 +58,7 @@ export class LoadSocket {
     this.socket.write(bytes, done);
   }
 
-  /** Sends `bytes` and resolves at the first frame that `matches`; frames before it are ignored. */
+  /** Sends `bytes` and resolves with the first frame that `matches`; ignores frames before it. */
   request(
     bytes: Buffer,
     length: FrameLength,

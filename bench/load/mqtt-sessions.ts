@@ -1,16 +1,16 @@
-// Sessions that come and go: each connects, subscribes to a topic of its own, and says goodbye when it was granted. A
-// fresh one follows each that is gone.
+// Session churn: each session connects, subscribes to its own topic, waits for SUBACK and disconnects. Then the next
+// one connects.
 
 import { once } from 'node:events';
 import { connect as dial } from 'node:net';
 import * as mqtt from '../../support/wire/mqtt.ts';
 import { COUNTER, type Job } from './workload.ts';
 
-/** Fixed sizes of MQTT 3.1.1's CONNACK and of a SUBACK for one filter. */
+/** Size of a CONNACK in MQTT 3.1.1, and of a SUBACK for one filter. */
 const CONNACK_BYTES = 4;
 const SUBACK_BYTES = 5;
 
-/** One after the other on this connection's place; a session that was open counts as sent and received. */
+/** Opens one session after another; each counts as one message sent and received. */
 export async function publish(job: Job, index: number, fail: (error: Error) => void): Promise<() => void> {
   const counters = new Float64Array(job.counters);
   const keepComing = async (): Promise<void> => {
@@ -23,7 +23,7 @@ export async function publish(job: Job, index: number, fail: (error: Error) => v
   return () => void keepComing().catch(fail);
 }
 
-/** Nobody receives anything. */
+/** Does nothing: the workload has no consumers. */
 export async function consume(_job: Job, _index: number, _fail: (error: Error) => void): Promise<void> {}
 
 async function comeAndGo(port: number, clientId: string): Promise<void> {

@@ -1,4 +1,4 @@
-// MQTT 3.1.1 load: batches of PUBLISH, acknowledgements of one read answered in one write.
+// MQTT 3.1.1 load generator: publishes in batches, and writes all acknowledgements of one read at once.
 
 import * as mqtt from '../../support/wire/mqtt.ts';
 import { LoadSocket } from './load-socket.ts';
@@ -7,7 +7,7 @@ import { Receiver } from './receiver.ts';
 import { type Job, oneWay } from './workload.ts';
 
 const { PACKET } = mqtt;
-/** PUBACK and its kin: type, remaining length 2, packet id. */
+/** PUBACK, PUBREC, PUBREL and PUBCOMP: type, remaining length 2, packet id. */
 const ACK_BYTES = 4;
 
 export async function publish(job: Job, index: number, fail: (error: Error) => void): Promise<() => void> {
@@ -69,12 +69,12 @@ async function openSession(job: Job, clientId: string, fail: (error: Error) => v
   return link;
 }
 
-/** The `topic` of other protocols, so that an AMQP or STOMP consumer gets what an MQTT publisher sends. */
+/** The MQTT topic for the routing key of the other protocols, so that an AMQP or STOMP consumer gets the messages. */
 function topicOf(job: Job): string {
   return `${job.name.replaceAll('.', '/')}/key`;
 }
 
-/** Collects acknowledgements while a read is scanned and sends them as one write. */
+/** Collects acknowledgements while a read is scanned and sends them in one write. */
 class Answers {
   private readonly link: LoadSocket;
   private bytes: Buffer;
@@ -86,7 +86,7 @@ class Answers {
     this.length = 0;
   }
 
-  /** An acknowledgement with the packet id that is at `idOffset`. */
+  /** Adds an acknowledgement for the packet id at `idOffset`. */
   add(head: number, buffer: Buffer, idOffset: number): void {
     const { bytes, length } = this;
     bytes[length] = head;
@@ -99,7 +99,7 @@ class Answers {
 
   flush(): void {
     if (this.length === 0) return;
-    // The socket may keep the buffer, so it gets a copy.
+    // A copy, because the socket may keep the buffer.
     this.link.write(Buffer.from(this.bytes.subarray(0, this.length)));
     this.length = 0;
   }
@@ -122,7 +122,7 @@ function packetBytes(buffer: Buffer, at: number, end: number): number {
   return head === 0 ? 0 : head + remaining(buffer, at);
 }
 
-/** Bytes before the payload (2 to 5), or 0 where they are not there yet. */
+/** Bytes before the payload (2 to 5), or 0 if more bytes are needed. */
 function headBytes(buffer: Buffer, at: number, end: number): number {
   for (let i = at + 1; i < end; i++) if (buffer[i]! < 0x80) return i + 1 - at;
   return 0;

@@ -1,24 +1,24 @@
-// The publishing loop, the same for each protocol: one message is prepared, copied side by side into batches of about
-// 64 KiB, and a batch goes out in one write after its time stamps (and packet ids) were patched. A batch's buffer is
-// used again when its write is done.
+// The publishing loop of all protocols. One message is encoded and copied into batches of about 64 KiB. Before each
+// write the time stamps and packet ids of the batch are patched. A batch's buffer is reused when its write has
+// completed.
 
 import type { LoadSocket } from './load-socket.ts';
 import { COUNTER, nowUs, type Workload } from './workload.ts';
 
 const BATCH_BYTES = 65_536;
 const LEAST_BATCH_BYTES = 4096;
-/** Batches that may be on their way into the socket: enough to never leave it idle. */
+/** Batches with a pending write: enough to keep the socket busy. */
 const BATCHES = 4;
 const PACKET_IDS = 65_535;
-/** Longest that the paced loop sleeps without looking at its socket. */
+/** Longest pause of the paced loop between two reads of its socket. */
 const NAP_MS = 0.2;
 
 export interface Template {
-  /** One whole message as it goes over the wire. */
+  /** One encoded message. */
   readonly bytes: Buffer;
-  /** Where its body starts: the first 8 bytes of it become the time stamp. */
+  /** Offset of its body, whose first 8 bytes become the time stamp. */
   readonly bodyOffset: number;
-  /** Where its packet id is, or -1. */
+  /** Offset of its packet id, or -1. */
   readonly idOffset: number;
 }
 
@@ -42,7 +42,7 @@ export class Publisher {
     this.rate = workload.rate;
     this.counters = counters;
     const most = this.window > 0 ? Math.ceil(this.window / 2) : Number.POSITIVE_INFINITY;
-    // Many publishers send little each at a time, as devices do.
+    // With many publishers each sends small batches, as devices do.
     const bytes = Math.max(LEAST_BATCH_BYTES, BATCH_BYTES / workload.publishers);
     this.batch = Math.max(1, Math.min(most, Math.floor(bytes / template.bytes.length)));
     this.free = Array.from({ length: BATCHES }, () => repeat(template.bytes, this.batch));
@@ -57,14 +57,17 @@ export class Publisher {
     else this.schedule();
   }
 
-  /** The broker has taken responsibility for that many more. */
+  /** Called when the broker has confirmed `count` more messages. */
   confirmed(count: number): void {
     this.counters[COUNTER.confirmed]! += count;
     this.unconfirmed -= count;
     if (this.rate === 0) this.schedule();
   }
 
-  /** Through `setImmediate`, so that answers are read between two batches however fast the kernel takes them. */
+  /**
+   * Uses `setImmediate`, so that the event loop reads answers between two batches even if the kernel accepts writes at
+   * once.
+   */
   private schedule(): void {
     if (this.scheduled) return;
     this.scheduled = true;
@@ -103,7 +106,7 @@ export class Publisher {
     });
   }
 
-  /** One message at a time at even distances. Timers are too coarse for that; a short blocking wait is not. */
+  /** Sends single messages at even intervals. Timers are too coarse for that, so it blocks the thread briefly. */
   private pace(startUs: number, sent: number): void {
     const stepUs = 1_000_000 / this.rate;
     let due = startUs + sent * stepUs;

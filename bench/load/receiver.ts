@@ -1,4 +1,4 @@
-// Counts deliveries and, in a paced run, how long each took.
+// Counts deliveries and, in a paced run, records their latencies.
 
 import { COUNTER, type Job, LATENCY_BUCKET_US, LATENCY_BUCKETS, nowUs } from './workload.ts';
 
@@ -13,7 +13,7 @@ export class Receiver {
     this.timed = job.workload.rate > 0;
   }
 
-  /** A message whose body starts at `offset`. */
+  /** Counts a message whose body starts at `offset`. */
   received(buffer: Buffer, offset: number): void {
     this.counters[COUNTER.received]!++;
     if (this.timed && this.counters[COUNTER.measuring] === 1) {

@@ -1,5 +1,5 @@
-// Runs one workload against one broker: a thread that publishes, a thread that consumes, a second of warming up, then
-// two readings of the counters.
+// Runs one workload against one broker: a publishing thread, a consuming thread, one second of warm-up, then two
+// readings of the counters.
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
@@ -20,7 +20,7 @@ const WORKER = new URL('./worker.ts', import.meta.url);
 
 let runs = 0;
 
-/** Null where the broker does not speak one of the protocols. Rejects with the first error of either side. */
+/** Null if the broker does not speak one of the protocols. Rejects with the first error of either thread. */
 export async function runLoad(workload: Workload, broker: Endpoints, seconds: number): Promise<LoadResult | null> {
   const from = portOf(workload.publisher, broker);
   const to = portOf(workload.consumer, broker);
@@ -67,9 +67,9 @@ export async function runLoad(workload: Workload, broker: Endpoints, seconds: nu
 }
 
 class Thread {
-  /** Resolves when it is connected; rejects where that fails. */
+  /** Resolves when the thread is connected; rejects if connecting fails. */
   readonly ready: Promise<void>;
-  /** Rejects when it fails, then or later. */
+  /** Rejects when the thread fails, during connecting or later. */
   readonly failure: Promise<never>;
   private readonly worker: Worker;
 

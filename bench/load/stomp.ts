@@ -1,4 +1,5 @@
-// STOMP 1.2 load over TCP or a WebSocket. A frame's end is found from its content-length, without looking at the body.
+// STOMP 1.2 load generator over TCP or WebSocket. Finds the end of a frame by content-length, without scanning the
+// body.
 
 import * as stomp from '../../support/wire/stomp.ts';
 import { message, OPCODE } from '../../support/wire/websocket.ts';
@@ -49,7 +50,7 @@ export async function consume(job: Job, index: number, fail: (error: Error) => v
   );
 }
 
-/** A STOMP connection on either transport. */
+/** A STOMP connection over either transport. */
 class StompLink {
   readonly socket: LoadSocket;
   readonly web: boolean;
@@ -63,7 +64,7 @@ class StompLink {
     this.socket.use(this.web ? unwrap(scan) : scan);
   }
 
-  /** Sends a frame and resolves at the first answer whose command starts with `letter`. */
+  /** Sends a frame and resolves with the first answer whose command starts with `letter`. */
   request(frame: Buffer, letter: number): Promise<void> {
     return new Promise((resolve) => {
       this.use((buffer, end) =>
@@ -90,7 +91,7 @@ function destinationOf(job: Job): string {
   return job.workload.address === 'queue' ? `/queue/${job.name}` : `/topic/${job.name}.key`;
 }
 
-/** Calls `onFrame` for each whole frame and returns where the first that is not whole starts. */
+/** Calls `onFrame` for each complete frame and returns the offset of the first incomplete one. */
 function eachFrame(buffer: Buffer, end: number, onFrame: (start: number, body: number) => void): number {
   let at = 0;
   for (;;) {
@@ -98,7 +99,7 @@ function eachFrame(buffer: Buffer, end: number, onFrame: (start: number, body: n
     const start = at;
     let line = start;
     let length = -1;
-    // A frame's head ends with an empty line. A loop, because `indexOf` costs more than the 20 bytes of a line.
+    // Finds the empty line that ends the headers. A loop, because `indexOf` costs more for lines of 20 bytes.
     for (let i = start; ; i++) {
       if (i >= end) return start;
       if (buffer[i] !== LF) continue;

@@ -1,5 +1,5 @@
-// The client's side of a WebSocket for load: the upgrade, and frames taken off what the server sends so that the
-// payloads lie side by side as the byte stream that a protocol's scanner expects.
+// The client side of a WebSocket for load: the upgrade request, and removal of frame headers, so that the payloads form
+// the contiguous byte stream that a protocol's scanner expects.
 
 import { upgradeRequest } from '../../support/wire/websocket.ts';
 import type { LoadSocket, Scan } from './load-socket.ts';
@@ -22,7 +22,7 @@ export async function upgrade(socket: LoadSocket, path: string, subprotocol: str
   );
 }
 
-/** A scanner of WebSocket frames around a scanner of what they carry. */
+/** Wraps a scanner of payloads in a scanner of WebSocket frames. */
 export function unwrap(scan: Scan): Scan {
   const stream = Buffer.allocUnsafeSlow(STREAM_BYTES);
   let length = 0;

@@ -1,5 +1,5 @@
-// A thread of a load run: the publisher, or all the consumers. It says `ready` when it is connected and subscribed; the
-// publisher starts when it hears anything.
+// A thread of a load run: the publisher, or all consumers. It posts `ready` when it is connected and subscribed; the
+// publisher starts at the first message that the runner posts.
 
 import { parentPort, workerData } from 'node:worker_threads';
 import * as amqp from './amqp.ts';
@@ -15,7 +15,7 @@ const job = workerData as Job;
 const port = parentPort!;
 
 interface Sides {
-  /** Resolves when connection `index` is open, with what makes it publish. */
+  /** Resolves when connection `index` is open, with a function that starts publishing. */
   publish(job: Job, index: number, fail: (error: Error) => void): Promise<() => void>;
   /** Resolves when connection `index` is open and subscribed. */
   consume(job: Job, index: number, fail: (error: Error) => void): Promise<void>;
@@ -32,7 +32,7 @@ function sidesOf(name: Speaker): Sides {
   }
 }
 
-/** The runner ends the thread with the first thing that goes wrong. */
+/** Reports the first error; the runner then ends the thread. */
 function fail(error: Error): void {
   port.postMessage({ failed: `${job.role}: ${error.message}` });
 }

@@ -1,5 +1,5 @@
-// A core without protocols or a disk, for the tests of this folder: one virtual host over the store in the test's hand,
-// turns that end when the test awaits them, messages and sinks.
+// The fixture of the core's tests: a core without protocols or disk. It has one virtual host over a fake store that the
+// test controls, turns that the test awaits, messages and sinks.
 
 import { setImmediate as nextImmediate } from 'node:timers/promises';
 import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
@@ -52,9 +52,9 @@ export class Core {
   readonly log: Logger;
   readonly retained: FakeRetained;
   readonly host: VirtualHost;
-  /** What the clock says, in milliseconds. */
+  /** The clock's time in milliseconds. */
   time = 0;
-  /** The delay of the timer that is set; null: none is. */
+  /** Delay of the pending timer; null if none is pending. */
   timer: number | null = null;
 
   constructor(store: FakeStore = new FakeStore({ automatic: true }), limits: Partial<CoreLimits> = {}) {
@@ -91,13 +91,13 @@ export class Core {
     return this.host.exchange(name);
   }
 
-  /** Names of the queues that a message reaches, sorted. */
+  /** Sorted names of the queues that a message reaches. */
   reached(exchange: string, key: string, headers: FieldTable = EMPTY_TABLE): string[] {
     const targets = this.host.exchange(exchange).route(message({ exchange, key, headers }));
     return targets.map((target) => target.queue.name).sort();
   }
 
-  /** Time passes, and the timers that it brings fire. */
+  /** Advances the clock and fires the timers that are due. */
   async pass(ms: number): Promise<void> {
     await turns();
     this.time += ms;
@@ -119,7 +119,7 @@ export class Core {
   }
 }
 
-/** Lets the turn that has begun, and those that it begins, end. */
+/** Waits until the current turn and the turns that it schedules have ended. */
 export async function turns(count = 3): Promise<void> {
   for (let i = 0; i < count; i++) await nextImmediate();
 }
@@ -130,7 +130,7 @@ export interface Delivery {
   readonly redelivered: boolean;
 }
 
-/** A sink that keeps what it is given. */
+/** A sink that records its deliveries. */
 export class RecordingSink implements DeliverySink {
   readonly deliveries: Delivery[] = [];
   open = true;
@@ -152,7 +152,7 @@ export class RecordingSink implements DeliverySink {
     return this.deliveries.map(({ body }) => body);
   }
 
-  /** The entries that came, and forgets the deliveries. */
+  /** Returns the delivered entries and clears the record. */
   take(): QueueEntry[] {
     return this.deliveries.splice(0).map(({ entry }) => entry!);
   }

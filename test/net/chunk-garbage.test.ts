@@ -1,4 +1,4 @@
-// Dead chunks of input are collected each 8 MiB, however the input is cut.
+// Garbage of input chunks is collected every 8 MiB, whatever the chunk sizes.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

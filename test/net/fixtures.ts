@@ -1,5 +1,5 @@
-// What the tests of the network layer share: a turn, a sink that completes writes when told to, a handler that keeps
-// what it hears, and sockets that are awaited.
+// Fixtures of the network layer's tests: a turn, a sink whose writes complete when the test says so, a handler that
+// records events, and helpers that await sockets.
 
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -17,7 +17,7 @@ import { Ticker } from '../../src/net/ticker.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import type { WebSocketFraming } from '../../src/net/websocket-framing.ts';
 
-/** Flushes when the test says so, or at the end of each pass of the event loop. */
+/** Flushes when the test calls it, or at the end of each event loop iteration. */
 export class TestTurn {
   readonly waiting: { flush(): void }[];
   private readonly automatic: boolean;
@@ -36,13 +36,13 @@ export class TestTurn {
   }
 }
 
-/** A socket's writing half of which the kernel takes what the test lets it take. */
+/** The writing half of a socket; the test decides how much the kernel accepts. */
 export class TestSink implements OutboxSink {
   writableLength: number;
-  /** One for each write that reached the kernel; corked ones are one. */
+  /** One element for each write that reached the kernel; writes corked together count as one. */
   readonly writes: Buffer[];
   private corked: Buffer[];
-  /** Corks that were not taken out: as of Node's streams, they nest. */
+  /** Nesting depth of corks, as in Node's streams. */
   private corks: number;
   private callbacks: { sent: () => void; bytes: number }[];
   private waitingBytes: number;
@@ -69,7 +69,7 @@ export class TestSink implements OutboxSink {
   write(chunk: Buffer, sent?: () => void): boolean {
     this.writableLength += chunk.length;
     this.waitingBytes += chunk.length;
-    // Kept by reference, as a kernel would: what changes before it is sent shows in the output.
+    // Kept by reference, as by a kernel: a change before sending is visible in the output.
     if (this.corks === 0) this.writes.push(chunk);
     else this.corked.push(chunk);
     if (sent !== undefined) {
@@ -79,7 +79,7 @@ export class TestSink implements OutboxSink {
     return true;
   }
 
-  /** All writes so far end. */
+  /** Completes all pending writes. */
   complete(): void {
     for (const { sent, bytes } of this.callbacks.splice(0)) {
       this.writableLength -= bytes;
@@ -118,7 +118,7 @@ export function newOutbox(limits: Partial<OutboxLimits> = {}, framing: WebSocket
   return { outbox: new Outbox(sink, owner, context, framing), sink, pool, turn, owner };
 }
 
-/** Writes as a front-end does: in place. */
+/** Writes into the outbox's buffer, as a front-end does. */
 export function put(outbox: Outbox, text: string): void {
   outbox.reserve(text.length);
   outbox.position += outbox.buffer.write(text, outbox.position, 'latin1');
@@ -150,7 +150,7 @@ export function newContext(overrides: Partial<TransportContext> = {}): TestConte
   };
 }
 
-/** Keeps what it hears; a test may replace `onData`. */
+/** Records events and data; a test may replace `onData`. */
 export class TestHandler implements TransportHandler {
   readonly transport: Transport;
   readonly chunks: Buffer[];
@@ -177,7 +177,7 @@ export class TestHandler implements TransportHandler {
     return Buffer.concat(this.chunks);
   }
 
-  /** Resolves once so many bytes came in all. */
+  /** Resolves once `count` bytes have arrived in total. */
   bytes(count: number): Promise<void> {
     return new Promise((resolve) => {
       this.waiter = { bytes: count, resolve };
@@ -207,7 +207,7 @@ export class TestHandler implements TransportHandler {
   }
 }
 
-/** An `accept` and the handlers that it made, in order of arrival. */
+/** An `accept` function, and the handlers that it created, in order of arrival. */
 export class Arrivals {
   readonly handlers: TestHandler[];
   readonly accept: (transport: Transport) => TestHandler;
@@ -224,7 +224,7 @@ export class Arrivals {
     };
   }
 
-  /** The next connection to come. Ask before it connects. */
+  /** Resolves with the next connection. Call it before the client connects. */
   next(): Promise<TestHandler> {
     return new Promise((resolve) => this.waiters.push(resolve));
   }
@@ -237,7 +237,7 @@ export async function connected(port: number): Promise<Socket> {
   return socket;
 }
 
-/** Reads until the peer's FIN, or until the connection breaks. */
+/** Reads until the peer's FIN or an error. */
 export async function readAll(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = [];
   socket.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -249,7 +249,7 @@ export async function readAll(socket: Socket): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** Reads exactly so many bytes; more that come stay for the next reader only if they come later. */
+/** Reads whole chunks until at least `count` bytes have arrived. */
 export function readBytes(socket: Socket, count: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];

@@ -1,4 +1,4 @@
-// Credentials in HTTP headers: what counts, and what is none.
+// Credentials in HTTP headers: which ones are accepted and which ones are ignored.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,5 +1,5 @@
-// Listeners: bounds, errors that say whose port it is, TLS with and without client certificates, reload, and an end
-// that leaves no handle open.
+// Listeners: connection limits, errors that name the port, TLS with and without client certificates, reload, and a stop
+// that leaves no open handles.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -179,7 +179,7 @@ describe('a TLS listener', { skip: !hasOpenssl() && 'openssl is not installed' }
     const listener = secure({ caFile: authority.caFile, require: true });
     const port = await listener.listen();
     for (const client of [null, stranger.issue('/CN=device-7', 'forged')]) {
-      // With TLS 1.3 the client believes itself connected until the refusal arrives.
+      // With TLS 1.3 a client's handshake completes before the server's refusal arrives.
       const socket = await handshake(port, client).catch(() => null);
       if (socket !== null) assert.equal((await readAll(socket)).length, 0);
     }

@@ -1,4 +1,4 @@
-// The outbox: order, one write a turn, slabs that come back when their write has ended and not earlier, watermarks.
+// The outbox: order, one write a turn, slabs returned after their write has completed, watermarks.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -63,7 +63,7 @@ describe('an outbox', () => {
     outbox.append(small, 0, small.length);
     outbox.append(large, 0, large.length);
     small.fill('x');
-    // A front-end must not do that; here it shows that no copy was made.
+    // A front-end must not change the buffer; the change shows that the outbox made no copy.
     large.fill('L');
     turn.end();
     assert.equal(sink.output.toString(), 's'.repeat(small.length) + 'L'.repeat(large.length));
@@ -77,7 +77,7 @@ describe('an outbox', () => {
     put(outbox, 'second');
     turn.end();
     assert.equal(pool.lentBytes, 2 * SMALL_SLAB_BYTES);
-    // Both outputs are still what they were: the second did not overwrite the first.
+    // The second output did not overwrite the first, which the kernel still holds.
     assert.deepEqual(sink.writes.map(String), ['first', 'second']);
     sink.complete();
     assert.equal(pool.lentBytes, 0);

@@ -1,5 +1,5 @@
-// Protects when a socket is read: each reason stops it, the last one that goes starts it again, and input that was
-// received already is handled as far as the reasons allow. A model without bits or flags says what has to happen.
+// Protects when a socket is read: each reason pauses it, the last reason to end resumes it, and bytes already received
+// are handled as far as the reasons allow. A model without bits or flags gives the expected result.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -14,16 +14,16 @@ import { connected, newContext, newOutbox, type OutboxFixture, readBytes, TestHa
 const HIGH = 1000;
 const LOW = 100;
 
-/** A connection whose frames are letters: `p` publishes, `w` begins an operation, all others only count. */
+/** A connection whose frames are letters: `p` publishes, `w` begins an operation, any other only counts. */
 class Connection implements GatedInput {
   readonly fixture: OutboxFixture;
   readonly gate: ReadGate;
-  /** Calls of pause and resume. */
+  /** The calls of pause and resume. */
   readonly switches: ('pause' | 'resume')[] = [];
   waiting = '';
   handled = '';
   paused = false;
-  /** What happens when waiting input is counted. */
+  /** Called when waiting input is counted. */
   onCount: () => void = () => {};
 
   constructor() {
@@ -68,7 +68,7 @@ class Connection implements GatedInput {
     this.gate.goOn();
   }
 
-  /** The peer takes all that was sent to it. */
+  /** The peer reads everything that was sent to it. */
   read(): void {
     this.fixture.sink.complete();
   }
@@ -207,7 +207,7 @@ describe('a read gate', () => {
           else if (op === 'answer') model.unsent += (rest as { bytes: number }).bytes;
           else model.apply(op);
           await apply(connection, op, rest);
-          // A release is felt in the next turn; the model has no turns.
+          // The release takes effect in the next turn; the model has no turns.
           await nextTurn();
           assert.equal(connection.handled, model.handled, op);
           assert.equal(connection.paused, model.stopped(), `${op}: reasons ${connection.gate.reasons}`);
@@ -230,7 +230,7 @@ async function apply(connection: Connection, op: string, rest: object): Promise<
   else await nextTurn();
 }
 
-/** The rules of read-gate.ts, said once more and slowly. */
+/** A second, naive implementation of the rules in read-gate.ts. */
 class Model {
   handled = '';
   works = 0;
@@ -287,7 +287,7 @@ class Model {
   }
 }
 
-/** Answers with what it hears, and reads as its gate says. */
+/** Echoes what it receives, and reads as its gate decides. */
 class Echo extends TestHandler implements GatedInput {
   readonly gate: ReadGate;
 
@@ -367,7 +367,7 @@ describe('a peer that does not read', () => {
     const echo = await arrived.promise;
     const { transport } = echo;
     socket.pause();
-    // The kernel takes some of it; what is left is more than two watermarks.
+    // The kernel accepts a part; the rest exceeds two high watermarks.
     const large = Buffer.alloc(16 * OUTBOX_DEFAULTS.highWatermarkBytes);
     transport.outbox.append(large, 0, large.length);
     for (let i = 1; i <= 3; i++) {

@@ -1,4 +1,4 @@
-// What the first bytes of a connection say, and that they say the same however they are cut.
+// How the first bytes of a connection select its protocol, wherever the chunks are split.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -7,7 +7,7 @@ import { MAX_SNIFF_BYTES, SNIFFED, type Sniffed, sniff } from '../../src/net/sni
 
 const { amqp, mqtt, stomp, http, tls, unknown, more } = SNIFFED;
 
-/** The verdict, and after how many bytes it is there. */
+/** The input, the detected protocol, and after how many bytes it is detected. */
 const CASES: readonly [string, string, Sniffed, number][] = [
   ['the AMQP 0-9-1 header', 'AMQP\0\0\x09\x01', amqp, 4],
   ['the AMQP 1.0 header, which AMQP answers', 'AMQP\x03\x01\0\0', amqp, 4],

@@ -1,5 +1,5 @@
-// A connection over TCP: what happens on it, or in its handler, ends it at most; it ends in order where it can, and in
-// bounded time where it cannot.
+// A TCP connection: an error on it or in its handler ends only this connection. It ends in order if possible, and
+// otherwise within a bounded time.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-// The ticker: members hear each tick, may leave within one, cannot disturb each other and keep nothing alive.
+// The ticker: members get each tick, may leave during one, do not affect each other, and do not keep the process alive.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -68,7 +68,7 @@ describe('the ticker', () => {
     const before = timers();
     const ticker = new Ticker(rethrow);
     const members = Array.from({ length: 100 }, () => member(ticker));
-    // An interval that is unref'ed is not among the resources that keep the loop alive.
+    // An unref'ed interval is not among the resources that keep the event loop alive.
     assert.equal(timers(), before);
     for (const one of members) ticker.remove(one);
     assert.equal(ticker.size, 0);

@@ -1,4 +1,4 @@
-// Protects that what is wrong with a TLS file is told with its name, before any listener uses it.
+// Protects that an error in a TLS file is reported with the file's name, before a listener uses it.
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';

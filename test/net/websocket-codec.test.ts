@@ -1,5 +1,5 @@
-// The WebSocket codec against RFC 6455: frames are built here byte by byte, independently of the code under test, and
-// every valid conversation is parsed at every split.
+// The WebSocket codec against RFC 6455. The tests build frames byte by byte, independently of the code under test, and
+// parse each valid conversation at every split.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -10,7 +10,7 @@ import { newOutbox, put } from './fixtures.ts';
 
 const KEY = [0x37, 0xfa, 0x21, 0x3d];
 
-/** A frame as a client sends it: `first` holds FIN, reserved bits and opcode. */
+/** A masked frame, as a client sends it: `first` has FIN, reserved bits and opcode. */
 function frame(first: number, payload: Buffer | string, key = KEY): Buffer {
   const plain = Buffer.from(payload);
   const length = plain.length;
@@ -23,7 +23,7 @@ function frame(first: number, payload: Buffer | string, key = KEY): Buffer {
   return Buffer.concat([Buffer.from([...head, ...key]), Buffer.from(plain.map((byte, i) => byte ^ key[i & 3]!))]);
 }
 
-/** Writes down what a receiver says, payloads of one kind joined. */
+/** Records a receiver's events; consecutive payloads of one kind are joined. */
 class Notes {
   readonly lines: string[];
   stop: boolean;
@@ -53,7 +53,7 @@ class Notes {
     this.lines.push(`violation ${code} ${reason}`);
   }
 
-  /** Payload in all, whatever came between. */
+  /** All payload bytes, without the other events. */
   get bytes(): string {
     return this.lines
       .filter((line) => line.startsWith('text ') || line.startsWith('binary '))
@@ -65,7 +65,7 @@ class Notes {
 function receive(chunks: Buffer[], maxMessageBytes = 1 << 20): string[] {
   const notes = new Notes();
   const receiver = new WebSocketReceiver(notes, maxMessageBytes);
-  // A receiver changes its chunks; each call gets its own.
+  // Copies, because a receiver unmasks its chunks in place.
   for (const chunk of chunks) receiver.receive(Buffer.from(chunk));
   return notes.lines;
 }
@@ -224,7 +224,7 @@ describe('what comes in', () => {
 });
 
 describe('what goes out', () => {
-  /** Takes unmasked frames apart, by the RFC. */
+  /** Splits output into unmasked frames, as the RFC defines them. */
   function frames(output: Buffer): { first: number; payload: Buffer }[] {
     const all = [];
     for (let at = 0; at < output.length; ) {
@@ -248,7 +248,7 @@ describe('what goes out', () => {
     return all;
   }
 
-  /** Joins fragments and checks that they are in order. */
+  /** Joins fragments into messages and asserts that they are in order. */
   function messages(output: Buffer): { kind: number; payload: string }[] {
     const all: { kind: number; payload: string }[] = [];
     let open: { kind: number; payload: string } | null = null;

@@ -1,5 +1,5 @@
-// Compression of WebSocket messages against RFC 7692: what is agreed on, what comes in at every split and within its
-// bound, what goes out, and the `ws` client at the other end.
+// Compression of WebSocket messages against RFC 7692: the negotiation, inflation at every split and within its bound,
+// deflation, and the `ws` client as the peer.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -27,7 +27,7 @@ function frame(first: number, payload: Buffer): Buffer {
   return Buffer.concat([Buffer.from([...head, ...KEY]), Buffer.from(payload.map((byte, i) => byte ^ KEY[i & 3]!))]);
 }
 
-/** As a client compresses a message [RFC 7692 §7.2.1]. */
+/** Compresses a message as a client does [RFC 7692 §7.2.1]. */
 function deflated(payload: Buffer | string): Buffer {
   return deflateRawSync(payload, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4);
 }
@@ -60,7 +60,7 @@ describe('the agreement on compression', () => {
   }
 });
 
-/** What a receiver says of these chunks. */
+/** The events of a receiver for these chunks. */
 function received(chunks: readonly Buffer[]): string[] {
   const lines: string[] = [];
   const sink = {
@@ -137,7 +137,7 @@ describe('compressed messages that come in', () => {
     const noise = randomBytes(octets);
     const inflater = new Inflater(2 * octets);
     const compressed = deflated(noise);
-    // A buffer is a hundred bytes beside its octets: none is kept for each.
+    // A Buffer object takes about a hundred bytes besides its content, so no Buffer may be kept for each octet.
     const held = new Set<unknown>();
     for (let at = 0; at < compressed.length; at++) {
       inflater.add(compressed.subarray(at, at + 1));
@@ -160,7 +160,7 @@ interface Sent {
   readonly payload: Buffer;
 }
 
-/** The messages in a server's frames, by the RFCs. */
+/** The messages in a server's frames, decoded as the RFCs define. */
 function messages(output: Buffer): Sent[] {
   const all: Sent[] = [];
   let parts: Buffer[] = [];
@@ -203,7 +203,7 @@ function deflatingOutbox(byteStream = false) {
   return { outbox: new Outbox(new DeflatingSink(sink, 15), owner, context, framing), sink, pool, turn, framing };
 }
 
-/** A message that is too long to be gathered, and in the same turn one that is compressed. */
+/** A message too long to be gathered, followed in the same turn by one that is compressed. */
 const LONG_THEN_SHORT: { length: number; ending: string }[] = [
   { length: 600_000, ending: 'go on' },
   { length: 600_000, ending: 'end message' },
@@ -255,11 +255,11 @@ describe('messages that go out', () => {
           else if (ending === 'end turn') turn.end();
         }
         turn.end();
-        // Now, before the slabs are given back and used again.
+        // Copied now, before the slabs are returned and reused.
         const output = Buffer.concat(sink.writes);
         sink.complete();
         assert.equal(pool.lentBytes, 0);
-        // Not as `deepEqual`: to say how megabytes differ takes more memory than there is.
+        // Not `deepEqual`: its diff of megabytes would exhaust memory.
         assert.ok(Buffer.concat(messages(output).map(({ payload }) => payload)).equals(Buffer.concat(expected)));
       }),
       { numRuns: 25, examples: [[LONG_THEN_SHORT, false]] },

@@ -1,5 +1,5 @@
-// WebSockets end to end, with the `ws` client as the peer and with raw bytes where no client would send them: the
-// handshake and whom it refuses, messages both ways, pings, the closing handshake, and backpressure.
+// WebSockets end to end, with the `ws` client as the peer, and with raw bytes for what no client sends: the handshake
+// and its refusals, messages in both directions, pings, the closing handshake, and backpressure.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -32,7 +32,7 @@ const HANDSHAKE = {
   Upgrade: 'websocket',
   Connection: 'Upgrade',
   'Sec-WebSocket-Version': '13',
-  // RFC 6455 §1.3: its example.
+  // The example of RFC 6455 §1.3.
   'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
 };
 
@@ -90,7 +90,7 @@ async function open(
   return [client, await arrival];
 }
 
-/** A socket that sent a handshake and read its answer. */
+/** A socket that has sent a handshake, and the server's response. */
 async function raw(path = '/stomp', headers: Record<string, string> = HANDSHAKE): Promise<[Socket, string]> {
   const socket = await connected(port);
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
@@ -397,7 +397,7 @@ describe('a WebSocket', () => {
     const { outbox } = handler.transport;
     socket.pause();
     const body = Buffer.alloc(1024 * 1024);
-    // Until the kernel's buffers are full too.
+    // Until the kernel's buffers are full as well.
     while (outbox.writable) {
       outbox.append(body, 0, body.length);
       outbox.append(body, 0, body.length);
@@ -465,7 +465,7 @@ describe('a WebSocket', () => {
   });
 });
 
-/** Messages until so many bytes came, joined. */
+/** Collects messages until `bytes` bytes have arrived, and joins them. */
 function collect(client: WebSocket, bytes: number): Promise<{ data: Buffer; isBinary: boolean }> {
   return new Promise((resolve) => {
     const parts: Buffer[] = [];

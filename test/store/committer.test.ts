@@ -1,4 +1,4 @@
-// The committer: a batch is gathered only where something is due, or somebody waits for what is pending.
+// The committer gathers a batch only if a change is due, or if a caller waits for pending changes.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,4 +1,4 @@
-// The contract of the store: what the core may rely on, whatever `Kv` lies beneath. Run by a test file for each of them.
+// The contract between core and store, independent of the `Kv` below. Each implementation's test file runs it.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -9,7 +9,7 @@ import type { Kv } from '../../src/store/kv/kv.ts';
 import { KvBatch } from '../../src/store/kv/kv.ts';
 import { Confirms, FakeQueue, message, Opened } from './harness.ts';
 
-/** One place where data is kept, which survives closing. */
+/** A storage location that survives closing the store. */
 export interface Place {
   open(): Promise<Kv>;
   remove(): Promise<void>;
@@ -127,7 +127,7 @@ export function storeContract(name: string, newPlace: () => Promise<Place>): voi
           retainedSubscriptionOptions(1, 1),
         ];
         for (const [at, subscriptionOptions] of given.entries()) {
-          // With all that may stand around them, a body of its own record among it.
+          // With all optional fields set, including a body in its own record.
           const expirationMs = at > 1 ? 60_000 : -1;
           const entry = queue.entry(message(at === 4 ? 'x'.repeat(10_000) : `${at}`, { expirationMs }));
           if (at > 1) entry.expiresAt = 1_800_000_000_000;
@@ -187,7 +187,7 @@ export function storeContract(name: string, newPlace: () => Promise<Place>): voi
       assert.deepEqual(await second.bodies(queue.id), ['3', '6', '8', '10']);
       const meta = second.queues.recover(queue.id)!;
       assert.deepEqual([meta.count, meta.bytes, meta.floor, meta.nextSeq], [4, 5, 3, 11]);
-      // What was left settles the rest: everything is reclaimed.
+      // Settling the remaining entries reclaims all records.
       const left = (await second.readAll(queue.id)).map(({ seq, message }) => {
         const entry = queue.entryAt(seq, message);
         entry.storeState = STORE_STATE.committed;
@@ -295,7 +295,7 @@ export function storeContract(name: string, newPlace: () => Promise<Place>): voi
     check('a deleted queue takes everything with it, also when the deleting is cut short', async (first, again) => {
       const queue = new FakeQueue(first.queues.nextQueueId());
       const kept = new FakeQueue(first.queues.nextQueueId());
-      // Each entry is a record of its own, more than one slice reclaims.
+      // Each entry has its own body record; there are more of them than one slice reclaims.
       for (let i = 0; i < 1_200; i++) first.queues.append(queue.entry(message(Buffer.alloc(70_000))));
       first.queues.append(kept.entry(message('kept')));
       await first.store.flush();

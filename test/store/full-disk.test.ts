@@ -1,4 +1,4 @@
-// What the store promises when commits are held, when the disk is full, and when it fails for no known reason.
+// The store with delayed commits, with a full disk, and after an unexplained failure.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -16,7 +16,7 @@ function tick(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Seals and lets commits end until nothing more happens. */
+/** Seals and completes commits until nothing is left to do. */
 async function settle({ store }: Opened): Promise<void> {
   for (let i = 0; i < 6; i++) {
     store.seal();
@@ -180,7 +180,7 @@ test('moves that follow one another while commits fail are one: the message stay
   const once = move(entry, second!);
   open.store.seal();
   assert.equal(once.storeState, STORE_STATE.committing);
-  // It moves on while the commit of its first move is under way, which fails; and on again.
+  // The entry moves again while the commit of its first move, which will fail, is pending; and then once more.
   const twice = move(once, third!);
   kv.release();
   await tick();

@@ -1,5 +1,5 @@
-// What the store's tests stand on: a queue that only remembers what the store tells it, messages, events that are
-// recorded, and a scheduler whose time the test moves.
+// The fixture of the store's tests: a queue that records the store's calls, messages, recorded events, and a scheduler
+// whose time the test advances.
 
 import { Message, NEVER } from '../../src/core/message/message.ts';
 import { NO_CODEC, NO_PROPERTIES, type PropertyCodec } from '../../src/core/message/properties.ts';
@@ -19,7 +19,7 @@ export const CODECS: ReadonlyMap<number, PropertyCodec> = new Map(
   [NO_CODEC, TEST_CODEC].map((codec) => [codec.id, codec]),
 );
 
-/** Stands for the core's queue: the store needs its id and tells it what became of entries. */
+/** Stands in for the core's queue: the store needs its id and calls it when the state of entries changes. */
 export class FakeQueue {
   readonly id: number;
   readonly durable = true;
@@ -39,7 +39,7 @@ export class FakeQueue {
     this.withdrawnSeqs.push(entry.seq);
   }
 
-  /** An entry as the core makes it. */
+  /** An entry as the core creates it. */
   entry(message: Message): QueueEntry {
     return this.entryAt(this.nextSeq++, message);
   }
@@ -82,7 +82,7 @@ export function message(body: string | Buffer, options: MessageOptions = {}): Me
   return made;
 }
 
-/** A publisher's confirms: outcomes by slot, in the order in which they left. */
+/** A publisher's confirms: outcomes by slot, in the order of their release. */
 export class Confirms {
   readonly ring: ConfirmRing;
   readonly outcomes: [slot: number, ok: boolean][] = [];
@@ -103,7 +103,7 @@ export class Confirms {
     );
   }
 
-  /** Publishes entries as one message: the slot settles when every one of them is committed. */
+  /** Publishes entries as one message: the slot settles when all of them are committed. */
   attach(...entries: QueueEntry[]): number {
     const slot = this.ring.open();
     for (const entry of entries) {
@@ -115,7 +115,7 @@ export class Confirms {
     return slot;
   }
 
-  /** What left so far. */
+  /** The confirms released so far. */
   drained(): readonly [number, boolean][] {
     if (this.scheduled) {
       this.scheduled = false;
@@ -125,7 +125,7 @@ export class Confirms {
   }
 }
 
-/** A store with what it told its owner, and its timers in the test's hand. */
+/** An open store, the events it reported, and its timers, which the test controls. */
 export class Opened {
   readonly store: Store;
   readonly kv: Kv;
@@ -167,7 +167,7 @@ export class Opened {
     return this.store.retained;
   }
 
-  /** What a filter selects, by routing key, in the order in which it is found. */
+  /** The retained messages that a filter selects, by routing key, in the order found. */
   async found(filter: string, vhost = '/', place?: RetainedPlace): Promise<Map<string, Message>> {
     const found = new Map<string, Message>();
     const cursor = this.retained.find(vhost, filter, place);
@@ -184,7 +184,7 @@ export class Opened {
     return this.store.definitions;
   }
 
-  /** Seals until nothing is left to commit, reclaiming included. */
+  /** Seals until nothing is left to commit or reclaim. */
   async settle(): Promise<void> {
     for (let idle = 0; idle < 2; ) {
       const before = this.told.length;
@@ -193,7 +193,7 @@ export class Opened {
     }
   }
 
-  /** Lets the time of every pause pass. */
+  /** Fires every pending timer. */
   elapse(): void {
     const timers = this.timers;
     this.timers = [];
@@ -204,7 +204,7 @@ export class Opened {
     return await this.queues.load(queueId, from, to, entries, bytes);
   }
 
-  /** Every entry of a queue, read in slices of `slice`. */
+  /** Reads all entries of a queue in slices of `slice`. */
   async readAll(queueId: number, slice = 1_000): Promise<StoredEntry[]> {
     const meta = this.queues.recover(queueId);
     const all: StoredEntry[] = [];

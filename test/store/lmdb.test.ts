@@ -1,5 +1,5 @@
-// The store's contract over LMDB, and what belongs to LMDB alone: the lock on the data directory, and that a commit has
-// ended only when the operating system has synced it.
+// The store's contract over LMDB, and what only LMDB has: the lock on the data directory, and that a commit completes
+// only after the operating system has synced it.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn, spawnSync } from 'node:child_process';
@@ -89,7 +89,7 @@ test('a confirm leaves only after the data was synced', async (t) => {
   await rm(path, { recursive: true });
 });
 
-/** The lines of a trace with every call where it ended: one that others interrupt is written as two halves. */
+/** The lines of a trace in order of completion. strace writes an interrupted call in two parts, which are joined. */
 function completed(lines: readonly string[]): string[] {
   const begun = new Map<string, string>();
   const whole: string[] = [];

@@ -1,5 +1,5 @@
-// Data of schema version 1, which kept packet ids one by one, is opened with all that it says, whenever the power goes
-// meanwhile; the broker that wrote it refuses what came of it.
+// Data of schema version 1, which stored each packet id separately, is upgraded without loss, even if power fails
+// during it. The older broker refuses upgraded data.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -10,7 +10,7 @@ import { upgrade } from '../../src/store/upgrade.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
 import { Opened } from './harness.ts';
 
-/** More than one transaction takes. */
+/** More records than one transaction upgrades. */
 const MANY = 5_000;
 
 function old(records: Readonly<Record<string, string>>): MemoryKv {
@@ -135,7 +135,7 @@ describe('other data', () => {
   });
 });
 
-/** Whether it has ended by now. */
+/** Whether `work` has ended by now. */
 async function ended(work: Promise<void>): Promise<boolean> {
   let done = false;
   work.then(() => {

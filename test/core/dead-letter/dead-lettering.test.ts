@@ -1,5 +1,5 @@
-// Dead letters on their way: which messages become some, where they go and where not, that they leave one queue and enter
-// the others together, and what a publisher that waits for its confirm is told.
+// Protects dead-lettering: which messages are dead-lettered, where each one is routed, that one commit moves it between
+// queues, and when its publisher gets the confirm.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
@@ -22,7 +22,7 @@ beforeEach(() => {
   dead = core.queue('dead');
 });
 
-/** What is in a queue, taken out: bodies, with the reason of the last death. */
+/** Takes all messages of a queue: their bodies, with the reason of the last death. */
 function drained(queue: Queue): string[] {
   const found: string[] = [];
   core.turn.begin();
@@ -114,7 +114,7 @@ describe('a message dies', () => {
 });
 
 describe('deaths are counted', () => {
-  /** One death of each kind: rejected, expired, maxlen, delivery limit. */
+  /** One death for each reason: rejected, expired, maxlen, delivery limit. */
   async function dieOfEverything(args: FieldTable): Promise<void> {
     const all = [...args, textField('x-queue-type', 'quorum'), integer('x-delivery-limit', 0)];
     const queue = core.queue('q', { args: [...all, integer('x-max-length', 1)] });
@@ -326,7 +326,7 @@ describe('dead letters hold up nobody', () => {
   });
 });
 
-/** A queue whose dead letters reach 600 others. */
+/** A queue whose dead letters reach 600 other queues. */
 function reachingMany(args: FieldTable = []): Queue {
   core.exchange('many', 'fanout');
   for (let i = 0; i < 600; i++) {
@@ -335,7 +335,7 @@ function reachingMany(args: FieldTable = []): Queue {
   return core.queue('q', { args: [textField('x-dead-letter-exchange', 'many'), ...args] });
 }
 
-/** How many of them have one. */
+/** How many of those queues have a copy. */
 function copies(): number {
   return [...core.host.queues.values()].filter(({ name, readyCount }) => name.startsWith('many') && readyCount === 1)
     .length;
@@ -460,7 +460,7 @@ describe('on disk', () => {
   });
 });
 
-/** Publishes with confirms; what each was told when everything is over. */
+/** Publishes with confirms and returns the outcome of each after all turns have ended. */
 async function confirms(messages: readonly MessageFields[]): Promise<boolean[]> {
   const { outcomes } = publishing(messages);
   await turns();
@@ -532,7 +532,7 @@ describe('the confirm of a message that dies before it is written', () => {
     await turns();
     core.store.hold();
     const { outcomes, ring } = publishing([{ key: 'q', body: 'a', persistent: true }]);
-    // It takes three slices: commits end between them.
+    // The transfer takes three slices, and commits end between them.
     let commits = 0;
     core.turn.work({
       run: () => {

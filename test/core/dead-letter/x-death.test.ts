@@ -1,5 +1,5 @@
-// The headers of dead letters, as RabbitMQ 3.10 writes them, and its rule about cycles. What is expected here was read
-// off a RabbitMQ.
+// The x-death headers as RabbitMQ 3.10 writes them, and its rule about cycles. The expected values were recorded from a
+// RabbitMQ broker.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -14,7 +14,7 @@ const NOW = 1_795_691_876_999;
 
 type Plain = string | number | bigint | boolean | Plain[] | { [name: string]: Plain } | null;
 
-/** A table as plain values. */
+/** A field table as plain values. */
 function plain(table: FieldTable): Record<string, Plain> {
   return Object.fromEntries(table.map(({ name, value }) => [name, plainValue(value)]));
 }

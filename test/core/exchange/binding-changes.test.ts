@@ -1,4 +1,4 @@
-// What is remembered of changed bindings never keeps a route that has changed, and keeps those that have not.
+// Protects that the log of binding changes invalidates every route that changed and keeps the others.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -44,7 +44,7 @@ describe('changed bindings', () => {
               const known = exchange.findBinding(binding.identity, EMPTY_TABLE, read);
               if (known === null) exchange.add(binding);
               else exchange.remove(known);
-              // Not every key after every change, so that routes of many ages are asked for.
+              // Only some keys are routed after each change, so that cached routes of many ages are looked up.
               for (const asked of keys)
                 if ((asked.length + key.length) % 3 !== 0) {
                   assert.deepEqual(reached(exchange, asked, true), reached(exchange, asked, false), asked);

@@ -1,5 +1,5 @@
-// What each kind of exchange matches, and what all share: merging, cycles, alternates, and routes that are forgotten
-// when something on their way changes.
+// What each exchange type matches, and what all types share: merging of targets, cycles, alternate exchanges, and
+// invalidation of cached routes when a binding on the way changes.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
@@ -209,7 +209,7 @@ describe('exchanges bound to exchanges', () => {
   it('are as deep as clients make them', () => {
     const depth = 10_000;
     for (let i = 0; i <= depth; i++) core.exchange(`x${i}`, 'fanout', EMPTY_TABLE, true);
-    // From the end, so that a new binding invalidates nobody yet.
+    // From the last exchange to the first, so that a new binding has no cached route to invalidate.
     bind(`x${depth}`, 'q', '');
     for (let i = depth - 1; i >= 0; i--) lead(`x${i}`, `x${i + 1}`, '');
     assert.deepEqual(core.reached('x0', ''), ['q']);

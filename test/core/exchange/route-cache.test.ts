@@ -1,4 +1,4 @@
-// Routes are kept by key, forgotten by generation, and bounded in keys and in targets.
+// Protects the route cache: keyed by routing key, invalidated by generation, bounded in keys and targets.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

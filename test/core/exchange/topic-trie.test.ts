@@ -1,5 +1,5 @@
-// The topic trie finds what a match written straight from the rules finds, in both dialects, whatever the patterns; and
-// patterns that are gone leave nothing behind.
+// Compares the topic trie with a match written directly from the rules, in both dialects, for any patterns. Removed
+// patterns leave no nodes.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -32,7 +32,7 @@ function found(trie: TopicTrie, key: string, dialect: Dialect): Set<Binding> {
   return bindings;
 }
 
-/** The rules, word by word. */
+/** The matching rules, word by word. */
 function matches(pattern: string, key: string, dialect: Dialect): boolean {
   const single = dialect === 'mqtt' ? '+' : '*';
   const words = key === '' ? [] : key.split('.');
@@ -136,7 +136,7 @@ describe('the topic trie', () => {
     for (const binding of bindings) if (binding !== bindings[5]) remove(trie, binding);
     assert.ok(performance.now() - started < 1000);
     assert.deepEqual(found(trie, 'a', 'amqp'), new Set([bindings[5]!]));
-    // Once more is nothing.
+    // Removing a binding a second time changes nothing.
     remove(trie, bindings[4]!);
     assert.equal(trie.size, 1);
   });

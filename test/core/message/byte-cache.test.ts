@@ -1,10 +1,10 @@
-// Protects the cache of what bytes turn into: it answers for exactly the bytes that it was told, whatever else it forgot.
+// Protects the cache of values by bytes: a hit requires exactly equal bytes, whatever was evicted.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ByteCache } from '../../../src/core/message/byte-cache.ts';
 
-/** Asks for a key within other bytes and keeps `value` where it was not found. */
+/** Looks up a key inside other bytes, and stores `value` on a miss. */
 function look(cache: ByteCache<string>, key: string, value: string): string | null {
   const bytes = Buffer.from(`<<${key}>>`);
   const length = bytes.length - 4;

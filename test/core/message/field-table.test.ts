@@ -1,4 +1,4 @@
-// Field tables: equality as declarations need it, and JSON that loses nothing.
+// Field tables: equality as redeclarations need it, and a lossless JSON form.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

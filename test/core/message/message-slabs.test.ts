@@ -1,4 +1,4 @@
-// A message that moves into memory of our own is the same message, wherever its bytes lay.
+// A message copied into a slab stays equal, whichever buffers held its bytes.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

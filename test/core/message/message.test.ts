@@ -1,4 +1,4 @@
-// Copies of a message: what changes, what stays, and whose bytes they point to.
+// Copies of a message: the changed fields, the unchanged fields, and which buffers they reference.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

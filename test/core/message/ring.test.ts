@@ -1,4 +1,4 @@
-// The ring against an array.
+// Compares the ring with an array.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,4 +1,4 @@
-// Which routing keys one MQTT filter selects (MQTT 3.1.1 §4.7), with `/` and `.` swapped as keys have them.
+// Which routing keys an MQTT filter selects (MQTT 3.1.1 §4.7). Routing keys have `.` where topics have `/`.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

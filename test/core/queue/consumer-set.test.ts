@@ -1,4 +1,4 @@
-// Whose turn it is: the highest priority that has credit, round robin within it, and nobody is left out.
+// The order of consumers: highest priority with credit first, round robin among equals, no consumer is starved.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

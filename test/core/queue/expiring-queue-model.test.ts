@@ -1,6 +1,6 @@
-// A queue with priorities, times to live, a maximum length and dead letters, beside a naive model: a list. Whatever is
-// published, alone or in transactions, taken, returned, rejected, read back late or left to time: nobody gets what has expired, what comes out comes
-// by priority and age, and every message ends in exactly one place.
+// Compares a queue with priorities, TTLs, a maximum length and dead letters with a naive model, a list. Messages are
+// published, alone or in transactions, taken, returned, rejected, read back late or left to expire. No consumer gets an
+// expired message, messages leave by priority and age, and each message ends in exactly one place.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -26,7 +26,7 @@ interface Setting {
   readonly maxPriority: number;
   readonly ttlMs: number | null;
   readonly maxLength: number | null;
-  /** What stands behind a transaction that is under way dies or not as that one ends: with them nothing expires. */
+  /** With transactions no message expires: whether a message expires could depend on an open transaction before it. */
   readonly transactions: boolean;
 }
 
@@ -47,9 +47,9 @@ class Model {
   private readonly out: { readonly entry: QueueEntry; readonly sent: Sent }[] = [];
   private readonly died = new Set<number>();
   private published = 0;
-  /** Of transactions that are under way. */
+  /** Messages of open transactions. */
   private readonly uncommitted = new Set<Sent>();
-  /** Whether something has expired that the queue need not have seen yet. */
+  /** Whether a message has expired that the queue may not have removed yet. */
   private behind = false;
 
   constructor(setting: Setting) {
@@ -78,7 +78,8 @@ class Model {
         if (this.setting.transactions) this.transact(number, 1 + (number % 4));
         break;
       case 'get':
-        // What is taken past a transaction stays in front of it when it comes back.
+        // A message taken ahead of an open transaction stays ahead of it when it is returned, which the model does not
+        // know.
         if (this.overtakes()) await this.quiet();
         this.get(flag);
         break;
@@ -92,7 +93,8 @@ class Model {
         }
         break;
       case 'requeue': {
-        // Whether what comes back finds those that it stands in front of is a matter of when the queue looks.
+        // The result depends on whether the queue has already removed expired messages, so the model lets it finish
+        // first.
         if (this.behind) await this.quiet();
         const back = this.out.splice(flag ? 0 : this.out.length >> 1, number);
         this.ready.push(...back.map(({ sent }) => sent));
@@ -105,7 +107,7 @@ class Model {
         this.expire();
         break;
       case 'purge':
-        // What has expired and is still there is dropped with the rest.
+        // A purge also drops expired messages that are still in the queue, so they are removed first.
         await this.quiet();
         assert.equal(queue.purge(), this.ready.length);
         this.ready = [];
@@ -128,7 +130,7 @@ class Model {
     checkQueues(this.core.host.queues.values(), this.core.memory);
   }
 
-  /** Everything under way ends; what the queue says is then what the model says. */
+  /** Ends all pending work; then queue and model must agree. */
   async quiet(): Promise<void> {
     const { core } = this;
     for (let round = 0; round < 400; round++) {
@@ -189,7 +191,7 @@ class Model {
     this.expire();
   }
 
-  /** Several messages that are ready together, once they are on disk where they are to be. */
+  /** Commits several messages in one transaction: they become ready together, the durable ones after their commit. */
   private transact(number: number, count: number): void {
     const { core, queue, setting } = this;
     const sent = Array.from({ length: count }, (_, i) => this.sent(number + i));
@@ -210,7 +212,7 @@ class Model {
     });
   }
 
-  /** Whether the first message has a transaction before it that is under way. */
+  /** Whether an open transaction was published before the first ready message. */
   private overtakes(): boolean {
     const [first] = this.ready;
     return first !== undefined && [...this.uncommitted].some(({ id, lane }) => lane === first.lane && id < first.id);
@@ -238,7 +240,7 @@ class Model {
     this.expire();
   }
 
-  /** What has expired at the head of its priority is dead. */
+  /** Removes expired messages from the head of each priority. */
   private expire(): void {
     this.sort();
     const blocked = new Set<number>();
@@ -253,7 +255,7 @@ class Model {
     });
   }
 
-  /** The oldest go where there are too many. */
+  /** Removes the oldest messages above the maximum length. */
   private trim(): void {
     const { maxLength } = this.setting;
     if (maxLength === null) return;
@@ -288,7 +290,10 @@ const command: fc.Arbitrary<Command> = fc.tuple(
   fc.boolean(),
 );
 
-/** A length goes with one priority only: which priority makes room depends on what has expired unseen. */
+/**
+ * A maximum length is combined with one priority only: with several, which one is trimmed depends on expired messages
+ * that the queue has not removed yet.
+ */
 const setting: fc.Arbitrary<Setting> = fc
   .record({
     durable: fc.boolean(),
@@ -302,7 +307,7 @@ const setting: fc.Arbitrary<Setting> = fc
   .map((made) => (made.transactions ? { ...made, ttlMs: null, maxLength: null } : made))
   .map((made) => (made.maxPriority > 0 ? { ...made, maxLength: null } : made));
 
-/** The head of a queue that is too long is taken just when it has been read back: the first ones must have gone. */
+/** The head of an over-long queue is taken right after it was read back: the oldest messages must have been dropped. */
 const OVERLONG_READ_BACK: [Setting, Command[]] = [
   { durable: false, late: true, windowEntries: 1, maxPriority: 0, ttlMs: null, maxLength: 4, transactions: false },
   [

@@ -1,5 +1,5 @@
-// What expires: messages by their own time and by their queue's, at the head of their queue, on the minute and never
-// later than somebody looks; and queues that nobody uses. Without consumers, with them, and after a restart.
+// Protects expiry: of messages by their own TTL and by their queue's, at the head of the queue, by timer and at the
+// latest when the queue is used; and of unused queues. Without consumers, with consumers, and after a restart.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
@@ -207,7 +207,7 @@ describe('after a restart', () => {
     host.recover();
     return host;
   };
-  /** What is on disk is found by the next start. */
+  /** Writes the queue's meta record, as a shutdown would, for the next start. */
   const leave = (name: string): void => {
     const queue = core.host.queues.get(name)!;
     const entries = [...core.store.committed.get(queue.id)!.values()];

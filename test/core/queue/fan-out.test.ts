@@ -1,5 +1,5 @@
-// A publish to thousands of queues goes in slices: it reaches each of them once, its confirm waits for the last, and its
-// publisher waits for it.
+// A publish to thousands of queues is done in slices. It reaches each queue once, and its confirm and its publisher
+// wait for the last queue.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

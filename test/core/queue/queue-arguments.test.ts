@@ -1,5 +1,5 @@
-// Arguments of queues: what RabbitMQ 3.10 takes is taken, what it refuses is refused in its words. The words were read
-// off a RabbitMQ; where we differ it is on purpose and said so.
+// Queue arguments: what RabbitMQ 3.10 accepts is accepted, and what it refuses is refused with the same error text,
+// recorded from a RabbitMQ broker. Comments mark the deliberate differences.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,5 +1,5 @@
-// Queues of a kind: with priorities (lanes, what the store is told of them, marks), with a single active consumer, and
-// quorum queues (what they keep, how they count).
+// Queue types: with priorities (lanes, their store records, redelivered marks), with a single active consumer, and
+// quorum queues (what they store and how they count deliveries).
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
@@ -35,7 +35,7 @@ function publish(key: string, ...messages: readonly (readonly [body: string, pri
   for (const [body, priority] of messages) core.publish({ key, body, priority, persistent: true });
 }
 
-/** What a next start finds of a queue with so many lanes. */
+/** Writes the meta records of a queue's lanes, as a shutdown would, for the next start. */
 function leave(queue: Queue, lanes: number): void {
   for (let id = queue.id; id < queue.id + lanes; id++) {
     const entries = [...(core.store.committed.get(id)?.values() ?? [])];

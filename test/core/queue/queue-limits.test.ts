@@ -1,4 +1,4 @@
-// Protects bounded queues: which message goes when there is one too many, who learns of it, and what counts.
+// Protects bounded queues: which message is dropped above the bound, which publisher is told, and what counts.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';

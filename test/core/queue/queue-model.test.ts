@@ -1,6 +1,6 @@
-// A queue against a list: whatever is published, alone or in transactions, consumed, taken, returned and purged, whenever
-// commits end, fail and loads answer, messages leave in order, each once until it is returned, nothing is held where
-// somebody could take it, and counts and memory end where they began.
+// Compares a queue with a list. Messages are published, alone or in transactions, consumed, taken, returned and purged;
+// commits end or fail and loads complete at any time. Messages leave in order, each once until it is returned, no
+// message waits while a consumer could take it, and counts and memory return to their initial values.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -39,11 +39,11 @@ class Model {
   readonly core: Core;
   readonly store: FakeStore;
   readonly queue: Queue;
-  /** Bodies in the order in which they must leave: numbers, counted up. */
+  /** Bodies (increasing numbers) in the order in which they must leave. */
   ready: number[] = [];
   readonly out: { readonly entry: QueueEntry; readonly id: number }[] = [];
   readonly returned = new Set<number>();
-  /** Published in transactions that are being committed. */
+  /** Published in transactions that are not committed yet. */
   readonly held = new Set<number>();
   readonly consumers: { readonly consumer: Consumer; readonly sink: { open: boolean } }[] = [];
   readonly ring: ConfirmRing;
@@ -55,7 +55,7 @@ class Model {
 
   constructor(durable: boolean, late: boolean, windowEntries: number, shortOfMemory: boolean) {
     this.store = new FakeStore({ late, entriesPerLoad: 2 });
-    // Short of memory: from the fourth entry on windows shrink, and what is out leaves memory.
+    // With little memory, windows shrink from the fourth entry on and unacknowledged entries are paged out.
     const memory = shortOfMemory ? { memoryHighBytes: 6 * ENTRY_OVERHEAD_BYTES } : {};
     this.core = new Core(this.store, { queueWindowEntries: windowEntries, ...memory });
     this.queue = this.core.queue('q', { durable });
@@ -117,7 +117,7 @@ class Model {
     checkQueues(this.core.host.queues.values(), this.core.memory);
   }
 
-  /** Everything under way ends well. */
+  /** Completes all pending work successfully. */
   async quiet(): Promise<void> {
     for (let i = 0; i < 200; i++) {
       this.core.turn.begin();
@@ -134,7 +134,7 @@ class Model {
     assert.deepEqual(this.refused, this.withdrawn, 'what was refused is what could not be written');
   }
 
-  /** Takes and settles all that is left: nothing of it remains anywhere. */
+  /** Takes and settles every message; then no trace of them may remain. */
   async empty(): Promise<void> {
     while (this.consumers.length > 0) this.cancel(0, true);
     while (this.ready.length > 0) {
@@ -157,7 +157,7 @@ class Model {
     this.ring.settle(slot);
   }
 
-  /** What a transaction does: its messages are held until all of them are on disk, and dropped where they cannot be. */
+  /** Does what a transaction does: holds its messages until all are on disk, and discards them if the commit fails. */
   private transact(count: number, persistent: boolean): void {
     const { core, queue, held } = this;
     const ids = Array.from({ length: count }, () => ++this.published);
@@ -178,7 +178,7 @@ class Model {
     const slot = ring.open();
     const entries = ids.map((id) => {
       held.add(id);
-      // One that is not written waits for those that are.
+      // A transient message waits for the persistent ones of its transaction.
       return queue.hold(
         message({ body: `${id}`, persistent: persistent && id % 3 > 0 }),
         queue.selfRoute[0]!,
@@ -231,7 +231,7 @@ class Model {
     this.queue.requeue(entries.map(({ entry }) => entry));
   }
 
-  /** What came back once is ahead of what never left, and each of the two in order. */
+  /** Returned messages come before those never delivered; both groups are ordered by id. */
   private wait(ids: readonly number[]): void {
     const rank = (id: number): number => (this.returned.has(id) ? id : this.published + id);
     this.ready = [...this.ready, ...ids].sort((a, b) => rank(a) - rank(b));

@@ -1,4 +1,4 @@
-// What a queue does, rule by rule; queue-model.test.ts has everything at once.
+// The rules of a queue, one by one; queue-model.test.ts tests them in combination.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';

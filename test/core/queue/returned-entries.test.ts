@@ -1,4 +1,5 @@
-// Entries that came back, against a sorted list, and at the cost of what moves: not of all that are there.
+// Compares returned entries with a sorted list. The cost of a return depends on the entries that move, not on all
+// entries.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -8,7 +9,7 @@ import { ReturnedEntries } from '../../../src/core/queue/returned-entries.ts';
 
 let looks = 0;
 
-/** An entry that counts how often its number is looked at. */
+/** An entry that counts how often its sequence number is read. */
 function entry(seq: number): QueueEntry {
   const fields = {
     storeState: STORE_STATE.none,

@@ -1,4 +1,4 @@
-// SubscriptionOptions of bindings: what arguments say, and what several bindings of one queue say together.
+// Subscription options of bindings: parsing from arguments, and merging for a queue with several matching bindings.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

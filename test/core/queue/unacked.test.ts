@@ -1,4 +1,4 @@
-// The ledger of delivery tags against a map, and its bounds.
+// Compares the ledger of delivery tags with a map, and tests its bounds.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -17,7 +17,7 @@ function entry(): QueueEntry {
 const command = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('add' as const), times: fc.integer({ min: 1, max: 100 }) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('skip' as const), times: fc.integer({ min: 1, max: 150 }) }) },
-  // Oldest, newest or anywhere: `at` is a share of the tags so far, a little beyond them too.
+  // `at` selects a tag as a fraction of the tags so far: the oldest, the newest, any between, or one beyond them.
   {
     weight: 6,
     arbitrary: fc.record({ kind: fc.constant('take' as const), at: fc.double({ min: 0, max: 1.1, noNaN: true }) }),

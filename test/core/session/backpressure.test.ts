@@ -1,4 +1,4 @@
-// When publishers are held, why, and that the bounds have two marks each.
+// When and why publishers are throttled; each bound has a high and a low mark.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';

@@ -1,5 +1,5 @@
-// Protects fairness between a flooding publisher and its consumers: it rests until the turn's end, longer where its
-// consumers are behind, and never for good.
+// Protects fairness between a flooding publisher and its consumers: the publisher pauses until the end of the turn,
+// longer if its consumers are behind, and is always resumed.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -11,7 +11,7 @@ import { PUBLISHES_A_TURN, PublisherThrottle } from '../../../src/core/session/p
 import type { Session } from '../../../src/core/session/session.ts';
 import { Turn } from '../../../src/core/turn/turn.ts';
 
-/** A session whose last queue is as consumersBehind as the test says. */
+/** A session whose last queue has as many waiting messages as the test sets. */
 class StubSession {
   readonly readyCount = 10_000;
   crowdedNow = false;
@@ -32,7 +32,7 @@ class StubSession {
   }
 }
 
-/** As much input as makes it rest, whoever is behind. */
+/** Enough input to throttle the publisher, even if no consumer is behind. */
 function flood(throttle: PublisherThrottle, session: StubSession): void {
   throttle.afterChunk(1024 * 1024, session as unknown as Session);
 }

@@ -1,5 +1,5 @@
-// Addresses in reply-to that are no queues: every exchange and key survives being written and read, and what is none is
-// left alone; a publish to the default exchange under such an address goes where it says.
+// Reply addresses that name an exchange and key instead of a queue: each pair survives encoding and decoding, other
+// addresses are left unchanged, and a publish to the default exchange with such an address is routed to that pair.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,5 +1,5 @@
-// The session: permissions before everything, whenever the authoriser answers; exclusive queues and consumers that end
-// with their session; and nothing durable is said to be done before it is.
+// The session: it checks permissions before each operation, even if the authorizer answers late; exclusive queues and
+// consumers end with their session; and a durable operation completes only after its commit.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
@@ -16,7 +16,7 @@ import { VirtualHosts } from '../../../src/core/vhost/virtual-hosts.ts';
 import { FakeStore } from '../../support/fake-store.ts';
 import { Core, consumeOptions, message, RecordingSink, turns } from '../core.ts';
 
-/** Answers as the test says, and remembers what it was asked. */
+/** Answers as the test sets, and records what it was asked. */
 class FakeAuthorizer implements Authorizer {
   generation = 1;
   asked: string[] = [];
@@ -87,7 +87,7 @@ function exchangeRequest(name: string, kind = 'direct', args: FieldTable = EMPTY
 
 const binding = { queue: 'q', exchange: 'amq.topic', routingKey: 'k', args: EMPTY_TABLE };
 
-/** Whether the promise has settled by now, a few turns later. */
+/** Whether the promise has settled after a few turns. */
 async function settled(promise: Promise<unknown>): Promise<boolean> {
   let done = false;
   const mark = (): void => {
@@ -101,7 +101,7 @@ async function settled(promise: Promise<unknown>): Promise<boolean> {
 beforeEach(() => start(true));
 
 describe('permissions', () => {
-  /** Each operation and what it asks for, in order (RabbitMQ's client control guide). */
+  /** Each operation and the permissions that it asks for, in order (RabbitMQ's access control guide). */
   const operations: readonly [string, (client: Session) => Promise<unknown>, readonly string[]][] = [
     ['declare an exchange', (client) => client.declareExchange(exchangeRequest('x')), ['configure x']],
     [
@@ -453,14 +453,14 @@ describe('consumers', () => {
     client.publish(message({ key: 'q', body: 'c' }), null, 0);
     await turns();
     assert.deepEqual(sink.bodies, ['a', 'b']);
-    // What it holds is still its client's to settle.
+    // Its client may still settle the unacknowledged messages.
     const [a, b] = sink.take();
     client.acknowledge(b!);
     client.reject(a!, true);
     assert.equal((await client.get('q', true))!.message.bodyBytes().toString(), 'a');
   });
 
-  // Or a crash in between would have the same messages delivered again without the redelivered mark.
+  // Otherwise a crash could lead to a second delivery without the redelivered mark.
   for (const [way, take] of Object.entries({
     'a consumer begins': (client: Session) => client.consume('q', consumeOptions(), new RecordingSink()),
     'a message is taken': (client: Session) => client.get('q', false),
@@ -704,14 +704,14 @@ describe('topic permissions', () => {
   });
 });
 
-/** How the protocol of a message asks to retain it. */
+/** How a message's protocol asks to retain it. */
 const BY_HEADER = true;
 const BY_FLAG = false;
 
 describe('retained messages of other protocols', () => {
   beforeEach(() => start(true));
 
-  /** A message of a codec that has the header or not, whose native bytes name the headers. */
+  /** A message whose codec has a retain header or not, and whose native bytes contain the header names. */
   function sent(
     retainHeader: boolean,
     key: string,

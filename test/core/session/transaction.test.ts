@@ -1,5 +1,5 @@
-// What a transaction published becomes ready in its place: behind what was there before it, on disk with the rest where
-// the queue is long, once, and without its messages staying in memory.
+// Messages of a transaction become ready in their place: behind the messages before it, on disk with the others if the
+// queue is long, once, and without staying in memory.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -60,7 +60,7 @@ describe('what a transaction published', () => {
   it('is not read back with those around it while it is being committed', async () => {
     const { core, queue } = backlogged();
     await put(core, queue, 'abc');
-    // It is on disk, and its publisher waits for another queue's part.
+    // The message is on disk, but the commit still waits for another queue.
     const ring = { hold: () => {}, settle: () => {} } as never;
     core.turn.begin();
     const held = queue.hold(message({ key: 'q', body: 'd', persistent: true }), queue.selfRoute[0]!, ring, 0)!;

@@ -1,4 +1,4 @@
-// The confirm ring against a list: slots leave in order, once, in runs of one outcome, with their tags.
+// Compares the confirm ring with a list: slots leave in order, once, in runs of equal outcome, with their tags.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

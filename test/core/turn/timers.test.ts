@@ -1,4 +1,4 @@
-// Timers: whoever is due is called, in time, once; nobody else is; and one timer of the event loop does it.
+// Timers: each due timer fires once and in time, no other fires, and one event loop timer serves all.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -24,7 +24,7 @@ class Sleeper implements Timer {
 
 class World {
   now = 0;
-  /** How far the wall clock was set ahead. */
+  /** By how much the wall clock was set forward. */
   jumped = 0;
   turns = 0;
   started = 0;
@@ -46,7 +46,7 @@ class World {
     this.turns++;
   }
 
-  /** Time passes; the timer fires when it is due. */
+  /** Advances the time and fires the timer when it is due. */
   passTo(time: number): void {
     while (this.timer !== null && this.timer.at + this.jumped <= time) {
       const { at, action } = this.timer;
@@ -57,7 +57,7 @@ class World {
     this.now = time;
   }
 
-  /** Somebody sets the clock. */
+  /** Sets the wall clock forward. */
   jump(ms: number): void {
     this.now += ms;
     this.jumped += ms;

@@ -1,4 +1,4 @@
-// The order of a turn, and that nothing which a phase schedules is lost.
+// The order of the phases of a turn; work that a phase schedules is not lost.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -16,7 +16,7 @@ beforeEach(() => {
   turn.sealWith(() => events.push('seal'));
 });
 
-// What a test began ends with it.
+// Waits until the turns that the test began have ended.
 afterEach(() => turns(5));
 
 function ring(name: string, then: () => void = () => {}): ConfirmRing {

@@ -1,5 +1,5 @@
-// The registry: what may be declared, when two declarations are the same and what is said when they are not, what is
-// written for the next start, and that a start takes up what was written.
+// The registry of a virtual host: what may be declared, when two declarations are equivalent and which error a
+// different one gets, what is written for the next start, and recovery from it.
 
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
@@ -206,7 +206,7 @@ describe('a virtual host', () => {
     );
     again.accept(message({ body: 'c' }), again.selfRoute[0]!, null, 0);
     assert.equal(again.takeNext(false)!.seq, 9, 'sequence numbers are never used again');
-    // What was taken up can be taken back.
+    // A recovered queue can be deleted.
     host.deleteQueue(again);
     host.deleteExchange('x', false);
     host.deleteExchange('alt', false);

@@ -1,5 +1,5 @@
-// The packet ids of persistent sessions over each place where data is kept: what was changed is read, before its commit and
-// after a restart, and whoever waits is told.
+// The packet ids of persistent sessions in each kind of storage: a change is visible before its commit and after a
+// restart, and waiters are notified.
 
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -134,12 +134,12 @@ for (const [name, place] of Object.entries(PLACES)) {
   });
 }
 
-/** A store on a disk in the test's hand, with packet ids 1 and 2 of session 7 received. */
+/** A store on a disk that the test controls, with packet ids 1 and 2 of session 7 received. */
 async function received(): Promise<{ kv: FaultyKv; opened: Opened; queue: FakeQueue; receive(id: number): Confirms }> {
   const kv = new FaultyKv();
   const opened = new Opened(kv);
   const queue = new FakeQueue(opened.queues.nextQueueId());
-  /** With its message, for which there is no room on a full disk. */
+  /** Receives an id together with its message, which does not fit on a full disk. */
   const receive = (id: number): Confirms => {
     const confirms = new Confirms();
     const entry = queue.entry(message(`${id}`));
@@ -154,7 +154,7 @@ async function received(): Promise<{ kv: FaultyKv; opened: Opened; queue: FakeQu
   return { kv, opened, queue, receive };
 }
 
-/** What the next start finds. */
+/** The packet ids that the next start finds. */
 function found(kv: FaultyKv): string[] {
   return ids(new Opened(kv.crash(false)).store.packets);
 }
@@ -277,7 +277,7 @@ describe('packet ids', () => {
     assert.deepEqual(ids(opened.store.packets), ['7 1 received']);
     kv.full = false;
     kv.hold = false;
-    // What frees space goes first.
+    // Changes that free space are committed first.
     opened.store.seal();
     await new Promise((resolve) => setImmediate(resolve));
     await opened.settle();

@@ -1,5 +1,5 @@
-// A page of packet ids and its record: whatever ids a client and we choose, the record says the same, and what is no record
-// of ours is refused. How large a record may become is promised here, because a commit writes it as a whole.
+// A page of packet ids and its record: the record of any set of ids decodes to the same page, and invalid records are
+// refused. The test also bounds the size of a record, because a commit writes the whole record.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -15,7 +15,7 @@ function pageOf(record: Buffer | null): PacketPage {
   return new PacketPage(NUMBER, Buffer.alloc(0), record);
 }
 
-/** A page of ids that are on their way, by low byte. */
+/** A page of sent ids, by low byte. */
 function sent(entries: readonly (readonly [at: number, queueId: number, seq: number])[]): PacketPage {
   const page = pageOf(null);
   for (const [at, queueId, seq] of entries) page.set(at, PACKET_STATE.sent, queueId, seq);
@@ -32,7 +32,7 @@ describe('a page of packet ids', () => {
       at: fc.nat(255),
       state: fc.constantFrom(FREE, ...Object.values(PACKET_STATE)),
       queueId: fc.constantFrom(1, 2, 2 ** 40),
-      // Often the neighbour of the one before.
+      // Often the successor of the previous one.
       seq: fc.oneof(fc.nat(300), fc.constant(2 ** 50)),
     });
     const run = fc.record({ at: fc.nat(255), length: fc.integer({ min: 1, max: 256 }), seq: fc.nat(1_000) });

@@ -1,4 +1,4 @@
-// Gone ranges against a naive set, and what they write against what they read back.
+// Compares gone ranges with a naive set, and what is written with what is read back.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

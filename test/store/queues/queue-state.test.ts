@@ -1,4 +1,4 @@
-// The meta record of a queue: what is written is read, and counts that cannot be are neither written nor believed.
+// The meta record of a queue round-trips; impossible counts are neither written nor accepted.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -1,4 +1,4 @@
-// The contract of retained messages: what the core may rely on, whatever `Kv` lies beneath.
+// The contract of retained messages between core and store, independent of the `Kv` below.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -45,7 +45,7 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
     return Object.fromEntries([...found].sort().map(([key, each]) => [key, each.bodyBytes().toString()]));
   }
 
-  /** Records of retained messages and their index, by kind. */
+  /** Number of records of retained messages and of their index, by kind. */
   function records(open: Opened): Record<string, number> {
     const counts: Record<string, number> = { kept: 0, due: 0 };
     for (const key of open.kv.keys(FIRST_KEY, END_KEY, 1e6)) {
@@ -257,7 +257,7 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
       async (first, again) => {
         for (let i = 10; i < 30; i++) set(first, `a.${i}`, 'old');
         await first.store.flush();
-        // Not committed yet, and in its place all the same.
+        // Not committed yet, but found in key order.
         set(first, 'a.155', 'old');
         const { since } = first.retained.find('/', 'a.#');
         set(first, 'a.16', 'persistent');
@@ -304,7 +304,7 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
     });
 
     test('filters select what the rules of the specification say, before and after the commit', async () => {
-      // Words that order badly, long ones that make keys be cut, and `$`.
+      // Words whose byte order differs from their key order, long words whose keys are truncated, and `$`.
       const word = fc.constantFrom(
         '',
         'a',
@@ -354,14 +354,14 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
   });
 }
 
-/** MQTT 5 §4.7, level by level; the levels are those of a routing key. */
+/** MQTT 5.0 §4.7, level by level; the levels are the words of a routing key. */
 function selects(filter: string, key: string): boolean {
   const wanted = filter.split('.');
   const levels = key.split('.');
   // [MQTT-4.7.2-1]
   if (key.startsWith('$') && (wanted[0] === '+' || wanted[0] === '#')) return false;
   if (wanted.at(-1) === '#') {
-    // §4.7.1.2: it stands for its parent and any number of levels below.
+    // §4.7.1.2: `#` matches the parent and any number of levels below it.
     const head = wanted.slice(0, -1);
     return levels.length >= head.length && head.every((level, i) => level === '+' || level === levels[i]);
   }
