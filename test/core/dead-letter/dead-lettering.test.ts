@@ -41,8 +41,8 @@ function taken(queue: Queue): NonNullable<ReturnType<Queue['takeNext']>> {
   return queue.takeNext(false)!;
 }
 
-describe('a message dies', () => {
-  it('where it is rejected', async () => {
+describe('a message is dead-lettered', () => {
+  it('when it is rejected', async () => {
     const queue = core.queue('q', { args: TO_DEAD });
     core.publish({ key: 'q', body: 'a' });
     queue.reject(taken(queue));
@@ -52,21 +52,21 @@ describe('a message dies', () => {
     assert.equal(core.memory.held, 0);
   });
 
-  it('where it expires', async () => {
+  it('when it expires', async () => {
     core.queue('q', { args: TO_DEAD });
     core.publish({ key: 'q', body: 'a', expirationMs: 10 });
     await core.pass(10);
     assert.deepEqual(drained(dead), ['a expired']);
   });
 
-  it('where it makes room for newer ones', async () => {
+  it('when a newer one pushes it out of a full queue', async () => {
     core.queue('q', { args: [...TO_DEAD, integer('x-max-length', 2)] });
     for (const body of ['a', 'b', 'c', 'd']) core.publish({ key: 'q', body });
     await turns();
     assert.deepEqual(drained(dead), ['a maxlen', 'b maxlen']);
   });
 
-  it('where it is refused, with reject-publish-dlx, and its publisher is told', async () => {
+  it('when reject-publish-dlx refuses it, and its publisher gets a nack', async () => {
     const overflow = textField('x-overflow', 'reject-publish-dlx');
     const queue = core.queue('q', { args: [...TO_DEAD, integer('x-max-length', 1), overflow] });
     const outcomes = await confirms([
@@ -78,7 +78,7 @@ describe('a message dies', () => {
     assert.equal(queue.readyCount, 1);
   });
 
-  it('where it came back too often', async () => {
+  it('when it exceeds the delivery limit', async () => {
     const args = [...TO_DEAD, textField('x-queue-type', 'quorum'), integer('x-delivery-limit', 2)];
     const queue = core.queue('q', { args });
     core.publish({ key: 'q', body: 'a' });
@@ -91,7 +91,7 @@ describe('a message dies', () => {
     assert.equal(queue.readyCount + queue.unackedCount, 0);
   });
 
-  it('not where it is acknowledged, purged, or goes with its queue', async () => {
+  it('but not when it is acknowledged, purged or deleted with its queue', async () => {
     const queue = core.queue('q', { args: TO_DEAD });
     for (const body of ['a', 'b', 'c']) core.publish({ key: 'q', body });
     queue.acknowledge(taken(queue));
@@ -102,7 +102,7 @@ describe('a message dies', () => {
     assert.deepEqual(drained(dead), []);
   });
 
-  it('without a dead letter exchange, for good', async () => {
+  it('only if the queue has a dead letter exchange', async () => {
     const queue = core.queue('q');
     core.publish({ key: 'q', body: 'a', persistent: true });
     await turns();
@@ -113,7 +113,7 @@ describe('a message dies', () => {
   });
 });
 
-describe('deaths are counted', () => {
+describe('dead letters are counted', () => {
   /** One death for each reason: rejected, expired, maxlen, delivery limit. */
   async function dieOfEverything(args: FieldTable): Promise<void> {
     const all = [...args, textField('x-queue-type', 'quorum'), integer('x-delivery-limit', 0)];
@@ -148,7 +148,7 @@ describe('deaths are counted', () => {
     assert.deepEqual(counted(), expected);
   });
 
-  it('and so are dead letters that reach no queue', async () => {
+  it('also when they reach no queue', async () => {
     await dieOfEverything([textField('x-dead-letter-exchange', 'nowhere')]);
     const expected = { deaths: [1, 1, 1, 1], byReason: [0, 0, 0, 0], deadLettersLost: 4, acknowledged: 0 };
     assert.deepEqual(counted(), expected);
@@ -160,8 +160,8 @@ describe('deaths are counted', () => {
   });
 });
 
-describe('a dead letter goes', () => {
-  it('by its own keys where the queue names none', async () => {
+describe('a dead letter is routed', () => {
+  it('by its own keys if the queue has no dead letter routing key', async () => {
     core.exchange('x', 'direct');
     for (const key of ['q', 'copy', 'hidden']) {
       core.host.bind(core.host.exchange('x'), { queue: core.queue(`${key}-dead`) }, key, [], 'amqp');
@@ -177,7 +177,7 @@ describe('a dead letter goes', () => {
     );
   });
 
-  it('by the key of the queue alone where it has one, under that name', async () => {
+  it("only by the queue's dead letter routing key if it has one, which becomes its key", async () => {
     const queue = core.queue('q', { args: TO_DEAD });
     core.queue('copy');
     const headers: FieldTable = [{ name: 'CC', value: { type: 'A', value: [{ type: 'S', value: 'copy' }] } }];
@@ -189,7 +189,7 @@ describe('a dead letter goes', () => {
     assert.deepEqual([message.exchange, message.routingKey], ['', 'dead']);
   });
 
-  it('without its expiration: it does not die of the same again', async () => {
+  it('without its expiration, so that it does not expire again', async () => {
     core.queue('q', { args: TO_DEAD });
     core.publish({ key: 'q', body: 'a', expirationMs: 10, persistent: true });
     await core.pass(10);
@@ -200,7 +200,7 @@ describe('a dead letter goes', () => {
     assert.ok(message.persistent);
   });
 
-  it('nowhere where there is no such exchange, silently', async () => {
+  it('to no queue, without an error, if the exchange does not exist', async () => {
     const queue = core.queue('q', { args: [textField('x-dead-letter-exchange', 'nowhere')] });
     core.publish({ key: 'q', body: 'a', persistent: true });
     await turns();
@@ -210,7 +210,7 @@ describe('a dead letter goes', () => {
     assert.equal(core.store.committed.get(queue.id)!.size, 0);
   });
 
-  it('on to the next queue, and the next, without end only where somebody rejects it', async () => {
+  it('from queue to queue, and in a cycle only if a consumer rejects it', async () => {
     const args = (key: string): FieldTable => [
       textField('x-dead-letter-exchange', ''),
       textField('x-dead-letter-routing-key', key),
@@ -229,7 +229,7 @@ describe('a dead letter goes', () => {
     assert.equal(a.readyCount, 1);
   });
 
-  it('back into its own queue where it was rejected', async () => {
+  it('back into its own queue if it was rejected', async () => {
     const queue = core.queue('q', { args: [textField('x-dead-letter-exchange', '')] });
     core.publish({ key: 'q', body: 'a', persistent: true });
     await turns();
@@ -241,7 +241,7 @@ describe('a dead letter goes', () => {
     assert.deepEqual(drained(queue), ['a rejected']);
   });
 
-  it('thousands at a time, in order', async () => {
+  it('in order with thousands of others', async () => {
     core.queue('q', { args: [...TO_DEAD, integer('x-message-ttl', 10)] });
     for (let i = 0; i < 3000; i++) core.publish({ key: 'q', body: `${i}` });
     await core.pass(10);
@@ -254,8 +254,8 @@ describe('a dead letter goes', () => {
   });
 });
 
-describe('dead letters hold up nobody', () => {
-  it('where each of them reaches many queues', async () => {
+describe('dead letters do not block the event loop', () => {
+  it('if each of them reaches many queues', async () => {
     core.exchange('x', 'fanout');
     for (let i = 0; i < 100; i++)
       core.host.bind(core.host.exchange('x'), { queue: core.queue(`q${i}`) }, '', [], 'amqp');
@@ -275,7 +275,7 @@ describe('dead letters hold up nobody', () => {
     assert.equal(queue.unackedCount, 0);
   });
 
-  it('where one of them reaches thousands of queues: it goes to them in slices, and leaves its own last', async () => {
+  it('if one of them reaches thousands of queues: it enters them in slices, and leaves its own queue last', async () => {
     const queue = reachingMany();
     core.publish({ key: 'q', body: 'a', persistent: true });
     await turns();
@@ -298,7 +298,7 @@ describe('dead letters hold up nobody', () => {
     assert.equal(core.store.committed.get(queue.id)!.size, 0);
   });
 
-  it('also where a queue that it was to reach, or its own, goes in the middle of it', async () => {
+  it('if a target queue, or its own, is deleted between two slices', async () => {
     const queue = reachingMany();
     core.publish({ key: 'q', body: 'a', persistent: true });
     await turns();
@@ -315,7 +315,7 @@ describe('dead letters hold up nobody', () => {
     assert.equal(core.memory.held, 0);
   });
 
-  it('and count as memory also where their queue refused them', async () => {
+  it('and count as memory even if their queue refused them', async () => {
     const args = [...TO_DEAD, integer('x-max-length', 0), textField('x-overflow', 'reject-publish-dlx')];
     const queue = core.queue('q', { args });
     for (let i = 0; i < 100; i++) core.publish({ key: 'q', body: 'x'.repeat(1000) });
@@ -341,8 +341,8 @@ function copies(): number {
     .length;
 }
 
-describe('on disk', () => {
-  it('it leaves one queue and enters the other in one commit', async () => {
+describe('a persistent dead letter', () => {
+  it('leaves one queue and enters the other in one commit', async () => {
     const queue = core.queue('q', { args: TO_DEAD });
     core.publish({ key: 'q', body: 'a', persistent: true });
     await turns();
@@ -368,7 +368,7 @@ describe('on disk', () => {
     assert.deepEqual(removed, ['to dead true', 'q true']);
   });
 
-  it('one whose bytes are there only is read back first', async () => {
+  it('is read back first if its bytes are on disk only', async () => {
     core = new Core(new FakeStore({ automatic: true, late: true }), { memoryHighBytes: 4000 });
     dead = core.queue('dead');
     const queue = core.queue('q', { args: TO_DEAD });
@@ -399,7 +399,7 @@ describe('on disk', () => {
     assert.equal(core.memory.held, 0);
   });
 
-  it('one that cannot be read stays where it is, and does not hold up the others', async () => {
+  it('stays where it is if it cannot be read, and does not block the others', async () => {
     core = new Core(undefined, { memoryHighBytes: 1000 });
     dead = core.queue('dead');
     const queue = core.queue('q', { args: TO_DEAD });
@@ -418,7 +418,7 @@ describe('on disk', () => {
     assert.equal(core.store.committed.get(queue.id)!.size, 1);
   });
 
-  it('a transaction whose rejected message cannot be read fails', async () => {
+  it('that cannot be read fails the transaction that rejected it', async () => {
     for (const late of [false, true]) {
       core = new Core(new FakeStore({ automatic: true, late }), { memoryHighBytes: 1000 });
       dead = core.queue('dead');
@@ -437,7 +437,7 @@ describe('on disk', () => {
     }
   });
 
-  it('one that died before its queue was deleted is not lost with it', async () => {
+  it('survives the deletion of its queue after its death', async () => {
     const queue = core.queue('q', { args: TO_DEAD });
     core.publish({ key: 'q', body: 'a', persistent: true });
     await turns();
@@ -448,7 +448,7 @@ describe('on disk', () => {
     assert.equal(core.memory.held, 0);
   });
 
-  it('one that died before its queue was purged is not lost, and not there twice', async () => {
+  it('survives a purge of its queue after its death, without a duplicate', async () => {
     const queue = core.queue('q', { args: TO_DEAD });
     core.publish({ key: 'q', body: 'a', persistent: true });
     await turns();
@@ -481,10 +481,10 @@ function publishing(messages: readonly MessageFields[]): { readonly outcomes: bo
   return { outcomes, ring };
 }
 
-describe('the confirm of a message that dies before it is written', () => {
+describe('the confirm of a message that is dead-lettered before its commit', () => {
   const expiring: MessageFields = { key: 'q', body: 'a', persistent: true, expirationMs: 0 };
 
-  it('leaves when its dead letter is', async () => {
+  it('is sent when its dead letter is on disk', async () => {
     core.queue('q', { args: TO_DEAD });
     await turns();
     core.store.hold();
@@ -500,7 +500,7 @@ describe('the confirm of a message that dies before it is written', () => {
     assert.deepEqual(outcomes, [true]);
   });
 
-  it('is refused where the disk has no room for the dead letter', async () => {
+  it('is a nack if the dead letter does not fit on the disk', async () => {
     core.queue('q', { args: TO_DEAD });
     await turns();
     core.store.hold();
@@ -511,7 +511,7 @@ describe('the confirm of a message that dies before it is written', () => {
     assert.deepEqual(outcomes, [false]);
   });
 
-  it('leaves at once where nobody takes the dead letter', async () => {
+  it('is sent at once if no queue takes the dead letter', async () => {
     core.queue('q', { args: [textField('x-dead-letter-exchange', 'nowhere')] });
     await turns();
     core.store.hold();
@@ -520,14 +520,14 @@ describe('the confirm of a message that dies before it is written', () => {
     assert.deepEqual(outcomes, [true]);
   });
 
-  it('is no refusal where the queue of the dead is full', async () => {
+  it('is not a nack if the dead letter queue is full', async () => {
     core.queue('full', { args: [integer('x-max-length', 0), textField('x-overflow', 'reject-publish')] });
     const args = [textField('x-dead-letter-exchange', ''), textField('x-dead-letter-routing-key', 'full')];
     core.queue('q', { args });
     assert.deepEqual(await confirms([expiring]), [true]);
   });
 
-  it('waits for all of the thousands of queues that one reaches, though its own entry was committed before', async () => {
+  it('waits for all of the thousands of queues that the dead letter reaches, even if its own entry was committed before', async () => {
     reachingMany([integer('x-max-length', 0)]);
     await turns();
     core.store.hold();
@@ -551,7 +551,7 @@ describe('the confirm of a message that dies before it is written', () => {
     assert.deepEqual(outcomes, [true]);
   });
 
-  it('waits for the last of many queues through which it dies', async () => {
+  it('waits for the last queue if it is dead-lettered through several', async () => {
     const chain = (key: string): FieldTable => [
       textField('x-dead-letter-exchange', ''),
       textField('x-dead-letter-routing-key', key),
@@ -579,7 +579,7 @@ describe('the confirm of a message that dies before it is written', () => {
   });
 });
 
-it('a consumer of the queue of the dead gets them as they come', async () => {
+it('a consumer of the dead letter queue gets dead letters as they arrive', async () => {
   const queue = core.queue('q', { args: TO_DEAD });
   const sink = new RecordingSink();
   const consumer = new Consumer(dead, sink, consumeOptions({ noAck: true }));
@@ -594,7 +594,7 @@ it('a consumer of the queue of the dead gets them as they come', async () => {
   assert.equal(core.memory.held, 0);
 });
 
-it('a full disk does not make a dead letter of what is only written later', async () => {
+it('a full disk does not dead-letter a message whose write is only delayed', async () => {
   const queue = core.queue('q', { args: TO_DEAD });
   const ring = new ConfirmRing({ confirmed() {} }, core.turn);
   core.store.hold();

@@ -38,8 +38,8 @@ const event = (queue: string, reason: string, ...more: Field[]): FieldValue => (
 });
 const count = (value: bigint): Field => ({ name: 'count', value: { type: 'l', value } });
 
-describe('a message that dies', () => {
-  it('says where, why, when, from which exchange and by which keys', () => {
+describe('the x-death header of a message', () => {
+  it('has queue, reason, time, exchange and routing keys', () => {
     const { headers, expiration, messageId } = died({
       headers: [{ name: 'a', value: { type: 'I', value: 1 } }, array('CC', [text('other')])],
       expiration: '50',
@@ -67,7 +67,7 @@ describe('a message that dies', () => {
     });
   });
 
-  it('has the types that RabbitMQ gives them', () => {
+  it("has RabbitMQ's field types", () => {
     const deaths = findField(died({}).headers, 'x-death')!;
     assert.equal(deaths.type, 'A');
     const [first] = deaths.value as FieldValue[];
@@ -75,7 +75,7 @@ describe('a message that dies', () => {
     assert.deepEqual(types, { count: 'l', reason: 'S', queue: 'S', time: 'T', exchange: 'S', 'routing-keys': 'A' });
   });
 
-  it('loses its further keys where the queue has a key for its dead', () => {
+  it('omits CC keys if the queue has a dead letter routing key', () => {
     const headers = [array('CC', [text('c')]), textField('z', 'z')];
     const dead = plain(died({ headers }, 'q', 'rejected', true).headers);
     assert.ok(!('CC' in dead));
@@ -83,7 +83,7 @@ describe('a message that dies', () => {
     assert.deepEqual((dead['x-death'] as { [name: string]: Plain }[])[0]!['routing-keys'], ['k', 'c']);
   });
 
-  it('in another queue, or for another reason, has one more event in front and the same first death', () => {
+  it('gets a new first event for another queue or reason, and keeps its first death', () => {
     const once = died({}, 'one', 'rejected');
     const twice = died(once, 'two', 'expired');
     const dead = plain(twice.headers);
@@ -98,7 +98,7 @@ describe('a message that dies', () => {
     assert.equal(dead['x-first-death-reason'], 'rejected');
   });
 
-  it('again is counted, keeps what its event says, and that comes to the front', () => {
+  it('counts a repeated death in its event, which moves to the front unchanged', () => {
     const headers = [
       array('x-death', [
         event('other', 'expired', count(2n)),
@@ -112,7 +112,7 @@ describe('a message that dies', () => {
     ]);
   });
 
-  it('survives what a client wrote into x-death', () => {
+  it('is valid whatever a client wrote into x-death', () => {
     for (const value of [text('text'), { type: 'I', value: 5 } as const]) {
       const dead = plain(died({ headers: [{ name: 'x-death', value }] }).headers);
       assert.equal((dead['x-death'] as Plain[]).length, 1);
@@ -128,25 +128,25 @@ describe('a dead letter', () => {
   const cycle = (death: Death, ...events: FieldValue[]): boolean =>
     isAutomaticCycle([array('x-death', events)], 'q', death);
 
-  it('does not come back to a queue by itself', () => {
+  it('does not return to a queue without a rejection on the way', () => {
     assert.ok(cycle('expired', event('q', 'expired')));
     assert.ok(cycle('maxlen', event('b', 'expired'), event('q', 'maxlen'), event('c', 'rejected')));
   });
 
-  it('comes back where somebody rejected it on the way', () => {
+  it('returns to a queue if a consumer rejected it on the way', () => {
     assert.ok(!cycle('expired', event('b', 'expired'), event('q', 'rejected')));
     assert.ok(!cycle('expired', event('b', 'rejected'), event('q', 'expired')));
     assert.ok(!cycle('rejected', event('q', 'expired')));
   });
 
-  it('goes where it has not been, and where a client wrote the history', () => {
+  it('enters a queue that it has not been in, and any queue if a client wrote its history', () => {
     assert.ok(!cycle('expired', event('b', 'expired')));
     assert.ok(!cycle('expired', text('?'), event('q', 'expired')));
     assert.ok(!isAutomaticCycle([textField('x-death', 'q')], 'q', 'expired'));
     assert.ok(!isAutomaticCycle([], 'q', 'expired'));
   });
 
-  it('has the further keys of its header CC, however odd that is', () => {
+  it('has the routing keys of its CC header, even of a malformed one', () => {
     assert.deepEqual(furtherKeys([array('CC', [text('a'), { type: 'I', value: 1 }, text('b')])]), ['a', 'b']);
     assert.deepEqual(furtherKeys([textField('CC', 'a')]), []);
     assert.deepEqual(furtherKeys([array('BCC', [text('a')])]), []);

@@ -30,7 +30,7 @@ function reached(exchange: Exchange, key: string, cached: boolean): string[] {
 
 describe('changed bindings', () => {
   for (const kind of ['topic', 'direct', 'fanout']) {
-    it(`leave cached routes of a ${kind} exchange as a walk finds them`, () => {
+    it(`leave cached routes of a ${kind} exchange equal to a walk of its bindings`, () => {
       fc.assert(
         fc.property(
           fc.array(change, { maxLength: 100, size: 'max' }),
@@ -56,7 +56,7 @@ describe('changed bindings', () => {
     });
   }
 
-  it('are told from those that concern a key as long as they are remembered', () => {
+  it('keep a cached route that they do not concern while they are in the log', () => {
     const changes = new BindingChanges((bindingKey, routingKey) => bindingKey === routingKey);
     changes.binding('a');
     assert.equal(changes.concern('a', 0), true);

@@ -61,7 +61,7 @@ describe('a direct exchange', () => {
 });
 
 describe('a fanout exchange', () => {
-  it('matches whatever the key', () => {
+  it('matches any key', () => {
     bind('amq.fanout', 'a', 'k');
     bind('amq.fanout', 'b', '');
     assert.deepEqual(core.reached('amq.fanout', 'x'), ['a', 'b']);
@@ -75,7 +75,7 @@ describe('a headers exchange', () => {
   const two = textField('b', '2');
   const hidden = textField('x-c', '3');
 
-  it('wants all headers unless told otherwise', () => {
+  it('matches all headers by default', () => {
     bind('amq.headers', 'plain', '', match(null, one, two));
     bind('amq.headers', 'all', '', match('all', one, two));
     assert.deepEqual(core.reached('amq.headers', '', [one, two]), ['all', 'plain']);
@@ -83,14 +83,14 @@ describe('a headers exchange', () => {
     assert.deepEqual(core.reached('amq.headers', '', [one, textField('b', 'other')]), []);
   });
 
-  it('wants one header of `any`', () => {
+  it('matches one header in mode `any`', () => {
     bind('amq.headers', 'any', '', match('any', one, two));
     assert.deepEqual(core.reached('amq.headers', '', [two]), ['any']);
     assert.deepEqual(core.reached('amq.headers', '', [textField('b', '1')]), []);
     assert.deepEqual(core.reached('amq.headers', ''), []);
   });
 
-  it('looks at x- headers only in the modes that say so', () => {
+  it('compares x- headers only in the -with-x modes', () => {
     bind('amq.headers', 'all', '', match('all', one, hidden));
     bind('amq.headers', 'all-with-x', '', match('all-with-x', one, hidden));
     bind('amq.headers', 'any', '', match('any', hidden));
@@ -100,13 +100,13 @@ describe('a headers exchange', () => {
     assert.deepEqual(core.reached('amq.headers', '', [one, hidden]), ['all', 'all-with-x', 'any-with-x']);
   });
 
-  it('takes a void argument as a question for presence', () => {
+  it('matches any value of a header if the argument is void', () => {
     bind('amq.headers', 'q', '', match('all', field('a', 'V', null)));
     assert.deepEqual(core.reached('amq.headers', '', [field('a', 'I', 7)]), ['q']);
     assert.deepEqual(core.reached('amq.headers', '', [two]), []);
   });
 
-  it('matches everything with all of nothing, nothing with any of nothing', () => {
+  it('without arguments matches everything in mode all and nothing in mode any', () => {
     bind('amq.headers', 'all', '', match('all'));
     bind('amq.headers', 'any', '', match('any'));
     assert.deepEqual(core.reached('amq.headers', ''), ['all']);
@@ -120,21 +120,21 @@ describe('a headers exchange', () => {
     assert.deepEqual(core.reached('amq.headers', '', [field('n', 'l', 2n ** 53n + 1n)]), []);
   });
 
-  it('refuses an unknown mode and is as it was', () => {
+  it('refuses an unknown mode and is unchanged', () => {
     assert.throws(() => bind('amq.headers', 'q', '', match('some', one)), { kind: 'precondition-failed' });
     assert.throws(() => bind('amq.headers', 'q', '', [field('x-match', 'I', 1)]), { kind: 'precondition-failed' });
     assert.equal(core.host.exchange('amq.headers').bindingCount, 0);
     assert.deepEqual(core.reached('amq.headers', '', [one]), []);
   });
 
-  it('takes the first of headers with the same name, however many there are', () => {
+  it('uses the first of several headers with the same name', () => {
     bind('amq.headers', 'q', '', match('all', textField('h1', 'first')));
     const many = Array.from({ length: 100 }, (_, i) => textField(`h${i}`, 'first'));
     assert.deepEqual(core.reached('amq.headers', '', [...many, textField('h1', 'second')]), ['q']);
     assert.deepEqual(core.reached('amq.headers', '', [textField('h1', 'second'), ...many]), []);
   });
 
-  it('compares tables of tens of thousands of hostile fields without squaring them', () => {
+  it('compares tables of tens of thousands of hostile fields in less than quadratic time', () => {
     const fields = Array.from({ length: 40_000 }, (_, i) => field(`h${i}`, 'V', null));
     bind('amq.headers', 'q', '', fields);
     bind('amq.headers', 'q', '', [...fields].reverse());
@@ -145,7 +145,7 @@ describe('a headers exchange', () => {
 });
 
 describe('bindings', () => {
-  it('are the same by destination, key, arguments and dialect', () => {
+  it('are identified by destination, key, arguments and dialect', () => {
     assert.equal(bind('amq.topic', 'q', 'k'), true);
     assert.equal(bind('amq.topic', 'q', 'k'), false);
     assert.equal(bind('amq.topic', 'q', 'k', [field('n', 'I', 1)]), true);
@@ -165,18 +165,18 @@ describe('bindings', () => {
     assert.deepEqual(core.reached('amq.direct', 'c'), ['a\u0000b']);
   });
 
-  it('whose tables only look alike are different', () => {
+  it('with similar but unequal argument tables are different', () => {
     bind('amq.direct', 'q', 'k', [field('n', 'I', 1), field('n', 'I', 1)]);
     assert.equal(bind('amq.direct', 'q', 'k', [field('n', 'I', 1), field('m', 'I', 1)]), true);
   });
 
-  it('with a NaN are themselves', () => {
+  it('with NaN in their arguments are equal to themselves', () => {
     bind('amq.direct', 'q', 'k', [field('n', 'd', Number.NaN)]);
     assert.equal(bind('amq.direct', 'q', 'k', [field('n', 'd', Number.NaN)]), false);
     assert.equal(unbind('amq.direct', 'q', 'k', [field('n', 'd', Number.NaN)]), true);
   });
 
-  it('that match together make one target of the highest QoS', () => {
+  it('of one queue that match together make one target of the highest QoS', () => {
     const qos = (value: number) => [field('x-mqtt-qos', 'B', value)];
     bind('amq.topic', 'q', 'a.#', qos(0), 'mqtt');
     bind('amq.topic', 'q', 'a.+', qos(1), 'mqtt');
@@ -195,7 +195,7 @@ describe('bindings', () => {
 });
 
 describe('exchanges bound to exchanges', () => {
-  it('pass messages on, through cycles once', () => {
+  it('forward a message, and through a cycle once', () => {
     for (const name of ['x', 'y', 'z']) core.exchange(name, 'fanout');
     lead('x', 'y', '');
     lead('y', 'z', '');
@@ -206,7 +206,7 @@ describe('exchanges bound to exchanges', () => {
     for (const name of ['x', 'y', 'z']) assert.deepEqual(core.reached(name, ''), ['qx', 'qy', 'qz']);
   });
 
-  it('are as deep as clients make them', () => {
+  it('may form a chain of any depth', () => {
     const depth = 10_000;
     for (let i = 0; i <= depth; i++) core.exchange(`x${i}`, 'fanout', EMPTY_TABLE, true);
     // From the last exchange to the first, so that a new binding has no cached route to invalidate.
@@ -218,7 +218,7 @@ describe('exchanges bound to exchanges', () => {
     assert.equal(before - core.host.exchanges.size, depth + 1);
   });
 
-  it('forget routes when something changes further down', () => {
+  it('invalidate cached routes when a binding further down changes', () => {
     core.exchange('x', 'topic');
     core.exchange('y', 'direct');
     core.exchange('z', 'fanout');
@@ -238,7 +238,7 @@ describe('exchanges bound to exchanges', () => {
     assert.equal(core.host.exchange('y').bindingCount, 0);
   });
 
-  it('keep no routes by key where a headers exchange decides further down', () => {
+  it('cache no routes by key if a headers exchange follows further down', () => {
     core.exchange('x', 'direct');
     lead('x', 'amq.headers', 'k');
     bind('amq.headers', 'q', '', match('all', textField('a', '1')));
@@ -250,7 +250,7 @@ describe('exchanges bound to exchanges', () => {
     assert.equal(core.host.exchange('x').cacheable, true);
   });
 
-  it('do not lose one another while one of several bindings is left', () => {
+  it('stay connected while one of several bindings remains', () => {
     lead('amq.topic', 'amq.fanout', 'a');
     lead('amq.topic', 'amq.fanout', 'b');
     core.host.unbind(core.host.exchange('amq.topic'), { exchange: core.host.exchange('amq.fanout') }, 'a', [], 'amqp');
@@ -261,7 +261,7 @@ describe('exchanges bound to exchanges', () => {
 });
 
 describe('an alternate exchange', () => {
-  it('gets what the exchange matches with nothing', () => {
+  it('gets messages that match no binding', () => {
     core.exchange('alt', 'fanout');
     core.exchange('x', 'direct', alternate('alt'));
     bind('alt', 'rest', '');
@@ -270,7 +270,7 @@ describe('an alternate exchange', () => {
     assert.deepEqual(core.reached('x', 'other'), ['rest']);
   });
 
-  it('may be declared later, go and come again, and be a headers exchange', () => {
+  it('may be declared later, deleted and redeclared, and may be a headers exchange', () => {
     core.exchange('x', 'direct', alternate('alt'));
     assert.deepEqual(core.reached('x', 'k'), []);
     core.exchange('alt', 'fanout');
@@ -284,7 +284,7 @@ describe('an alternate exchange', () => {
     assert.deepEqual(core.reached('x', 'k', [textField('a', '1')]), ['rest']);
   });
 
-  it('of itself, or in a ring, ends', () => {
+  it('may be the exchange itself or form a cycle', () => {
     core.exchange('x', 'direct', alternate('y'));
     core.exchange('y', 'direct', alternate('x'));
     core.exchange('self', 'direct', alternate('self'));
@@ -292,7 +292,7 @@ describe('an alternate exchange', () => {
     assert.deepEqual(core.reached('self', 'k'), []);
   });
 
-  it('does not remember exchanges that are gone', () => {
+  it('keeps no reference to deleted exchanges', () => {
     const alt: Exchange = core.exchange('alt', 'fanout');
     for (let i = 0; i < 10; i++) {
       core.exchange('x', 'direct', alternate('alt'));
@@ -303,7 +303,7 @@ describe('an alternate exchange', () => {
 });
 
 describe('an auto-delete exchange', () => {
-  it('goes with its last binding, and with it those that lived for theirs to it', () => {
+  it('is deleted with its last binding, and so are auto-delete exchanges bound only to it', () => {
     core.exchange('x', 'fanout', EMPTY_TABLE, true);
     core.exchange('y', 'fanout', EMPTY_TABLE, true);
     lead('x', 'y', '');

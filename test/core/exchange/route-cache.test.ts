@@ -21,7 +21,7 @@ function kept(cache: RouteCache, keys: Iterable<string>): number {
 const keys = (count: number): string[] => Array.from({ length: count }, (_, i) => `key.${i}`);
 
 describe('the route cache', () => {
-  it('keeps routes, empty ones as well, for a generation', () => {
+  it('caches routes, including empty ones, for one generation', () => {
     const changes = new BindingChanges(() => true);
     const cache = new RouteCache(changes);
     assert.equal(cache.find('a'), null);
@@ -34,7 +34,7 @@ describe('the route cache', () => {
     assert.equal(cache.find('a'), null);
   });
 
-  it('holds a bounded number of keys, those in use among them', () => {
+  it('holds a bounded number of keys and keeps those in use', () => {
     const cache = new RouteCache(unchanging());
     for (const key of keys(100_000)) {
       cache.keep(key, NO_TARGETS);
@@ -56,7 +56,7 @@ describe('the route cache', () => {
     assert.equal(cache.find('huge'), huge);
   });
 
-  it('holds a bounded length of keys', () => {
+  it('bounds the total length of its keys', () => {
     const cache = new RouteCache(unchanging());
     const long = 'x'.repeat(65_536);
     for (const key of keys(1000)) cache.keep(long + key, NO_TARGETS);
@@ -68,7 +68,7 @@ describe('the route cache', () => {
     );
   });
 
-  it('lets go of routes that are too old to be used', () => {
+  it('releases routes of old generations', () => {
     const changes = new BindingChanges((bindingKey, routingKey) => bindingKey === routingKey);
     const cache = new RouteCache(changes);
     for (const key of keys(100)) cache.keep(key, [target]);

@@ -53,7 +53,7 @@ const pattern = fc.array(fc.oneof(word, fc.constantFrom('#', '*', '+')), { maxLe
 const key = fc.array(word, { maxLength: 7 }).map((words) => words.join('.'));
 
 describe('the topic trie', () => {
-  it('finds what the rules say, before and after some patterns were removed, and keeps no node of what is gone', () => {
+  it('finds what the rules match, before and after removals, and keeps no node of a removed pattern', () => {
     fc.assert(
       fc.property(
         dialect,
@@ -114,7 +114,7 @@ describe('the topic trie', () => {
     });
   }
 
-  it('meets a long key with patterns of many # in the time of nodes × words', () => {
+  it('matches a long key against patterns with many # in time nodes × words', () => {
     const trie = new TopicTrie();
     const hostile = Array.from({ length: 40 }, (_, i) => bindingOf(`${'#.a.'.repeat(i + 2)}b`, 'amqp'));
     for (const binding of hostile) add(trie, binding);

@@ -13,7 +13,7 @@ function look(cache: ByteCache<string>, key: string, value: string): string | nu
   return found;
 }
 
-test('finds what was kept, and nothing that looks alike', () => {
+test('finds stored keys, and no similar ones', () => {
   const cache = new ByteCache<string>(64, 16);
   assert.equal(look(cache, 'a/b', 'a.b'), null);
   assert.equal(look(cache, 'a/b', 'other'), 'a.b');
@@ -21,7 +21,7 @@ test('finds what was kept, and nothing that looks alike', () => {
   assert.equal(look(cache, 'a/bc', ''), null);
 });
 
-test('keeps no key over its bound, and not the empty one', () => {
+test('stores no key above its bound, nor the empty key', () => {
   const cache = new ByteCache<string>(64, 16);
   assert.equal(look(cache, '', 'not kept'), null);
   assert.equal(look(cache, '', 'not kept'), null);
@@ -32,7 +32,7 @@ test('keeps no key over its bound, and not the empty one', () => {
   assert.equal(look(cache, `${longest}x`, 'not kept'), null);
 });
 
-test('forgets some of too many keys and mixes up none', () => {
+test('evicts keys above its bound and confuses none', () => {
   const cache = new ByteCache<string>(64, 16);
   let found = 0;
   for (let round = 0; round < 3; round++) {

@@ -52,7 +52,7 @@ const { table, value } = fc.letrec<{ table: FieldTable; value: FieldValue }>((ti
 });
 
 describe('a field table as JSON', () => {
-  it('is the same when it comes back', () => {
+  it('round-trips', () => {
     fc.assert(
       fc.property(table, (table) => {
         assert.deepEqual(tableFromJson(JSON.parse(JSON.stringify(tableToJson(table)))), table);
@@ -61,7 +61,7 @@ describe('a field table as JSON', () => {
     );
   });
 
-  it('that nobody wrote is refused', () => {
+  it('is refused if it is not in our form', () => {
     for (const json of [null, {}, 'a', [1], [['a', '?', 1]], [[1, 'I', 1]]]) {
       assert.throws(() => tableFromJson(json), TypeError);
     }
@@ -69,7 +69,7 @@ describe('a field table as JSON', () => {
 });
 
 describe('equality', () => {
-  it('holds of everything with itself', () => {
+  it('is reflexive', () => {
     fc.assert(
       fc.property(table, (table) => {
         assert.ok(sameTable(table, table));
@@ -123,7 +123,7 @@ describe('fields', () => {
     }
   });
 
-  it('are numbers or text where they are', () => {
+  it('are returned as numbers or text if they have that type', () => {
     assert.equal(integerOf({ type: 'l', value: 7n }), 7);
     assert.equal(integerOf({ type: 'd', value: 7 }), null);
     assert.equal(integerOf(null), null);

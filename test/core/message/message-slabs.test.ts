@@ -9,8 +9,8 @@ import { NO_CODEC } from '../../../src/core/message/properties.ts';
 
 const length = fc.oneof(fc.nat(40), fc.nat(20_000));
 
-describe('messages that are kept', () => {
-  it('keep properties and body, and nothing of the chunk that they came in', () => {
+describe('messages copied into slabs', () => {
+  it('keep properties and body, and no reference to their input chunk', () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(length, length, fc.oneof(fc.nat(64), length), fc.boolean(), fc.boolean()), { maxLength: 20 }),

@@ -41,7 +41,7 @@ describe('a copy of a message', () => {
     });
   }
 
-  it('is in memory of our own where the original is, unless its properties are others', () => {
+  it('is in a slab if the original is, unless its properties change', () => {
     const message = original();
     assert.equal(message.copy({ persistent: true }).owned, true);
     assert.equal(message.copy({ native: Buffer.from('new') }).owned, false);
@@ -49,7 +49,7 @@ describe('a copy of a message', () => {
     assert.equal(message.copy({ persistent: true }).owned, false);
   });
 
-  it('is not on the list of the turn with the original', () => {
+  it("is not on the turn's list of messages when the original is", () => {
     const message = original();
     message.retained = true;
     assert.equal(message.copy({}).retained, false);
@@ -57,7 +57,7 @@ describe('a copy of a message', () => {
 });
 
 describe('the shell of a message', () => {
-  it('keeps all but the bytes, and says how many they were', () => {
+  it('keeps everything but the bytes, and their lengths', () => {
     const shell = original().shell();
     assert.deepEqual(
       [shell.exchange, shell.routingKey, shell.priority, shell.bodyLength, shell.nativeLength],

@@ -44,7 +44,7 @@ describe('the plain form', () => {
     });
   }
 
-  it('of a table has tables, arrays and any name in it', () => {
+  it('of a table contains nested tables, arrays and any field name', () => {
     const json = '{"a":[1,null],"__proto__":"x"}';
     assert.equal(JSON.stringify(plainTable(NESTED)), json);
     assert.equal(fieldText({ type: 'F', value: NESTED }), json);

@@ -34,7 +34,7 @@ describe('a ring', () => {
     );
   });
 
-  it('merges what is sorted into what is sorted, behind its equals, at the cost of what it passes', () => {
+  it('merges sorted elements stably, at a cost proportional to the elements that move', () => {
     const sorted = fc.array(fc.nat(50), { maxLength: 60 }).map((numbers) => numbers.sort((a, b) => a - b));
     fc.assert(
       fc.property(fc.nat(40), sorted, sorted, (shifted, there, coming) => {
@@ -60,7 +60,7 @@ describe('a ring', () => {
     );
   });
 
-  it('gives its memory back when it empties after having been large', () => {
+  it('releases its memory when it empties after having been large', () => {
     const ring = new Ring<number>();
     for (let round = 0; round < 2; round++) {
       for (let i = 0; i < 10_000; i++) ring.push(i);

@@ -26,7 +26,7 @@ function served(set: ConsumerSet, times: number): (Consumer | null)[] {
 }
 
 describe('a set of consumers', () => {
-  it('serves equals in turn', () => {
+  it('serves consumers of equal priority round robin', () => {
     const set = new ConsumerSet();
     const [a, b, c] = [make(0).consumer, make(0).consumer, make(0).consumer];
     assert.equal(set.next(), null);
@@ -37,7 +37,7 @@ describe('a set of consumers', () => {
     assert.equal(set.size, 2);
   });
 
-  it('serves lower priorities when nobody above has credit', () => {
+  it('serves lower priorities if no higher one has credit', () => {
     const set = new ConsumerSet();
     const low = make(-1);
     const high = make(5, 1);
@@ -55,7 +55,7 @@ describe('a set of consumers', () => {
     assert.equal(set.next(), high.consumer);
   });
 
-  it('lists members only, once', () => {
+  it('lists each member once', () => {
     const set = new ConsumerSet();
     const { consumer } = make(0);
     set.list(consumer);
@@ -67,7 +67,7 @@ describe('a set of consumers', () => {
     assert.equal(consumer.listed, false);
   });
 
-  it('gives every listed consumer of the highest priority with credit its turn, whatever comes and goes', () => {
+  it('serves every consumer of the highest priority with credit in turn, whichever join and leave', () => {
     const command = fc.tuple(fc.constantFrom('add', 'remove', 'block', 'free', 'next'), fc.nat(9));
     fc.assert(
       fc.property(fc.array(command, { maxLength: 80, size: 'max' }), (commands) => {
@@ -112,12 +112,12 @@ describe('a set with a single active consumer', () => {
     return set;
   };
 
-  it('serves the first that came, whoever comes later', () => {
+  it('serves the consumer that came first', () => {
     const [first, second, urgent] = [make(0).consumer, make(0).consumer, make(9).consumer];
     assert.deepEqual(served(single(first, second, urgent), 3), [first, first, first]);
   });
 
-  it('serves nobody while that one has no credit', () => {
+  it('serves no consumer while the active one has no credit', () => {
     const [first, second] = [make(0), make(0)];
     const set = single(first.consumer, second.consumer);
     first.sink.open = false;
@@ -129,7 +129,7 @@ describe('a set with a single active consumer', () => {
     assert.equal(set.next(), first.consumer);
   });
 
-  it('names the next when it goes: the highest priority, then the oldest', () => {
+  it('activates the next when it leaves: the highest priority, then the oldest', () => {
     const consumers = [0, 0, 5, 5, 1].map((priority) => make(priority).consumer);
     const set = single(...consumers);
     const order: (Consumer | null)[] = [];
@@ -145,7 +145,7 @@ describe('a set with a single active consumer', () => {
     assert.equal(set.next(), null);
   });
 
-  it('stays with the active one when another goes', () => {
+  it('keeps the active one when another leaves', () => {
     const [first, second] = [make(0).consumer, make(0).consumer];
     const set = single(first, second);
     assert.equal(set.remove(second), null);

@@ -324,7 +324,7 @@ const OVERLONG_READ_BACK: [Setting, Command[]] = [
   ],
 ];
 
-describe('a queue whose messages die', () => {
+describe('a queue with expiring messages', () => {
   it('behaves as a list', async () => {
     await fc.assert(
       fc.asyncProperty(setting, fc.array(command, { maxLength: 60, size: 'max' }), async (made, commands) => {

@@ -29,7 +29,7 @@ function consume(core: Core, name: string, noAck = false, prefetch = 0): Recordi
 }
 
 describe('a message with an expiration', () => {
-  it('is gone when its time is over, though nobody looks', async () => {
+  it('is removed by a timer without access to the queue', async () => {
     const queue = core.queue('q');
     core.publish({ key: 'q', body: 'a', expirationMs: 100, persistent: true });
     await turns();
@@ -43,7 +43,7 @@ describe('a message with an expiration', () => {
     assert.equal(core.turn.timers.size, 0);
   });
 
-  it('is not delivered to a consumer that comes too late, even before the timer rings', async () => {
+  it('is not delivered after its expiry, even before the timer fires', async () => {
     core.queue('q');
     core.publish({ key: 'q', body: 'late', expirationMs: 100 });
     core.publish({ key: 'q', body: 'kept' });
@@ -54,7 +54,7 @@ describe('a message with an expiration', () => {
     assert.deepEqual(sink.bodies, ['kept']);
   });
 
-  it('is not got too late', async () => {
+  it('is not returned by a get after its expiry', async () => {
     const queue = core.queue('q');
     core.publish({ key: 'q', body: 'late', expirationMs: 100 });
     core.publish({ key: 'q', body: 'kept' });
@@ -66,7 +66,7 @@ describe('a message with an expiration', () => {
     assert.equal(queue.whenReadBack(), null);
   });
 
-  it('waits behind others that live longer: only the head expires', async () => {
+  it('behind a message that expires later stays: only the head expires', async () => {
     const queue = core.queue('q');
     core.publish({ key: 'q', body: 'long' });
     core.publish({ key: 'q', body: 'short', expirationMs: 10 });
@@ -79,14 +79,14 @@ describe('a message with an expiration', () => {
     assert.equal(queue.readyCount, 0);
   });
 
-  it('goes to a consumer that is ready, however short its time', async () => {
+  it('is delivered to a ready consumer, however short its expiration', async () => {
     core.queue('q');
     const sink = consume(core, 'q');
     core.publish({ key: 'q', body: 'at once', expirationMs: 0 });
     assert.deepEqual(sink.bodies, ['at once']);
   });
 
-  it('of 0 is gone in the same turn where no consumer is ready, and its confirm leaves', async () => {
+  it('of 0 is removed in the same turn if no consumer is ready, and confirmed', async () => {
     const queue = core.queue('q');
     const confirmed: boolean[] = [];
     const ring = new ConfirmRing({ confirmed: (_ring, _from, _to, ok) => confirmed.push(ok) }, core.turn);
@@ -100,7 +100,7 @@ describe('a message with an expiration', () => {
     assert.equal(core.store.inFlight.length, 0, 'it is never written');
   });
 
-  it('is delivered again within its time, and not after it', async () => {
+  it('is redelivered before its expiry, and not after it', async () => {
     const queue = core.queue('q');
     const sink = consume(core, 'q', false, 1);
     core.publish({ key: 'q', body: 'a', expirationMs: 100 });
@@ -119,7 +119,7 @@ describe('a message with an expiration', () => {
     assert.equal(queue.readyCount + queue.unackedCount, 0);
   });
 
-  it('keeps a queue that never saw one free of timers', async () => {
+  it('needs a timer only in queues that had such a message', async () => {
     core.queue('q');
     for (let i = 0; i < 100; i++) core.put(core.host.queues.get('q')!, `${i}`, true);
     await turns();
@@ -129,7 +129,7 @@ describe('a message with an expiration', () => {
 });
 
 describe('a queue with x-message-ttl', () => {
-  it('lets the smaller of both times count', async () => {
+  it("uses the smaller of the queue's and the message's TTL", async () => {
     const queue = core.queue('q', { args: ttl(100) });
     core.publish({ key: 'q', body: 'own', expirationMs: 50 });
     core.publish({ key: 'q', body: "the queue's", expirationMs: 500 });
@@ -141,7 +141,7 @@ describe('a queue with x-message-ttl', () => {
     assert.equal(queue.readyCount, 0);
   });
 
-  it('gives one message two times in two queues', async () => {
+  it('may give one message different expiry times in two queues', async () => {
     core.exchange('x', 'fanout');
     for (const [name, ms] of [
       ['short', 10],
@@ -156,7 +156,7 @@ describe('a queue with x-message-ttl', () => {
     assert.equal(core.host.queues.get('long')!.readyCount, 1);
   });
 
-  it('sets one timer for however many messages', async () => {
+  it('sets one timer for all messages', async () => {
     const queue = core.queue('q', { args: ttl(100) });
     for (let i = 0; i < 50; i++) {
       core.publish({ key: 'q', body: `${i}` });
@@ -182,7 +182,7 @@ describe('a queue with x-message-ttl', () => {
     assert.equal(small.store.committed.get(queue.id)!.size, 0);
   });
 
-  it('is got from while thousands have expired and are still being taken out', async () => {
+  it('answers a get while thousands of expired messages are still being removed', async () => {
     const queue = core.queue('q');
     for (let i = 0; i < 1000; i++) core.publish({ key: 'q', body: `${i}`, expirationMs: 10 });
     core.publish({ key: 'q', body: 'last' });
@@ -216,7 +216,7 @@ describe('after a restart', () => {
     core.store.metas.set(queue.id, { count: entries.length, bytes, nextSeq, floor: 1, deliveredTo: 0 });
   };
 
-  it('messages with an expiration leave a queue that nobody looks at', async () => {
+  it('messages with an expiration leave a queue without access to it', async () => {
     core.queue('q');
     core.publish({ key: 'q', body: 'a', expirationMs: 100, persistent: true });
     core.publish({ key: 'q', body: 'b', expirationMs: 300, persistent: true });
@@ -231,7 +231,7 @@ describe('after a restart', () => {
     assert.equal(queue.readyCount, 0);
   });
 
-  it('also where a transient one came first, or the first was refused by a full disk', async () => {
+  it('also if a transient one came first, or a full disk refused the first', async () => {
     for (const isRefused of [true, false]) {
       core = new Core();
       core.queue('q');
@@ -258,7 +258,7 @@ describe('after a restart', () => {
     }
   });
 
-  it('nobody gets one that has expired, though the start did not know of it', async () => {
+  it('an expired message is not delivered, even if the recovered meta record does not know of it', async () => {
     core.queue('q');
     core.publish({ key: 'q', body: 'a', expirationMs: 100, persistent: true });
     core.publish({ key: 'q', body: 'b', persistent: true });
@@ -285,7 +285,7 @@ describe('after a restart', () => {
     assert.equal(core.meters.pagedIn, pagedIn);
   });
 
-  it('a queue with x-expires has its whole time again', async () => {
+  it('a queue with x-expires has its full time again', async () => {
     core.queue('q', { args: integer('x-expires', 100) });
     await turns();
     core.time = 5000;
@@ -305,7 +305,7 @@ describe('a queue with x-expires', () => {
     return queue;
   };
 
-  it('is deleted when nobody used it for so long, with what is in it', async () => {
+  it('is deleted with its messages when it was unused for that time', async () => {
     declare();
     core.publish({ key: 'q', body: 'a', persistent: true });
     await core.pass(99);
@@ -316,7 +316,7 @@ describe('a queue with x-expires', () => {
     assert.equal(core.turn.timers.size, 0);
   });
 
-  it('stays as long as it has a consumer, and so long after the last one', async () => {
+  it('stays while it has a consumer, and for that time after the last one', async () => {
     const queue = declare();
     const consumer = new Consumer(queue, new RecordingSink(), consumeOptions());
     queue.addConsumer(consumer);
@@ -330,7 +330,7 @@ describe('a queue with x-expires', () => {
     assert.ok(!core.host.queues.has('q'));
   });
 
-  it('stays where it is touched in time', async () => {
+  it('stays if it is used in time', async () => {
     const queue = declare();
     for (let i = 0; i < 5; i++) {
       await core.pass(60);
@@ -342,7 +342,7 @@ describe('a queue with x-expires', () => {
     assert.ok(!core.host.queues.has('q'));
   });
 
-  it('is not kept by publishers', async () => {
+  it('is not kept by publishes', async () => {
     declare();
     for (let i = 0; i < 10; i++) {
       core.publish({ key: 'q', body: `${i}` });
@@ -353,7 +353,7 @@ describe('a queue with x-expires', () => {
 });
 
 describe('a transaction', () => {
-  it('gives what it publishes the time of its commit', async () => {
+  it('starts the TTL of its messages at its commit', async () => {
     const queue = core.queue('q', { args: ttl(100) });
     const ring = new ConfirmRing({ confirmed() {} }, core.turn);
     const slot = ring.open();
@@ -367,7 +367,7 @@ describe('a transaction', () => {
     assert.equal(queue.readyCount, 0);
   });
 
-  it('delivers what may not wait to a consumer that is ready', async () => {
+  it('delivers a message with TTL 0 to a ready consumer', async () => {
     const queue = core.queue('q', { args: ttl(0) });
     const sink = consume(core, 'q');
     const ring = new ConfirmRing({ confirmed() {} }, core.turn);

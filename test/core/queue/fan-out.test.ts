@@ -40,7 +40,7 @@ describe('a large fan-out', () => {
     assert.deepEqual(confirmed, [0]);
   });
 
-  it('passes over queues that were deleted meanwhile', async () => {
+  it('skips queues that were deleted meanwhile', async () => {
     const core = new Core();
     const { queues, spread, confirmed } = fanOut(core, () => {});
     core.host.deleteQueue(queues[COUNT - 1]!);

@@ -22,7 +22,7 @@ function declared(args: FieldTable, properties: Partial<DeclaredProperties> = {}
 }
 
 describe('arguments of a queue', () => {
-  it('are read into what the queue goes by', () => {
+  it("are parsed into the queue's options", () => {
     const none = readQueueArguments([], 'q', '/');
     const infinite = Number.POSITIVE_INFINITY;
     assert.deepEqual(none, {
@@ -63,7 +63,7 @@ describe('arguments of a queue', () => {
     });
   });
 
-  it('of all kinds are taken', () => {
+  it('of all kinds are accepted', () => {
     for (const field of [
       integer('x-message-ttl', 315_360_000_000),
       integer('x-expires', 315_360_000_000),
@@ -128,12 +128,12 @@ describe('arguments of a queue', () => {
     });
   }
 
-  it('are refused in the words for exchanges where the dead letter exchange is no name', () => {
+  it('are refused with the error for exchanges if the dead letter exchange is not a name', () => {
     const message = "invalid type 'bool' for arg 'x-dead-letter-exchange' in queue 'q' in vhost '/'";
     assert.throws(() => declared([bool('x-dead-letter-exchange', true)]), { kind: 'precondition-failed', message });
   });
 
-  it('belong to types of queues', () => {
+  it('are accepted only for their queue type', () => {
     const cases: readonly (readonly [Field[], string, string])[] = [
       [[integer('x-delivery-limit', -1)], 'x-delivery-limit', 'classic'],
       [[textField('x-dead-letter-strategy', 'nonsense')], 'x-dead-letter-strategy', 'classic'],
@@ -154,7 +154,7 @@ describe('arguments of a queue', () => {
     }
   });
 
-  it('of a quorum queue ask for a durable queue of everybody', () => {
+  it('of a quorum queue require a durable, non-exclusive queue', () => {
     for (const [properties, name] of [
       [{ durable: false }, 'non-durable'],
       [{ exclusive: true }, 'exclusive-owner'],

@@ -53,14 +53,14 @@ function restarted(): VirtualHost {
 }
 
 describe('a queue with priorities', () => {
-  it('hands out the highest first, and keeps the order within one', () => {
+  it('delivers the highest priority first, and in order within one', () => {
     const queue = core.queue('q', { args: PRIORITIES });
     publish('q', ['a', 1], ['b', 5], ['c', 9], ['d', 0], ['e', 1], ['f', 5]);
     assert.equal(queue.readyCount, 6);
     assert.deepEqual(drained(queue), ['b', 'c', 'f', 'a', 'e', 'd']);
   });
 
-  it('has an id of the store for each priority and uses those that it needs', async () => {
+  it('has a store id for each priority and uses those that it needs', async () => {
     const [before, queue, behind] = [core.queue('a'), core.queue('q', { args: PRIORITIES }), core.queue('b')];
     assert.deepEqual([queue.id - before.id, behind.id - queue.id], [1, 6]);
     publish('q', ['a', 1], ['b', 5]);
@@ -68,7 +68,7 @@ describe('a queue with priorities', () => {
     assert.deepEqual([...core.store.committed.keys()], [queue.id + 1, queue.id + 5]);
   });
 
-  it('is as it was after a restart', async () => {
+  it('is unchanged after a restart', async () => {
     publish.call(null, core.queue('q', { args: PRIORITIES }).name, ['a', 1], ['b', 5], ['c', 1], ['d', 5]);
     await turns();
     leave(core.host.queues.get('q')!, 6);
@@ -77,7 +77,7 @@ describe('a queue with priorities', () => {
     assert.deepEqual(drained(queue), ['b', 'd', 'a', 'c']);
   });
 
-  it('has each priority read back from disk in its turn', async () => {
+  it('reads back each priority from disk when it is next', async () => {
     core = new Core(undefined, { queueWindowEntries: 2 });
     const queue = core.queue('q', { args: PRIORITIES });
     for (let i = 0; i < 60; i++) publish('q', [`${i}`, i % 3]);
@@ -89,7 +89,7 @@ describe('a queue with priorities', () => {
     assert.equal(core.memory.held, 0);
   });
 
-  it('takes entries back to their places', async () => {
+  it('puts returned entries back into their places', async () => {
     const queue = core.queue('q', { args: PRIORITIES });
     publish('q', ['a', 1], ['b', 5], ['c', 1], ['d', 5]);
     const entries = [1, 2, 3].map(() => queue.takeNext(false)!);
@@ -98,7 +98,7 @@ describe('a queue with priorities', () => {
     assert.deepEqual(drained(queue), ['b', 'd', 'a', 'c']);
   });
 
-  it('is purged and deleted in every priority; what is out stays', async () => {
+  it('is purged and deleted in every priority; unacknowledged entries stay', async () => {
     const queue = core.queue('q', { args: PRIORITIES });
     publish('q', ['a', 1], ['b', 5], ['c', 5]);
     const out = queue.takeNext(false)!;
@@ -111,7 +111,7 @@ describe('a queue with priorities', () => {
     assert.equal(core.memory.held, 0);
   });
 
-  it('marks a priority that is used later, too, before it delivers', async () => {
+  it('stores the redelivered mark of a priority used later before it delivers from it', async () => {
     const queue = core.queue('q', { args: PRIORITIES });
     publish('q', ['a', 1]);
     await turns();
@@ -130,7 +130,7 @@ describe('a queue with priorities', () => {
     assert.deepEqual(drained(queue), ['high']);
   });
 
-  it('drops from the head where it is too long, as RabbitMQ does: from the highest', () => {
+  it('drops from the head of the highest priority if it is too long, as RabbitMQ does', () => {
     const queue = core.queue('q', { args: [...PRIORITIES, integer('x-max-length', 3)] });
     publish('q', ['a', 1], ['b', 5], ['c', 5], ['d', 0], ['e', 3], ['f', 5]);
     assert.deepEqual(drained(queue), ['e', 'a', 'd']);
@@ -144,7 +144,7 @@ describe('a queue with priorities', () => {
 });
 
 describe('a queue with a single active consumer', () => {
-  it('goes on with the next one when the active one ends, and not before', async () => {
+  it('activates the next consumer when the active one ends, and not before', async () => {
     const queue = core.queue('q', { args: [{ name: 'x-single-active-consumer', value: { type: 't', value: true } }] });
     const consumers = [0, 1].map(() => {
       const sink = new RecordingSink();
@@ -168,7 +168,7 @@ describe('a quorum queue', () => {
   const count = (shown: Message): bigint | null =>
     (findField(shown.properties().headers, 'x-delivery-count')?.value as bigint | undefined) ?? null;
 
-  it('keeps transient messages too', async () => {
+  it('stores transient messages too', async () => {
     const queue = core.queue('q', { args: quorum() });
     core.publish({ key: 'q', body: 'a', persistent: false });
     await turns();
@@ -177,7 +177,7 @@ describe('a quorum queue', () => {
     assert.deepEqual(drained(restarted().queues.get('q')!), ['a']);
   });
 
-  it('says of what it delivers again how often it came back', async () => {
+  it('counts the returns of a message in x-delivery-count', async () => {
     const queue = core.queue('q', { args: quorum() });
     const counts: (bigint | null)[] = [];
     let held: QueueEntry | null = null;
@@ -205,7 +205,7 @@ describe('a quorum queue', () => {
     assert.deepEqual(counts, ['forged', 1n, 2n, 3n]);
   });
 
-  it('counts over restarts where it has a limit, and forgets what is settled', async () => {
+  it('keeps delivery counts over restarts if it has a limit, and drops those of settled messages', async () => {
     const limit = quorum(integer('x-delivery-limit', 2));
     core.queue('dead');
     const queue = core.queue('q', {
@@ -235,7 +235,7 @@ describe('a quorum queue', () => {
     assert.deepEqual(records(), []);
   });
 
-  it('forgets the counts of what is purged or deleted', async () => {
+  it('drops the delivery counts of purged and deleted messages', async () => {
     const queue = core.queue('q', { args: quorum(integer('x-delivery-limit', 5)) });
     const records = () => [...core.store.definitions.all('return')].length;
     publish('q', ['a', 0], ['b', 0]);
@@ -251,7 +251,7 @@ describe('a quorum queue', () => {
 });
 
 describe('a transaction with rejections', () => {
-  it('ends when what it rejected is durable where the dead go', async () => {
+  it('ends when the messages that it rejected are durable in the dead letter queue', async () => {
     const dead = core.queue('dead');
     const args = [textField('x-dead-letter-exchange', ''), textField('x-dead-letter-routing-key', 'dead')];
     const queue = core.queue('q', { args });

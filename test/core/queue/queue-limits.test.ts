@@ -39,7 +39,7 @@ async function bodies(queue: Queue): Promise<string[]> {
 }
 
 describe('a queue with x-max-length', () => {
-  test('drops its oldest, which are confirmed all the same', async () => {
+  test('drops its oldest messages, which are confirmed nevertheless', async () => {
     const core = new Core();
     const queue = core.queue('q', { args: [number('x-max-length', 2)] });
     const outcomes = ['1', '2', '3', '4'].map((body) => publish(core, queue, body));
@@ -57,7 +57,7 @@ describe('a queue with x-max-length', () => {
     assert.deepEqual(await bodies(queue), ['0']);
   });
 
-  test('of 0 holds nothing, but hands over', async () => {
+  test('of 0 holds no message, but delivers to ready consumers', async () => {
     const core = new Core();
     const queue = core.queue('q', { args: [number('x-max-length', 0), REJECT] });
     assert.deepEqual(await bodies(queue), []);
@@ -71,7 +71,7 @@ describe('a queue with x-max-length', () => {
     assert.deepEqual([outcome, sink.bodies], [[true], ['x']]);
   });
 
-  test('does not count what is out; what comes back may push out the oldest', async () => {
+  test('does not count unacknowledged messages; a returned one may push out the oldest', async () => {
     const core = new Core();
     const queue = core.queue('q', { args: [number('x-max-length', 2)] });
     core.put(queue, '1');
@@ -84,7 +84,7 @@ describe('a queue with x-max-length', () => {
     assert.deepEqual(await bodies(queue), ['2', '3']);
   });
 
-  test('drops a head that has to be read back first once it is there', async () => {
+  test('drops a head that must be read back, once it has been read', async () => {
     const store = new FakeStore({ automatic: true });
     const core = new Core(store, { queueWindowEntries: 2 });
     const queue = core.queue('q', { args: [number('x-max-length', 6)] });
@@ -114,12 +114,12 @@ test('x-max-length-bytes counts bodies', async () => {
 describe('limits', () => {
   const read = (...args: Field[]) => readQueueArguments(args as FieldTable, 'q', '/').limits;
 
-  test('are none without a bound', () => {
+  test('are null without a bound', () => {
     assert.equal(read(), null);
     assert.equal(read(REJECT), null);
   });
 
-  test('are refused in the words of RabbitMQ', () => {
+  test("are refused with RabbitMQ's error texts", () => {
     const invalid = (name: string, why: string) => ({
       kind: 'precondition-failed',
       message: `invalid arg '${name}' for queue 'q' in vhost '/': ${why}`,
@@ -129,7 +129,7 @@ describe('limits', () => {
     assert.throws(() => read(text('x-overflow', 'reject-consume')), invalid('x-overflow', 'invalid_overflow'));
   });
 
-  test('say what to do', () => {
+  test('decide between dropping and refusing', () => {
     const dropping = read(number('x-max-length', 2), number('x-max-length-bytes', 100))!;
     assert.deepEqual(
       [dropsHead(dropping, 2, 100), dropsHead(dropping, 3, 0), dropsHead(dropping, 1, 101)],

@@ -33,15 +33,15 @@ function taken(from = queue): string[] {
   return bodies;
 }
 
-describe('a message that comes in', () => {
-  it('goes straight to a consumer with credit, and is not stored where nobody acknowledges', () => {
+describe('a published message', () => {
+  it('is delivered at once to a consumer with credit, and not stored for a consumer without acknowledgements', () => {
     const { sink } = consume({ noAck: true });
     core.put(queue, 'a', true);
     assert.deepEqual(sink.deliveries, [{ body: 'a', entry: null, redelivered: false }]);
     assert.deepEqual([core.store.pending.length, core.memory.held], [0, 0]);
   });
 
-  it('waits behind those that wait already', async () => {
+  it('waits behind the messages before it', async () => {
     core.put(queue, 'a');
     const { sink } = consume();
     core.put(queue, 'b');
@@ -50,7 +50,7 @@ describe('a message that comes in', () => {
     assert.deepEqual(sink.bodies, ['a', 'b']);
   });
 
-  it('is stored where queue and message last, and deleted with its acknowledgement', async () => {
+  it('is stored if durable in a durable queue, and deleted with its acknowledgement', async () => {
     const transient = core.queue('t', { durable: false });
     for (const persistent of [true, false]) {
       core.put(queue, 'a', persistent);
@@ -87,7 +87,7 @@ describe('a message that comes in', () => {
 });
 
 describe('credit', () => {
-  it('is the prefetch less what is out', async () => {
+  it('is the prefetch minus the unacknowledged messages', async () => {
     const { sink, consumer } = consume({ prefetch: 2 });
     for (const body of ['a', 'b', 'c', 'd']) core.put(queue, body);
     assert.deepEqual(sink.bodies, ['a', 'b']);
@@ -102,7 +102,7 @@ describe('credit', () => {
     assert.deepEqual(sink.bodies, ['c', 'd']);
   });
 
-  it('is none where the sink takes no more, and another consumer goes on', async () => {
+  it('is 0 while the sink is not writable; another consumer continues', async () => {
     const slow = consume();
     const quick = consume();
     slow.sink.open = false;
@@ -117,8 +117,8 @@ describe('credit', () => {
   });
 });
 
-describe('entries that come back', () => {
-  it('take their places, with the mark', async () => {
+describe('returned entries', () => {
+  it('take their old places, marked redelivered', async () => {
     const { sink, consumer } = consume();
     for (const body of ['a', 'b', 'c', 'd']) core.put(queue, body);
     queue.removeConsumer(consumer);
@@ -150,7 +150,7 @@ describe('entries that come back', () => {
     assert.equal(queue.readyCount, 300_000);
   });
 
-  it('go to the consumer that returned them too', async () => {
+  it('may be delivered again to the consumer that returned them', async () => {
     const { sink } = consume({ prefetch: 1 });
     core.put(queue, 'a');
     queue.requeue(sink.take());
@@ -160,7 +160,7 @@ describe('entries that come back', () => {
 });
 
 describe('purging', () => {
-  it('drops what is ready and leaves what is out', async () => {
+  it('drops ready messages and keeps unacknowledged ones', async () => {
     const { sink, consumer } = consume({ prefetch: 1 });
     for (const body of ['a', 'b', 'c']) core.put(queue, body, true);
     assert.equal(queue.purge(), 2);
@@ -173,7 +173,7 @@ describe('purging', () => {
     assert.equal(core.memory.held, 0);
   });
 
-  it('while the head is being read back voids what comes', async () => {
+  it('while the head is being read back discards what was read', async () => {
     const store = new FakeStore({ automatic: true, late: true });
     core = new Core(store, { queueWindowEntries: 1 });
     queue = core.queue('q');
@@ -192,7 +192,7 @@ describe('purging', () => {
 });
 
 describe('deleting', () => {
-  it('tells consumers, forgets what is ready and what is out, and what is settled later', async () => {
+  it('cancels consumers, drops ready and unacknowledged messages, and ignores later acknowledgements', async () => {
     const { sink, consumer } = consume({ prefetch: 1 });
     for (const body of ['a', 'b']) core.put(queue, body, true);
     const [a] = sink.take();
@@ -208,7 +208,7 @@ describe('deleting', () => {
     assert.deepEqual([core.memory.held, sink.deliveries.length], [0, 0]);
   });
 
-  it('happens to an auto-delete queue with its last consumer, not before it had one', () => {
+  it('is done to an auto-delete queue with its last consumer, not before its first one', () => {
     const auto = core.queue('auto', { autoDelete: true });
     const first = consume({}, auto);
     const second = consume({}, auto);
@@ -220,7 +220,7 @@ describe('deleting', () => {
 });
 
 describe('a backlog', () => {
-  it('beyond the window lives on disk, in order, transient messages too', async () => {
+  it('beyond the window is on disk, in order, including transient messages', async () => {
     core = new Core(new FakeStore({ automatic: true, entriesPerLoad: 3 }), { queueWindowEntries: 4 });
     queue = core.queue('q', { durable: false });
     const bodies = Array.from({ length: 100 }, (_, i) => `${i}`);
@@ -232,7 +232,7 @@ describe('a backlog', () => {
     assert.deepEqual([core.meters.pagedIn, core.memory.held], [96, 0]);
   });
 
-  it('of which the disk has lost entries is reported, counted again, and goes on', async (t) => {
+  it('with entries missing on disk is reported, recounted and delivered further', async (t) => {
     const store = new FakeStore({ automatic: true });
     core = new Core(store, { queueWindowEntries: 2 });
     queue = core.queue('q', { durable: false });
@@ -248,7 +248,7 @@ describe('a backlog', () => {
     assert.deepEqual(taken(), ['f']);
   });
 
-  it('of many queues leaves room in memory for publishing, and each can still be consumed', async () => {
+  it('of many queues leaves memory for publishing, and each can still be consumed', async () => {
     const high = 1024 * 1024;
     core = new Core(new FakeStore({ automatic: true }), { memoryHighBytes: high });
     const queues = Array.from({ length: 50 }, (_, i) => core.queue(`q${i}`));
@@ -261,7 +261,7 @@ describe('a backlog', () => {
     assert.equal(core.memory.held, 0);
   });
 
-  it('stays in memory until it can be written where that fails', async () => {
+  it('stays in memory until a failed write succeeds', async () => {
     const store = new FakeStore();
     core = new Core(store, { queueWindowEntries: 1 });
     queue = core.queue('q', { durable: false });
@@ -281,7 +281,7 @@ describe('a backlog', () => {
 });
 
 describe('a durable queue', () => {
-  it('is marked for redelivery from its first consumer or get on', () => {
+  it('stores the redelivered mark with its first consumer or get', () => {
     assert.ok(!core.store.delivering.has(queue.id));
     queue.takeNext(true);
     assert.ok(core.store.delivering.has(queue.id));
@@ -293,14 +293,14 @@ describe('a durable queue', () => {
     assert.ok(!core.store.delivering.has(transient.id));
   });
 
-  it('whose consumers got nothing says so when the broker stops in order', () => {
+  it('clears the redelivered mark in an orderly stop if nothing was delivered', () => {
     consume();
     assert.ok(core.store.delivering.has(queue.id));
     core.host.settleDelivered();
     assert.ok(!core.store.delivering.has(queue.id));
   });
 
-  it('keeps an entry that could not be written while it is with somebody', async () => {
+  it('keeps an unacknowledged entry that could not be written', async () => {
     const store = new FakeStore();
     core = new Core(store);
     queue = core.queue('q');

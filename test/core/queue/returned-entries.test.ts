@@ -22,7 +22,7 @@ function entry(seq: number): QueueEntry {
 }
 
 describe('returned entries', () => {
-  it('leave in order, however they came', () => {
+  it('leave in order, in whatever order they were returned', () => {
     const command = fc.tuple(fc.constantFrom('add', 'take'), fc.integer({ min: 1, max: 8 }));
     fc.assert(
       fc.property(
@@ -53,7 +53,7 @@ describe('returned entries', () => {
     );
   });
 
-  it('a few at a time in front of very many are not sorted among them', () => {
+  it('returned in front of very many are inserted without sorting all', () => {
     const returned = new ReturnedEntries();
     returned.add(Array.from({ length: 100_000 }, (_, i) => entry(i + 1)));
     returned.peek();

@@ -31,7 +31,7 @@ const command = fc.oneof(
 );
 
 describe('the ledger of unacknowledged entries', () => {
-  it('gives back what was put in under its tag, once, and prefixes in order', () => {
+  it('returns each entry by its tag once, and prefixes in order', () => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 60, size: 'max' }), (commands) => {
         const unacked = new Unacked();
@@ -89,7 +89,7 @@ describe('the ledger of unacknowledged entries', () => {
     );
   });
 
-  it('stays small behind an entry that is kept while a million come and go', () => {
+  it('stays small while one old entry remains and a million others are settled', () => {
     const unacked = new Unacked();
     const kept = entry();
     unacked.add(kept);
@@ -104,7 +104,7 @@ describe('the ledger of unacknowledged entries', () => {
     assert.deepEqual(unacked.drain(), [kept]);
   });
 
-  it('settles a hundred thousand stragglers one by one without searching', () => {
+  it('settles a hundred thousand old entries one by one without searching', () => {
     const unacked = new Unacked();
     for (let i = 0; i < 800_000; i++) {
       const tag = unacked.add(entry());
@@ -115,7 +115,7 @@ describe('the ledger of unacknowledged entries', () => {
     assert.ok(performance.now() - started < 1000);
   });
 
-  it('knows nothing of tags that were never handed out', () => {
+  it('finds no entry for a tag that was never used', () => {
     const unacked = new Unacked();
     for (const tag of [-1, 0, 1, 2 ** 40]) assert.equal(unacked.take(tag), null);
     unacked.add(entry());

@@ -68,13 +68,13 @@ function at(uncommitted: number, held: number): void {
 }
 
 describe('backpressure', () => {
-  it('by the disk is flow control, between two marks', () => {
+  it('by uncommitted bytes is flow control, between two marks', () => {
     for (const bytes of [100, 101, 60, 51, 100, 50, 51, 100, 101]) at(bytes, 0);
     assert.deepEqual(connection.told, ['flow', 'go', 'flow']);
     assert.equal(meters.publishersBlocked, 2);
   });
 
-  it('refuses sums that cannot be', () => {
+  it('asserts that its sums are not negative', () => {
     assert.throws(() => at(0, -1), InvariantError);
     assert.throws(() => at(-1, 0), InvariantError);
   });
@@ -84,7 +84,7 @@ describe('backpressure', () => {
     assert.deepEqual(connection.told, ['alarm low on memory', 'go']);
   });
 
-  it('turns from flow control into an alarm and back, and counts once', () => {
+  it('changes from flow control to an alarm and back, and counts once', () => {
     at(101, 0);
     at(101, 1001);
     backpressure.fullDisk(true);
@@ -102,7 +102,7 @@ describe('backpressure', () => {
     assert.equal(meters.publishersBlocked, 1);
   });
 
-  it('holds those who join meanwhile, and forgets those who leave', () => {
+  it('throttles publishers that join meanwhile, and drops those that leave', () => {
     at(101, 0);
     const late = new Connection(connections.nextId());
     connections.add(late);
@@ -116,7 +116,7 @@ describe('backpressure', () => {
 });
 
 describe('the memory budget', () => {
-  it('leaves windows their whole room until half of it is held, and none well below the low mark', () => {
+  it('leaves windows at full size until half of it is used, and at zero well below the low mark', () => {
     const shares = [0, 500, 562.5, 625, 1000].map((held) => {
       memory.held = held;
       return memory.share;

@@ -50,14 +50,14 @@ function throttled(consumersBehind: boolean): {
   return { throttle, session, changes };
 }
 
-test('a publisher rests until the end of the turn', () => {
+test('a publisher is throttled until the end of the turn', () => {
   const { throttle, changes } = throttled(false);
   assert.deepEqual(changes, [true]);
   throttle.flush();
   assert.deepEqual(changes, [true, false]);
 });
 
-test('where its consumers are behind it rests until they have caught up a step', () => {
+test('a publisher with slow consumers is throttled until they have caught up a step', () => {
   const { throttle, session, changes } = throttled(true);
   throttle.flush();
   assert.deepEqual(changes, [true]);
@@ -67,7 +67,7 @@ test('where its consumers are behind it rests until they have caught up a step',
   assert.equal(session.waiter, null);
 });
 
-test('it goes on even where they never do', async () => {
+test('a publisher is resumed even if its consumers never catch up', async () => {
   const session = new StubSession();
   session.crowdedNow = true;
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -82,7 +82,7 @@ test('it goes on even where they never do', async () => {
   assert.equal(session.waiter, null, 'the queue keeps nobody who waits no more');
 });
 
-test('it rests once it has published much while its consumers are behind', () => {
+test('a publisher with slow consumers is throttled after many publishes', () => {
   const session = new StubSession();
   const throttle = new PublisherThrottle(new Turn({ now: () => 0 }), { throttle() {} });
   throttle.published = PUBLISHES_A_TURN;
@@ -96,7 +96,7 @@ test('it rests once it has published much while its consumers are behind', () =>
   assert.equal(throttle.throttled, false, 'it counts anew');
 });
 
-test('it rests after much input whoever is behind', () => {
+test('a publisher is throttled after much input even if no consumer is behind', () => {
   const session = new StubSession();
   const throttle = new PublisherThrottle(new Turn({ now: () => 0 }), { throttle() {} });
   for (let i = 0; i < 7; i++) throttle.afterChunk(64 * 1024, session as unknown as Session);

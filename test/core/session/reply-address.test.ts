@@ -9,7 +9,7 @@ import { formatReplyAddress, parseReplyAddress } from '../../../src/core/session
 const text = fc.string({ minLength: 1, maxLength: 12, unit: fc.constantFrom('a', '/', '%', '.', '2', 'F', 'ü', ' ') });
 
 describe('a reply address', () => {
-  it('survives being written and read', () => {
+  it('round-trips', () => {
     fc.assert(
       fc.property(fc.oneof(fc.constant('amq.topic'), text), text, (exchange, routingKey) => {
         assert.deepEqual(parseReplyAddress(formatReplyAddress({ exchange, routingKey })), { exchange, routingKey });
@@ -17,12 +17,12 @@ describe('a reply address', () => {
     );
   });
 
-  it('is spelled as STOMP spells destinations', () => {
+  it('has the form of a STOMP destination', () => {
     assert.equal(formatReplyAddress({ exchange: 'amq.topic', routingKey: 'a.b/c' }), '/topic/a.b%2Fc');
     assert.equal(formatReplyAddress({ exchange: 'x/y', routingKey: 'k' }), '/exchange/x%2Fy/k');
   });
 
-  it('is nothing else', () => {
+  it('is not recognised in any other form', () => {
     for (const none of ['', 'orders', '/topic/', '/topic/a/b', '/exchange//k', '/exchange/x', '/queue/q', 'topic/a']) {
       assert.equal(parseReplyAddress(none), null, none);
     }
