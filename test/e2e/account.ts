@@ -1,32 +1,32 @@
-// The rules that the ledgers of publishers and consumers are held against when a broker was killed in between. Nobody is
-// told what a broker that dies has done with the last that it was sent, so the ledgers say what may have happened.
+// The rules that the ledgers of publishers and consumers must obey when a broker was killed in between. A client cannot
+// know what a killed broker did with its last packets, so the ledgers record what may have happened.
 
 import assert from 'node:assert/strict';
 
-/** A message as its publisher knows it. */
+/** A message as its publisher recorded it. */
 export interface Sent {
   readonly body: string;
-  /** How many times it was sent: at most so many copies are in a queue. */
+  /** How many times it was sent: a queue has at most this many copies. */
   sendings: number;
-  /** When the broker confirmed it, by the test's watch; 0: not yet. */
+  /** When the broker confirmed it, by the test's watch; 0 if it has not. */
   confirmedAt: number;
 }
 
-/** A message as a consumer knows it. */
+/** A message as a consumer recorded it. */
 export interface Delivery {
   readonly routingKey: string;
   readonly body: string;
   readonly redelivered: boolean;
-  /** Which of the consumer's connections it came over, from 1. */
+  /** Number of the consumer's connection that delivered it, from 1. */
   readonly connection: number;
-  /** `durable`: acknowledged, and the broker confirmed something that was published on that connection afterwards. */
+  /** `durable`: acknowledged, and the broker later confirmed a publish on the same connection. */
   state: 'out' | 'acked' | 'durable';
 }
 
 /**
- * A queue holds a copy for each time that the message was sent, at most. Each is delivered once, and once more where it
- * was out, or acknowledged but not for certain on disk, when its connection ended; and then it bears the mark.
- * `connections`: how many the consumer had; the last has not ended.
+ * A queue has at most one copy for each time that the message was sent. Each copy is delivered once. It is delivered
+ * again, with the redelivered mark, if it was unacknowledged when its connection ended, or acknowledged but possibly
+ * not on disk. `connections`: how many the consumer had; the last one is still open.
  */
 export function assertAccounted(sent: Sent, deliveries: readonly Delivery[], connections: number): void {
   const history = () => {
@@ -44,7 +44,7 @@ export function assertAccounted(sent: Sent, deliveries: readonly Delivery[], con
   if (settled.length > sent.sendings) assert.fail(`delivered after its ack was on disk: ${history()}`);
 }
 
-/** The first occurrences are in the order in which they were published. */
+/** First occurrences are in publishing order. */
 export function assertFirstInOrder(published: readonly string[], seen: readonly string[], where: string): void {
   const first = new Set(seen);
   const wanted = published.filter((body) => first.has(body));
@@ -57,7 +57,7 @@ export function assertFirstInOrder(published: readonly string[], seen: readonly 
   }
 }
 
-/** On each connection messages that are in the queue once come in the order in which they were published. */
+/** On each connection, messages with a single copy are in publishing order. */
 export function assertOrderKept(published: readonly Sent[], deliveries: readonly Delivery[], where: string): void {
   const position = new Map(published.map((sent, index) => [sent.body, sent.sendings === 1 ? index : -1]));
   for (const [connection, own] of Map.groupBy(deliveries, (delivery) => delivery.connection)) {

@@ -1,4 +1,4 @@
-// A program's AMQP connection with one channel in confirm mode, made again whenever it is lost.
+// A program's AMQP connection with one channel in confirm mode, which reconnects whenever it is lost.
 
 import { setTimeout as delay } from 'node:timers/promises';
 import amqp, { type ChannelModel, type ConfirmChannel } from 'amqplib';
@@ -6,15 +6,15 @@ import type { Watch } from './watch.ts';
 
 const AGAIN_MS = 50;
 
-/** What a program does with its channel. */
+/** How a program uses its channel. */
 export interface LinkUser {
-  /** A new channel; it may be lost at any moment. Rejects where it is. */
+  /** Sets up a new channel, which may be lost at any moment; then it rejects. */
   opened(channel: ConfirmChannel, connection: number): Promise<void>;
   lost(): void;
 }
 
 export class AmqpLink {
-  /** Connections that were opened; the last may be gone. */
+  /** Connections opened so far; the last one may be lost. */
   connections: number;
   private readonly port: number;
   private readonly user: LinkUser;
@@ -44,13 +44,13 @@ export class AmqpLink {
       try {
         await this.connect();
       } catch {
-        // The broker is not there, or went while it was asked.
+        // The broker is down, or went down during the handshake.
       }
       if (!this.ended) await delay(AGAIN_MS);
     }
   }
 
-  /** From connecting to the end of the connection. */
+  /** One connection, from connecting to its end. */
   private async connect(): Promise<void> {
     const connection = await amqp.connect(`amqp://guest:guest@127.0.0.1:${this.port}`);
     const closed = new Promise((resolve) => connection.once('close', resolve));

@@ -1,5 +1,5 @@
-// AMQP in a browser: a page in Chromium with @cloudamqp/amqp-client over a WebSocket asks an AMQP service by direct reply,
-// and publishes with confirms and consumes from a durable queue, bodies of many frames included.
+// AMQP in a browser: a page in Chromium with @cloudamqp/amqp-client over a WebSocket calls an AMQP service by direct
+// reply, publishes with confirms, and consumes from a durable queue, including bodies of many frames.
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { Browser, CHROMIUM } from './browser.ts';
 import { Watch } from './watch.ts';
 
 const skip = !existsSync(CHROMIUM) && `not installed: ${CHROMIUM}`;
-/** More than one frame of the largest size. */
+/** Larger than one frame of the maximum size. */
 const LARGE_BYTES = 300_000;
 
 type Told =

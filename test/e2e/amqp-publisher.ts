@@ -1,5 +1,5 @@
-// A service that publishes persistent messages over AMQP with confirms. After a lost connection it publishes again what
-// was not confirmed.
+// A service that publishes persistent messages over AMQP with confirms. After a lost connection it publishes
+// unconfirmed messages again.
 
 import type { ConfirmChannel } from 'amqplib';
 import type { Sent } from './account.ts';
@@ -49,7 +49,7 @@ export class AmqpPublisher {
     const { exchange, routingKey, outgoing } = this.options;
     sent.sendings++;
     channel.publish(exchange, routingKey, Buffer.from(sent.body), { persistent: true }, (error) => {
-      // Refused, or the channel is lost: it stays open. A confirm of a lost channel counts.
+      // A nack, or the channel was lost: the message stays unconfirmed. A confirm received on a lost channel counts.
       if (error !== null) return;
       outgoing.confirm(sent);
       if (channel === this.channel) this.go(channel);

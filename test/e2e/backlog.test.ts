@@ -1,5 +1,5 @@
-// Memory does not grow with a durable backlog, and nothing of it is lost to a SIGKILL: 50,000 messages here, a million with
-// CI_LONG. How fast it goes is the bench's business (`--only backlog`).
+// Memory does not grow with a durable backlog, and a SIGKILL loses nothing of it: 50,000 messages here, a million with
+// CI_LONG. The bench measures the speed (`--only backlog`).
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,7 +1,7 @@
-// Protects publishers' backpressure at the socket, with tiny limits and a disk that ends no commit: whoever publishes is
-// not read any more, whatever the protocol and whether or not it asks for confirms, while consumers go on; when there is
-// room again all go on, and nothing is lost. No clock judges whether a publisher has stopped: a consumer on another
-// connection takes messages meanwhile, and many of them come while nothing of the publisher is read.
+// Protects backpressure on publishers at the socket, with tiny limits and a disk that completes no commit. The broker
+// stops reading a publisher of any protocol, with or without confirms, while consumers continue. When there is room
+// again, all continue and no message is lost. No clock decides whether a publisher has stopped: a consumer on another
+// connection takes many messages while no byte of the publisher is read.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -23,7 +23,7 @@ const MIB = 1024 * 1024;
 const PATIENCE = { timeout: 60_000 };
 
 const BODY_BYTES = 64 * 1024;
-/** Messages that the canary takes while nothing of a publisher that has stopped may be read. */
+/** Messages that the canary consumer takes while no byte of a stopped publisher may be read. */
 const CANARY_STEPS = 50;
 const CANARY_MESSAGES = 5_000;
 
@@ -52,13 +52,13 @@ async function amqpClient(capabilities: readonly string[] = []): Promise<RawClie
   return peer;
 }
 
-/** The load of one publisher: it writes as long as its socket takes it, and counts. */
+/** The load of one publisher: it writes while its socket is writable, and counts. */
 class Publisher {
   readonly name: string;
   readonly peer: RawClient;
-  /** Messages that were written. */
+  /** Messages written so far. */
   written: number;
-  /** Set when it shall write no more. */
+  /** Set to stop writing. */
   enough: boolean;
   readonly done: Promise<void>;
 
@@ -79,7 +79,7 @@ class Publisher {
     }
   }
 
-  /** As the broker sees it. */
+  /** The broker's side of the connection. */
   info() {
     const peer = `127.0.0.1:${this.peer.socket.localPort}`;
     const connection = [...broker.connections].find((candidate) => candidate.info().peer === peer);
@@ -88,7 +88,7 @@ class Publisher {
   }
 }
 
-/** Takes messages that were there before, one after another: connections that only consume are served. */
+/** Takes messages published before, one by one, to show that connections that only consume are served. */
 class Canary {
   private readonly peer: RawClient;
 
@@ -116,7 +116,7 @@ class Canary {
   }
 }
 
-/** Resolves when nothing of any publisher is read, although each has more to say. */
+/** Resolves when no publisher is read although each has more to send. */
 async function untilStopped(publishers: readonly Publisher[], canary: Canary): Promise<void> {
   let before = '';
   for (let quiet = 0; quiet < CANARY_STEPS; quiet++) {
@@ -130,8 +130,7 @@ async function untilStopped(publishers: readonly Publisher[], canary: Canary): P
 }
 
 /**
- * The publishers end with what they have said. All of it comes from the queue: each publisher's messages in order, none
- * missing, none twice.
+ * Stops the publishers and consumes the queue: it has each publisher's messages in order, none missing and none twice.
  */
 async function consumeAll(publishers: readonly Publisher[]): Promise<void> {
   for (const publisher of publishers) publisher.enough = true;
@@ -155,7 +154,7 @@ async function declareLoad(peer: RawClient, durable: boolean): Promise<void> {
   peer.send(amqp.declareQueue(1, 'load', { durable }), amqp.bindQueue(1, 'load', 'amq.topic', 'load'));
   await expectMethod(peer, METHOD.queueDeclareOk);
   await expectMethod(peer, METHOD.queueBindOk);
-  // The first who reads a queue waits until that is on disk; who comes later waits for no commit.
+  // The first consumer of a queue waits until the redelivered mark is on disk; later consumers wait for no commit.
   peer.send(amqp.get(1, 'load', true));
   await expectMethod(peer, METHOD.basicGetEmpty);
 }
@@ -178,7 +177,7 @@ test('publishers that outrun the disk are not read until it has caught up', PATI
     new Publisher(browser, (body) => stomp.send('/queue/load', body, { persistent: 'true' }), 'stomp'),
   ];
   await untilStopped(publishers, canary);
-  // Flow control that ends in a moment is no alarm: nobody is told.
+  // Flow control that ends quickly is not an alarm: no client is notified.
   watching.send(amqp.qos(1, 1));
   await expectMethod(watching, METHOD.basicQosOk);
 
@@ -194,7 +193,7 @@ test('publishers that outrun the disk are not read until it has caught up', PATI
 test('publishers that fill the memory are not read until consumers have made room', PATIENCE, async () => {
   await start({ memoryHighBytes: 8 * MIB, memoryLowBytes: 4 * MIB, uncommittedHighBytes: 1024 * MIB });
   const [told, untold] = [await amqpClient(['connection.blocked']), await amqpClient()];
-  // The first consumer of a durable queue waits for a commit, and there will be none.
+  // The first consumer of a durable queue would wait for a commit, and none will complete.
   await declareLoad(untold, false);
   const canary = await Canary.open();
   const [backend, device, browser] = [
@@ -203,7 +202,7 @@ test('publishers that fill the memory are not read until consumers have made roo
     await openStomp(await tcp(broker.ports.stomp!)),
   ];
   open.push(device, browser);
-  // Without a commit nothing leaves memory for the disk.
+  // Without a commit no message is paged out.
   kv.hold = true;
   const publishers = [
     new Publisher(backend, (body) => amqp.publish(1, '', 'load', body), 'amqp'),
@@ -218,7 +217,7 @@ test('publishers that fill the memory are not read until consumers have made roo
   untold.send(amqp.qos(1, 1));
   await expectMethod(untold, METHOD.basicQosOk);
 
-  // The disk still ends nothing.
+  // The disk still completes no commit.
   await Promise.all([...publishers.map(({ done }) => done), consumeAll(publishers)]);
   for (const peer of [told, backend]) await expectMethod(peer, METHOD_UNBLOCKED);
   await canary.step();

@@ -1,5 +1,5 @@
-// A page of real life in Chromium, with stompjs: text and octets both ways, a durable subscription that loses nothing
-// over a broker that is killed and a page that was away, and as many connections as fifty tabs make.
+// A realistic page in Chromium with stompjs: text and binary in both directions, a durable subscription that loses no
+// message when the broker is killed or the page is away, and as many connections as fifty tabs open.
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -26,12 +26,12 @@ type Told =
 
 type Message = Extract<Told, { kind: 'message' }>;
 
-/** The page, and the ledger of what it told. */
+/** The page, and a ledger of what it reported. */
 class Orders {
   readonly watch: Watch;
   readonly broker: BrokerProcess;
   readonly messages: Message[];
-  /** Who is subscribed now. */
+  /** The connections that are subscribed now. */
   readonly subscribed: Set<string>;
   page!: Page;
 
@@ -56,7 +56,7 @@ class Orders {
     return orders;
   }
 
-  /** The bodies that the durable subscription got, in order, without those that came again. */
+  /** Bodies that the durable subscription got, in order, without redeliveries. */
   get orders(): string[] {
     return [...new Set(this.messages.filter(({ name }) => name === 'orders').map(({ body }) => body))];
   }
@@ -65,7 +65,7 @@ class Orders {
     await this.watch.until(() => this.orders.length >= count);
   }
 
-  /** Persistent, and confirmed when it resolves. */
+  /** Publishes a persistent message and resolves when it is confirmed. */
   async publish(routingKey: string, bodies: readonly string[]): Promise<void> {
     const connection = await amqplib.connect(`amqp://127.0.0.1:${this.broker.endpoints.amqp}`);
     const channel = await connection.createConfirmChannel();
@@ -102,7 +102,7 @@ for (const compression of ['off', 'on']) {
     const orders = await Orders.open(t, [`--ws-compression=${compression}`]);
     const octets = [0, 255, 254, 10, 0, 195, 40, 13];
     await orders.page.evaluate(
-      // A backslash before a c would be misread by stompjs itself.
+      // stompjs itself would misread a backslash before a c.
       `sendText('größer als 日本 🚀\\0', { 'x-größe': 'a:b\\n\\\\d', 'content-type': 'text/plain' })`,
     );
     await orders.page.evaluate(`sendOctets(${JSON.stringify(octets)})`);

@@ -1,5 +1,5 @@
-// A headless Chromium and the pages that it shows: files of this directory and client libraries, served over HTTP on this
-// machine. A page reports what happens to it by calling `tell`.
+// A headless Chromium and its pages: files of this directory and client libraries, served over HTTP on this machine. A
+// page reports events by calling `tell`.
 
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
 import type { Watch } from './watch.ts';
 
-/** A name that the browser takes for this machine, and that nobody else would. */
+/** A host name that the browser resolves to this machine. */
 export const STRANGER = 'stranger.example';
 
 export const CHROMIUM = '/usr/bin/chromium';
@@ -24,7 +24,7 @@ const FLAGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
-  // A stranger's name that resolves to this machine, as who rebinds names would have it.
+  // A foreign host name that resolves to this machine, as in a DNS rebinding attack.
   '--host-resolver-rules=MAP stranger.example 127.0.0.1',
 ];
 
@@ -56,7 +56,7 @@ export class Browser {
     this.context = context;
   }
 
-  /** `html` is the name of a file of this directory: what all of its pages show. */
+  /** `html` names a file of this directory, which every page shows. */
   static async open(html: string, watch: Watch): Promise<Browser> {
     const files = new Map<string, File>([
       ['/', { path: new URL(html, import.meta.url), type: 'text/html; charset=utf-8' }],
@@ -79,8 +79,8 @@ export class Browser {
   }
 
   /**
-   * A tab that is given the broker's WebSocket address in its query. Resolves when it is loaded. `hosts` are the names
-   * under which it sees the page's server and the broker.
+   * Opens a tab with the broker's WebSocket address in its query and resolves when it has loaded. `hosts` are the host
+   * names by which the tab reaches the page's server and the broker.
    */
   async tab<Told>(
     port: number,

@@ -1,6 +1,7 @@
-// A broker that is killed (SIGKILL) again and again, at moments that a seed chooses, while publishers and consumers of
-// AMQP and MQTT are at work: what was confirmed is there or was consumed, what was acknowledged for certain does not come
-// back, what comes again bears the mark, and every queue keeps its order. SEED repeats a choice; CI_LONG makes it long.
+// A broker that is killed (SIGKILL) repeatedly, at moments chosen by a seed, while AMQP and MQTT publishers and
+// consumers are active. Confirmed messages are in their queues or were consumed, messages acknowledged durably do not
+// come back, redelivered ones have the mark, and every queue keeps its order. SEED repeats a choice; CI_LONG runs more
+// rounds.
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -19,20 +20,20 @@ const LONG = process.env.CI_LONG !== undefined;
 const SEED = Number(process.env.SEED ?? 1);
 const RUNS = LONG ? 10 : 1;
 const ROUNDS = LONG ? 12 : 5;
-/** Entries of ledgers between a start and a kill, at most. */
+/** Maximum number of ledger entries between a start and a kill. */
 const ROUND_TICKS = 4_000;
-/** Some rounds end while everybody is still on the way back. */
+/** In some rounds the kill comes while clients are still reconnecting. */
 const EARLY_SHARE = 0.3;
 const EARLY_TICKS = 20;
 
 const EXCHANGE = 'crash';
-/** Consumed all the time, and acknowledged late and in any order. */
+/** Consumed throughout, and acknowledged late and in any order. */
 const WORKED = 'crash.worked';
 /** Consumed only after the last kill. */
 const KEPT = 'crash.kept';
 const SESSIONS = ['first', 'second'];
 
-/** One fanout leads to two durable queues and, by `amq.topic`, to the sessions. */
+/** A fanout exchange bound to two durable queues and, through `amq.topic`, to the sessions. */
 async function declare(channel: ConfirmChannel): Promise<void> {
   await channel.assertExchange(EXCHANGE, 'fanout', { durable: true });
   for (const queue of [WORKED, KEPT]) {
@@ -112,9 +113,9 @@ async function crash(t: TestContext, random: Random): Promise<void> {
     }
     assert.ok(deliveries.every(({ routingKey }) => /^crash\/(service|device)$/.test(routingKey)));
   }
-  // Nobody consumed this queue before the last kill: nothing in it may have been delivered.
+  // This queue had no consumer before the last kill, so no message of it may be marked redelivered.
   assert.ok(late.deliveries.every(({ redelivered }) => !redelivered));
-  // Everything was acknowledged for certain.
+  // Every acknowledgement is durable.
   await broker.kill();
   await broker.restart();
   const witness = new Worker(
@@ -142,7 +143,7 @@ function holdsAll(deliveries: readonly Delivery[], bodies: readonly string[]): b
   return bodies.every((body) => seen.has(body));
 }
 
-/** A consumer's deliveries against what one publisher sent. */
+/** Compares a consumer's deliveries with what one publisher sent. */
 function assertLedger(
   where: string,
   published: readonly Sent[],

@@ -1,8 +1,8 @@
-// Reads the tables of docs/cross-protocol.md: rows by id, cells as the lines that stand in their code spans.
+// Reads the tables of docs/cross-protocol.md: rows by id, cells as the lines in their code spans.
 
 import assert from 'node:assert/strict';
 
-/** A cell's lines; null where it says `–`. */
+/** The lines of a cell; null for `–`. */
 export type Cell = readonly string[] | null;
 
 export interface Row {
@@ -10,7 +10,10 @@ export interface Row {
   readonly cells: readonly Cell[];
 }
 
-/** The table behind the mark `<!-- table: NAME -->`. Throws where a row or a cell is not as the page says. */
+/**
+ * The table after the comment `<!-- table: NAME -->`. Throws if a row or cell does not have the form that the page
+ * describes.
+ */
 export function readTable(page: string, name: string): Row[] {
   const [, behind] = page.split(`<!-- table: ${name} -->\n`);
   assert.ok(behind !== undefined, `the page has no table '${name}'`);
@@ -32,7 +35,7 @@ export function readTable(page: string, name: string): Row[] {
   return rows;
 }
 
-/** The names of all tables of the page. */
+/** The names of all tables on the page. */
 export function tableNames(page: string): string[] {
   return [...page.matchAll(/^<!-- table: (.*) -->$/gm)].map((match) => match[1]!);
 }
@@ -43,7 +46,7 @@ function readCell(text: string): Cell {
   return [...text.matchAll(/`([^`]+)`/g)].map((match) => repeated(match[1]!));
 }
 
-/** `(abc){3}` is `abcabcabc`. */
+/** Expands `(abc){3}` to `abcabcabc`. */
 function repeated(text: string): string {
   return text.replace(/\(([^()]+)\)\{(\d+)\}/g, (_, part: string, times: string) => part.repeat(Number(times)));
 }

@@ -1,6 +1,6 @@
-// Protects docs/cross-protocol.md: what it says of a message between two protocols is what happens, cell by cell, in all
-// sixteen pairs of publisher and consumer; and what it must speak of is there. A row is a test; a cell that is wrong is seen
-// in the difference.
+// Protects docs/cross-protocol.md: every cell states what happens to a message between two protocols, in all sixteen
+// pairs of publisher and consumer, and the tables cover every part of a message. Each row is a test; a failure shows
+// the wrong cells as a difference.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -29,7 +29,7 @@ function ids(text: string, prefix = ''): string[] {
   return text.split(' ').map((id) => prefix + id);
 }
 
-/** What each table must speak of: a part of a message that has no row here or there is a hole. */
+/** The parts of a message that each table must have a row for. */
 const ROWS: Readonly<Record<string, readonly string[]>> = {
   addresses: ids(
     'word words dot-in-topic empty-levels only-empty-levels percent spaces escapes not-ascii dollar star plus hash ' +
@@ -59,13 +59,16 @@ const ROWS: Readonly<Record<string, readonly string[]>> = {
   retained: ids('kept kept-at-qos-1 removed'),
 };
 
-/** Far above what a round trip takes; a message that never comes must not hang the run. */
+/** Far above the time of a round trip, so that a missing message fails the test instead of hanging it. */
 const PATIENCE = { timeout: 30_000 };
 
-/** Where a message was published to. Compared in the table of addresses, and elsewhere where a cell names it. */
+/**
+ * The lines that name where a message was published. They are compared in the table of addresses, and elsewhere only if
+ * a cell names them.
+ */
 const ADDRESS: readonly string[] = ['exchange', 'routing-key', 'topic', 'destination'];
 
-/** Watches everything that the tables of properties publish. */
+/** Watches every address to which the property tables publish. */
 const EVERYTHING: Readonly<Record<Protocol, readonly Line[]>> = {
   amqp: [
     ['exchange', 'amq.topic'],
@@ -103,7 +106,7 @@ function linesOf(protocol: Protocol, cell: Cell): Line[] {
   return (cell ?? []).map((text) => roads[protocol].line(text));
 }
 
-/** What a consumer sees, without the address where the expectation does not name it. */
+/** What a consumer gets, without the address unless the expected cell names it. */
 function compared(seen: ReadonlyMap<string, string>, expected: ReadonlyMap<string, string>): Record<string, string> {
   return Object.fromEntries([...seen].filter(([name]) => expected.has(name) || !ADDRESS.includes(name)));
 }
@@ -118,7 +121,7 @@ async function closeAll(watchers: Readonly<Record<Protocol, Watcher>>): Promise<
   for (const protocol of PROTOCOLS) await watchers[protocol].close();
 }
 
-/** An empty retained message leaves none. */
+/** An empty retained message deletes the retained one. */
 function forgetRetained(): Promise<void> {
   return roads.mqtt.publish([
     ['retain', '1'],
@@ -126,7 +129,7 @@ function forgetRetained(): Promise<void> {
   ]);
 }
 
-/** The cells of a row against what the three watchers give. `base`: what every message has. */
+/** Compares the cells of a row with what the three watchers got. `base`: the lines of every message. */
 async function check(row: Row, base: Row | null, take: (protocol: Protocol) => Promise<Map<string, string>>) {
   const seen: Record<string, unknown> = {};
   const said: Record<string, unknown> = {};
@@ -191,7 +194,7 @@ describe('addresses', () => {
       for (const [to, consumer] of PROTOCOLS.entries()) {
         const where = row.cells[to]!;
         test(`${row.id}, ${publisher} to ${consumer}`, PATIENCE, async () => {
-          // Who has no such address gets nothing whatever it asks for: the next message comes first.
+          // A protocol without such an address gets nothing: its next message is the one published afterwards.
           const watched = where === null ? [] : linesOf(consumer, where);
           const watcher = await roads[consumer].watch(watched);
           await roads[publisher].publish(linesOf(publisher, address));
@@ -215,7 +218,7 @@ describe('retained', () => {
       const published = linesOf('mqtt', row.cells[0]!);
       await roads.mqtt.publish(published);
       const watchers = await watchAll();
-      // What is published now comes behind what was kept.
+      // A message published now comes after the retained ones.
       await roads.mqtt.publish([['body', '"after"']]);
       for (const [column, protocol] of PROTOCOLS.entries()) {
         const cell = row.cells[column + 1]!;

@@ -1,11 +1,10 @@
-// A browser that shows dashboard.html, and the ledger of what the page says happened to it. The page connects again by
-// itself.
+// A browser that shows dashboard.html, and a ledger of the events that the page reports. The page reconnects by itself.
 
 import type { Page } from 'playwright-core';
 import { Browser } from './browser.ts';
 import type { Watch } from './watch.ts';
 
-/** What the page tells. */
+/** The events that the page reports. */
 type Told =
   | { readonly kind: 'subscribed' }
   | { readonly kind: 'closed' }
@@ -17,7 +16,7 @@ export interface Shown {
   readonly body: string;
 }
 
-/** From the RECEIPT of SUBSCRIBE to the end of the connection; `until` is infinite while it is open. */
+/** From the RECEIPT for SUBSCRIBE to the end of the connection; `until` is infinite while it is open. */
 export interface Subscription {
   readonly from: number;
   until: number;
@@ -44,7 +43,7 @@ export class Dashboard {
     this.page = null;
   }
 
-  /** Resolves when the page is loaded; it connects on its own. */
+  /** Resolves when the page has loaded; it then connects by itself. */
   static async open(port: number, watch: Watch): Promise<Dashboard> {
     const browser = await Browser.open('dashboard.html', watch);
     const dashboard = new Dashboard(browser, watch);
@@ -52,22 +51,22 @@ export class Dashboard {
     return dashboard;
   }
 
-  /** Whether it is subscribed now. */
+  /** Whether the page is subscribed now. */
   get subscribed(): boolean {
     return this.subscriptions.at(-1)?.until === Number.POSITIVE_INFINITY;
   }
 
-  /** Whether a line that was handed to its publisher and confirmed at these times had to be shown. */
+  /** Whether a line published and confirmed at these times must be shown. */
   owes(fedAt: number, confirmedAt: number): boolean {
     return this.subscriptions.some(({ from, until }) => fedAt > from && confirmedAt < until);
   }
 
-  /** The broker is dead, whether the page has noticed or not: what the next one confirms is not for this connection. */
+  /** The broker was killed, even if the page has not noticed: later confirms do not concern this connection. */
   interrupt(): void {
     this.endSubscription();
   }
 
-  /** What stands in the page. */
+  /** The rows that the page shows. */
   rows(): Promise<Row[]> {
     return this.page!.evaluate<Row[]>(`[...document.querySelectorAll('tbody tr')].map(({ cells }) => ({
       device: cells[0].textContent,

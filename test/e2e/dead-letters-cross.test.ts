@@ -1,5 +1,5 @@
-// Dead letters across protocols: whoever published a message and whoever did not want it, its dead letter has its
-// properties and its history, for consumers of each protocol.
+// Dead letters across protocols: a dead letter keeps its properties and its x-death history for consumers of each
+// protocol, whichever protocol published and rejected the message.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -33,7 +33,7 @@ after(async () => {
   await broker.stop();
 });
 
-/** A queue, and the next dead letter of it. */
+/** A queue, and its next dead letter. */
 async function mortal(
   options: amqplib.Options.AssertQueue = {},
 ): Promise<{ queue: string; died: Promise<ConsumeMessage> }> {
@@ -154,7 +154,7 @@ describe('a dead letter', () => {
   });
 });
 
-/** The next message of a queue that will have one. */
+/** The next message of a queue; waits for it. */
 async function taken(queue: string): Promise<amqplib.GetMessage> {
   for (;;) {
     const message = await channel.get(queue);

@@ -1,6 +1,6 @@
-// Queues whose messages die, over a broker that is killed (SIGKILL) while they do: messages that were confirmed come out
-// of the chain of dead letter queues, each at least once, and each that does comes with its history; priorities are what
-// they were; what had expired stays dead.
+// Dead-lettering queues over a broker that is killed (SIGKILL) meanwhile. Confirmed messages leave the chain of dead
+// letter queues at least once each, with their x-death history and unchanged priorities; expired messages are not
+// delivered.
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -25,7 +25,7 @@ async function start(t: TestContext): Promise<BrokerProcess> {
   return broker;
 }
 
-/** Whatever the broker's end does to the connection is no error of the test's. */
+/** The kill breaks the connection, which is not an error of the test. */
 async function connect(broker: BrokerProcess): Promise<{ connection: ChannelModel; channel: ConfirmChannel }> {
   const connection = await amqplib.connect(`amqp://guest:guest@127.0.0.1:${broker.endpoints.amqp}`);
   connection.on('error', () => {});
@@ -62,7 +62,7 @@ test(`a chain of dead letter queues loses nothing through ${KILLS} kills`, async
     const { channel } = await connect(broker);
     await declare(channel);
     const until = Math.floor(((kill + 1) * MESSAGES) / KILLS);
-    // The kill comes when half of this round is confirmed: the rest is on its way, in each of the queues.
+    // The kill comes when half of this round is confirmed: the other messages are in every queue of the chain.
     const half = confirmed.size + (until - sent) / 2;
     await new Promise<void>((resolve) => {
       for (; sent < until; sent++) {
@@ -81,7 +81,7 @@ test(`a chain of dead letter queues loses nothing through ${KILLS} kills`, async
   const { connection, channel } = await connect(broker);
   await declare(channel);
   const found = new Map<string, string[][]>();
-  // Each message passes through all three queues by time alone.
+  // Each message passes through all three queues by expiry.
   await new Promise<void>((resolve) => {
     channel.consume('end', (message) => {
       const body = message!.content.toString();
@@ -158,13 +158,13 @@ test('priorities, times to live and deliveries are what they were after a kill',
     short.map(({ content, properties }) => [content.toString(), properties.expiration]),
     [['kept', '3600000']],
   );
-  // The queue with x-expires has its whole time again, and then it is gone.
+  // The queue with x-expires has its full time again and is then deleted.
   await new Promise<void>((resolve) => {
     const look = async (): Promise<void> => {
       const probe = await connection.createChannel();
       probe.on('error', () => {});
       try {
-        // A passive declaration would use the queue: binding it does not.
+        // Binding does not count as use; a passive declaration would.
         await probe.bindQueue('brief', 'amq.fanout', '');
         await probe.close();
         setImmediate(look);

@@ -1,5 +1,5 @@
-// Clients that can be shown to be alive without a clock: each is subscribed to an echo of its own, and whatever the
-// broker had said before would come before the echo.
+// Clients whose liveness is tested without a clock: each is subscribed to its own echo, which comes after everything
+// that the broker sent before.
 
 import assert from 'node:assert/strict';
 import { expectMethod, methodOf, openAmqp } from '../../support/raw-amqp.ts';
@@ -16,13 +16,13 @@ export type Protocol = (typeof PROTOCOLS)[number];
 export type Ports = Readonly<Record<Protocol, number | null>>;
 
 export interface ClientOptions {
-  /** AMQP: what the client says it can. */
+  /** AMQP: the client's capabilities. */
   readonly capabilities?: readonly string[];
-  /** MQTT: whether its session ends with its connection. */
+  /** MQTT: whether the session ends with its connection. */
   readonly clean?: boolean;
 }
 
-/** The channel of an AMQP client's echo; its own business is on channel 1. */
+/** The channel of an AMQP client's echo; the tests use channel 1. */
 const ECHO_CHANNEL = 9;
 
 export class EchoClients {
@@ -70,7 +70,7 @@ export class EchoClient {
     return this.peer.send(...parts);
   }
 
-  /** The next thing that the broker says is the echo: it lives, and has said nothing else. */
+  /** The broker sends the echo next: the connection lives, and nothing else was sent before. */
   async saysNothing(): Promise<void> {
     this.caller.send(amqp.publish(1, 'amq.topic', `echo.${this.id}`, Buffer.from('echo')));
     await echoed[this.protocol](this.peer);

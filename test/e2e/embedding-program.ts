@@ -1,6 +1,6 @@
-// A program that embeds a broker: starts it, exchanges one message over each protocol, stops it, and says what is left
-// open. It does not end itself: that nothing keeps it alive is what the test wants to see. Its argument, where it has
-// one, is the data directory.
+// A program that embeds a broker: it starts it, exchanges one message over each protocol, stops it, and prints which
+// resources are still open. It does not call exit, because the test shows that nothing keeps it alive. Its optional
+// argument is the data directory.
 
 import { once } from 'node:events';
 import amqplib from 'amqplib';
@@ -33,7 +33,7 @@ await new Promise<void>((resolve) => {
 });
 await channel.close();
 
-// The clients stay connected: they are told.
+// The clients stay connected, so that the stop has to close them.
 const deviceClosed = new Promise<void>((resolve) => {
   device.once('close', resolve);
 });
@@ -43,7 +43,7 @@ await broker.stop();
 await farewells;
 await device.endAsync(true);
 
-// What Node has closed is still counted until the loop comes round.
+// Node counts a closed handle until the next event loop iteration.
 process.on('beforeExit', () => {
   const left = process.getActiveResourcesInfo();
   process.stdout.write(`${JSON.stringify({ received, left })}\n`);

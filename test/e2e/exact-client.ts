@@ -1,6 +1,6 @@
-// An MQTT 5 client with a session that outlives connections, on real sockets and byte by byte: it publishes at QoS 2 and
-// takes in at QoS 2 as the specification says a client must (§4.3.3), whatever the broker does, and comes back as long as
-// it is wanted. What it keeps between connections is what a device would keep on its flash.
+// An MQTT 5 client with a persistent session on a raw socket. It publishes and receives at QoS 2 as the specification
+// requires of a client (§4.3.3), whatever the broker does, and reconnects until it is stopped. What it keeps between
+// connections is what a device would keep in flash.
 
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,22 +9,22 @@ import { rawMqtt } from '../../support/raw-mqtt.ts';
 import { PACKET } from '../../support/wire/mqtt.ts';
 import { connect5, p, packet, publish5, subscribe5, u16 } from '../../support/wire/mqtt5.ts';
 
-/** One publish that is under way. */
+/** One publish in flight. */
 interface Sending {
   readonly id: number;
   readonly topic: string;
   readonly body: string;
-  /** PUBREC came. */
+  /** Whether PUBREC was received. */
   received: boolean;
 }
 
 export interface ExactOptions {
   readonly port: number;
   readonly clientId: string;
-  /** Subscribed to at QoS 2 when the session begins; null: nothing. */
+  /** The filter to subscribe to at QoS 2 when the session begins; null for none. */
   readonly filter: string | null;
   readonly window: number;
-  /** Deliveries that it takes at a time; as many as the broker likes unless it says so. */
+  /** Its receive maximum; unlimited by default. */
   readonly receiveMaximum?: number;
 }
 
@@ -32,16 +32,16 @@ const NEVER = 0xffff_ffff;
 const RETRY_MS = 20;
 
 export class ExactClient {
-  /** Bodies by topic, in the order in which they were given to the application. */
+  /** Bodies by topic, in the order in which the application got them. */
   readonly taken: Map<string, string[]>;
   takenCount: number;
-  /** How often it connected, and packets that came again. */
+  /** Number of connections, and of packets that were resent. */
   connections: number;
   repeated: number;
   private readonly options: ExactOptions;
   private readonly queued: { topic: string; body: string }[];
   private readonly sending: Sending[];
-  /** Ids of messages that were taken in and not released. */
+  /** Ids of messages received and not released yet. */
   private readonly held: Set<number>;
   private nextId: number;
   private peer: RawClient | null;
@@ -65,7 +65,7 @@ export class ExactClient {
     this.running = this.run();
   }
 
-  /** Publishes that are not complete. */
+  /** Publishes in flight. */
   get open(): number {
     return this.queued.length + this.sending.length;
   }
@@ -85,7 +85,7 @@ export class ExactClient {
     await this.running;
   }
 
-  /** Drops the connection without a word. */
+  /** Breaks the connection without DISCONNECT. */
   async drop(): Promise<void> {
     await this.peer?.close();
   }

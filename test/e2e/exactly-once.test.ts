@@ -1,6 +1,5 @@
-// QoS 2 from end to end while the broker is killed (SIGKILL) and connections break, at moments that a seed chooses: every
-// message reaches each subscriber once, in the order of its topic. Nobody forgives a duplicate here, and nobody a loss.
-// SEED repeats a choice; CI_LONG makes it long.
+// QoS 2 from end to end while the broker is killed (SIGKILL) and connections break, at moments chosen by a seed. Every
+// message reaches each subscriber exactly once, in the order of its topic. SEED repeats a choice; CI_LONG runs longer.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -14,7 +13,7 @@ const SEED = Number(process.env.SEED ?? 1);
 const ROUNDS = LONG ? 40 : 5;
 const MESSAGES_A_ROUND = 400;
 const TOPICS = ['exact/one', 'exact/two'];
-/** For what never comes. */
+/** Fails the test if an expected message never comes. */
 const PATIENCE_MS = 60_000;
 
 async function until(what: string, reached: () => boolean): Promise<void> {
@@ -56,7 +55,7 @@ test(`${ROUNDS} kills lose nothing and repeat nothing at QoS 2 (SEED=${SEED})`, 
 
   await until('acknowledgements', () => publisher.open === 0);
   await until('the last deliveries', () => subscribers.every(({ takenCount }) => takenCount >= count));
-  // Whatever came twice would come by now.
+  // A duplicate would have come by now.
   for (const subscriber of subscribers) await subscriber.drop();
   await until('everybody again', () => subscribers.every(({ connections }) => connections > ROUNDS));
   for (const [index, { taken }] of subscribers.entries()) {

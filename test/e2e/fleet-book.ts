@@ -1,4 +1,4 @@
-// What a fleet has published, and what its publishers know of it: the truth that deliveries are held against.
+// What a fleet has published, and which publishes were acknowledged: the reference for checking deliveries.
 
 import assert from 'node:assert/strict';
 import type { QoS, Taken } from './fleet-device.ts';
@@ -8,12 +8,12 @@ export interface Published {
   readonly publisher: string;
   readonly topic: string;
   readonly qos: QoS;
-  /** Its place among all that were published, in the order in which they were sent first. */
+  /** Its position among all publishes, in the order of first sending. */
   readonly at: number;
   acknowledged: boolean;
-  /** It was sent more than once, so that at QoS 1 it may be there more than once. */
+  /** It was sent more than once, so that at QoS 1 it may be delivered more than once. */
   sentAgain: boolean;
-  /** Its publisher's session ended before it was acknowledged. */
+  /** Its publisher's session ended before the acknowledgement. */
   abandoned: boolean;
 }
 
@@ -40,19 +40,19 @@ export class FleetBook {
     return published;
   }
 
-  /** What a queue, session or group that was there from the beginning must have been given. */
+  /** What a queue, session or group that existed from the beginning must have received. */
   owed(qos: QoS): Published[] {
     return [...this.byBody.values()].filter((each) => each.qos === qos && each.acknowledged);
   }
 
-  /** Nothing owed is missing. */
+  /** No acknowledged message is missing. */
   requireAll(who: string, qos: QoS, bodies: ReadonlySet<string>): void {
     const missing = this.owed(qos).filter(({ body }) => !bodies.has(body));
     const names = missing.slice(0, 5).map(({ body }) => body);
     assert.equal(missing.length, 0, `${who} never got ${missing.length} of QoS ${qos}: ${names.join(', ')}, …`);
   }
 
-  /** Nothing came twice. */
+  /** No message was delivered twice. */
   requireOnce(who: string, bodies: readonly string[]): void {
     const seen = new Set<string>();
     for (const body of bodies) {
@@ -62,8 +62,8 @@ export class FleetBook {
   }
 
   /**
-   * What one publisher published to one topic at one QoS came in its order: the first time that each came; and over one
-   * connection each time, except what its publisher had sent again.
+   * Messages of one publisher, topic and QoS come in order: their first deliveries, and all deliveries over one
+   * connection, except messages that the publisher resent.
    */
   requireOrder(who: string, taken: readonly Pick<Taken, 'body' | 'connection'>[]): void {
     const first = new Map<string, number>();

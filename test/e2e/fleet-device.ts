@@ -1,8 +1,8 @@
-// A device of a fleet, on real sockets and byte by byte: it subscribes and publishes at every QoS, in 3.1.1 or 5, with a
-// session that outlives its connections or not, and keeps what a device would keep on its flash. It does to the broker
-// what it is told to: answers late, in any order, twice or with ids that nobody gave it, reads nothing, goes without a
-// word, takes itself over. Whatever it is sent it checks at once: that a packet id stands for one message until it is
-// free, that DUP says the truth, that no more is out than it asked for, and that sessions are there or not.
+// A device of a fleet, on raw sockets: it subscribes and publishes at every QoS, in MQTT 3.1.1 or 5.0, with a
+// persistent session or not, and keeps what a device would keep in flash. On command it misbehaves: it answers late,
+// out of order, twice or with unassigned ids, stops reading, drops its connection, takes itself over. It checks every
+// packet received: a packet id stands for one message until it is free, DUP is correct, the receive maximum is kept,
+// and session present is correct.
 
 import assert from 'node:assert/strict';
 import { type RawClient, tcp } from '../../support/raw-client.ts';
@@ -19,28 +19,28 @@ export interface DeviceOptions {
   readonly v5: boolean;
   readonly persistent: boolean;
   readonly filters: readonly (readonly [string, QoS])[];
-  /** Hears of what the broker should not have done. */
+  /** Called when the broker has violated the protocol. */
   readonly failed: (error: unknown) => void;
 }
 
-/** One publish that is under way. */
+/** One publish in flight. */
 export interface Sending {
   readonly id: number;
   readonly qos: QoS;
   readonly topic: string;
   readonly body: string;
-  /** PUBREC came. */
+  /** Whether PUBREC was received. */
   received: boolean;
 }
 
-/** One delivery as the application sees it: of QoS 2 only the first. */
+/** One delivery to the application: at QoS 2 the first copy only. */
 export interface Taken {
   readonly qos: QoS;
   readonly topic: string;
   readonly body: string;
-  /** The connection over which it came, counted from 1. */
+  /** Number of the connection that delivered it, from 1. */
   readonly connection: number;
-  /** Restarts of the broker before it. */
+  /** Number of broker restarts before it. */
   readonly life: number;
 }
 
@@ -57,20 +57,20 @@ interface Answer {
 }
 
 const NEVER = 0xffff_ffff;
-/** Publishes that are under way at a time. */
+/** Maximum of publishes in flight. */
 const WINDOW = 40;
-/** Ids that no broker gives so early, for answers to nothing. */
+/** Ids that the broker has not assigned, for unexpected acknowledgements. */
 const STRANGE_ID = 60_000;
-/** What an inflight window is where the client did not say. */
+/** The inflight window of a client that sets no receive maximum. */
 const LARGEST_WINDOW = 65_535;
 
 export class FleetDevice {
   readonly options: DeviceOptions;
-  /** Everything in its order. */
+  /** All deliveries, in order. */
   readonly taken: Taken[];
-  /** CONNACKs. */
+  /** CONNACKs received. */
   connections: number;
-  /** Whether answers wait until they are asked for. */
+  /** Whether acknowledgements wait until the test releases them. */
   lazy: boolean;
   private readonly book: FleetBook;
   private readonly sending: Sending[];
@@ -78,16 +78,16 @@ export class FleetDevice {
   private readonly held: Map<number, Held>;
   private readonly seen: Set<string>;
   private due: Answer[];
-  /** All that it ever had: some may still be open. */
+  /** All sockets so far; some may still be open. */
   private readonly peers: RawClient[];
   private peer: RawClient | null;
   private opening: Promise<void> | null;
   private ready: boolean;
-  /** Whether there is a session that outlived its connection: null where only the broker knows. */
+  /** Whether a persistent session exists; null if only the broker knows. */
   private present: boolean | null;
   private receiveMaximum: number;
   private connectedAt: number;
-  /** Restarts of the broker that it knows of, and up to its connection before. */
+  /** Broker restarts that it knows of, now and at its previous connection. */
   private restarts: number;
   private heldIn: number;
   private readonly member: boolean;
@@ -130,7 +130,7 @@ export class FleetDevice {
     return this.held.size;
   }
 
-  /** Connects; where it is connected already it takes itself over, and its old socket is left as it is. */
+  /** Connects. If it is connected already, this takes its session over and leaves the old socket open. */
   connect(receiveMaximum: number): void {
     if (this.opening !== null) return;
     this.leave();
@@ -141,7 +141,7 @@ export class FleetDevice {
       });
   }
 
-  /** Connects, where it is not connected and not about to be. */
+  /** Connects unless it is connected or connecting. */
   connectUnless(receiveMaximum: number): void {
     if (!this.ready) this.connect(receiveMaximum);
   }
@@ -151,7 +151,7 @@ export class FleetDevice {
     await this.opening;
   }
 
-  /** Goes: without a word, or as it should. */
+  /** Ends the connection, with or without DISCONNECT. */
   drop(politely: boolean): void {
     const { peer } = this;
     this.leave();
@@ -160,7 +160,7 @@ export class FleetDevice {
     else peer.socket.destroy();
   }
 
-  /** Reads nothing from here on, and keeps its socket open. */
+  /** Stops reading and keeps its socket open. */
   stall(): void {
     this.peer?.socket.pause();
   }
@@ -174,7 +174,7 @@ export class FleetDevice {
     this.sendMore();
   }
 
-  /** Gives some of the answers that wait, in the order in which `pick` chooses. */
+  /** Sends some of the waiting acknowledgements, in the order that `pick` chooses. */
   answer(count: number, pick: (count: number) => number): void {
     for (let i = 0; i < count && this.due.length > 0; i++) {
       const [answer] = this.due.splice(pick(this.due.length), 1);
@@ -182,7 +182,7 @@ export class FleetDevice {
     }
   }
 
-  /** Says what it should not: none of it may change anything. */
+  /** Sends unexpected acknowledgements, none of which may change anything. */
   babble(kind: number): void {
     const { peer } = this;
     if (peer === null || !this.ready) return;
@@ -192,18 +192,18 @@ export class FleetDevice {
         peer.send(packet(0x40, u16(STRANGE_ID + 1)));
         break;
       case 1:
-        // A PUBREL of an id that is nobody's.
+        // A PUBREL with an unassigned id.
         peer.send(packet(0x62, u16(STRANGE_ID + 2)));
         break;
       case 2:
         peer.send(packet(0x70, u16(STRANGE_ID + 3)));
         break;
       case 3:
-        // The answer of another QoS.
+        // The acknowledgement of another QoS.
         if (held !== null) peer.send(held.qos === 2 ? packet(0x40, u16(id)) : packet(0x70, u16(id)));
         break;
       case 4:
-        // PUBREC for what it has said PUBREC for: told by its PUBREL at the most.
+        // A repeated PUBREC: the broker may answer with a repeated PUBREL only.
         if (held?.qos === 2 && !this.due.some((answer) => answer.id === id)) peer.send(packet(0x50, u16(id)));
         break;
       default:
@@ -250,7 +250,7 @@ export class FleetDevice {
     if (this.present !== null) assert.equal(present, this.present, `${clientId}: session present`);
     if (persistent) this.present = true;
     if (!present) this.forget();
-    // QoS 1 ids are not kept beyond the broker's life, and a group's message may come to somebody else.
+    // QoS 1 ids do not survive a broker restart, and a message of a group may go to another member.
     if (this.member || this.restarts !== this.heldIn) this.forgetQos1();
     this.heldIn = this.restarts;
     this.connections++;
@@ -272,14 +272,14 @@ export class FleetDevice {
 
   private async listen(peer: RawClient): Promise<void> {
     for (let unit = await peer.next(); unit !== null; unit = await peer.next()) {
-      // What comes after the device has given the connection up it does not see.
+      // The device ignores packets of a connection that it has abandoned.
       if (peer !== this.peer) return;
       this.packet(peer, unit);
     }
     if (peer === this.peer) this.leave();
   }
 
-  /** Nothing is left of a session. */
+  /** Clears the state of a session. */
   private forget(): void {
     for (const { body } of this.sending.splice(0)) this.book.of(body).abandoned = true;
     this.held.clear();
@@ -347,9 +347,9 @@ export class FleetDevice {
     assert.ok(id > 0, what);
     const seen = this.seen.has(body);
     const published = this.book.of(body);
-    // [MQTT-3.3.1-1]: whoever was given it before is told so, unless it came to the group and not to this member.
+    // [MQTT-3.3.1-1]: a message delivered before has DUP, unless it was delivered to another member of the group.
     if (seen && !this.member && !published.sentAgain) assert.ok(dup, `${what}: came before`);
-    // What was published after the connection stood cannot have been sent over an earlier one.
+    // A message published after this connection opened cannot have been sent over an earlier one.
     if (dup) assert.ok(published.at < this.connectedAt, `${what}: never sent before`);
     const before = this.held.get(id);
     if (before !== undefined) {

@@ -1,7 +1,8 @@
-// A fleet with bad manners against a broker that is killed and stopped: sessions of both versions, clean and persistent,
-// that take themselves over, drop, stall, answer late, in any order and with ids that nobody gave them, groups that share
-// a subscription, and a durable AMQP queue that listens in. Whatever happens: what was acknowledged reaches every session
-// that outlives its connections, at QoS 2 once, in the order of each topic; packet ids, DUP, receive maximum and session
+// A fleet of misbehaving devices against a broker that is killed and stopped: sessions of both versions, clean and
+// persistent, that take themselves over, drop, stall, answer late, out of order and with unassigned ids; groups with a
+// shared subscription; and a durable AMQP queue bound to the same topics. Every acknowledged message reaches every
+// persistent session, at QoS 2 exactly once, in the order of each topic. fleet-device.ts checks packet ids, DUP,
+// receive maximum and session present in each packet. SEED repeats a choice; CI_LONG runs longer.
 // present are checked packet by packet (fleet-device.ts). SEED repeats a choice; CI_LONG makes it long.
 
 import assert from 'node:assert/strict';
@@ -18,20 +19,20 @@ const FIRST_SEED = Number(process.env.SEED ?? 1);
 const SEEDS = LONG ? 40 : process.env.SEED === undefined ? 2 : 1;
 const STEPS = LONG ? 600 : 200;
 const QUEUE = 'listens-in';
-/** Receive maximums. */
+/** Receive maximums of the devices. */
 const WINDOWS = [1, 2, 10, 65_535];
 const TOPICS = ['t/a', 't/b', 't/c/d'];
 const POLL_MS = 5;
-/** For what never comes. */
+/** Fails the test if an expected packet never comes. */
 const PATIENCE_MS = 60_000;
-/** Nothing comes for so long: then nothing will. */
+/** After so long without a delivery none is expected any more. */
 const QUIET_MS = 150;
 
 class Fleet {
   readonly devices: FleetDevice[];
   readonly groups: Map<string, FleetDevice[]>;
   readonly book: FleetBook;
-  /** What the broker did wrong first. */
+  /** The first violation by the broker. */
   failure: unknown;
   private readonly broker: BrokerProcess;
   private readonly random: Random;
@@ -70,7 +71,7 @@ class Fleet {
   async step(): Promise<void> {
     const { random, devices } = this;
     const device = random.pick(devices)!;
-    // Who is away does not stay away for long.
+    // Absent devices return soon.
     if (!device.connected && random.chance(0.5)) device.connect(random.pick(WINDOWS)!);
     const what = random.next();
     if (what < 0.4) {
@@ -79,7 +80,7 @@ class Fleet {
     } else if (what < 0.47) device.drop(random.chance(0.4));
     else if (what < 0.62) device.connect(random.pick(WINDOWS)!);
     else if (what < 0.66) {
-      // A half-open connection, and another one that takes the client id over.
+      // A half-open connection, and another one that takes its client id over.
       device.stall();
       if (random.chance(0.7)) device.connect(100);
     } else if (what < 0.74) device.lazy = random.chance(0.6);
@@ -87,11 +88,11 @@ class Fleet {
     else if (what < 0.92) device.babble(random.below(6));
     else if (what < 0.94) await this.restart(random.chance(0.6));
     else await delay(random.below(15));
-    // What devices and broker say to each other happens between the steps.
+    // Devices and broker exchange packets between the steps.
     if (random.chance(0.3)) await delay(1);
   }
 
-  /** Everybody comes back with good manners; until all is delivered and nothing comes any more. */
+  /** All devices reconnect and behave, until everything is delivered and no more messages come. */
   async end(): Promise<void> {
     for (const device of this.devices) device.lazy = false;
     for (let round = 0; round < 2; round++) {
@@ -109,8 +110,8 @@ class Fleet {
       const of = (qos: QoS): Taken[] => taken.filter((each) => each.qos === qos);
       const bodies = (qos: QoS): string[] => of(qos).map(({ body }) => body);
       if (options.persistent) book.requireOnce(who, bodies(2));
-      // A session that ends with its connection gets messages before they are durable. What its publisher then sends
-      // again because the broker went is new to the session after it.
+      // A clean session may get messages before they are durable. If the broker restarts, the publisher resends them,
+      // and they are new to the next session.
       else
         book.requireOnce(
           who,
@@ -118,7 +119,7 @@ class Fleet {
         );
       if (group) continue;
       book.requireOnce(who, bodies(0));
-      // What is sent again comes first to a session that was not there before, perhaps behind what came to it at once.
+      // A resent message is new to a new session, and may come after later messages.
       book.requireOrder(who, options.persistent ? taken : taken.filter(({ body }) => !book.of(body).sentAgain));
       if (!options.persistent || options.filters.length === 0) continue;
       const all = new Set(taken.map(({ body }) => body));

@@ -1,5 +1,5 @@
-// Protects what a full disk means to clients, at the socket: whoever published or declared what could not be stored is
-// told so in the words of the protocol, consumers go on, and all goes on when there is space.
+// Protects a full disk's effect on clients, at the socket: a client whose publish or declaration could not be stored
+// gets an error of its protocol, consumers continue, and everything works again when there is space.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -43,7 +43,7 @@ test('every publisher learns that it is not stored, and all goes on when there i
   browser.send(stomp.send(`/queue/${queue}`, BODY, { receipt: 'transient' }));
   await expectStomp(browser.peer, 'RECEIPT');
 
-  // One commit for all of them: while another is held the next batch gathers.
+  // One commit for all of them: while another commit is held, the next batch accumulates.
   kv.hold = true;
   kept.send(amqp.publish(1, '', queue, Buffer.from('kept too'), 2));
   await kv.whenWaiting();
@@ -68,7 +68,7 @@ test('every publisher learns that it is not stored, and all goes on when there i
   assert.equal(headerOf(error, 'receipt-id'), 'refused');
   assert.deepEqual(await browser.peer.rest(), []);
 
-  // Consuming goes on.
+  // Consumers continue.
   const consumer = await clients.connect('amqp');
   consumer.send(amqp.consume(1, queue, 'c', false));
   await expectMethod(consumer.peer, METHOD.basicConsumeOk);
@@ -79,7 +79,7 @@ test('every publisher learns that it is not stored, and all goes on when there i
   const state = await expectMethod(consumer.peer, METHOD.queueDeclareOk);
   assert.equal(state.readUInt32BE(1 + queue.length), 0);
 
-  // Somebody asks for something new, which is when the disk is tried again.
+  // A new request makes the store try the disk again.
   kv.makeSpace();
   const retrier = await clients.connect('amqp');
   retrier.send(amqp.declareQueue(1, 'again', { durable: true }));
@@ -90,7 +90,7 @@ test('every publisher learns that it is not stored, and all goes on when there i
   assert.equal(ack.readBigUInt64BE(0), 3n);
   assert.equal(await takeBody(consumer.peer), 'new');
 
-  // On disk there is what was confirmed and not acknowledged, and nothing of what was refused.
+  // The disk has the confirmed, unacknowledged messages and none of the refused ones.
   const reopened = await createBroker({}, { kv: kv.crash(false) });
   const found = reopened.hosts.get('/')!.queues;
   assert.equal(found.get(queue)!.readyCount, 2);

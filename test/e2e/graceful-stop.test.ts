@@ -1,5 +1,5 @@
-// Protects the orderly end: clients are told why in the words of their protocol, what they published is confirmed first,
-// the process ends soon and well, and a program that embeds a broker has nothing left open.
+// Protects the orderly stop: the broker first confirms what clients have published, then tells each the reason in its
+// protocol; the process exits soon with code 0, and a program that embeds a broker has no open handles left.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -23,7 +23,7 @@ import { HeldKv } from './held-kv.ts';
 
 const { METHOD } = amqp;
 const PATIENCE = { timeout: 60_000 };
-/** What the design allows from the signal to the end. */
+/** The maximum time from the signal to the exit. */
 const STOP_MS = 5_000;
 const FREE_PORTS = ['amqp', 'mqtt', 'stomp', 'ws', 'http'].flatMap((name) => [`--${name}-port`, '0']);
 
@@ -49,7 +49,7 @@ async function startChild(t: TestContext, data: string): Promise<{ command: Comm
   return { command, ports: ports as ChildPorts };
 }
 
-/** connection.close 320, answered; then the broker closes. */
+/** Expects connection.close 320, answers it, and waits until the broker closes. */
 async function expectForced(peer: RawClient): Promise<void> {
   const close = await expectMethod(peer, METHOD.connectionClose);
   assert.equal(close.readUInt16BE(0), 320);
@@ -58,7 +58,7 @@ async function expectForced(peer: RawClient): Promise<void> {
   assert.deepEqual(await peer.rest(), []);
 }
 
-/** The last confirmed tag before the close, which is answered. */
+/** Returns the last confirmed tag before connection.close, which it answers. */
 async function lastConfirm(peer: RawClient): Promise<number> {
   let confirmed = 0;
   for (let unit = await peer.next(); unit !== null; unit = await peer.next()) {
@@ -85,7 +85,7 @@ test('on SIGTERM clients are told, and the process ends soon with code 0', PATIE
   page.send(mqtt.connect('page'));
   await once(page, 'message');
   const left = once(page, 'close');
-  // Nobody is waited for who has not said who it is.
+  // The stop does not wait for clients that have not logged in.
   const strangers = await Promise.all([tcp(ports.amqp), tcp(ports.mqtt), tcp(ports.stomp)]);
   for (const stranger of strangers) stranger.resume();
   const signalled = performance.now();
@@ -118,7 +118,7 @@ test('what was confirmed before the end is there after it', PATIENCE, async (t) 
   await expectMethod(peer, METHOD.queueDeclareOk);
   const messages = Array.from({ length: 2_000 }, (_, i) => amqp.publish(1, '', 'q', Buffer.from(String(i)), 2));
   peer.send(...messages);
-  // The signal comes while confirms are on their way.
+  // The signal arrives while confirms are pending.
   const first = Number((await expectMethod(peer, METHOD.basicAck)).readBigUInt64BE(0));
   command.child.kill('SIGTERM');
   const confirmed = Math.max(first, await lastConfirm(peer));
@@ -189,7 +189,7 @@ for (const [store, args] of [
     assert.equal(code, 0, stderr);
     const { received, left } = JSON.parse(stdout) as { received: number; left: string[] };
     assert.equal(received, 2);
-    // Standard output is a pipe here.
+    // Standard output is a pipe in this test.
     assert.deepEqual(
       left.filter((resource) => resource !== 'PipeWrap'),
       [],

@@ -1,6 +1,6 @@
-// Protects the rule that nothing is confirmed before it is durable, at the socket and byte by byte: while a commit is
-// held, whatever waits for it does not leave, and the connection that waits is alive all the same. When the commit has
-// ended everything leaves, in order.
+// Protects the rule that no answer is sent before its change is durable, at the socket and byte by byte. While a commit
+// is held, an answer that depends on it is not sent, and its connection still serves other requests. After the commit
+// all answers are sent, in order.
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -30,7 +30,7 @@ before(async () => {
   clients = await EchoClients.open(broker.ports);
 });
 
-/** What the operations below work on, made anew where one of them has deleted it. */
+/** Creates what the operations below use, again if one of them has deleted it. */
 beforeEach(async () => {
   kv.releaseHeld();
   const { peer } = await clients.connect('amqp');
@@ -115,7 +115,7 @@ describe('while a commit is held', () => {
     const [publisher, consumer] = [await clients.connect('mqtt'), await clients.connect('amqp')];
     consumer.send(amqp.method(1, METHOD.queuePurge, amqp.short(0), amqp.shortstr('q'), amqp.octet(0)));
     await expectMethod(consumer.peer, METHOD.queuePurgeOk);
-    // What is acknowledged before its commit needs none: this one is not.
+    // A message acknowledged before its commit needs no commit; this one stays unacknowledged.
     consumer.send(amqp.consume(1, 'q', 'c', false));
     await expectMethod(consumer.peer, METHOD.basicConsumeOk);
     kv.hold = true;

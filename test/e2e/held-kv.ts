@@ -1,5 +1,5 @@
-// A disk whose commits end when the test says so, with a way to wait until one has been asked for: what happens then
-// needs no clock.
+// A disk whose commits complete when the test says so. The test can wait until a commit was requested, so it needs no
+// clock.
 
 import type { KvBatch } from '../../src/store/kv/kv.ts';
 import { FaultyKv } from '../support/faulty-kv.ts';
@@ -13,7 +13,7 @@ export class HeldKv extends FaultyKv {
     return ended;
   }
 
-  /** Resolves when a commit waits. */
+  /** Resolves when a commit is pending. */
   async whenWaiting(): Promise<void> {
     while (!this.waiting) {
       await new Promise<void>((resolve) => {
@@ -22,13 +22,13 @@ export class HeldKv extends FaultyKv {
     }
   }
 
-  /** Ends what waits, and all that come from now on, at once. */
+  /** Completes pending commits, and from now on each commit at once. */
   releaseHeld(): void {
     this.hold = false;
     if (this.waiting) this.release();
   }
 
-  /** From now on there is no space, not even for what frees some. */
+  /** From now on the disk is full, even for commits that free space. */
   fill(): void {
     this.full = true;
     this.fullForAll = true;

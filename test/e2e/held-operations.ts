@@ -1,4 +1,4 @@
-// Everything that a client is told only once it is durable: the operation, as bytes, and its answer.
+// The operations whose answers wait for durability: the request as bytes, and the expected answer.
 
 import assert from 'node:assert/strict';
 import { methodOf } from '../../support/raw-amqp.ts';
@@ -44,12 +44,12 @@ function plainMethod(id: number, ...fields: Buffer[]): Buffer {
 
 const names = (...texts: string[]) => texts.map(amqp.shortstr);
 
-/** An operation that waits for the disk, and what answers it. */
+/** An operation that waits for the disk, and its answer. */
 export interface Operation {
   readonly what: string;
   readonly protocol: Protocol;
   readonly clean?: boolean;
-  /** What precedes the operation while commits still end. */
+  /** Requests to send first, while commits still complete. */
   readonly first?: readonly Buffer[];
   readonly firstAnswers?: number;
   readonly send: readonly Buffer[];
@@ -58,7 +58,7 @@ export interface Operation {
 
 const method = (id: number) => (unit: Buffer) => assert.equal(methodOf(unit).toString(16), id.toString(16));
 const packet = (type: number) => (unit: Buffer) => assert.equal(unit[0]! >> 4, type);
-/** Checks that a unit is that receipt. */
+/** Asserts that a frame is this receipt. */
 export const receipt = (id: string) => (unit: Buffer) => {
   const frame = readStompFrame(unit);
   assert.deepEqual([frame.command, headerOf(frame, 'receipt-id')], ['RECEIPT', id]);

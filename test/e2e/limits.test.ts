@@ -1,5 +1,5 @@
-// A bound that drops, refuses or closes is counted, under the key that the configuration has for it: an operator sees
-// which one clients run into. Each connection here breaks one bound, and is closed for it.
+// Every bound that drops, refuses or closes is counted under its configuration key, so that an operator sees which one
+// clients exceed. Each connection here exceeds one bound and is closed.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -37,7 +37,7 @@ afterEach(async () => {
   await broker.stop();
 });
 
-/** The bounds that were reached, as a scrape says. */
+/** The bounds exceeded so far, from a scrape of the metrics. */
 async function reached(): Promise<Record<string, number>> {
   const response = await fetch(`http://127.0.0.1:${broker.ports.http}/metrics`);
   const found = (await response.text()).matchAll(/^trivium_limits_reached_total\{limit="(.*)"\} ([1-9]\d*)$/gm);
@@ -65,7 +65,7 @@ describe('a bound that was reached is counted', () => {
     for (const method of ['channelOpenOk', 'queueDeclareOk', 'basicConsumeOk'] as const) {
       await client.expect(amqp.METHOD[method]);
     }
-    // In the default exchange, to a queue that is not there: only the size is wrong.
+    // Sent to the default exchange with an unknown queue: only its size is wrong.
     client.send(amqp.publish(2, '', 'nobody', Buffer.alloc(2049)));
     await client.expectChannelClose();
     client.send(amqp.consume(1, 'q', 'b', true));

@@ -1,5 +1,4 @@
-// A device that publishes over MQTT at QoS 1 (MQTT.js, which connects again by itself and sends again what had no
-// PUBACK).
+// A device that publishes over MQTT at QoS 1. MQTT.js reconnects and resends unacknowledged messages by itself.
 
 import mqtt, { type MqttClient } from 'mqtt';
 import type { Sent } from './account.ts';
@@ -24,7 +23,7 @@ export class MqttPublisher {
     const { port, outgoing } = options;
     const login = { username: 'guest', password: 'guest', clientId: 'device', clean: false };
     this.client = mqtt.connect(`mqtt://127.0.0.1:${port}`, { ...login, reconnectPeriod: AGAIN_MS });
-    // The broker is not there.
+    // The broker is down.
     this.client.on('error', () => {});
     this.client.on('connect', () => this.go());
     this.client.on('close', () => outgoing.interrupt());

@@ -1,5 +1,5 @@
-// Protects the one port for everything: the client libraries of all protocols meet on it, plain and inside TLS, whatever
-// the cut of their first bytes; who says nothing, or nothing that is known, is sent away within its bounds.
+// Protects the shared port: client libraries of all protocols connect to it, plain and over TLS, wherever their first
+// bytes are split. A connection that sends nothing or an unknown protocol is closed within its time limit.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -29,7 +29,7 @@ import { connected, readAll } from '../net/fixtures.ts';
 
 const UNAUTHENTICATED_MS = 2_000;
 const OFF = { port: false, tlsPort: false } as const;
-/** Nothing but the one port. */
+/** A configuration with the shared port only. */
 const ALONE: PartialConfig = {
   port: 0,
   amqp: OFF,
@@ -42,7 +42,7 @@ const ALONE: PartialConfig = {
 
 let broker: Broker;
 let ticker: Ticker;
-/** Who is on the ticker while there are no connections. */
+/** The members of the ticker without connections. */
 let idle: number;
 let port: number;
 
@@ -55,7 +55,7 @@ async function start(config: PartialConfig = {}): Promise<void> {
 
 afterEach(() => broker.stop());
 
-/** Sends the bytes one by one, so that no two arrive together. */
+/** Sends each byte separately, so that no two arrive together. */
 async function drip(socket: Socket, bytes: Buffer): Promise<void> {
   for (let at = 0; at < bytes.length; at++) {
     await new Promise<void>((resolve) => socket.write(bytes.subarray(at, at + 1), () => resolve()));
@@ -78,7 +78,7 @@ async function get(path: string, ca: Buffer | null = null): Promise<HttpAnswer> 
   return { status: response.statusCode!, body };
 }
 
-/** One message with each client library, all of them into one AMQP queue; then what HTTP says. */
+/** Sends one message with each client library into one AMQP queue, then one HTTP request. */
 async function meet(ca: Buffer | null): Promise<void> {
   const secure = ca === null ? {} : { ca };
   const s = ca === null ? '' : 's';
@@ -147,7 +147,7 @@ describe('the one port', () => {
       await start({ tls: { certificateFile, keyFile } });
       await meet(readFileSync(authority.caFile));
       await meet(null);
-      // Nobody has a reason for TLS within TLS.
+      // TLS inside TLS is refused.
       const outer = connectTls({ port, host: '127.0.0.1', ca: readFileSync(authority.caFile) });
       await once(outer, 'secureConnect');
       outer.write('\x16\x03\x01\x02\0');

@@ -1,6 +1,6 @@
-// What a publisher of the crash test sends: numbered messages, some of them so large (4 KiB and more) that the store
-// shares one record of the body between the queues. A window of them is unconfirmed at a time, and after a lost
-// connection nothing new goes out before what was unconfirmed is confirmed, so that first copies stay in order.
+// The messages that a publisher of the crash test sends: numbered, some so large (4 KiB and more) that the store shares
+// one body record between queues. At most a window of them is unconfirmed. After a lost connection the unconfirmed ones
+// are confirmed before a new one is sent, so that first copies stay in order.
 
 import type { Random } from '../sim/random.ts';
 import type { Sent } from './account.ts';
@@ -13,7 +13,7 @@ const LARGE_BYTES = 16 * 1024;
 
 export class Outgoing {
   readonly all: Sent[];
-  /** What has no confirm, in order. */
+  /** Unconfirmed messages, in order. */
   readonly open: Set<Sent>;
   private readonly name: string;
   private readonly random: Random;
@@ -31,7 +31,7 @@ export class Outgoing {
     this.stopped = false;
   }
 
-  /** The next message, or null where it is not its time. */
+  /** The next message to send, or null while the window is full or unconfirmed messages are being resent. */
   next(): Sent | null {
     if (this.stopped || this.recovering || this.open.size >= WINDOW) return null;
     const large = this.random.chance(LARGE_SHARE);
@@ -49,12 +49,12 @@ export class Outgoing {
     if (this.open.size === 0) this.recovering = false;
   }
 
-  /** The connection is lost. */
+  /** Called when the connection is lost. */
   interrupt(): void {
     this.recovering = this.open.size > 0;
   }
 
-  /** Nothing new from now on. */
+  /** Sends no new message from now on. */
   stop(): void {
     this.stopped = true;
   }

@@ -1,7 +1,7 @@
-// A device's metric: one `mosquitto_pub -l` process for a topic, fed line by line, and the ledger of what it reported
-// (`-d`): which message ids it sent, and which were answered with PUBACK. It reconnects after a second and sends again by
-// itself what had no PUBACK; where the process dies, a new one gets those lines. A line that it reads between connecting
-// and CONNACK it sends ahead of those (mosquitto 2.0), so nothing may be fed until they are confirmed: see `suspend`.
+// A device's metric: one `mosquitto_pub -l` process for a topic, fed line by line, and the ledger of its debug output
+// (`-d`): which message ids it sent, and which got a PUBACK. It reconnects after a second and resends lines without a
+// PUBACK. If the process dies, a new one gets those lines. mosquitto 2.0 sends a line that it reads between connecting
+// and CONNACK ahead of those, so no line may be fed until they are confirmed: see `suspend`.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,39 +9,39 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Sent } from './account.ts';
 import type { Watch } from './watch.ts';
 
-/** The programs that it needs. */
+/** The programs that the test runs. */
 export const MOSQUITTO_PUB = '/usr/bin/mosquitto_pub';
-/** Into a pipe, mosquitto_pub would keep what it says until it ends. */
+/** Disables output buffering: into a pipe, mosquitto_pub would buffer its output until it exits. */
 export const STDBUF = '/usr/bin/stdbuf';
 
-/** Messages that mosquitto_pub sends without a PUBACK. */
+/** Maximum of messages that mosquitto_pub sends without a PUBACK. */
 export const IN_FLIGHT = 20;
-/** Lines that a process holds and that have no PUBACK: more than it sends, so that there is always a next one. */
+/** Maximum of lines fed without a PUBACK: more than it sends, so that it always has a next one. */
 const AHEAD = IN_FLIGHT + 10;
-/** A process that could not connect ends at once. */
+/** Delay before a restart, because a process that cannot connect exits at once. */
 const AGAIN_MS = 100;
 
 const REPORT = /(?:sending PUBLISH \(d\d, q1, r0, m(\d+),)|(?:received PUBACK \(Mid: (\d+), RC:0\))/;
 
-/** What is known of one line. */
+/** The state of one line. */
 export interface Line extends Sent {
-  /** When it was first handed to a process, by the test's watch; 0: not yet. */
+  /** When it was first fed to a process, by the test's watch; 0 if it was not. */
   fedAt: number;
 }
 
 export class Publisher {
   readonly topic: string;
   readonly lines: readonly Line[];
-  /** Processes that were started in its life. */
+  /** Processes started so far. */
   processes: number;
-  /** Lines with a PUBACK: they come in order. */
+  /** Number of lines with a PUBACK, which come in order. */
   confirmed: number;
   private readonly port: number;
   private readonly watch: Watch;
   private child: ChildProcess | null;
-  /** The line of this process' message id 1. */
+  /** Index of the line that has this process' message id 1. */
   private firstLine: number;
-  /** Lines before it were handed to this process. */
+  /** Lines before this index were fed to this process. */
   private fed: number;
   private released: number;
   private finished: boolean;
@@ -65,23 +65,23 @@ export class Publisher {
     this.start();
   }
 
-  /** The first `count` lines may go now; the process gets them as its PUBACKs arrive. */
+  /** Releases the first `count` lines; the process gets them as PUBACKs arrive. */
   release(count: number): void {
     this.released = count;
     this.feed();
   }
 
-  /** No line more than the process has: it has lost its connection. Once `releasedConfirmed`, it may go on. */
+  /** Feeds no further line, because the process has lost its connection. It may continue once `releasedConfirmed`. */
   suspend(): void {
     this.released = this.fed;
   }
 
-  /** Whether everything that may go has a PUBACK. */
+  /** Whether every released line has a PUBACK. */
   get releasedConfirmed(): boolean {
     return this.confirmed >= this.released;
   }
 
-  /** Lines that it said it sent and that have no PUBACK. */
+  /** Number of lines sent and not acknowledged. */
   get unconfirmed(): readonly Line[] {
     return this.lines.filter((line) => line.sendings > 0 && line.confirmedAt === 0);
   }
@@ -92,12 +92,12 @@ export class Publisher {
     return `${topic}: ${counts}, ${processes} processes, said last: ${lastSaid}`;
   }
 
-  /** Kills the process; another one takes over. */
+  /** Kills the process; a new one takes over. */
   kill(): void {
     this.child?.kill('SIGKILL');
   }
 
-  /** Ends its input, and resolves when the process has ended well. */
+  /** Ends its input, and resolves when the process has exited with code 0. */
   async finish(): Promise<void> {
     this.finished = true;
     const child = this.child!;
@@ -107,7 +107,7 @@ export class Publisher {
     if (code !== 0) throw new Error(`mosquitto_pub of ${this.topic} ended with ${code}`);
   }
 
-  /** However it is. */
+  /** Ends the process in any state. */
   async end(): Promise<void> {
     this.finished = true;
     const child = this.child!;
@@ -130,9 +130,9 @@ export class Publisher {
     this.fed = this.confirmed;
     this.rest = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => this.hear(text));
-    // A process that died does not take its input; what was lost with it is fed to the next one.
+    // Input lost with a killed process is fed to the next one.
     child.stdin.on('error', () => {});
-    // `close` comes after all that it said, `exit` may not.
+    // `close` comes after all output was read; `exit` may come before.
     child.once('close', () => void this.again());
     this.feed();
   }

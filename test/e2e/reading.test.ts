@@ -1,5 +1,6 @@
-// Protects that all front-ends read their sockets by the same rules (src/net/read-gate.ts): each reason stops reading,
-// its end starts it again, and nothing that was sent meanwhile is lost. Without sockets, so that «not read» can be seen.
+// Protects that all front-ends read their sockets by the same rules (src/net/read-gate.ts): each reason pauses reading,
+// its end resumes it, and nothing sent meanwhile is lost. A memory transport stands in for the socket, so that the test
+// can see whether it is read.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -17,17 +18,17 @@ import { MemoryTransport } from '../support/memory-transport.ts';
 import { ProtocolHarness } from '../support/protocol-harness.ts';
 
 const HELD = { reason: 'test', alarm: true, disk: false };
-/** Small ones, so that a few answers fill an outbox. */
+/** Small watermarks, so that a few answers fill an outbox. */
 const OUTBOX = { ...OUTBOX_DEFAULTS, highWatermarkBytes: 256, lowWatermarkBytes: 16 };
 
-/** What a client says, in each protocol. */
+/** The frames that a client sends, in each protocol. */
 interface Speech {
   readonly protocol: string;
   accept(broker: Broker): Accept;
-  /** What logs it in, step by step. */
+  /** The login, step by step. */
   readonly login: readonly Buffer[];
   publish(topic: string, body: Buffer): Buffer;
-  /** Is answered. */
+  /** A request that is answered at once. */
   readonly question: Buffer;
 }
 
@@ -64,7 +65,7 @@ const SPEECHES: readonly Speech[] = [
 ];
 
 class Broker extends ProtocolHarness {
-  /** While not null, no permission to write is known before it resolves. */
+  /** If not null, permission checks wait until it resolves. */
   readonly permission: { known: Promise<boolean> | null };
 
   constructor() {
@@ -128,7 +129,7 @@ for (const speech of SPEECHES) {
       assert.equal(client.reading, true);
       assert.ok(client.written.length > 0, 'who only consumes is answered');
       client.written.length = 0;
-      // It may arrive in two pieces, and something stands before it and behind it.
+      // It may arrive in two chunks, between other bytes.
       const publish = speech.publish('a', ONE);
       client.receive(Buffer.concat([speech.question, publish.subarray(0, 10)]));
       client.receive(Buffer.concat([publish.subarray(10), speech.publish('a', ONE), speech.question]));

@@ -1,5 +1,5 @@
-// The readings that the devices of the test publish, from the committed readings.csv (columns time, device, metric,
-// value; ordered by time). Run by itself this file writes that CSV again, by seed.
+// The readings that the test's devices publish, from the committed readings.csv (columns time, device, metric, value;
+// ordered by time). Run as a program, this file regenerates the CSV from its seed.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -17,11 +17,11 @@ export interface Reading {
   readonly device: string;
   readonly metric: string;
   readonly value: number;
-  /** What goes over the wire; no two of one topic are alike. */
+  /** The payload; unique within a topic. */
   readonly body: string;
 }
 
-/** All of them, in the order of the file. */
+/** All readings, in the order of the file. */
 export function readings(): Reading[] {
   const [head, ...rows] = readFileSync(CSV, 'utf8').trimEnd().split('\n');
   if (head !== HEAD) throw new Error(`readings.csv begins with '${head}'`);
@@ -32,7 +32,7 @@ export function readings(): Reading[] {
   });
 }
 
-/** Level at night, and what the day adds to it. */
+/** Level at night, and the amplitude over the day. */
 const DEVICES: Readonly<Record<string, Readonly<Record<string, readonly [number, number]>>>> = {
   oven: { temperature: [178, 12], humidity: [8, 2], voltage: [229, 3] },
   cellar: { temperature: [11.5, 0.8], humidity: [71, 4], voltage: [3.6, 0.1] },
@@ -40,7 +40,7 @@ const DEVICES: Readonly<Record<string, Readonly<Record<string, readonly [number,
   roof: { temperature: [2, 9], humidity: [80, -25], voltage: [3.2, 0.7] },
 };
 
-/** Each metric swings over the day and wanders on its own. */
+/** Each metric follows the day and adds a random walk. */
 function generate(): string {
   const random = new Random(SEED);
   const wander = new Map<string, number>();

@@ -1,5 +1,5 @@
-// The redelivered mark over an orderly stop: it is exact. What nobody ever had comes without it, what was out with a
-// consumer comes with it.
+// The redelivered mark is exact after an orderly stop: messages never delivered do not have it, messages that were
+// unacknowledged have it.
 
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';

@@ -1,5 +1,5 @@
-// Protects request and reply across protocols: a service answers to what it finds in the reply-to of its own protocol,
-// as it always does, and does not notice that the requester speaks another one.
+// Protects request and reply across protocols: a service answers to the reply-to of its own protocol as usual,
+// whichever protocol the requester speaks.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -27,7 +27,7 @@ after(async () => {
   await broker.stop();
 });
 
-/** The usual AMQP RPC server: answers through the default exchange, with the request's correlation id. */
+/** A usual AMQP RPC server: answers through the default exchange, with the request's correlation id. */
 async function serveAmqp(queue: string): Promise<void> {
   await channel.assertQueue(queue);
   await channel.consume(queue, (request) => {
@@ -79,7 +79,7 @@ test('a browser library over WebSocket is answered by an AMQP service', async ()
   });
   const reply = await new Promise<string>((resolve, reject) => {
     client.onStompError = (frame) => reject(new Error(frame.body));
-    // Replies come under a subscription that the broker made: no callback of the library is for them.
+    // Replies come on a subscription that the broker created, so the library has no callback for them.
     client.onUnhandledMessage = (message) => resolve(`${message.headers['correlation-id']} ${message.body}`);
     client.onConnect = () => {
       const headers = { 'reply-to': '/temp-queue/answers', 'correlation-id': '7' };
@@ -153,7 +153,7 @@ test('a reply to a requester that has gone is dropped, and the service goes on',
   await service.close();
 });
 
-/** An MQTT 5 client, and the messages that it gets. */
+/** An MQTT 5 client and the messages that it received. */
 async function connectMqtt(): Promise<{ client: MqttClient; next(): Promise<{ body: string; correlation: Buffer }> }> {
   const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${broker.ports.mqtt}`, {
     protocolVersion: 5,

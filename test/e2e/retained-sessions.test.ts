@@ -1,6 +1,6 @@
-// Retained messages that a persistent session was not sent yet, or has not acknowledged, outlive a broker that is killed
-// (SIGKILL): before the first of them leaves, between PUBLISH, PUBREC, PUBREL and PUBCOMP, and at moments that a seed
-// chooses while thousands are on their way. SEED repeats a choice; CI_LONG makes it long.
+// Retained messages that a persistent session has not received or not acknowledged survive a broker that is killed
+// (SIGKILL): before the first one is sent, between PUBLISH, PUBREC, PUBREL and PUBCOMP, and at moments chosen by a seed
+// while thousands are in flight. SEED repeats a choice; CI_LONG runs longer.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -17,7 +17,7 @@ const LONG = process.env.CI_LONG !== undefined;
 const SEED = Number(process.env.SEED ?? 1);
 const KILLS = LONG ? 40 : 5;
 const MESSAGES = 2_000;
-/** For what never comes. */
+/** Fails the test if an expected packet never comes. */
 const PATIENCE_MS = 60_000;
 
 /** Retains `kept/0` to `kept/<count - 1>` at QoS 2, with their numbers as bodies; resolves when they are on disk. */
@@ -44,7 +44,7 @@ async function connect(broker: BrokerProcess): Promise<RawClient> {
   return openMqtt(await tcp(broker.endpoints.mqtt), 'stages', { clean: false });
 }
 
-/** The next packets, as type, id and, of PUBLISH, flags and body. */
+/** The next packets as type and id, with flags and body of PUBLISH. */
 async function take(peer: RawClient, count: number): Promise<string[]> {
   const packets: string[] = [];
   for (let i = 0; i < count; i++) {
@@ -77,7 +77,7 @@ test('a killed broker goes on at QoS 2 where it was, and with what it had not se
   let peer = await connect(broker);
   peer.send(subscribe(1, 'kept/#', 2));
   assert.deepEqual(await take(peer, 1), ['suback 1']);
-  // Killed before the first one left, or right behind it: that is as it comes.
+  // The kill comes before the first one is sent or right after it; both are valid.
   peer = await again();
   const first = await take(peer, 3);
   assert.deepEqual(
@@ -101,7 +101,7 @@ test('a killed broker goes on at QoS 2 where it was, and with what it had not se
   const rest: string[] = await take(peer, 3);
   assert.ok(rest.includes('pubrel 3'));
   answer(peer, PACKET.pubcomp, 3);
-  // And to its end.
+  // Completes the handshake.
   const bodies = new Set(rest.filter((line) => line.startsWith('publish')).map((line) => line.split(' ')[2]));
   for (const line of rest) if (line.startsWith('publish')) answer(peer, PACKET.pubrec, Number(line.split(' ')[1]));
   while (bodies.size < 6) {
@@ -167,7 +167,7 @@ test(`${KILLS} kills lose none of ${MESSAGES} retained messages and repeat none 
     await broker.restart();
   }
   await until('the last deliveries', () => clients.every(({ takenCount }) => takenCount >= MESSAGES));
-  // Whatever came twice would come by now.
+  // A duplicate would have come by now.
   const before = clients.map(({ connections }) => connections);
   for (const client of clients) await client.drop();
   await until('everybody again', () => clients.every(({ connections }, i) => connections > before[i]!));

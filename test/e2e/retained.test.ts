@@ -1,4 +1,4 @@
-// Retained messages of all three protocols outlive a broker that is killed, with their properties.
+// Retained messages of all three protocols survive a SIGKILL of the broker, with their properties.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -37,7 +37,7 @@ test('what was acknowledged is retained after kill -9, and deleted where that wa
     await client.subscribeAsync('plant/+/state', { qos: 2 });
     await both;
     await client.endAsync();
-    // At QoS 2 the client hands it out once it is released.
+    // At QoS 2 the client emits a message when it is released.
     kept.sort((a, b) => (a.topic < b.topic ? -1 : 1));
     assert.deepEqual(
       kept.map(({ topic, payload, retain, qos }) => [topic, String(payload), retain, qos]),

@@ -1,4 +1,4 @@
-// AMQP 0-9-1 as the cross-protocol table speaks of it. Lines: exchange, routing-key, the properties of class basic,
+// AMQP 0-9-1 in the notation of the cross-protocol tables. Lines: exchange, routing-key, the properties of class basic,
 // `headers.NAME` in the notation of amqp-fields.ts, redelivered, body.
 
 import assert from 'node:assert/strict';
@@ -8,7 +8,7 @@ import * as amqp from '../../support/wire/amqp.ts';
 import { encodeField, encodeTable, readFields } from '../../support/wire/amqp-fields.ts';
 import { bodyOf, bodyText, type Line, lineOf, type Road, spacedLine, type Watcher } from './road.ts';
 
-/** The properties in the order of their flags, §4.2.6.1 and class basic; bit 15 is the first. */
+/** The properties in the order of their flags (§4.2.6.1 and class basic); the first one is bit 15. */
 const PROPERTIES = [
   'content-type',
   'content-encoding',
@@ -25,7 +25,7 @@ const PROPERTIES = [
   'app-id',
   'cluster-id',
 ] as const;
-/** Bodies are cut into frames of this size: well below what `openAmqp` agrees on. */
+/** Body frames have at most this size, well below the frame-max that `openAmqp` negotiates. */
 const BODY_FRAME_BYTES = 100_000;
 const OCTETS: readonly string[] = ['delivery-mode', 'priority'];
 
@@ -127,7 +127,7 @@ export class AmqpRoad implements Road {
     const exchange = lineOf(address, 'exchange', '');
     const key = lineOf(address, 'routing-key', '');
     const queue = exchange === '' ? key : 'watched';
-    // The queue behind a STOMP /queue/ destination is durable, and everybody's.
+    // The queue of a STOMP /queue/ destination is durable and not exclusive.
     peer.send(amqp.declareQueue(1, queue, exchange === '' ? { durable: true } : { exclusive: true }));
     await expectMethod(peer, amqp.METHOD.queueDeclareOk);
     if (exchange !== '') {

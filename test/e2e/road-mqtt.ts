@@ -1,4 +1,4 @@
-// MQTT 3.1.1 as the cross-protocol table speaks of it. Lines: topic, qos, retain and dup where they are set, body.
+// MQTT 3.1.1 in the notation of the cross-protocol tables. Lines: topic, qos, retain and dup if set, body.
 
 import assert from 'node:assert/strict';
 import { type RawClient, tcp } from '../../support/raw-client.ts';
@@ -38,7 +38,7 @@ export class MqttRoad implements Road {
     assert.equal((await publisher.take())[0]! >> 4, mqtt.PACKET.pubcomp);
   }
 
-  /** With a session that outlives its connection until the watcher is closed. */
+  /** With a persistent session, which ends when the watcher is closed. */
   async watch(address: readonly Line[]): Promise<Watcher> {
     const clientId = `watcher-${++this.watchers}`;
     const connect = async (clean: boolean) => openMqtt(await tcp(this.port), clientId, { clean });

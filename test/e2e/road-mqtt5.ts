@@ -1,5 +1,5 @@
-// MQTT 5 as the cross-protocol table speaks of it. Lines are those of 3.1.1 and the properties by their names in the
-// specification; user properties stand in one line, as a JSON array of pairs in the order in which they came.
+// MQTT 5.0 in the notation of the cross-protocol tables. Lines are those of 3.1.1 and the properties by their names in
+// the specification. All user properties are on one line, as a JSON array of pairs in wire order.
 
 import assert from 'node:assert/strict';
 import { type RawClient, tcp } from '../../support/raw-client.ts';
@@ -8,7 +8,7 @@ import * as mqtt from '../../support/wire/mqtt.ts';
 import * as v5 from '../../support/wire/mqtt5.ts';
 import { bodyOf, bodyText, type Line, lineOf, type Road, spacedLine, type Watcher } from './road.ts';
 
-/** A session of a watcher lives until it is closed. */
+/** A watcher's session lives until the watcher is closed. */
 const NEVER = 0xffff_ffff;
 
 export class Mqtt5Road implements Road {

@@ -1,4 +1,4 @@
-// STOMP 1.2 as the cross-protocol table speaks of it. Lines: the header lines of a frame, escapes and all, and body.
+// STOMP 1.2 in the notation of the cross-protocol tables. Lines: the header lines of a frame, still escaped, and body.
 
 import assert from 'node:assert/strict';
 import { type RawClient, tcp } from '../../support/raw-client.ts';
@@ -6,7 +6,7 @@ import { expectStomp, headerOf, openStomp, type StompFrame } from '../../support
 import * as stomp from '../../support/wire/stomp.ts';
 import { bodyOf, bodyText, type Line, lineOf, type Road, spacedLine, type Watcher } from './road.ts';
 
-/** Headers of a MESSAGE that say nothing of the message itself. */
+/** Headers of MESSAGE that describe the delivery, not the message. */
 const FRAME_ONLY: readonly string[] = ['subscription', 'message-id', 'ack', 'content-length'];
 
 export class StompRoad implements Road {

@@ -1,6 +1,6 @@
-// A consumer that stops reading costs the broker a bounded amount of memory and nobody else anything: 256 MiB are
-// published towards it, its queue keeps them (a QoS 0 subscription drops them and counts), and the deliveries of another
-// consumer go on all the while. Once it reads again it gets what was kept, in order.
+// A consumer that stops reading costs the broker bounded memory and does not affect others. 256 MiB are published to
+// it; its queue keeps them (a QoS 0 subscription drops and counts them) while another consumer gets its deliveries.
+// When it reads again, it gets the kept messages in order.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, type TestContext, test } from 'node:test';
@@ -16,10 +16,10 @@ const MIB = 1024 * 1024;
 const FLOOD_BYTES = 256 * MIB;
 const KIB = 1024;
 const BODY_BYTES = 4 * KIB;
-/** Published between two looks at the broker's memory and at the other consumer. */
+/** Bytes published between two checks of the broker's memory and of the other consumer. */
 const BATCH_BYTES = 2 * MIB;
 const GROWTH_MIB = 64;
-/** What may be under way to a consumer that takes everything and reads nothing: kernel buffers on both sides, outbox. */
+/** Maximum of bytes in flight to a consumer that does not read: kernel buffers on both sides, and the outbox. */
 const UNDER_WAY_BYTES = 32 * MIB;
 
 let broker: BrokerProcess;
@@ -27,7 +27,7 @@ let connection: ChannelModel;
 let publisher: ConfirmChannel;
 let lively: Lively;
 
-// A broker for each test, and its first flood: memory that one needed must not hide what the next one needs.
+// A new broker for each test, because memory used by one flood would hide what the next one needs.
 beforeEach(async () => {
   broker = await BrokerProcess.start();
   connection = await amqplib.connect(`amqp://guest:guest@127.0.0.1:${broker.endpoints.amqp}`);
@@ -81,7 +81,7 @@ test('a STOMP subscriber over a WebSocket whose queue is bounded: the queue drop
   await consumer.drain(
     (received) => {
       found ||= received.includes(last);
-      // The last body may lie across what came now and what comes next.
+      // The last body may continue in the next chunk.
       const taken = Math.max(0, received.length - BODY_BYTES);
       bytes += taken;
       return taken;
@@ -104,7 +104,7 @@ test('an MQTT subscriber at QoS 0: what it does not take is dropped and counted'
   subscriber.destroy();
 });
 
-/** Publishes 256 MiB, batch by batch, and looks after each at the other consumer and at the broker's memory. */
+/** Publishes 256 MiB in batches, and after each checks the other consumer and the broker's memory. */
 async function flood(
   t: TestContext,
   exchange: string,
@@ -133,7 +133,7 @@ function bodyOf(index: number, bytes: number): Buffer {
   return body;
 }
 
-/** What is not under way to the consumer is in the queue, ready. */
+/** All messages not in flight to the consumer are ready in the queue. */
 async function assertKept(queue: string, bodyBytes: number): Promise<void> {
   const { messageCount } = await publisher.checkQueue(queue);
   const least = (FLOOD_BYTES - UNDER_WAY_BYTES) / bodyBytes;
