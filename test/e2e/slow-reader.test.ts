@@ -140,7 +140,7 @@ async function assertKept(queue: string, bodyBytes: number): Promise<void> {
   assert.ok(messageCount >= least, `only ${messageCount} messages are in the queue`);
 }
 
-/** All messages come, each once and in order; unless it gets them unacknowledged, the consumer acknowledges now. */
+/** The consumer gets all messages, each once and in order. With `noAck` false it acknowledges them as it reads. */
 async function assertReadsAll(consumer: RawClient, noAck: boolean, messages: number): Promise<void> {
   let next = 0;
   let acknowledged = 0;
@@ -164,7 +164,7 @@ async function assertReadsAll(consumer: RawClient, noAck: boolean, messages: num
   );
 }
 
-/** At least so many bytes come. */
+/** Asserts that at least `bytes` bytes arrive. */
 async function assertReadsOn(client: RawClient, bytes: number): Promise<void> {
   let read = 0;
   client.read();
@@ -193,7 +193,7 @@ async function amqpConsumer(queue: string, noAck: boolean): Promise<RawClient> {
   return client;
 }
 
-/** Where the frame of that method ends, or 0 where it has not come. */
+/** End of the frame with that method, or 0 if it has not arrived. */
 function endOfMethod(received: Buffer, id: amqp.MethodId): number {
   for (let at = 0; ; ) {
     const bytes = amqp.frameBytes(received, at, received.length);

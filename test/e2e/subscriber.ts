@@ -1,6 +1,6 @@
-// A device that subscribes over MQTT at QoS 1 with a persistent session (MQTT.js, which connects again by itself), with
-// the ledger of what was delivered to it. After its PUBACKs it publishes its progress: what was acknowledged before on
-// the same connection is on the broker's disk once that has its PUBACK.
+// A device that subscribes over MQTT at QoS 1 with a persistent session (MQTT.js, which reconnects by itself), and the
+// ledger of its deliveries. After its PUBACKs it publishes a progress message. When that is acknowledged, every earlier
+// PUBACK of the same connection is on the broker's disk.
 
 import mqtt, { type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Delivery } from './account.ts';
@@ -27,9 +27,9 @@ export class Subscriber {
     this.recording = false;
     const login = { username: 'guest', password: 'guest', clientId, clean: false };
     this.client = mqtt.connect(`mqtt://127.0.0.1:${port}`, { ...login, reconnectPeriod: AGAIN_MS });
-    // The broker is not there.
+    // The broker is down.
     this.client.on('error', () => {});
-    // Not the `connect` event, which comes after the first deliveries where something is sent again.
+    // Not the `connect` event, which comes after the first redeliveries.
     this.client.on('packetreceive', (packet) => {
       if (packet.cmd !== 'connack') return;
       if (this.connections > 0 && !packet.sessionPresent)
@@ -47,14 +47,14 @@ export class Subscriber {
     };
   }
 
-  /** Resolves when the subscription stands. */
+  /** Resolves when the broker has acknowledged the subscription. */
   static async open(port: number, clientId: string, filter: string, watch: Watch): Promise<Subscriber> {
     const subscriber = new Subscriber(port, clientId, watch);
     await subscriber.client.subscribeAsync(filter, { qos: 1 });
     return subscriber;
   }
 
-  /** Whether all that it acknowledged is on the broker's disk. */
+  /** Whether all its acknowledgements are on the broker's disk. */
   get settled(): boolean {
     return this.acked.length === 0 && !this.recording;
   }

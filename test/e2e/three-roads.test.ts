@@ -1,6 +1,6 @@
-// The main job on real input: devices (mosquitto_pub) publish readings over MQTT, a backend (amqplib) consumes them from
-// a durable queue over AMQP, a page in Chromium (stompjs) shows the temperatures, and the broker is killed three times
-// in between. The ledger of what must have arrived is kept from the PUBACKs that the publishers report.
+// The main scenario with recorded input: devices (mosquitto_pub) publish readings over MQTT, a backend (amqplib)
+// consumes them from a durable queue over AMQP, a page in Chromium (stompjs) shows the temperatures, and the broker is
+// killed three times meanwhile. The PUBACKs that the publishers report determine which readings must arrive.
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -20,7 +20,7 @@ const PREFETCH = 40;
 const missing = [MOSQUITTO_PUB, STDBUF, CHROMIUM].filter((file) => !existsSync(file));
 const skip = missing.length > 0 && `not installed: ${missing.join(', ')}`;
 
-/** Everybody who takes part, and what happened to the broker. */
+/** All programs of the scenario, and the restarts of the broker. */
 class World {
   readonly watch: Watch;
   readonly all: readonly Reading[];
@@ -28,7 +28,7 @@ class World {
   readonly publishers: readonly Publisher[];
   readonly worker: Worker;
   readonly dashboard: Dashboard;
-  /** When the broker was back after each kill. */
+  /** When the broker was running again after each kill. */
   readonly restarts: number[];
 
   private constructor(watch: Watch, broker: BrokerProcess, worker: Worker, dashboard: Dashboard) {
@@ -80,12 +80,12 @@ class World {
     return this.publishers.every((each) => each.releasedConfirmed);
   }
 
-  /** Lets every publisher go on until this share of its readings. */
+  /** Lets every publisher publish up to this share of its readings. */
   release(share: number): void {
     for (const publisher of this.publishers) publisher.release(Math.round(publisher.lines.length * share));
   }
 
-  /** Until this share of all readings has a PUBACK. */
+  /** Waits until this share of all readings has a PUBACK. */
   async untilConfirmed(share: number): Promise<void> {
     await this.watch.until(() => this.confirmed >= this.all.length * share);
   }
@@ -96,14 +96,14 @@ class World {
     this.dashboard.interrupt();
   }
 
-  /** On the same data, and until everybody has found the way back. */
+  /** Restarts on the same data, and waits until all programs have reconnected. */
   async restart(): Promise<void> {
     await this.broker.restart();
     this.restarts.push(this.watch.tick());
     await this.watch.until(() => this.worker.consuming && this.dashboard.subscribed && this.publishedReleased);
   }
 
-  /** How everybody is doing. */
+  /** The state of all programs, for the message of a failure. */
   private describe(): string {
     const { broker, worker, dashboard, publishers } = this;
     return [
@@ -129,20 +129,20 @@ test('readings over MQTT reach a backend and a browser; a broker that is killed 
   const world = await World.open(t);
   const { watch, worker, broker, publishers, dashboard } = world;
 
-  // Calm: everything that was published arrives once.
+  // Without a kill every published reading arrives once.
   world.release(1 / 8);
   await watch.until(() => world.publishedReleased);
   await watch.until(() => worker.deliveries.length >= world.confirmed);
   assert.equal(worker.deliveries.length, world.confirmed);
 
-  // Killed while everybody is at work.
+  // Killed while all programs are active.
   world.release(3 / 8);
   await world.untilConfirmed(1 / 4);
   await world.kill();
   await world.restart();
 
-  // Killed with unacked deliveries and publishes that are not committed. The broker is frozen first, so that there are
-  // such for certain: the publishers go on until they have as much in flight as they may.
+  // Killed with unacknowledged deliveries and uncommitted publishes. The broker is stopped (SIGSTOP) first to guarantee
+  // that: the publishers continue until their inflight limit is reached.
   worker.hold();
   world.release(5 / 8);
   await world.untilConfirmed(1 / 2);
@@ -164,7 +164,7 @@ test('readings over MQTT reach a backend and a browser; a broker that is killed 
   await world.kill();
   await world.restart();
 
-  // Calm again, to the end.
+  // Without a kill, to the end of the readings.
   world.release(1);
   await world.untilConfirmed(1);
   await Promise.all(publishers.map((each) => each.finish()));
@@ -180,19 +180,19 @@ test('readings over MQTT reach a backend and a browser; a broker that is killed 
     return owed.every((each) => seen.has(each));
   });
 
-  // The queue is empty, and everything that was confirmed was consumed.
+  // The queue is empty, and every confirmed reading was consumed.
   const copies = Map.groupBy(worker.deliveries, ({ routingKey, body }) => world.line(routingKey, body));
   for (const { topic, lines } of publishers) {
     for (const line of lines) assert.ok(copies.has(line), `${topic} ${line.body} was confirmed and not consumed`);
   }
-  // A PUBACK may have been on its way to its publisher at the kill; what had none was sent again.
+  // A PUBACK may have been lost in the kill; a reading without one was sent again.
   const unconfirmed = inFlight.filter(({ sendings }) => sendings > 1);
   assert.ok(unconfirmed.length > 0, 'nothing was unconfirmed at the kill');
   for (const delivery of unacked) assertDeliveredAgain(copies.get(world.line(delivery.routingKey, delivery.body))!);
   for (const [line, deliveries] of copies) assertAccounted(line, deliveries, worker.connections);
   assertTopicsInOrder(world, worker.deliveries);
 
-  // What came after the last restart and was sent once bears no mark.
+  // A reading sent once, after the last restart, is not marked redelivered.
   const fresh = [...copies].filter(([line]) => line.fedAt > world.restarts.at(-1)! && line.sendings === 1);
   assert.ok(fresh.length > 0);
   for (const [line, deliveries] of fresh) {
@@ -204,7 +204,7 @@ test('readings over MQTT reach a backend and a browser; a broker that is killed 
   }
   assert.ok((await worker.ready(PROGRESS)) >= worker.confirmedProgress, 'progress that was confirmed is lost');
 
-  // The page: one subscription for each life of the broker, nothing that it should not have seen, and its rows.
+  // The page: one subscription for each run of the broker, no unexpected reading, and its rows.
   assert.equal(dashboard.subscriptions.length, world.restarts.length + 1);
   for (const { routingKey, body } of dashboard.shown) {
     assert.match(routingKey, /^sensors\.\w+\.temperature$/);
@@ -231,7 +231,7 @@ test('readings over MQTT reach a backend and a browser; a broker that is killed 
   );
 });
 
-/** What was out at a kill comes again, with the mark. */
+/** A message unacknowledged at a kill is delivered again, marked redelivered. */
 function assertDeliveredAgain(deliveries: readonly Delivery[]): void {
   const out = deliveries.findIndex(({ state }) => state === 'out');
   assert.ok(
@@ -240,7 +240,7 @@ function assertDeliveredAgain(deliveries: readonly Delivery[]): void {
   );
 }
 
-/** The first occurrences of each topic's readings are in the order in which they were published. */
+/** First occurrences of each topic's readings are in publishing order. */
 function assertTopicsInOrder(world: World, seen: readonly { routingKey: string; body: string }[]): void {
   for (const { topic, lines } of world.publishers) {
     const own = seen.filter(({ routingKey }) => routingKey.replaceAll('.', '/') === topic);

@@ -1,5 +1,5 @@
-// Protects TLS on every listener: the client libraries that people use exchange messages over it, and where the broker
-// asks for client certificates nobody gets in without one of its authority.
+// Protects TLS on every listener: client libraries exchange messages over it, and a listener that requires client
+// certificates refuses every client without one of its authority.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -21,7 +21,7 @@ import { upgradeRequest } from '../../support/wire/websocket.ts';
 
 const PATIENCE = { timeout: 30_000 };
 
-/** Certificates as client libraries take them. */
+/** Certificates in the form that client libraries expect. */
 interface Identity {
   readonly ca: Buffer;
   readonly cert?: Buffer;
@@ -41,7 +41,7 @@ async function secure(port: number, identity: Identity): Promise<TLSSocket> {
   return socket;
 }
 
-/** One message there and back with each library, and all four connections known to be secure. */
+/** One message in each direction with each library; all four connections must be reported as secure. */
 async function exchangeAll(broker: Broker, identity: Identity): Promise<void> {
   const { amqps, mqtts, stomps, wss } = broker.ports;
 
@@ -95,7 +95,7 @@ async function exchangeAll(broker: Broker, identity: Identity): Promise<void> {
   await browser.deactivate();
 }
 
-/** The first words of each protocol, by port. */
+/** The first bytes of each protocol, by port. */
 const GREETINGS = {
   amqps: amqp.PROTOCOL_HEADER,
   mqtts: wire.connect('stranger'),
@@ -107,7 +107,7 @@ const SECURE_PORTS = Object.keys(GREETINGS) as (keyof typeof GREETINGS)[];
 /** The record type of a TLS alert (RFC 8446 §5.1). */
 const TLS_ALERT = 21;
 
-/** What the broker says before it ends the connection. */
+/** The bytes that the broker sends before it ends the connection. */
 async function said(socket: NodeJS.ReadableStream): Promise<string> {
   let text = '';
   socket.on('data', (chunk: Buffer) => {
@@ -174,7 +174,7 @@ describe('TLS', { skip: hasOpenssl() ? false : 'openssl is not installed' }, () 
 
     for (const name of SECURE_PORTS) {
       test(`${name} says nothing to a client without one`, PATIENCE, async () => {
-        // With TLS 1.3 the client believes that it is connected until it reads.
+        // With TLS 1.3 the client considers itself connected until it reads the alert.
         const socket = connectTls({ port: broker.ports[name]!, host: '127.0.0.1', ca });
         socket.write(GREETINGS[name]);
         assert.equal(await said(socket), '');

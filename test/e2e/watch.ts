@@ -1,11 +1,11 @@
-// The clock and the bell of a test in which several programs talk at once: every entry of a ledger takes the next
-// number, and whoever waits for something looks again after each. So tests go on by what has happened, never by time.
+// The logical clock of a test with several programs: every ledger entry takes the next number, and every waiter checks
+// its condition again after each. So the tests proceed by events, not by time.
 
-/** Far above what a busy machine needs; what has not happened by then will not. */
+/** Far above what a busy machine needs; a wait that takes longer fails. */
 const LIMIT_MS = 120_000;
 
 export class Watch {
-  /** What is said of how things stand where they do not go on. */
+  /** Describes the state when a wait fails. */
   describe: () => string;
   private readonly limit: NodeJS.Timeout;
   private ticks: number;
@@ -20,15 +20,15 @@ export class Watch {
     this.failure = null;
   }
 
-  /** How much has happened. */
+  /** Number of events so far. */
   get now(): number {
     return this.ticks;
   }
 
-  /** The number of what happens now; everything before has a lower one. Wakes who waits. */
+  /** Returns the number of a new event, larger than all before, and wakes the waiters. */
   tick(): number {
     const tick = ++this.ticks;
-    // What belongs to this entry is written first, by whoever asked for the number.
+    // Deferred, so that the caller writes its ledger entry first.
     queueMicrotask(() => this.look());
     return tick;
   }
@@ -40,7 +40,7 @@ export class Watch {
     return new Promise((resolve, reject) => this.waiting.push({ holds, resolve, reject }));
   }
 
-  /** What should not have happened ends the waiting of all. */
+  /** Fails all waiters, now and later. */
   fail(error: Error): void {
     this.failure ??= error;
     for (const { reject } of this.waiting.splice(0)) reject(this.failure);

@@ -1,6 +1,6 @@
-// A backend: an amqplib consumer that acknowledges by hand and connects again by itself, with the ledger of what was
-// delivered to it. After its acks it writes its progress down with a confirm: what was acknowledged before on the same
-// channel is then on the broker's disk too.
+// A backend: an amqplib consumer that acknowledges manually and reconnects by itself, and the ledger of its deliveries.
+// After its acknowledgements it publishes a progress record with a confirm. When that is confirmed, every earlier
+// acknowledgement on the same channel is on the broker's disk.
 
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib';
 import type { Random } from '../sim/random.ts';
@@ -8,23 +8,23 @@ import type { Delivery } from './account.ts';
 import { AmqpLink } from './amqp-link.ts';
 import type { Watch } from './watch.ts';
 
-/** A durable queue for records of progress; the topics `progress/…` lead to it too. */
+/** A durable queue for progress records; the topics `progress/…` are bound to it too. */
 export const PROGRESS = 'progress';
 
 export interface WorkerOptions {
   readonly port: number;
   readonly queue: string;
   readonly prefetch: number;
-  /** With it, deliveries are acknowledged late and in any order; without, each at once. */
+  /** If given, deliveries are acknowledged late and in any order; otherwise each at once. */
   readonly random?: Random;
-  /** What has to be there before it consumes; done again after each reconnection. */
+  /** Declares what it needs before it consumes, again after each reconnect. */
   readonly declare: (channel: ConfirmChannel) => Promise<unknown>;
 }
 
 export class Worker {
   readonly deliveries: Delivery[];
   consuming: boolean;
-  /** Progress records that the broker confirmed. */
+  /** Number of progress records that the broker confirmed. */
   confirmedProgress: number;
   private readonly options: WorkerOptions;
   private readonly watch: Watch;
@@ -32,7 +32,7 @@ export class Worker {
   private random: Random | null;
   private holding: boolean;
   private held: { delivery: Delivery; message: ConsumeMessage }[];
-  /** Acknowledged since the last progress record. */
+  /** Number of acknowledgements since the last progress record. */
   private acked: Delivery[];
   private recording: boolean;
   private channel: ConfirmChannel | null;
@@ -56,29 +56,29 @@ export class Worker {
     return this.link.connections;
   }
 
-  /** Deliveries that it holds unacknowledged. */
+  /** Number of unacknowledged deliveries. */
   get heldCount(): number {
     return this.held.length;
   }
 
-  /** It acknowledges nothing more. */
+  /** Acknowledges nothing from now on. */
   hold(): void {
     this.holding = true;
   }
 
-  /** It acknowledges what it holds, and from now on each at once. */
+  /** Acknowledges its unacknowledged deliveries, and from now on each at once. */
   resume(): void {
     this.holding = false;
     this.random = null;
     for (const { delivery, message } of this.held.splice(0)) this.acknowledge(delivery, message);
   }
 
-  /** What the broker says is ready in a queue. Rejects where the connection is lost. */
+  /** The number of ready messages in a queue. Rejects if the connection is lost. */
   async ready(queue: string): Promise<number> {
     return (await this.channel!.checkQueue(queue)).messageCount;
   }
 
-  /** Until the broker has nothing more for it, and knows it. */
+  /** Resolves when the broker has no more messages for it. */
   async drained(): Promise<void> {
     await this.watch.until(() => this.consuming);
     for (;;) {
@@ -142,7 +142,7 @@ export class Worker {
     if (!this.recording) this.record();
   }
 
-  /** One record at a time: what is acknowledged meanwhile belongs to the next. */
+  /** One record at a time: acknowledgements made meanwhile belong to the next one. */
   private record(): void {
     const channel = this.channel!;
     const acked = this.acked;

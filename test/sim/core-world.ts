@@ -1,12 +1,12 @@
 // One run of the core's simulation: virtual host, queues of every kind and their dead letters over the real store and a
-// faulty disk (support/faulty-kv.ts), with consumers, transactions, full disks and crashes, beside a model that knows
-// messages and not where they are. Dead letters lead from queue to queue and end in one that keeps them, so that whatever
-// happens
+// faulty disk (support/faulty-kv.ts), with consumers, transactions, full disks and crashes. A model knows the state of
+// each message, but not its queue. Dead letters move from queue to queue and end in one that keeps them. It checks that
+// after any sequence of events
 //
-//   - a message whose confirm (or whose transaction's) left, and that nobody acknowledged, is there after every crash, once
-//   - nobody gets a message that is out with somebody, or that was acknowledged since the last crash
-//   - nothing of a transaction that failed is ever there, and nothing of one is there before it succeeded
-//   - at the end memory holds nothing for anybody
+//   - a message that was confirmed (or whose transaction was) and not acknowledged exists exactly once after every crash
+//   - no consumer gets a message that another holds unacknowledged, or that was acknowledged since the last crash
+//   - no message of a failed transaction is ever visible, and none of a pending one
+//   - at the end all memory is released
 
 import assert from 'node:assert/strict';
 import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
@@ -55,25 +55,25 @@ const QUEUES: Readonly<Record<string, FieldTable>> = {
   quorum: [...deadTo('plain'), textField('x-queue-type', 'quorum'), ...integer('x-delivery-limit', 2)],
 };
 const NAMES = Object.keys(QUEUES);
-/** Where a message may be given a time: it is not lost there when that is over. */
+/** Queues in which a message may have an expiration: they have a dead letter queue, so that it is not lost. */
 const MORTAL = NAMES.filter((name) => QUEUES[name]!.length > 0);
 
-/** Little, so that queues page, shrink their windows and let go of what is out. */
+/** Small limits, so that queues page, shrink their windows and release unacknowledged messages from memory. */
 const LIMITS = { ...DEFAULT_LIMITS, queueWindowEntries: 3, memoryHighBytes: 24_000 };
 const RECLAIM = { dueEntries: 3, dueBytes: 5_000, sliceKeys: 2 };
 const CODECS = new Map([NO_CODEC, amqpProperties].map((codec) => [codec.id, codec]));
 
 interface Sent {
   readonly id: number;
-  /** It is promised: it was confirmed, or its transaction was. */
+  /** The publish, or its transaction, was confirmed. */
   confirmed: boolean;
-  /** Its transaction is under way. */
+  /** Its transaction is not committed yet. */
   hidden: boolean;
-  /** Its transaction failed: it is nowhere, ever. */
+  /** Its transaction failed: it must never be delivered. */
   failed: boolean;
-  /** Acknowledged, or dropped with others by a purge, in this life of the broker, or in one before. */
+  /** Acknowledged or purged since the last crash; `settledBefore`: before it. */
   settled: boolean;
-  /** A transaction that settles it is under way: if that fails, it comes again. */
+  /** A pending transaction acknowledges it; if that fails, it is delivered again. */
   settling: boolean;
   settledBefore: boolean;
 }
@@ -83,17 +83,17 @@ interface Out {
   readonly sent: Sent;
 }
 
-/** Breaks a promise of the store or the core, to show that the simulation notices. */
+/** Breaks a guarantee of the store or the core, to show that the simulation detects it. */
 export type Sabotage = (store: KvQueueStore) => void;
 
-/** The core over one opening of the disk. */
+/** The core between two crashes, over one opening of the disk. */
 class Life {
   readonly opened: Opened;
   readonly turn: Turn;
   readonly memory: MemoryBudget;
   readonly host: VirtualHost;
   readonly meters = newMeters();
-  /** What must not be; looked at after each step, for it may turn up in the middle of a turn. */
+  /** Violations found within a turn; the simulation reports them after each step. */
   readonly violations: string[] = [];
   over = false;
 
@@ -182,7 +182,7 @@ export class CoreWorld {
     else await this.check();
   }
 
-  // What clients do.
+  // Client actions.
 
   private publish(): void {
     const { life } = this;
@@ -215,7 +215,7 @@ export class CoreWorld {
     const transaction = new Transaction({ store, turn, meters }, life.host);
     const { confirmed } = transaction;
     transaction.confirmed = (ring, from, to, ok) => {
-      // From here on it is visible; a moment later its publisher hears of it.
+      // The messages are visible from here on; the publisher is told a moment later.
       if (!life.over)
         for (const [sent] of publishes) Object.assign(sent, { hidden: false, confirmed: ok, failed: !ok });
       if (!life.over) {
@@ -315,7 +315,10 @@ export class CoreWorld {
     for (const [queue, taken] of byQueue) queue.requeue(taken.map(({ entry }) => entry));
   }
 
-  /** Takes what can be read of the dead ones, so that it is known what goes; then nothing may be left to purge. */
+  /**
+   * Takes the readable messages of the dead letter queue, so that the model knows which ones go; then purges an empty
+   * queue.
+   */
   private purge(): void {
     const queue = this.life.queue('dead');
     for (let entry = queue.takeNext(true); entry !== null; entry = queue.takeNext(true)) {
@@ -331,7 +334,7 @@ export class CoreWorld {
     this.life.turn.timers.fire();
   }
 
-  // What the disk does.
+  // Disk actions.
 
   private async endCommit(): Promise<void> {
     if (this.kv.waiting) this.kv.release();
@@ -367,7 +370,7 @@ export class CoreWorld {
       sent.settledBefore ||= sent.settled || sent.settling;
       sent.settling = false;
       sent.settled = false;
-      // Where nobody was told what became of its transaction, it may be there or not.
+      // A transaction without a reported outcome may have been committed or not.
       sent.hidden = false;
     }
     this.life = new Life(this.kv, this, this.sabotage);
@@ -393,9 +396,9 @@ export class CoreWorld {
     consumer.start();
   }
 
-  // What is there.
+  // Checks.
 
-  /** Everything ends, the broker starts again, and what it has is what it promised. */
+  /** Completes all work, restarts the broker, and compares its messages with the model. */
   private async check(): Promise<void> {
     await this.quiesce();
     await this.crash();
@@ -425,7 +428,7 @@ export class CoreWorld {
     for (const name of NAMES) assert.equal(this.life.queue(name).readyCount, 0, `${name} looks empty and is not`);
   }
 
-  /** With the last message its memory is free. */
+  /** When the last message is gone, all memory is released. */
   private async end(): Promise<void> {
     await this.takeAll();
     for (const { entry } of this.out.splice(0)) entry.queue.acknowledge(entry);

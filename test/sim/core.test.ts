@@ -1,6 +1,6 @@
-// The core's simulation: hundreds of seeded runs of queues of every kind over the real store and a disk that fails
-// (core-world.ts says what is checked). A failure names its seed: `SEED=n node --test test/sim/core.test.ts` runs that one
-// alone. The simulation is also shown to fail.
+// The core's simulation: hundreds of seeded runs of queues of every kind over the real store and a failing disk
+// (core-world.ts lists the checks). A failure names its seed: `SEED=n node --test test/sim/core.test.ts` runs only that
+// one. Sabotages show that the simulation can fail.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -12,7 +12,7 @@ import { Random } from './random.ts';
 const { SEED, CI_LONG } = process.env;
 const RUNS = CI_LONG === undefined ? 150 : 10_000;
 const STEPS = 100;
-/** Within so many runs a sabotage has to be noticed. */
+/** A sabotage must be detected within this many runs. */
 const SABOTAGED_RUNS = 300;
 
 async function run(seed: number, sabotage?: Sabotage): Promise<void> {
@@ -68,7 +68,7 @@ describe('the simulation notices that', { skip: SEED !== undefined }, () => {
     const { putBack } = QueueWindow.prototype;
     t.mock.method(QueueWindow.prototype, 'putBack', function (this: QueueWindow, entries: readonly QueueEntry[]) {
       putBack.call(this, entries);
-      // Nor are its bytes, or the queue would notice by itself.
+      // The bytes are not counted either; otherwise the queue's own assertions would detect it first.
       const counted = this as unknown as { count: number; bytes: number };
       counted.count--;
       counted.bytes -= entries[0]?.message.bodyLength ?? 0;

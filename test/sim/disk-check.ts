@@ -1,6 +1,6 @@
-// Looks at everything on a disk and says what does not belong there: bodies nobody refers to, refs to bodies that are
-// not there, segments that overlap or belong to no queue, retained messages that are not counted or whose expiry is not
-// in the index, pages of packet ids that say nothing.
+// Checks all records on a disk for inconsistencies: bodies without references, references to missing bodies, segments
+// that overlap or belong to no queue, retained messages missing from the counts or the expiry index, empty pages of
+// packet ids.
 
 import assert from 'node:assert/strict';
 import {
@@ -24,7 +24,7 @@ import type { Kv } from '../../src/store/kv/kv.ts';
 import { PacketPage } from '../../src/store/packets/packet-page.ts';
 import { costOf, expiryOf } from '../../src/store/retained/retained-record.ts';
 
-/** `reclaimed`: whether the background work is done, so that nothing of deleted queues may be left. */
+/** `reclaimed`: the background work is done, so no record of a deleted queue may remain. */
 export function checkDisk(kv: Kv, reclaimed: boolean): void {
   const keys = kv.keys(FIRST_KEY, END_KEY, Number.MAX_SAFE_INTEGER);
   const text = (key: Buffer) => key.toString('hex');
@@ -71,7 +71,7 @@ export function checkDisk(kv: Kv, reclaimed: boolean): void {
   }
 }
 
-/** Retained messages, their index of expiries and their tallies say the same. */
+/** Retained messages, their expiry index and their counts must agree. */
 function checkRetained(kv: Kv, keys: readonly Buffer[]): void {
   const tallies = new Map<string, { messages: number; bytes: number }>();
   for (const key of keys) {

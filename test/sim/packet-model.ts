@@ -1,5 +1,5 @@
-// The packet ids of a simulated run: what a naive map says of each, how far each change was reported durable, and which
-// message came with it. store-world.ts drives it.
+// The packet ids of a simulated run: the state of each in a naive map, which changes were reported durable, and which
+// message came with each. store-world.ts drives it.
 
 import assert from 'node:assert/strict';
 import type { ConfirmRing } from '../../src/core/turn/confirms.ts';
@@ -9,22 +9,22 @@ import type { Random } from './random.ts';
 import type { Copy, Published } from './store-world.ts';
 
 const SESSIONS = 3;
-/** Of two pages: of one there is more in memory than the simulated store keeps there. */
+/** Ids from two pages: the simulated store keeps only one in memory. */
 const IDS = [1, 2, 3, 300];
 
-/** What an id was made, in order; null: nothing. */
+/** The states of an id in order; null: free. */
 interface Version {
   readonly value: string | null;
   durable: boolean;
   refused: boolean;
-  /** The publish that it came with, and its place. */
+  /** The publish that arrived with it, and its position. */
   readonly published: Published | null;
   readonly copy: Copy | null;
 }
 
 export class PacketModel implements PacketWaiter {
   private readonly random: Random;
-  /** By session, direction and id; the last durable version and all later ones. */
+  /** By session, direction and id: the last durable version and all later ones. */
   private readonly versions: Map<string, Version[]>;
   private readonly waiting: Map<number, Version>;
   private token: number;
@@ -38,7 +38,7 @@ export class PacketModel implements PacketWaiter {
 
   packetStored(token: number, ok: boolean): void {
     const version = this.waiting.get(token);
-    // What an earlier start asked for is answered to nobody.
+    // A waiter of an earlier start gets no answer.
     if (version === undefined) return;
     this.waiting.delete(token);
     if (ok) version.durable = true;
@@ -86,7 +86,7 @@ export class PacketModel implements PacketWaiter {
     }
   }
 
-  /** Everything that was not refused is there. */
+  /** Checks that all changes that were not refused are stored. */
   check(opened: Opened): void {
     const found = foundIn(opened);
     for (const [key, versions] of this.versions) {
@@ -95,7 +95,7 @@ export class PacketModel implements PacketWaiter {
     }
   }
 
-  /** After a crash; `there` tells whether a message is. */
+  /** Checks the state after a crash; `there` tells whether a message survived. */
   recover(opened: Opened, there: (copy: Copy) => boolean): void {
     const found = foundIn(opened);
     for (const [key, versions] of this.versions) {

@@ -1,4 +1,4 @@
-// Random numbers by seed (mulberry32), so that a run that failed can be run again.
+// Seeded random numbers (mulberry32), so that a failed run can be repeated.
 
 export class Random {
   private state: number;
@@ -25,7 +25,7 @@ export class Random {
     return this.next() < probability;
   }
 
-  /** One of them; undefined where there are none. */
+  /** A random element; undefined for an empty list. */
   pick<T>(items: readonly T[]): T | undefined {
     return items[this.below(items.length)];
   }

@@ -1,5 +1,5 @@
-// What the simulation remembers of retained messages: the versions of each routing key since the last start, and which
-// of them may be there after a crash.
+// The simulation's model of retained messages: the versions of each routing key since the last start, and which of them
+// may exist after a crash.
 
 import assert from 'node:assert/strict';
 import { NEVER } from '../../src/core/message/message.ts';
@@ -10,7 +10,7 @@ import type { Copy, Published } from './store-world.ts';
 
 interface Version {
   readonly published: Published;
-  /** Null: nothing is kept. */
+  /** Null: no retained message. */
   readonly body: string | null;
   readonly expiresAt: number;
   /** The message that was published to a queue with it. */
@@ -35,7 +35,7 @@ export class RetainedModel {
     return { clock: { now: () => this.now } };
   }
 
-  /** Sets or removes one. */
+  /** Sets or removes a retained message. */
   set({ retained }: Opened, published: Published, ring: ConfirmRing, slot: number): Version {
     const { random } = this;
     const routingKey = random.pick(KEYS)!;
@@ -48,13 +48,13 @@ export class RetainedModel {
     return version;
   }
 
-  /** Time passes, and what has expired goes. */
+  /** Advances the time and removes expired messages. */
   expire({ retained }: Opened): void {
     this.now += this.random.below(15);
     retained.expire();
   }
 
-  /** Everything is committed: the last version that was not refused is what is found. */
+  /** Checks, when all is committed, that the last version not refused is found. */
   async check(opened: Opened): Promise<void> {
     const found = await opened.found('#');
     for (const routingKey of KEYS) {
@@ -68,7 +68,7 @@ export class RetainedModel {
     );
   }
 
-  /** After a crash: what may be there, and what came with it. `there` tells whether a copy is in its queue. */
+  /** Checks the state after a crash. `there` tells whether a copy is in its queue. */
   async recover(opened: Opened, there: (copy: Copy) => boolean): Promise<void> {
     const found = await opened.found('#');
     for (const routingKey of KEYS) {
@@ -88,7 +88,7 @@ export class RetainedModel {
     }
   }
 
-  /** A message and its being retained are on disk together or not at all. */
+  /** A message and its retained copy are on disk together, or neither is. */
   private checkTogether(versions: readonly Version[], at: number, there: (copy: Copy) => boolean): void {
     const { copy } = versions[at]!;
     if (copy !== null && !copy.acked) assert.ok(there(copy), 'a message is retained and was lost');

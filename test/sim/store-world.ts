@@ -1,18 +1,18 @@
 // One run of the store's simulation: a seeded sequence of everything that the core does with a store, over a faulty disk,
-// beside a naive model that remembers what was promised. After every crash the disk is opened again and compared:
+// beside a naive model that records what the store confirmed. After every crash the disk is reopened and compared:
 //
-//   - a message whose confirm left, and that nobody acknowledged, is there, in order, with its bytes
+//   - a message that was confirmed and not acknowledged exists, in order, with its bytes
 //   - an acknowledgement, purge or deletion that was reported durable is never undone
-//   - an entry that was acknowledged before it was written, or refused, is not there
-//   - a message that moves to other queues (a dead letter) is in the one or in all of the others, through any number of moves
-//   - the time at which an entry expires is exactly the one that it was given
-//   - counts and bytes in meta are those of the entries; the redelivered mark is where it must be and nowhere else
-//   - definitions that were put together are there together
-//   - a retained message is the last one whose confirm left, or a later one that was not refused; never without the
+//   - an entry that was acknowledged before it was written, or refused, does not exist
+//   - a message that moves to other queues (a dead letter) is in its old queue or in all new ones, after any number of moves
+//   - the expiry time of an entry is exactly the one that it was given
+//   - counts and bytes in the meta record are those of the entries; exactly the right entries have the redelivered mark
+//   - definitions that were put together exist together
+//   - a retained message is the last one confirmed, or a later one that was not refused; it never exists without the
 //     message that was published with it
-//   - a packet id is as it was when it was last reported stored, or as a later change made it; one that was received is
-//     there with its message or not at all
-//   - no orphan body, no dangling ref, no record of a queue that is not there
+//   - a packet id has the state last reported stored, or that of a later change; a received id exists together with
+//     its message, or neither does
+//   - there is no orphan body, no dangling reference and no record of a deleted queue
 
 import assert from 'node:assert/strict';
 import { crc32 } from 'node:zlib';
@@ -38,40 +38,42 @@ export interface Published {
   refused: boolean;
 }
 
-/** A message's place in a queue, or the places through which it moved. */
+/** A message's position in a queue, or the positions through which it moved. */
 export interface Copy {
   readonly queue: SimQueue;
   readonly entry: QueueEntry;
   readonly published: Published;
   readonly movedFrom: Copy | null;
-  /** As the entry was made. */
+  /** As the entry was created. */
   readonly expiresAt: number;
   acked: boolean;
   ackDurable: boolean;
-  /** Settled before a batch took it. */
+  /** Settled before a batch included it. */
   neverWritten: boolean;
   withdrawn: boolean;
-  /** Whether the store ever called it committed. */
+  /** Whether the store ever reported it committed. */
   committed: boolean;
 }
 
-/** A queue, or one lane of a queue with priorities: then its id is the queue's plus the lane. */
+/** A queue, or one lane of a queue with priorities, whose id is the queue's plus the lane number. */
 class SimQueue extends FakeQueue {
   readonly lane: number;
-  /** What stands for the queue of its entries. */
+  /** Stands in for the core's queue of its entries. */
   private readonly owner: Queue;
   copies: Map<number, Copy> = new Map();
-  /** Transient entries that stayed in memory so far. */
+  /** Transient entries that have not been paged out. */
   inMemory: QueueEntry[] = [];
   deleted = false;
   deleteDurable = false;
-  /** Entries below it must, entries from `mayBeRedelivered` on must not carry the mark after a crash. */
+  /**
+   * After a crash, entries below it must have the redelivered mark, and entries from `mayBeRedelivered` on must not.
+   */
   redeliveredBelow = 0;
   mayBeRedelivered = 0;
-  /** How often the core said exactly what was delivered: an older mark is void. */
+  /** How often the core reported the exact deliveries, which voids an older mark. */
   settledDelivered = 0;
 
-  /** What the store said that it must not say; looked at after each step. */
+  /** Reports by the store that violate its contract; the simulation fails on them after each step. */
   readonly violations: string[] = [];
 
   constructor(queueId: number, lane: number) {
@@ -88,7 +90,7 @@ class SimQueue extends FakeQueue {
 
   override entryAt(seq: number, message: Message, expiresAt = NEVER_EXPIRES): QueueEntry {
     const entry = new QueueEntry(this.owner, seq, message, expiresAt, false, this.lane);
-    // Some came in as retained messages do.
+    // Some messages arrive in the way that retained messages do.
     if (seq % 5 === 0)
       entry.subscriptionOptions = retainedSubscriptionOptions(seq % 3, seq % 2 === 0 ? 0 : 0xffff_ffff - seq);
     return entry;
@@ -112,7 +114,7 @@ class SimQueue extends FakeQueue {
   }
 }
 
-/** Whether the store promised that this message is kept. */
+/** Whether the store has confirmed this message. */
 function isSafe(copy: Copy): boolean {
   return (
     copy.published.persistent &&
@@ -120,7 +122,7 @@ function isSafe(copy: Copy): boolean {
   );
 }
 
-/** Replaces parts of the store, to show that the simulation notices. */
+/** Replaces parts of the store, to show that the simulation detects it. */
 export interface Sabotage {
   kv?(kv: FaultyKv): Kv;
   opened?(opened: Opened): void;
@@ -128,9 +130,9 @@ export interface Sabotage {
 
 const BODIES = [0, 3, 40, 4_096, 5_000, 9_000, 70_000] as const;
 const KEEP_QUEUES = 3;
-/** Little at a time, so that crashes fall between slices. */
+/** Small slices, so that crashes fall between them. */
 const RECLAIM = { dueEntries: 3, dueBytes: 5_000, sliceKeys: 2 };
-/** Fewer than the packet ids have. */
+/** Fewer than the model has packet id pages. */
 const CACHED_PAGES = 2;
 
 export class StoreWorld {
@@ -143,7 +145,7 @@ export class StoreWorld {
   private bySlot: Map<number, Published>;
   private queues: SimQueue[];
   private serial: number;
-  /** What was settled since the last report was asked for. */
+  /** Entries settled since the last durability report was requested. */
   private unreported: (() => void)[];
   private definition: number;
   private definitionDurable: number;
@@ -202,7 +204,7 @@ export class StoreWorld {
     else await this.crash();
   }
 
-  // What the core does.
+  // Core actions.
 
   private queue(): SimQueue {
     const alive = this.queues.filter((queue) => !queue.deleted);
@@ -242,7 +244,7 @@ export class StoreWorld {
     this.ring.settle(slot);
   }
 
-  /** A message is published to a queue and retained, or one that was expires. */
+  /** Publishes a message to a queue and retains it, or lets a retained one expire. */
   private retain(): void {
     const { random, retained } = this;
     if (random.chance(0.2)) {
@@ -265,7 +267,7 @@ export class StoreWorld {
     this.ring.settle(slot);
   }
 
-  /** Packet ids of MQTT sessions change, some of them several times within a batch. */
+  /** Changes packet ids of MQTT sessions, some several times within a batch. */
   private changePackets(): void {
     for (let changes = 1 + this.random.below(6); changes > 0; changes--) {
       if (this.random.chance(0.4)) this.receive();
@@ -273,7 +275,7 @@ export class StoreWorld {
     }
   }
 
-  /** A packet id is received together with its message. */
+  /** Receives a packet id together with its message. */
   private receive(): void {
     const published = { text: `${++this.serial}:packet`, persistent: true, confirmed: false, refused: false };
     const slot = this.ring.open();
@@ -309,7 +311,7 @@ export class StoreWorld {
     this.opened.queues.append(entry);
   }
 
-  /** Transient entries that stayed in memory are paged out, in any order and late. */
+  /** Pages out transient entries, late and in any order. */
   private pageOut(): void {
     const queue = this.queue();
     const { inMemory } = queue;
@@ -337,7 +339,7 @@ export class StoreWorld {
     }
   }
 
-  /** A message moves to another queue, as a dead letter does. */
+  /** Moves a message to another queue, as dead-lettering does. */
   private move(): void {
     const from = this.random.pick(this.queue().live());
     const targets = new Set([this.queue()]);
@@ -347,7 +349,10 @@ export class StoreWorld {
     if (targets.size > 0) this.bury(from, targets);
   }
 
-  /** What is first in a queue expires, and goes where its dead letters go; in a chain of such queues at once. */
+  /**
+   * Expires the head of a queue and moves it to the dead letter queues; in a chain of such queues several times at
+   * once.
+   */
   private expire(): void {
     let queue = this.queue();
     for (let dead = 1 + this.random.below(4); dead > 0; dead--) {
@@ -359,7 +364,7 @@ export class StoreWorld {
     }
   }
 
-  /** As dead-lettering.ts: the copies wait for their confirm beside the original before that is settled. */
+  /** As in dead-lettering.ts: the copies are written beside the original, which is settled after their confirm. */
   private bury(from: Copy, targets: ReadonlySet<SimQueue>): void {
     const { ring, slot, message } = from.entry;
     this.opened.queues.group(() => {
@@ -437,7 +442,7 @@ export class StoreWorld {
     });
   }
 
-  /** Asks when everything so far is durable, and remembers the answer. */
+  /** Asks when all changes so far are durable, and records the answer. */
   private report(): void {
     const reported = this.unreported;
     this.unreported = [];
@@ -447,7 +452,7 @@ export class StoreWorld {
     });
   }
 
-  // What the disk does.
+  // Disk actions.
 
   private async endCommit(): Promise<void> {
     if (this.kv.waiting) this.kv.release();
@@ -461,7 +466,7 @@ export class StoreWorld {
     await tick();
   }
 
-  /** Ends every commit until nothing is left to do, and compares what this process sees. */
+  /** Completes commits until nothing is left to do, and compares the state in this process with the model. */
   private async quiesce(): Promise<void> {
     this.kv.full = false;
     for (let idle = 0, commits = -1; idle < 3; ) {
@@ -498,7 +503,7 @@ export class StoreWorld {
     this.kv.cold = this.random.chance(0.3);
     const { entries, nextSeq } = await this.opened.load(queue.id, from, meta.nextSeq, limit);
     assert.ok(entries.length <= limit);
-    // Every committed entry of the range that it says it covered, and nothing else.
+    // Exactly the committed entries of the range that the load covered.
     const expected = queue
       .live()
       .filter((copy) => copy.committed && copy.entry.seq >= from && copy.entry.seq < nextSeq)
@@ -521,7 +526,7 @@ export class StoreWorld {
     await this.recover();
   }
 
-  // What the next start finds.
+  // The state that the next start finds.
 
   private open(): Opened {
     this.kv.hold = true;
@@ -594,7 +599,7 @@ export class StoreWorld {
     this.definitionDurable = one as number;
   }
 
-  /** What was found is all there is from now on. */
+  /** From now on the model contains exactly what was found. */
   private adopt(found: ReadonlyMap<SimQueue, ReadonlyMap<number, StoredEntry>>): void {
     this.unreported = [];
     this.bySlot = new Map();
@@ -685,7 +690,7 @@ function brief(text: string): string {
   return `${text.slice(0, 8)} (${text.length} ${crc32(text)})`;
 }
 
-/** The same message for another queue: what moves is a message of its own. */
+/** The same message for another queue: a moved message is a new object. */
 function copyMessage(original: Message): Message {
   const { exchange, routingKey, persistent } = original;
   return message(Buffer.from(original.bodyBytes()), { exchange, routingKey, persistent });

@@ -1,8 +1,8 @@
-// The store's simulation: thousands of seeded runs over a disk that holds, fails, loses and keeps commits as a disk may
-// (store-world.ts says what is checked, support/faulty-kv.ts what the disk does). A failure names its seed:
-// `SEED=n node --test test/sim/store.test.ts` runs that one alone.
+// The store's simulation: thousands of seeded runs over a disk that delays, fails, loses and keeps commits as a disk may
+// (store-world.ts lists the checks, support/faulty-kv.ts describes the disk). A failure names its seed:
+// `SEED=n node --test test/sim/store.test.ts` runs only that one.
 //
-// The simulation is also shown to fail: each sabotage below breaks one promise of the store and must be noticed.
+// Sabotages show that the simulation can fail: each breaks one guarantee of the store and must be detected.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -16,7 +16,7 @@ import { type Sabotage, StoreWorld } from './store-world.ts';
 const { SEED, CI_LONG } = process.env;
 const RUNS = CI_LONG === undefined ? 1_000 : 50_000;
 const STEPS = 80;
-/** Within so many runs a sabotage has to be noticed. */
+/** A sabotage must be detected within this many runs. */
 const SABOTAGED_RUNS = 500;
 
 async function run(seed: number, sabotage: Sabotage): Promise<void> {
@@ -27,7 +27,7 @@ async function run(seed: number, sabotage: Sabotage): Promise<void> {
   }
 }
 
-/** Hands every batch to `change` on its way to the disk. */
+/** Passes every batch through `change` on its way to the disk. */
 function changedBatches(change: (batch: KvBatch) => KvBatch): Sabotage {
   return { kv: (kv) => through(kv, (batch) => kv.commit(change(batch))) };
 }
@@ -62,7 +62,7 @@ const BINDING = namedBounds('binding')[0];
 
 interface Case {
   readonly title: string;
-  /** What the simulation says. */
+  /** The message of the simulation's failure. */
   readonly noticed: RegExp;
   readonly sabotage: Sabotage;
 }
