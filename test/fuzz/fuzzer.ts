@@ -3,7 +3,7 @@
 
 import type { Canary } from './canary.ts';
 import type { Carrier } from './carrier.ts';
-import { converse } from './converse.ts';
+import { converse, type Leaving } from './converse.ts';
 import { type Frames, mutate } from './mutate.ts';
 import type { FuzzProtocol, Inspection } from './protocol.ts';
 import { Random } from './random.ts';
@@ -25,6 +25,9 @@ export interface Input {
   readonly kind: InputKind;
   readonly carrier: Carrier;
   readonly frames: Frames;
+  /** What is written at a time. */
+  readonly pieces: readonly Buffer[];
+  readonly leaving: Leaving;
 }
 
 export class Report {
@@ -94,11 +97,9 @@ export async function fuzz(
 
 /** Sends one input and judges what came back. */
 export async function run(protocol: FuzzProtocol, input: Input, name: string, report: Report): Promise<void> {
-  const { carrier, frames, kind } = input;
-  const random = new Random(report.inputs);
-  const pieces = inPieces(Buffer.concat(frames), random);
+  const { carrier, frames, kind, pieces, leaving } = input;
   try {
-    const answer = await converse(carrier.port, pieces, random.chance(FIN_SHARE) ? 'fin' : 'reset');
+    const answer = await converse(carrier.port, pieces, leaving);
     report.add(kind, protocol.inspect(carrier.unwrap(answer.bytes)), answer.closedFirst);
   } catch (error) {
     const hex = Buffer.concat(frames).subarray(0, 4096).toString('hex');
@@ -109,17 +110,23 @@ export async function run(protocol: FuzzProtocol, input: Input, name: string, re
 export function makeInput(protocol: FuzzProtocol, carriers: readonly Carrier[], seed: number, index: number): Input {
   const random = new Random(Math.imul(seed, 0x9e3779b1) + index);
   const carrier = random.chance(0.8) ? carriers[0]! : random.pick(carriers);
+  const kind = random.chance(0.75) ? 'mutated' : random.chance(0.7) ? 'random frames' : 'random bytes';
+  const frames = makeFrames(protocol, carrier, kind, index, random);
+  const pieces = inPieces(Buffer.concat(frames), random);
+  return { kind, carrier, frames, pieces, leaving: random.chance(FIN_SHARE) ? 'fin' : 'reset' };
+}
+
+function makeFrames(protocol: FuzzProtocol, carrier: Carrier, kind: InputKind, index: number, random: Random): Frames {
   const conversations = protocol.conversations(index);
   const valid = random.pick(conversations);
   const login = protocol.handshakeFrames + carrier.handshakeFrames;
-  const kind = random.chance(0.75) ? 'mutated' : random.chance(0.7) ? 'random frames' : 'random bytes';
   switch (kind) {
     case 'mutated': {
       const from = random.chance(BEHIND_LOGIN) ? login : 0;
       const donor = carrier.wrap(random.pick(conversations));
       // Inside the WebSocket's messages or outside of them: both parsers want to be met.
       const inside = carrier.handshakeFrames === 0 || random.chance(0.5);
-      const frames = inside
+      return inside
         ? carrier.wrap(
             mutate(
               valid,
@@ -130,16 +137,15 @@ export function makeInput(protocol: FuzzProtocol, carriers: readonly Carrier[], 
             ),
           )
         : mutate(carrier.wrap(valid), from, donor, () => null, random);
-      return { kind, carrier, frames };
     }
     case 'random frames': {
       const garbage = Array.from({ length: 1 + random.int(6) }, () => protocol.randomFrame(random));
       const head = valid.slice(0, protocol.handshakeFrames + random.int(valid.length - protocol.handshakeFrames));
-      return { kind, carrier, frames: carrier.wrap([...head, ...garbage]) };
+      return carrier.wrap([...head, ...garbage]);
     }
     case 'random bytes': {
       const head = random.chance(0.3) ? carrier.wrap(valid.slice(0, random.int(valid.length))) : [];
-      return { kind, carrier, frames: [...head, random.bytes(1 + random.int(300))] };
+      return [...head, random.bytes(1 + random.int(300))];
     }
     default:
       return kind satisfies never;
