@@ -20,6 +20,7 @@ import {
   sessionProblems,
   switchedOff,
   toolProblems,
+  unitProblems,
   withoutParagraph,
 } from './support/boundaries.ts';
 
@@ -37,6 +38,14 @@ const product = read('src/**/*.{ts,js}', 'protocols/**/*.ts');
 const files = globSync('{*,{src,protocols,support,test,bench,conformance,docs,.ci}/**/*}', { cwd: ROOT }).map((path) =>
   path.split(sep).join('/'),
 );
+/** What `npm run test:unit` runs. */
+const unitTests = [
+  ...read(
+    ...[...JSON.parse(readFileSync(`${ROOT}/package.json`, 'utf8')).scripts['test:unit'].matchAll(/"([^"]+)"/g)].map(
+      ([, pattern]) => pattern as string,
+    ),
+  ).keys(),
+];
 const everything = new Map([...product, ...read('{test,bench,conformance,support}/**/*.ts')]);
 
 test('imports point the way of the design', () => {
@@ -61,6 +70,11 @@ test('the conformance kit and the bench import nothing of the tests', () => {
 
 test('the core names no protocol where that does not belong', () => {
   assert.deepEqual(protocolNames(product), []);
+});
+
+test('unit tests start no processes', () => {
+  assert.ok(unitTests.length > 50, `only ${unitTests.length} unit tests`);
+  assert.deepEqual(unitProblems(everything, unitTests), []);
 });
 
 test('a comment names only files that are there', () => {
@@ -190,6 +204,18 @@ test('the checker finds what acts past the session', () => {
   for (const line of ['core.acknowledge(entry);', 'system.deleteQueue(host, queue);', 'if (queue.direct === this) {']) {
     assert.equal(acts(line, 'src/http/a.ts'), 0, line);
   }
+});
+
+test('the checker refuses a unit test that starts processes, however far away', () => {
+  const sources = new Map([
+    ['test/core/a.test.ts', "import { b } from './b.ts';\n"],
+    ['test/core/b.ts', "import { spawn } from 'node:child_process';\n"],
+    ['test/core/c.test.ts', "import { c } from '../../support/certificates.ts';\n"],
+    ['support/certificates.ts', "import { spawnSync } from 'node:child_process';\n"],
+  ]);
+  assert.deepEqual(unitProblems(sources, ['test/core/a.test.ts', 'test/core/c.test.ts']), [
+    'test/core/a.test.ts: is a unit test and starts processes through test/core/b.ts',
+  ]);
 });
 
 test('the checker finds circles, and allows those of the queue alone', () => {

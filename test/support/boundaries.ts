@@ -181,6 +181,29 @@ export function toolProblems(sources: Sources): string[] {
   return problems;
 }
 
+/** What starts a process or a thread. */
+const STARTERS = ['node:child_process', 'node:cluster', 'node:worker_threads', 'playwright-core'];
+/** Runs openssl, once for each certificate. */
+const MAY_START = ['support/certificates.ts'];
+
+/** Unit tests that reach a file which starts processes, as sentences. `tests`: paths of the unit tests. */
+export function unitProblems(sources: Sources, tests: readonly string[]): string[] {
+  const problems: string[] = [];
+  for (const test of tests) {
+    const reached = new Set([test]);
+    // A set goes on to what is added while it is walked.
+    for (const path of reached) {
+      const source = sources.get(path) ?? '';
+      if (importsOf(source).some((specifier) => STARTERS.includes(specifier)) && !MAY_START.includes(path)) {
+        problems.push(`${test}: is a unit test and starts processes${path === test ? '' : ` through ${path}`}`);
+        break;
+      }
+      for (const next of localImports(path, source)) reached.add(next);
+    }
+  }
+  return problems;
+}
+
 /** Circles of imports (types included) outside the queue's aggregate: for each, its files in order. */
 export function circles(sources: Sources): string[][] {
   const found: string[][] = [];

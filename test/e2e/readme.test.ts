@@ -6,9 +6,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { createBroker } from '../src/broker.ts';
-import { Command } from './support/command.ts';
-import { README, withReference } from './support/config-reference.ts';
+import { createBroker } from '../../src/broker.ts';
+import { Command } from '../support/command.ts';
+import { README, withReference } from '../support/config-reference.ts';
 
 const ROOT = dirname(README);
 const text = readFileSync(README, 'utf8');

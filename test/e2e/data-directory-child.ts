@@ -5,7 +5,7 @@
 
 import { writeSync } from 'node:fs';
 import { LmdbKv } from '../../src/store/kv/lmdb.ts';
-import { FakeQueue, message, Opened } from './harness.ts';
+import { FakeQueue, message, Opened } from '../store/harness.ts';
 
 const [mode, directory] = process.argv.slice(2);
 const open = new Opened(LmdbKv.open(directory!));
