@@ -92,6 +92,8 @@ export class FleetDevice {
   private heldIn: number;
   private readonly member: boolean;
   private nextId: number;
+  /** Pings of this connection that are not answered. */
+  pings: number;
 
   constructor(options: DeviceOptions, book: FleetBook) {
     this.options = options;
@@ -115,6 +117,7 @@ export class FleetDevice {
     this.heldIn = 0;
     this.member = options.filters.some(([filter]) => filter.startsWith('$share/'));
     this.nextId = 1;
+    this.pings = 0;
   }
 
   get open(): number {
@@ -207,8 +210,15 @@ export class FleetDevice {
         if (held?.qos === 2 && !this.due.some((answer) => answer.id === id)) peer.send(packet(0x50, u16(id)));
         break;
       default:
-        peer.send(packet(0xc0));
+        this.ping();
     }
+  }
+
+  /** Asks for a PINGRESP, behind which everything is that either side has sent before. */
+  ping(): void {
+    if (this.peer === null) return;
+    this.pings++;
+    this.peer.send(packet(0xc0));
   }
 
   async end(): Promise<void> {
@@ -221,6 +231,7 @@ export class FleetDevice {
     this.peer = null;
     this.ready = false;
     this.due = [];
+    this.pings = 0;
   }
 
   private async begin(receiveMaximum: number): Promise<void> {
@@ -319,6 +330,7 @@ export class FleetDevice {
         for (const code of unit.subarray(-this.options.filters.length)) assert.ok(code < 0x80, unit.toString('hex'));
         break;
       case PACKET.pingresp:
+        this.pings--;
         break;
       case PACKET.disconnect:
         assert.ok(this.options.v5 && [0x8b, 0x8e].includes(unit[2]!), `${clientId}: ${unit.toString('latin1')}`);

@@ -23,10 +23,8 @@ const QUEUE = 'listens-in';
 const WINDOWS = [1, 2, 10, 65_535];
 const TOPICS = ['t/a', 't/b', 't/c/d'];
 const POLL_MS = 5;
-/** Fails the test if an expected packet never comes. */
-const PATIENCE_MS = 60_000;
-/** After so long without a delivery none is expected any more. */
-const QUIET_MS = 150;
+/** Looks, one for each POLL_MS at least, after which what is awaited will never come. */
+const MOST_LOOKS = 60_000 / POLL_MS;
 
 class Fleet {
   readonly devices: FleetDevice[];
@@ -186,22 +184,34 @@ class Fleet {
     }
   }
 
+  /** Until nothing will come any more: the broker has all publishes, no session has a message, all is delivered. */
   private async quiet(): Promise<void> {
-    const count = (): number => this.devices.reduce((sum, { taken, unfinished }) => sum + taken.length + unfinished, 0);
-    let before = -1;
-    let since = performance.now();
-    await this.until('silence', () => {
-      if (count() !== before) since = performance.now();
-      before = count();
-      return performance.now() - since > QUIET_MS && this.devices.every(({ unfinished }) => unfinished === 0);
-    });
+    await this.roundTrip();
+    await this.until('empty sessions', async () => (await this.waiting()) === 0);
+    await this.roundTrip();
+    await this.until('the ends of handshakes', () => this.devices.every(({ unfinished }) => unfinished === 0));
   }
 
-  private async until(what: string, reached: () => boolean): Promise<void> {
-    const since = performance.now();
-    while (!reached()) {
+  /** Everything that devices and broker have sent each other has arrived. */
+  private async roundTrip(): Promise<void> {
+    for (const device of this.devices) device.ping();
+    await this.until('PINGRESP', () => this.devices.every(({ pings }) => pings === 0));
+  }
+
+  /** Messages that the broker holds for the sessions. */
+  private async waiting(): Promise<number> {
+    const response = await fetch(`http://127.0.0.1:${this.broker.endpoints.http}/api/queues`, {
+      headers: { authorization: `Basic ${Buffer.from('guest:guest').toString('base64')}` },
+    });
+    assert.equal(response.status, 200);
+    const queues = (await response.json()) as { readonly name: string; readonly messages: number }[];
+    return queues.reduce((sum, { name, messages }) => (name === QUEUE ? sum : sum + messages), 0);
+  }
+
+  private async until(what: string, reached: () => boolean | Promise<boolean>): Promise<void> {
+    for (let looks = 0; !(await reached()); looks++) {
       if (this.failure !== null) throw this.failure;
-      assert.ok(performance.now() - since < PATIENCE_MS, `waited in vain: ${what}\n${this.broker.output}`);
+      assert.ok(looks < MOST_LOOKS, `waited in vain: ${what}\n${this.broker.output}`);
       await delay(POLL_MS);
     }
     if (this.failure !== null) throw this.failure;

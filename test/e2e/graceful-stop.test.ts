@@ -23,8 +23,6 @@ import { HeldKv } from './held-kv.ts';
 
 const { METHOD } = amqp;
 const PATIENCE = { timeout: 60_000 };
-/** The maximum time from the signal to the exit. */
-const STOP_MS = 5_000;
 const FREE_PORTS = ['amqp', 'mqtt', 'stomp', 'ws', 'http'].flatMap((name) => [`--${name}-port`, '0']);
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -33,6 +31,11 @@ function directory(t: TestContext): string {
   const path = mkdtempSync(join(tmpdir(), 'trivium-'));
   t.after(() => rmSync(path, { recursive: true, force: true }));
   return path;
+}
+
+/** The command ends with code 1 where stopping takes it longer than the five seconds that it allows itself. */
+async function expectOrderly(command: Command): Promise<void> {
+  assert.equal((await command.finished()).code, 0);
 }
 
 interface ChildPorts {
@@ -88,13 +91,11 @@ test('on SIGTERM clients are told, and the process ends soon with code 0', PATIE
   // The stop does not wait for clients that have not logged in.
   const strangers = await Promise.all([tcp(ports.amqp), tcp(ports.mqtt), tcp(ports.stomp)]);
   for (const stranger of strangers) stranger.resume();
-  const signalled = performance.now();
   command.child.kill('SIGTERM');
   await Promise.all([expectForced(backend), expectFarewell(browser)]);
   assert.deepEqual(await device.rest(), []);
   assert.equal((await left)[0], 1001);
-  assert.equal((await command.finished()).code, 0);
-  assert.ok(performance.now() - signalled < STOP_MS);
+  await expectOrderly(command);
   for (const stranger of strangers) stranger.destroy();
 });
 
@@ -102,10 +103,8 @@ test('clients that do not say goodbye do not hold it up', PATIENCE, async (t) =>
   const { command, ports } = await startChild(t, directory(t));
   const mute = await openAmqp(await tcp(ports.amqp));
   mute.socket.pause();
-  const signalled = performance.now();
   command.child.kill('SIGTERM');
-  assert.equal((await command.finished()).code, 0);
-  assert.ok(performance.now() - signalled < STOP_MS);
+  await expectOrderly(command);
   await mute.close();
 });
 
@@ -122,7 +121,7 @@ test('what was confirmed before the end is there after it', PATIENCE, async (t) 
   const first = Number((await expectMethod(peer, METHOD.basicAck)).readBigUInt64BE(0));
   command.child.kill('SIGTERM');
   const confirmed = Math.max(first, await lastConfirm(peer));
-  assert.equal((await command.finished()).code, 0);
+  await expectOrderly(command);
   const again = await startChild(t, data);
   const checking = await openAmqp(await tcp(again.ports.amqp));
   checking.send(amqp.checkQueue(1, 'q'));

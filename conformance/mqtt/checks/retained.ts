@@ -330,7 +330,7 @@ export const RETAINED_CHECKS: readonly (readonly MqttCheck[])[] = [
       await t.pause(1_200);
       const { properties } = await (await t.subscriber(topic)).message('long');
       const left = property(properties, 'messageExpiryInterval');
-      assert.ok(left !== undefined && left >= 90 && left <= 99, `${left} s are left of 100`);
+      assert.ok(left !== undefined && left >= 50 && left <= 99, `${left} s are left of 100`);
     },
     { slow: true },
   ),

@@ -205,12 +205,13 @@ export const WILL_CHECKS: readonly (readonly MqttCheck[])[] = [
       const topic = t.name();
       const watcher = await t.subscriber(topic);
       const will = { topic, payload: 'will', properties: [['willDelayInterval', 1] as const] };
-      (await t.resume(t.name(), { will })).cut();
+      const client = await t.resume(t.name(), { will });
       const began = performance.now();
+      client.cut();
       await watcher.message('will');
+      // How late it may come is not said. Brokers count in whole seconds, so it may come half a second early.
       const seconds = (performance.now() - began) / 1000;
-      // Brokers may count whole seconds and check once a second.
-      assert.ok(seconds > 0.5 && seconds < 3, `published after ${seconds.toFixed(2)} s`);
+      assert.ok(seconds > 0.5, `published after ${seconds.toFixed(2)} s`);
     },
     { slow: true },
   ),
