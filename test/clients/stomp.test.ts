@@ -368,7 +368,7 @@ describe('a WebSocket upgrade with credentials', () => {
 describe('stomp.py', () => {
   const python = '/usr/bin/python3';
   const missing = spawnSync(python, ['-c', 'import stomp']).status !== 0;
-  const script = fileURLToPath(new URL('./stomp.py', import.meta.url));
+  const script = fileURLToPath(new URL('./stomp-round.py', import.meta.url));
 
   for (const version of ['1.0', '1.1', '1.2']) {
     it(`does its usual work in ${version}`, async (test) => {

@@ -10,12 +10,10 @@ const SLOW = { versions: SINCE_1_1, slow: true } as const;
 
 /** What the client offers and asks for; a broker may beat or ask for it less often. */
 const INTERVAL_MS = 1_000;
-/** Beyond an interval, for a busy machine. */
-const MARGIN_MS = 1_000;
+/** Beyond an interval: a broker that does not beat never does, and a busy machine may be late. */
+const MARGIN_MS = 3_000;
 /** That a client is watched for. */
 const WATCHED_MS = 2_500;
-/** Several intervals of whoever asks for a beat in each second, and its margin. */
-const MISSED_MS = 4_000;
 
 /** The two numbers of a heart-beat header. */
 function numbers(header: string | undefined): [number, number] {
@@ -169,8 +167,7 @@ export const HEART_BEAT_CHECKS = [
     async (t) => {
       const { connection, clientMs } = await agree(t, INTERVAL_MS, 0);
       assert.ok(clientMs > 0, 'the broker wants no beats');
-      const late = AbortSignal.timeout(MISSED_MS);
-      late.addEventListener('abort', () => connection.failed(new Error(`alive after ${MISSED_MS} ms`)));
+      // How many intervals a broker waits is its own choice; the time that a check has is several.
       await connection.expectRefusal();
     },
     SLOW,

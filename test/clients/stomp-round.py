@@ -1,4 +1,4 @@
-# stomp.py against a broker: python3 clients.py PORT VERSION. Run by clients.test.ts; says "passed" or why not.
+# stomp.py against a broker: python3 stomp-round.py PORT VERSION. Run by stomp.test.ts; says "passed" or why not.
 
 import queue
 import sys
