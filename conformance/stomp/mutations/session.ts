@@ -295,6 +295,7 @@ export const SESSION_MUTATIONS: readonly StompMutation[] = [
     'wants no beats',
     'CONNECT',
     altered('heart-beat', () => '0,0'),
+    { withholds: true },
   ),
   altersFrame('heart-beat.unwilling', 'says that it wants no beats', 'CONNECTED', set('heart-beat', '0,0')),
   loses('beats.lost', 'does not beat', isEol, { withholds: true }),
