@@ -1,9 +1,9 @@
-// What carries a protocol's bytes: a TCP connection as it is, or (websocket.ts) the messages of a WebSocket.
+// The transport of a protocol's bytes: a TCP connection, or the messages of a WebSocket (websocket.ts).
 
 import { connect, type Socket } from 'node:net';
 import type { CheckContext } from './check.ts';
 
-/** Told what comes. `failed`: the peer broke the rules of the carrier itself. */
+/** Gets the received bytes. `failed`: the peer violated the rules of the transport. */
 export interface CarrierSink {
   data(bytes: Buffer): void;
   ended(): void;
@@ -12,19 +12,19 @@ export interface CarrierSink {
 
 export interface Carrier {
   readonly socket: Socket;
-  /** Bytes of the protocol; one message where the carrier has messages. */
+  /** Sends bytes of the protocol, as one message if the transport has messages. */
   send(bytes: Buffer): void;
   attach(sink: CarrierSink): void;
 }
 
-/** A connection that goes away with the check. */
+/** A TCP connection that is closed when the check ends. */
 export async function dial(context: CheckContext, host: string, port: number): Promise<Socket> {
   const socket = connect({ host, port, noDelay: true });
   context.after(() => {
     socket.destroy();
   });
   await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
-  // A reset is an end as well: malformed bytes may be answered by either.
+  // A broker may answer malformed bytes with a reset, which counts as an end.
   socket.on('error', () => {});
   return socket;
 }

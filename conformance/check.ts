@@ -1,11 +1,11 @@
-// What a check is: one rule of a protocol that a client can observe, and the conversation that shows whether a broker
-// keeps it. A check knows an address and a user, nothing of the broker behind it; what it opens or makes there it leaves
-// with the context, which takes it away at the end.
+// A check: one rule of a protocol that a client can observe, and the exchange that shows whether a broker keeps it. A
+// check knows only an address and a user. It registers everything that it creates with the context, which removes it at
+// the end.
 
 export const PROTOCOLS = ['amqp', 'mqtt', 'stomp'] as const;
 export type Protocol = (typeof PROTOCOLS)[number];
 
-/** How much a rule binds: as the specification says it, or beyond it, as RabbitMQ documents or several brokers offer it. */
+/** The level of a rule: as in the specification, or an extension that RabbitMQ documents or several brokers offer. */
 export const LEVELS = ['MUST', 'SHOULD', 'extension'] as const;
 export type Level = (typeof LEVELS)[number];
 
@@ -14,45 +14,45 @@ export interface Check {
   readonly id: string;
   readonly protocol: Protocol;
   readonly version: string;
-  /** Where the rule stands. */
+  /** The section of the specification. */
   readonly section: string;
   readonly level: Level;
-  /** What a broker does that keeps the rule, as a sentence. */
+  /** What a correct broker does, as a sentence. */
   readonly title: string;
-  /** Belongs to the subset that is fast enough to run against a peer each time. */
+  /** Whether it belongs to the fast subset that runs against a peer each time. */
   readonly fast: boolean;
-  /** What it asks of whoever runs the broker; a check without is black-box and runs anywhere. */
+  /** The control of the broker that it needs; null for a black-box check that runs against any broker. */
   readonly needs: keyof Controls | null;
-  /** Speaks over a WebSocket instead of TCP. */
+  /** Whether it uses WebSocket instead of TCP. */
   readonly webSocket?: boolean;
-  /** Speaks over TLS, with a client's certificate. */
+  /** Whether it uses TLS with a client certificate. */
   readonly tls?: boolean;
-  /** Resolves where the broker keeps the rule; throws what it did instead. */
+  /** Resolves if the broker keeps the rule; throws an error that describes what it did instead. */
   run(context: CheckContext): Promise<void>;
 }
 
-/** Where a broker listens for one protocol, and who may come in. */
+/** The address of a broker's listener for one protocol, and a user. */
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
   readonly user: string;
   readonly password: string;
-  /** Where the protocol is spoken over WebSocket, if anywhere. */
+  /** The address for the protocol over WebSocket, if there is one. */
   readonly webSocket?: WebSocketAddress;
-  /** Where it is spoken over TLS, if anywhere that takes a certificate of ours. */
+  /** The address for the protocol over TLS, if the broker accepts a certificate of ours. */
   readonly tls?: TlsAddress;
 }
 
 export interface TlsAddress {
   readonly host: string;
   readonly port: number;
-  /** Who has signed the broker's certificate and the client's, PEM. */
+  /** The authority of the broker's and the client's certificate, PEM. */
   readonly ca: Buffer;
   readonly client: {
-    /** PEM, as its key. It is good for a server as well, so that a proxy may stand for the broker with it. */
+    /** PEM, as is its key. It is valid for a server too, so that a proxy can use it in place of the broker. */
     readonly certificate: Buffer;
     readonly key: Buffer;
-    /** Whom the certificate names. */
+    /** The user that the certificate names. */
     readonly user: string;
   };
 }
@@ -64,30 +64,30 @@ export interface WebSocketAddress {
   readonly path: string;
 }
 
-/** What no client can do over its protocol, and the runner can where it has the broker at hand. */
+/** What a client cannot do over its protocol, but the runner can if it runs the broker itself. */
 export interface Controls {
-  /** Holds the publishers that are connected as if memory were short, or lets them go on. */
+  /** Blocks the connected publishers as if memory were short, or unblocks them. */
   block?(blocked: boolean): Promise<void>;
-  /** Stops the broker in an orderly way and starts it again on the same ports, with what it has on disk. */
+  /** Stops the broker orderly and restarts it on the same ports and data. */
   restart?(): Promise<void>;
-  /** A virtual host that the endpoint's user may enter. */
+  /** Creates a virtual host that the endpoint's user may access. */
   createVirtualHost?(name: string): Promise<void>;
-  /** A user with patterns of what it may configure, write and read in `/`; none at all where they are null. */
+  /** Creates a user with configure, write and read patterns for `/`; null grants nothing. */
   createUser?(name: string, password: string, permissions: readonly [string, string, string] | null): Promise<void>;
 }
 
-/** Thrown by a check that the broker gives nothing to see: it does not have what is optional. */
+/** Thrown by a check that does not apply, because the broker lacks an optional feature. */
 export class Skip extends Error {}
 
 export interface CheckContext {
   readonly endpoint: Endpoint;
   readonly controls: Controls;
-  /** Aborted when the check's time is up. */
+  /** Aborted when the check's time limit is reached. */
   readonly signal: AbortSignal;
-  /** A name that nobody else has. */
+  /** A unique name. */
   name(): string;
-  /** To be done when the check has ended, however it ended; the last one first. */
+  /** Registers a clean-up for the end of the check, whatever its result; the last one runs first. */
   after(cleanUp: () => void | Promise<void>): void;
-  /** Lines that explain a failure: what was said. */
+  /** Adds a line of the exchange, printed on failure. */
   note(line: string): void;
 }

@@ -1,13 +1,13 @@
-// What a check waits for on a connection of any protocol: something that it has asked for, or the end; and what no broker
-// may do, which ends the waiting whatever was waited for. A protocol's connection extends it and says when something came.
+// Waiting for events on a connection of any protocol: for an answer or the end of the connection. A violation by the
+// broker fails every wait. A protocol's connection extends this class and reports each event.
 
 export class Conversation {
-  /** What the broker may not do, or that the check is over. */
+  /** The broker's violation, or the end of the check. */
   protected failure: Error | null;
   protected finished: boolean;
   private waiting: (() => void)[];
 
-  /** `signal`: aborted when the check's time is up. */
+  /** `signal`: aborted when the check's time limit is reached. */
   constructor(signal: AbortSignal) {
     this.failure = null;
     this.finished = false;
@@ -20,14 +20,14 @@ export class Conversation {
     return this.finished;
   }
 
-  /** Resolves as soon as it is so. Rejects where the connection ends before, or has failed. */
+  /** Resolves as soon as the condition holds. Rejects if the connection ends before, or has failed. */
   async until(satisfied: () => boolean, what: string): Promise<void> {
     while (!satisfied()) {
       this.requireUnfailed();
       if (this.finished) throw new Error(`expected ${what}, got the end of the connection`);
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     }
-    // What satisfies may stand beside what no broker may send.
+    // The condition may hold although a violation came in the same chunk.
     this.requireUnfailed();
   }
 
@@ -35,7 +35,7 @@ export class Conversation {
     if (this.failure !== null) throw this.failure;
   }
 
-  /** Something has come. */
+  /** Called after each event. */
   protected wake(): void {
     const { waiting } = this;
     this.waiting = [];

@@ -1,5 +1,5 @@
-// What a coverage list is: the normative statements of a protocol in words of our own, and for each the checks that show
-// it, or why no client can see it. It answers the question that a list of checks leaves open: what is not checked?
+// A coverage list: the normative statements of a protocol, paraphrased, and for each the checks that show it, or why no
+// client can observe it. It shows what is not checked.
 
 import type { Check, Protocol } from './check.ts';
 
@@ -7,7 +7,7 @@ export const BINDS = { must: 'MUST', should: 'SHOULD', may: 'MAY', extension: 'e
 export type Binds = (typeof BINDS)[keyof typeof BINDS];
 
 export interface Statement {
-  /** Where it stands in the specification, in the manner of the protocol. */
+  /** Its place in the specification, in the protocol's numbering. */
   readonly id: string;
   readonly binds: Binds;
   readonly words: string;
@@ -23,15 +23,18 @@ export interface CoverageList {
 }
 
 /**
- * Shown by these checks: ids without their protocol, separated by spaces; one that ends in `*` is every check that
- * begins so.
+ * Shown by these checks: ids without their protocol, separated by spaces. An id that ends in `*` means every check with
+ * that prefix.
  */
 export const by = (checks: string): Coverage => ({ checks });
 
-/** Not to be seen by a client, because of this. */
+/** No client can observe it, for this reason. */
 export const unseen = (why: string): Coverage => ({ unseen: why });
 
-/** Statements without coverage, names that stand for nothing, and checks that stand for no statement, as sentences. */
+/**
+ * Statements without coverage, names of statements or checks that do not exist, and checks without a statement, as
+ * sentences.
+ */
 export function coverageProblems({ protocol, statements, coverage }: CoverageList, checks: readonly Check[]): string[] {
   const ids = checks.filter((check) => check.protocol === protocol).map(({ id }) => id.slice(protocol.length + 1));
   const named = (name: string): string[] => {

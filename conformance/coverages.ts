@@ -1,4 +1,4 @@
-// The coverage list of every protocol that has one.
+// The coverage lists of all protocols.
 
 import { COVERAGE as AMQP_COVERAGE } from './amqp/coverage.ts';
 import { STATEMENTS as AMQP_STATEMENTS } from './amqp/statements.ts';

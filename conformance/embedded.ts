@@ -1,5 +1,5 @@
-// A fresh broker of our own to run the checks against, with the controls that checks may ask for. This is the only file
-// of the kit that knows the broker's code, and only its embedding API.
+// A fresh Trivium broker for the checks, with the controls that they may need. This is the only file of the kit that
+// imports the broker, and only through its embedding API.
 
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import { freePorts } from '../support/free-port.ts';
 import type { Controls, Endpoint, TlsAddress, WebSocketAddress } from './check.ts';
 import type { Target } from './runner.ts';
 
-/** Whom the certificate for clients names. */
+/** The user in the client certificate. */
 const DEVICE = 'conformance-device';
 
 export interface EmbeddedTarget extends Target {
@@ -19,14 +19,14 @@ export interface EmbeddedTarget extends Target {
 }
 
 /**
- * Durable, in a directory of its own that goes away with it, so that checks may see what survives a restart. With TLS
- * where there is openssl to make certificates.
+ * Durable, in its own temporary directory, so that checks can restart it. It has TLS if openssl is available to make
+ * certificates.
  */
 export async function embeddedTarget(): Promise<EmbeddedTarget> {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivium-conformance-'));
   const certificates = hasOpenssl() ? newCertificates() : null;
   const [amqp, amqps, mqtt, stomp, ws] = (await freePorts(5)) as [number, number, number, number, number];
-  // Chosen here: where the system chose, a restart would find some outgoing connection on the port that it left.
+  // Fixed ports: a restart might find a port assigned by the system in use by an outgoing connection.
   const ports = { amqp: { port: amqp }, mqtt: { port: mqtt }, stomp: { port: stomp }, ws: { port: ws } };
   const secure = certificates === null ? {} : { tls: certificates.server, amqp: { port: amqp, tlsPort: amqps } };
   const start = (): Promise<Broker> => createBroker({ dataDir, limits: { passwordCost: 10 }, ...ports, ...secure });
@@ -60,7 +60,7 @@ export async function embeddedTarget(): Promise<EmbeddedTarget> {
   };
 }
 
-/** For the broker, and for a client of it. */
+/** Makes the broker's certificate and a client's. */
 function newCertificates() {
   const authority = new TestAuthority('Conformance');
   const device = authority.issue(`/CN=${DEVICE}`, 'device');
@@ -75,7 +75,7 @@ function controlsOf(broker: () => Broker, restart: () => Promise<void>): Control
   return {
     restart,
     async block(blocked) {
-      // Each connection by itself: a hold on all of them would end with the turn, since no bound is exceeded.
+      // Blocks each connection separately: a block of all would end with the turn, because no bound is exceeded.
       for (const connection of broker().connections) {
         if (blocked) connection.block('low on memory', true);
         else connection.unblock();

@@ -1,22 +1,22 @@
-// What is known of another broker, by the version of its package: which checks it passes, and why it fails the others.
-// A result that is not the recorded one is news, whichever way it differs.
+// The recorded results of another broker, by package version: the checks that it passes, and why it fails the others.
+// Every difference from the record is reported.
 
 import { readFile } from 'node:fs/promises';
 import { OUTCOME, type Outcome, type Result } from './runner.ts';
 
 export interface Expectations {
   readonly peer: string;
-  /** Of its package, as the system names it. */
+  /** The package version, as the system names it. */
   readonly version: string;
   /** `*`: all others. */
   readonly passed: readonly string[];
-  /** Checks that it fails, and why: what it does instead. */
+  /** Checks that it fails, and what it does instead. */
   readonly failed: Readonly<Record<string, string>>;
-  /** Those of them, and of what varies, that may end by their time alone: what is due never comes. */
+  /** Checks among `failed` and `varies` that may fail by timeout: an expected answer never comes. */
   readonly late?: readonly string[];
-  /** Checks that it passes at one time and fails at another, and why: a race of its own. */
+  /** Checks whose result varies, and which race in the broker is the reason. */
   readonly varies?: Readonly<Record<string, string>>;
-  /** Checks that could not be run against it. */
+  /** Checks that could not run against it. */
   readonly skipped: readonly string[];
 }
 
@@ -24,7 +24,7 @@ export async function readExpectations(path: string | URL): Promise<Expectations
   return JSON.parse(await readFile(path, 'utf8')) as Expectations;
 }
 
-/** Results that differ from what is recorded, as sentences. */
+/** Results that differ from the record, as sentences. */
 export function unexpected(results: readonly Result[], expectations: Expectations): string[] {
   const { passed, failed, varies = {}, skipped, peer, version } = expectations;
   const problems: string[] = [];
@@ -40,7 +40,7 @@ export function unexpected(results: readonly Result[], expectations: Expectation
             ? OUTCOME.passed
             : null;
     if (recorded === outcome) continue;
-    // A certificate needs openssl on the runner's machine: what is missing there says nothing of the broker.
+    // A certificate needs openssl on the runner's machine: if it is missing, that is not a result of the broker.
     if (check.tls && outcome === OUTCOME.skipped && recorded !== null) continue;
     const known = recorded === null ? 'nothing is recorded' : `${recorded} is recorded`;
     problems.push(`${peer} ${version}: ${id}: ${known}, but it ${outcome}${message === '' ? '' : `: ${message}`}`);
@@ -48,7 +48,9 @@ export function unexpected(results: readonly Result[], expectations: Expectation
   return problems;
 }
 
-/** The results as a record of this peer; reasons that were given before stay, and so does what was not run. */
+/**
+ * The results as a record of this peer. It keeps the reasons given before, and the results of checks that did not run.
+ */
 export function record(results: readonly Result[], before: Expectations): Expectations {
   const run = new Set(results.map(({ check }) => check.id));
   const notRun = (ids: readonly string[]): string[] => ids.filter((id) => !run.has(id));

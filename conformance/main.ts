@@ -36,7 +36,7 @@ const USAGE = `npm run conformance -- [options]
 
 const PORTS: Readonly<Record<Protocol, number>> = { amqp: 5672, mqtt: 1883, stomp: 61_613 };
 
-/** What our own broker does not keep yet. */
+/** Rules that Trivium does not keep yet. */
 const OURS = new URL('expectations/trivium.json', import.meta.url);
 
 async function main(): Promise<number> {
@@ -114,7 +114,7 @@ async function main(): Promise<number> {
   return differences.length === 0 ? 0 : 1;
 }
 
-/** Prints for each check the mutations that fail it; 1 where one does not that is named for it. */
+/** Prints the mutations that fail each check. Returns 1 if a mutation does not fail a check that it is named for. */
 async function runMutations(checks: readonly Check[], target: Target, all: boolean): Promise<number> {
   let problems = 0;
   for (const set of MUTATION_SETS) {

@@ -1,10 +1,10 @@
-// What a run says: a table for people, JUnit's XML for build servers, JSON for programs.
+// The output of a run: a table for people, JUnit XML for build servers, JSON for programs.
 
 import { OUTCOME, type Result } from './runner.ts';
 
 const MARK = { passed: '✔', failed: '✖', skipped: '–' } as const;
 
-/** One line for a check, with the conversation behind a failure. */
+/** One line for a check, and the exchange after a failure. */
 export function line({ check, outcome, message, notes }: Result, width: number): string {
   const head = `${MARK[outcome]} ${check.id.padEnd(width)}  ${check.level.padEnd(9)}  ${check.title}`;
   if (outcome === OUTCOME.passed) return head;
@@ -12,7 +12,7 @@ export function line({ check, outcome, message, notes }: Result, width: number):
   return [head, ...why, ...notes.map((note) => `      ${note}`)].join('\n');
 }
 
-/** Every check under its protocol, then the sums. */
+/** All checks by protocol, then the totals. */
 export function report(results: readonly Result[]): string {
   const width = Math.max(0, ...results.map(({ check }) => check.id.length));
   const lines: string[] = [];
@@ -67,7 +67,7 @@ export function counts(results: readonly Result[]): Record<'passed' | 'failed' |
   return sums;
 }
 
-/** XML knows no control characters besides the white ones. */
+/** XML allows no control characters except white space. */
 function escaped(text: string): string {
   return text
     .replaceAll(/[^\t\n\r\u0020-\ud7ff\ue000-\uffff]/g, '·')

@@ -1,15 +1,15 @@
-// Runs checks against a broker: many at a time, each with a bound on its time, and with everything taken away that it
-// left behind. A check fails by throwing; nothing that one check does may disturb another.
+// Runs checks against a broker: several at a time, each with a time limit, and removes what each leaves behind. A check
+// fails by throwing. Checks do not affect each other.
 
 import { randomBytes } from 'node:crypto';
 import { type Check, type CheckContext, type Controls, type Endpoint, type Protocol, Skip } from './check.ts';
 
-/** A check that has not got its answer by then has failed. */
+/** Time limit of a check; it fails when it is reached. */
 export const CHECK_TIMEOUT_MS = 10_000;
-/** What a check leaves behind is given so long to go. */
+/** Time limit for removing what a check leaves behind. */
 const CLEAN_UP_MS = 5_000;
 const PARALLEL = 16;
-/** Lines of a conversation that are kept for a failure. */
+/** Lines of an exchange that are kept for a failure. */
 const NOTES = 24;
 
 export const OUTCOME = { passed: 'passed', failed: 'failed', skipped: 'skipped' } as const;
@@ -18,11 +18,11 @@ export type Outcome = (typeof OUTCOME)[keyof typeof OUTCOME];
 export interface Result {
   readonly check: Check;
   readonly outcome: Outcome;
-  /** What the broker did instead, or why the check was not run. */
+  /** What the broker did instead, or why the check was skipped. */
   readonly message: string;
-  /** The end of the conversation of a check that failed. */
+  /** The last lines of a failed check's exchange. */
   readonly notes: readonly string[];
-  /** It failed by having no answer within its time. */
+  /** Whether it failed by timeout. */
   readonly timedOut: boolean;
   readonly durationMs: number;
 }
@@ -39,7 +39,7 @@ export interface RunOptions {
   readonly ended?: (result: Result) => void;
 }
 
-/** The results in the order of the checks. Those that a restart would disturb run alone, at the end. */
+/** The results in the order of the checks. Checks that a restart would disturb run alone, at the end. */
 export async function runChecks(checks: readonly Check[], target: Target, options: RunOptions = {}): Promise<Result[]> {
   const { timeoutMs = CHECK_TIMEOUT_MS, parallel = PARALLEL, ended = () => {} } = options;
   const results = new Map<Check, Result>();
@@ -58,7 +58,7 @@ export async function runChecks(checks: readonly Check[], target: Target, option
   return checks.map((check) => results.get(check)!);
 }
 
-/** Runs one check, and takes away what it left. */
+/** Runs one check, and removes what it left behind. */
 export async function runCheck(check: Check, target: Target, timeoutMs: number): Promise<Result> {
   const endpoint = target.endpoints[check.protocol];
   const skip = (message: string): Result => {
@@ -107,7 +107,7 @@ export async function runCheck(check: Check, target: Target, timeoutMs: number):
   const cleaning = (async () => {
     for (const cleanUp of cleanUps.reverse()) await cleanUp();
   })();
-  // The check has said what it had to say: what it could not take away is no rule broken.
+  // The check has its result; a failed clean-up is not a broken rule.
   await within(CLEAN_UP_MS, cleaning, () => {}).catch(() => {});
   return result;
 }

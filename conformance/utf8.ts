@@ -1,4 +1,4 @@
-// What is well-formed UTF-8: strings of MQTT and messages of text on a WebSocket have to be.
+// Validates UTF-8, for MQTT strings and WebSocket text messages.
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true });
 

@@ -1,6 +1,6 @@
-// The client's side of a WebSocket (RFC 6455) that hides nothing: the check decides about kind, fragments and masks of
-// what it sends, and sees each message that comes with its kind. What a server may never send (a masked frame, a
-// reserved bit, text that is no UTF-8, a long or fragmented control frame) fails whatever waits.
+// The checks' WebSocket client (RFC 6455). A check decides the type, fragments and masks of what it sends, and sees
+// each message with its type. What a server may never send (a masked frame, a reserved bit, text that is not UTF-8, a
+// long or fragmented control frame) fails the call that waits.
 
 import { createHash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
@@ -16,18 +16,18 @@ const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
 export interface UpgradeOptions {
   readonly subprotocols?: readonly string[];
-  /** Headers besides, or instead of, those that every handshake has; null: left out. */
+  /** Headers that add to or replace those of the handshake; null removes one. */
   readonly headers?: Readonly<Record<string, string | null>>;
 }
 
-/** The server's answer to the request to upgrade. */
+/** The server's response to the upgrade request. */
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly socket: Socket;
-  /** What came behind it. */
+  /** The bytes after the response. */
   readonly rest: Buffer;
-  /** What `Sec-WebSocket-Accept` has to be. */
+  /** The expected `Sec-WebSocket-Accept`. */
   readonly accept: string;
 }
 
@@ -45,7 +45,7 @@ export interface RawFrame {
   readonly reserved?: number;
 }
 
-/** Asks to upgrade, whatever the answer is. */
+/** Sends an upgrade request and returns the response, whatever it is. */
 export async function upgrade(context: CheckContext, options: UpgradeOptions = {}): Promise<Answer> {
   const address = context.endpoint.webSocket;
   if (address === undefined) throw new Error('the broker has no address for WebSocket');
@@ -99,16 +99,16 @@ function readHead(socket: Socket, signal: AbortSignal): Promise<{ head: string; 
 
 export class WebSocketClient implements Carrier {
   readonly socket: Socket;
-  /** The subprotocol that the server chose, or null. */
+  /** The subprotocol that the server selected, or null. */
   readonly subprotocol: string | null;
-  /** How `send` sends; null: as text where it is text. */
+  /** The message type that `send` uses; null: text if the bytes are valid text. */
   kind: Kind | null;
-  /** Every message that came, and the payload of every pong. */
+  /** Every message received, and the payload of every pong. */
   readonly messages: Message[];
   readonly pongs: Buffer[];
-  /** Of the server's Close frame; 1005: it had none. */
+  /** Status code of the server's Close frame; 1005 if it had none. */
   closeCode: number | null;
-  /** Our Close frame went out. */
+  /** Whether our Close frame was sent. */
   private closing: boolean;
   private readonly rest: Buffer;
   private bytes: Buffer;
@@ -149,7 +149,7 @@ export class WebSocketClient implements Carrier {
     this.message(this.kind ?? (isUtf8(bytes) ? 'text' : 'binary'), bytes);
   }
 
-  /** A message in as many frames as there are pieces. */
+  /** Sends a message with one frame for each piece. */
   message(kind: Kind, ...pieces: (Buffer | string)[]): void {
     pieces.forEach((payload, index) => {
       this.frame({ opcode: index === 0 ? OPCODE[kind] : 0, payload, fin: index === pieces.length - 1 });
@@ -190,7 +190,7 @@ export class WebSocketClient implements Carrier {
     }
   }
 
-  /** Takes one frame; false where none is complete. */
+  /** Reads one frame; false if none is complete. */
   private next(): boolean {
     const { bytes } = this;
     if (bytes.length < 2) return false;
@@ -223,7 +223,7 @@ export class WebSocketClient implements Carrier {
         break;
       case OPCODE.close:
         this.closeCode = payload.length < 2 ? 1005 : payload.readUInt16BE(0);
-        // [RFC 6455 §5.5.1] Without it the server has to wait for the answer.
+        // [RFC 6455 §5.5.1] The server waits for the answer.
         if (!this.closing) this.frame({ opcode: OPCODE.close, payload: payload.subarray(0, 2) });
         this.sink!.data(Buffer.alloc(0));
         return;

@@ -1,5 +1,5 @@
-// A raw conversation with any broker: bytes out, bytes in, and an end. The checks are written with it, on purpose without
-// any code of the product, so that a mistake in a codec cannot hide in both.
+// A raw byte exchange with any broker. Checks use it without any code of the product, so that the same mistake cannot
+// hide in both codecs.
 
 import { connect, type Socket } from 'node:net';
 import type { CheckContext } from './check.ts';
@@ -21,7 +21,7 @@ export class Wire {
       this.received = Buffer.concat([this.received, chunk]);
       this.wake();
     });
-    // A reset is an end as well: malformed bytes may be answered by either.
+    // A broker may answer malformed bytes with a reset, which counts as an end.
     socket.on('error', () => {});
     const end = (): void => {
       this.ended = true;
@@ -35,7 +35,7 @@ export class Wire {
     });
   }
 
-  /** Connects; the connection goes away with the check. */
+  /** Connects; the connection is closed when the check ends. */
   static async open(context: CheckContext): Promise<Wire> {
     const { endpoint, signal } = context;
     const socket = connect({ host: endpoint.host, port: endpoint.port, noDelay: true });
@@ -50,13 +50,13 @@ export class Wire {
     this.socket.write(bytes);
   }
 
-  /** The next `count` bytes. Rejects where the peer ends before. */
+  /** The next `count` bytes. Rejects if the peer ends before. */
   async take(count: number): Promise<Buffer> {
     await this.until(() => this.received.length >= count);
     return this.consume(count);
   }
 
-  /** Everything up to and including the byte. */
+  /** Everything up to and including this byte. */
   async takeThrough(byte: number): Promise<Buffer> {
     await this.until(() => this.received.includes(byte));
     return this.consume(this.received.indexOf(byte) + 1);

@@ -1,5 +1,5 @@
-// What a check of AMQP 0-9-1 is written with: connections, channels, names for queues and exchanges that are gone when
-// the check is.
+// The kit for AMQP 0-9-1 checks: connections, channels, and unique names of queues and exchanges, which are deleted
+// when the check ends.
 
 import type { Check, CheckContext, Controls, Level } from '../check.ts';
 import { AmqpChannel } from './wire/channel.ts';
@@ -10,7 +10,7 @@ export const MUST: Level = 'MUST';
 export const SHOULD: Level = 'SHOULD';
 export const EXTENSION: Level = 'extension';
 
-/** Less than the runner gives to cleaning up, so that no socket stays open. */
+/** Shorter than the runner's time limit for cleaning up, so that no socket stays open. */
 const DELETE_TIMEOUT_MS = 4_000;
 
 export class AmqpTest {
@@ -22,26 +22,26 @@ export class AmqpTest {
     this.names = [];
   }
 
-  /** A TCP connection on which nothing has been said. */
+  /** A TCP connection that has sent nothing yet. */
   dial(): Promise<AmqpConnection> {
     return AmqpConnection.dial(this.context);
   }
 
-  /** A connection that is open. */
+  /** A connection after connection.open-ok. */
   async connect(options: OpenOptions = {}): Promise<AmqpConnection> {
     const connection = await this.dial();
     await connection.open(options);
     return connection;
   }
 
-  /** Channel 1 of a new connection, or another one of a connection that there is. */
+  /** Channel 1 of a new connection, or another channel of a given connection. */
   async channel(connection?: AmqpConnection, number = 1): Promise<AmqpChannel> {
     return AmqpChannel.open(connection ?? (await this.connect()), number);
   }
 
   /**
-   * Bytes in pieces that the broker reads one by one: before the next piece is sent, the broker has answered another
-   * connection, and so has read what came before on this one.
+   * Sends bytes in pieces that the broker reads separately. Before each next piece another connection gets an answer,
+   * which shows that the broker has read the previous piece.
    */
   async sendInPieces(connection: AmqpConnection, pieces: readonly Uint8Array[]): Promise<void> {
     const other = await this.channel();
@@ -51,7 +51,7 @@ export class AmqpTest {
     }
   }
 
-  /** A name for a queue or an exchange, which are deleted at the end if there are any. */
+  /** A unique name. A queue or exchange with it is deleted when the check ends. */
   name(): string {
     if (this.names.length === 0) this.context.after(() => this.deleteNamed());
     const name = this.context.name();
@@ -59,19 +59,19 @@ export class AmqpTest {
     return name;
   }
 
-  /** A new queue of the channel's connection only. */
+  /** Declares a new exclusive queue of the channel's connection. */
   async queue(channel: AmqpChannel, args: Partial<Args<'queue.declare'>> = {}): Promise<string> {
     const { queue } = await channel.call('queue.declare', { queue: this.context.name(), exclusive: true, ...args });
     return queue;
   }
 
-  /** A new queue for any connection. */
+  /** Declares a new queue that any connection may use. */
   async sharedQueue(channel: AmqpChannel, args: Partial<Args<'queue.declare'>> = {}): Promise<string> {
     const { queue } = await channel.call('queue.declare', { queue: this.name(), durable: true, ...args });
     return queue;
   }
 
-  /** Messages in a queue, by a connection of its own; it has them when this resolves. */
+  /** Publishes messages to a queue over a separate connection; resolves when the queue has them. */
   async fill(queue: string, ...bodies: string[]): Promise<void> {
     const publisher = await this.channel();
     await publisher.call('confirm.select');
@@ -81,14 +81,14 @@ export class AmqpTest {
     }
   }
 
-  /** A new exchange. */
+  /** Declares a new exchange. */
   async exchange(channel: AmqpChannel, type: string, args: Partial<Args<'exchange.declare'>> = {}): Promise<string> {
     const exchange = this.name();
     await channel.call('exchange.declare', { exchange, type, ...args });
     return exchange;
   }
 
-  /** Which of them there are nobody knows: each delete has its own channel, which an error may close. */
+  /** Deletes all names. Some may not exist, so each delete has its own channel, which an error may close. */
   private async deleteNamed(): Promise<void> {
     const signal = AbortSignal.timeout(DELETE_TIMEOUT_MS);
     const connection = await AmqpConnection.dial({ ...this.context, signal, note: () => {} });
@@ -113,7 +113,7 @@ export class AmqpTest {
   }
 }
 
-/** A check of AMQP 0-9-1; `section` is of the specification, or the name of RabbitMQ's page about the extension. */
+/** A check of AMQP 0-9-1. `section` is of the specification, or names RabbitMQ's page about the extension. */
 export function amqp(
   id: string,
   section: string,

@@ -1,5 +1,5 @@
-// For each statement of statements.ts the checks that show it, or why no client can see it. A test fails on a statement
-// that is missing here, and on checks that do not exist.
+// For each statement of statements.ts the checks that show it, or why no client can observe it. A test fails on a
+// statement that is missing here, and on checks that do not exist.
 
 import { by, type Coverage, unseen } from '../coverage.ts';
 

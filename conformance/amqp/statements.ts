@@ -1,6 +1,6 @@
-// The normative statements of AMQP 0-9-1, in words of our own: the named rules of the protocol definition by class,
-// method and field, what the definition asks of each method and field besides, chapter 4 of the specification (4.…), and
-// the extensions that RabbitMQ documents (rabbitmq.…). coverage.ts says for each which checks show it.
+// The normative statements of AMQP 0-9-1, paraphrased: the named rules of the protocol definition by class, method and
+// field, the other requirements of the definition for each method and field, chapter 4 of the specification (4.…), and
+// the extensions that RabbitMQ documents (rabbitmq.…). coverage.ts names the checks that show each.
 
 import { BINDS, type Binds, type Statement } from '../coverage.ts';
 

@@ -1,59 +1,58 @@
-// What a mutation is: one way for a broker to break one rule, made real by a proxy that lets everything pass but what
-// the rule is about. It is how the kit shows that a check can fail: a check that stays green in front of a broker that
-// does what the check forbids is no check. A protocol plugs in with a format, which takes both byte streams of a
-// connection apart into packets, and with its list of mutations.
+// A mutation: one way for a broker to break one rule, implemented by a proxy that passes everything else unchanged.
+// Mutations show that checks can fail: a check that passes in front of a broker that breaks its rule is worthless. A
+// protocol provides a format, which splits both byte streams of a connection into packets, and a list of mutations.
 
 import type { Endpoint } from '../check.ts';
 
-/** The least that a proxy has to know of a packet; what a protocol's mutations read of it stands beside. */
+/** What the proxy needs of a packet; a protocol's packets have further fields. */
 export interface Packet {
-  /** The packet as it goes over the wire. */
+  /** The packet's bytes. */
   readonly bytes: Buffer;
 }
 
-/** One direction of one connection. */
+/** Splits one direction of one connection. */
 export interface Splitter<P extends Packet> {
   /**
    * The packets that a chunk completes; the rest waits for the next chunk. Checks send malformed bytes on purpose:
-   * what makes no packet comes out as one that no mutation touches, with its bytes as they were. Never throws.
+   * bytes that are not a packet are returned unchanged as one that no mutation touches. Never throws.
    */
   split(chunk: Buffer): readonly P[];
 }
 
 export interface PacketFormat<P extends Packet> {
-  /** Of what clients send. */
+  /** For the client's stream. */
   client(): Splitter<P>;
-  /** Of what brokers send. */
+  /** For the broker's stream. */
   broker(): Splitter<P>;
 }
 
-/** A connection through the proxy, for what a mutation sends of its own accord. */
+/** A connection through the proxy, for packets that a mutation sends itself. */
 export interface Link<P extends Packet> {
   toClient(...packets: readonly P[]): void;
   toBroker(...packets: readonly P[]): void;
-  /** Ends the client's stream after what it was sent, and the broker's. */
+  /** Ends the client's stream after the pending packets, and the broker's. */
   end(): void;
 }
 
 /**
- * What happens to a connection's packets. A hook answers with what goes on in the packet's place: the packet itself,
- * others, several or none. Packets of a chunk and what is sent meanwhile leave in one write, in the order of the calls,
- * so that nothing depends on time: what is to come late is held until a later packet, not for a while.
+ * Changes a connection's packets. A hook returns the packets to forward in place of its packet: the same, others,
+ * several or none. The packets of a chunk and those sent meanwhile are written at once, in call order, so that nothing
+ * depends on time: a late packet is held until another packet arrives, not for a duration.
  */
 export interface Hooks<P extends Packet> {
   fromBroker?(packet: P): readonly P[];
   fromClient?(packet: P): readonly P[];
-  /** Of a client's bytes as they arrive, before they are packets: null where nothing of it goes on. */
+  /** Gets the client's bytes before they are split; null drops them. */
   clientChunk?(chunk: Buffer): Buffer | null;
 }
 
 export interface Mutation<P extends Packet> {
   /** Unique within its protocol: `<subject>.<what is wrong>`. */
   readonly id: string;
-  /** What the broker does against the rule, as a sentence without its subject. */
+  /** What the broker does wrong, as a sentence without its subject. */
   readonly breaks: string;
-  /** Something that is due never comes, so that a check may notice by its time alone. */
+  /** An expected packet never comes, so that a check may detect it by timeout only. */
   readonly withholds: boolean;
-  /** Called once for a run of a check; what it returns once for each connection, all of which may share its state. */
+  /** Called once for each run of a check. The result is called for each connection; the connections may share state. */
   begin(endpoint: Endpoint): (link: Link<P>) => Hooks<P>;
 }

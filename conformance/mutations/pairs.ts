@@ -1,5 +1,4 @@
-// Runs checks against brokers that break a rule, each check under the mutations that are named for it, and says which
-// of them it noticed.
+// Runs each check under the mutations that are named for it, and reports which ones it detected.
 
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Check } from '../check.ts';
@@ -7,21 +6,20 @@ import { CHECK_TIMEOUT_MS, OUTCOME, type Outcome, runCheck, type Target } from '
 import { type MutationSet, namedFor } from './set.ts';
 
 /**
- * What never comes is waited for so long, from when the mutation has begun to withhold it: longer than a check takes
- * that gets it.
+ * How long to wait for a withheld packet, from when the mutation withholds it: longer than a check takes that gets it.
  */
 const WITHHELD_MS = 1_000;
-/** The same for checks that take their time. */
+/** The same for slow checks. */
 const WITHHELD_SLOW_MS = 5_000;
 const PARALLEL = 16;
 
 export const VERDICT = {
-  /** The check failed, and by what the mutation did. */
+  /** The check failed because of the mutation. */
   noticed: 'noticed',
   survived: 'survived',
-  /** The conversation had nothing for the mutation to touch. */
+  /** The exchange had no packet for the mutation to change. */
   idle: 'idle',
-  /** The check failed only because its time was up, although nothing was withheld. */
+  /** The check failed by timeout only, although nothing was withheld. */
   late: 'late',
   /** The check cannot run here. */
   skipped: 'skipped',
@@ -30,13 +28,13 @@ export type Verdict = (typeof VERDICT)[keyof typeof VERDICT];
 
 export interface Pair {
   readonly check: Check;
-  /** Null: through a proxy that breaks nothing. */
+  /** Null: through a proxy that changes nothing. */
   readonly mutation: string | null;
 }
 
 export interface PairResult extends Pair {
   readonly verdict: Verdict;
-  /** What the check said. */
+  /** The error of the check. */
   readonly message: string;
 }
 
@@ -98,7 +96,7 @@ async function runPair(set: MutationSet, pair: Pair, target: Target, timeoutMs: 
   }
 }
 
-/** Rejects when the time is over, unless the check is. */
+/** Rejects when the time is over, unless the check has ended. */
 async function waited(ms: number, signal: AbortSignal): Promise<never> {
   await delay(ms, undefined, { signal, ref: false });
   throw new Error(`no answer within ${ms} ms`);
@@ -111,7 +109,7 @@ function verdictOf(outcome: Outcome, acted: boolean, late: boolean): Verdict {
   return late ? VERDICT.late : VERDICT.noticed;
 }
 
-/** Pairs in which the mutation was not noticed as it must be, as sentences. */
+/** Pairs in which the check did not detect the mutation as it must, as sentences. */
 export function unnoticed(results: readonly PairResult[]): string[] {
   return results.flatMap(({ check, mutation, verdict, message }) => {
     switch (verdict) {
@@ -132,7 +130,7 @@ export function unnoticed(results: readonly PairResult[]): string[] {
 
 const MARK = { noticed: '✖', survived: '✔', idle: ' ', late: '?', skipped: '–' } as const;
 
-/** Under each check the mutations that had something to break: ✖ where the check failed, and what it said. */
+/** For each check the mutations that changed something: ✖ if the check failed, and its error. */
 export function pairReport(results: readonly PairResult[]): string {
   const lines: string[] = [];
   let above = '';

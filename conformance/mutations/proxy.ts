@@ -1,5 +1,5 @@
-// A broker that breaks one rule: a proxy on a port of its own in front of a real one. Each connection's bytes are taken
-// apart into packets, both ways, shown to the mutation, and sent on as it says. Without a mutation it changes nothing.
+// A broker that breaks one rule: a proxy on its own port in front of a real broker. It splits both byte streams of each
+// connection into packets, passes them to the mutation, and forwards the result. Without a mutation it changes nothing.
 
 import { once } from 'node:events';
 import type { AddressInfo, Server, Socket } from 'node:net';
@@ -7,20 +7,20 @@ import type { Endpoint } from '../check.ts';
 import type { Hooks, Link, Mutation, Packet, PacketFormat, Splitter } from './mutation.ts';
 import { TCP, type Transport } from './transport.ts';
 
-/** What a proxy is for whoever runs checks through it. */
+/** The proxy's interface for running checks through it. */
 export interface BreakingProxy {
-  /** The broker's, at the address of the proxy. */
+  /** The broker's endpoint with the proxy's address. */
   readonly endpoint: Endpoint;
-  /** Whether the mutation has touched anything: a check that fails without is failed by something else. */
+  /** Whether the mutation has changed anything: otherwise a failed check has another cause. */
   readonly acted: boolean;
-  /** Resolves when it has. */
+  /** Resolves when the mutation has changed something. */
   readonly acting: Promise<void>;
-  /** From here on everything passes as it is: the check is over, and takes away what it has left. */
+  /** Stops the mutation, so that the ended check can clean up. */
   relent(): void;
   stop(): Promise<void>;
 }
 
-/** Listens on loopback; passes everything where `mutation` is null. */
+/** Listens on loopback; forwards everything unchanged if `mutation` is null. */
 export async function startProxy<P extends Packet>(
   format: PacketFormat<P>,
   mutation: Mutation<P> | null,
@@ -116,7 +116,7 @@ class MutatingProxy<P extends Packet> implements BreakingProxy {
     }
   }
 
-  /** The end of one side is the end of the other, after what is on its way. */
+  /** When one side ends, ends the other after its pending bytes. */
   private tie(socket: Socket, other: Socket): void {
     this.sockets.add(socket);
     socket.on('error', () => {});

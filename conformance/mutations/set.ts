@@ -1,18 +1,18 @@
-// The mutations of one protocol, each named for the checks that must notice it, and what is wrong with the names.
+// The mutations of one protocol, the checks that must detect each, and validation of these names.
 
 import type { Check, Endpoint, Protocol } from '../check.ts';
 import type { Mutation, Packet, PacketFormat } from './mutation.ts';
 import { type BreakingProxy, startProxy } from './proxy.ts';
 import type { Transport } from './transport.ts';
 
-/** For a check, by its id without the protocol, the mutations that fail it, separated by spaces. */
+/** The mutations that fail a check, separated by spaces, by the check's id without the protocol. */
 export type Names = Readonly<Record<string, string>>;
 
 export interface MutationSet {
   readonly protocol: Protocol;
   readonly mutations: readonly Pick<Mutation<Packet>, 'id' | 'breaks' | 'withholds'>[];
   readonly names: Names;
-  /** A broker that breaks this rule, in front of the one there; null breaks none. */
+  /** Starts a broker that breaks this rule, in front of a real one; null breaks no rule. */
   proxy(mutation: string | null, endpoint: Endpoint, transport?: Transport): Promise<BreakingProxy>;
 }
 
@@ -34,13 +34,13 @@ export function mutationSet<P extends Packet>(
   };
 }
 
-/** The mutations that are named for a check. */
+/** The mutations named for a check. */
 export function namedFor({ protocol, names }: MutationSet, { id }: Check): string[] {
   const named = names[id.slice(protocol.length + 1)];
   return named === undefined ? [] : named.split(' ').filter((name) => name !== '');
 }
 
-/** Checks without a mutation, and names that stand for nothing, as sentences. */
+/** Checks without a mutation, and names of checks or mutations that do not exist, as sentences. */
 export function misnamed(set: MutationSet, checks: readonly Check[]): string[] {
   const { protocol, mutations, names } = set;
   const own = checks.filter((check) => check.protocol === protocol);

@@ -1,4 +1,4 @@
-// What a proxy's connections are made of, on both of its sides: TCP, or TLS with a client's certificate.
+// The transport of a proxy's connections on both sides: TCP, or TLS with a client certificate.
 
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, connect as tlsConnect } from 'node:tls';
@@ -6,7 +6,7 @@ import type { Endpoint, TlsAddress } from '../check.ts';
 
 export interface Transport {
   createServer(accept: (client: Socket) => void): Server;
-  /** To the broker, for a client that is there. */
+  /** Connects to the broker for a connected client. */
   connect(to: Endpoint, client: Socket): Socket;
 }
 
@@ -15,7 +15,7 @@ export const TCP: Transport = {
   connect: ({ host, port }) => connect({ host, port, noDelay: true }),
 };
 
-/** Shows the broker the certificate where the client has shown one. */
+/** Presents the certificate to the broker if the client has presented one. */
 export function tlsTransport({ ca, client: { certificate: cert, key } }: TlsAddress): Transport {
   return {
     createServer: (accept) => createTlsServer({ ca, cert, key, requestCert: true, rejectUnauthorized: false }, accept),

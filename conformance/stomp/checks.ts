@@ -17,7 +17,7 @@ import { SUBSCRIBE_CHECKS } from './checks/subscribe.ts';
 import { TRANSACTION_CHECKS } from './checks/transaction.ts';
 import { WEBSOCKET_CHECKS } from './checks/websocket.ts';
 
-/** By version and transport: of one rule there may be four. */
+/** By version and transport: one rule may have up to four checks. */
 const ALL: readonly Check[] = [
   ...CONNECT_CHECKS,
   ...FRAME_CHECKS,
@@ -36,7 +36,7 @@ const ALL: readonly Check[] = [
   ...RABBITMQ_CHECKS,
 ];
 
-/** Each version over TCP, then what is over WebSocket. */
+/** The checks of each version over TCP, then those over WebSocket. */
 export const STOMP_CHECKS: readonly Check[] = [
   ...['1.0', '1.1', '1.2'].flatMap((version) => ALL.filter((check) => check.version === version && !check.webSocket)),
   ...ALL.filter(({ webSocket }) => webSocket),

@@ -1,6 +1,6 @@
-// For each statement of statements.ts the checks that show it, in every version that makes it, or why no client can see
-// it. A name that ends in `*` is every check that begins so. A test fails on a statement that is missing here, on one
-// that has no check in its version, and on checks that stand for none.
+// For each statement of statements.ts the checks that show it, in every version that has it, or why no client can
+// observe it. A name that ends in `*` means every check with that prefix. A test fails on a statement that is missing
+// here, on one without a check in its version, and on checks without a statement.
 
 import { by, type Coverage, unseen } from '../coverage.ts';
 import { STOMP_CHECKS } from './checks.ts';
@@ -9,7 +9,7 @@ import { RULES, statementId } from './statements.ts';
 const CLIENT = unseen('a duty of clients: nothing that a broker does shows it');
 const CHOICE = unseen('leaves the choice to the broker: whatever a client sees is allowed');
 
-/** By the statement's id, without its version; checks without version and transport. */
+/** By the statement's id without its version; checks without version and transport. */
 const BY_RULE: Readonly<Record<string, Coverage>> = {
   'frames.structure': by('frame.structure frame.command.none'),
   'frames.no-headers': by('frame.no-headers'),
@@ -178,10 +178,10 @@ const BY_RULE: Readonly<Record<string, Coverage>> = {
   'rabbitmq.order': by('send.order transaction.order'),
 };
 
-/** A check of every version and of both transports has this in front of its rule. */
+/** The prefixes of a check's id before its rule, for every version and transport. */
 const PREFIX = /^stomp\.(?:ws\.)?/;
 
-/** The ids of the checks of a version that a name means; where there are none, one that does not exist. */
+/** The ids of a version's checks that a name means; without a match, an id that does not exist. */
 function ofVersion(version: string, name: string): string[] {
   const wanted = name.replace('*', '');
   const ids = STOMP_CHECKS.map(({ id }) => id).filter((id) => {
@@ -192,7 +192,7 @@ function ofVersion(version: string, name: string): string[] {
   return ids.map((id) => id.slice('stomp.'.length));
 }
 
-/** The checks of the names that a version has; a name may be of another version's alone, but not all of them. */
+/** The checks of a version for these names. A name may have checks in other versions only, but not all of them. */
 function inVersion(coverage: Coverage, version: string): Coverage {
   if (!('checks' in coverage)) return coverage;
   const ids = coverage.checks.split(' ').flatMap((name) => ofVersion(version, name));
@@ -210,7 +210,7 @@ export const COVERAGE: Readonly<Record<string, Coverage>> = Object.fromEntries(
   }),
 );
 
-/** Names of rules that no check has, and rules that no statement has: what the versions hide. */
+/** Names without a check in any version, and rules without a statement, which the lists by version cannot report. */
 export function strayNames(): string[] {
   const rules = new Set(STOMP_CHECKS.map(({ id }) => id.replace(PREFIX, '').replace(/^v1\d\./, '')));
   const known = new Set(RULES.map(({ id }) => id));

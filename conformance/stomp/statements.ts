@@ -1,7 +1,7 @@
-// The normative statements of STOMP 1.0, 1.1 and 1.2, in words of our own, by the section of the specification, with the
-// versions that make them; then what RFC 6455 asks of a server (websocket.…) and what RabbitMQ documents beyond the
-// specification (rabbitmq.…). 1.0 knows no capital MUST: what it says that a server does is one. coverage.ts says for
-// each which checks show it.
+// The normative statements of STOMP 1.0, 1.1 and 1.2, paraphrased, by section of the specification, with the versions
+// that have them; then the requirements of RFC 6455 for a server (websocket.…) and RabbitMQ's documented extensions
+// (rabbitmq.…). 1.0 does not use the keyword MUST: its descriptions of a server are binding. coverage.ts names the
+// checks that show each.
 
 import { BINDS, type Binds, type Statement } from '../coverage.ts';
 import { VERSIONS, type Version } from './wire/frames.ts';
@@ -192,7 +192,7 @@ export const RULES: readonly VersionedStatement[] = LIST.map(([id, versions, bin
   return { id, versions, binds, words };
 });
 
-/** The id of the statement that a version makes. */
+/** The id of a statement in one version. */
 export function statementId(version: Version, id: string): string {
   return `v${version.replace('.', '')}.${id}`;
 }

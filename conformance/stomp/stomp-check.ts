@@ -1,6 +1,6 @@
-// What a check of STOMP is written with: connections over TCP or WebSocket in one of the versions, and destinations
-// whose queues are gone when the check is. One rule becomes a check for each version that has it, and one more over
-// WebSocket for the newest of them.
+// The kit for STOMP checks: connections over TCP or WebSocket in one version, and destinations whose queues are deleted
+// when the check ends. One rule becomes a check for each version that has it, and one over WebSocket for the newest of
+// them.
 
 import { dial, TcpCarrier } from '../carrier.ts';
 import type { Check, CheckContext, Controls, Level } from '../check.ts';
@@ -21,12 +21,12 @@ export const UNTIL_1_1: readonly Version[] = ['1.0', '1.1'];
 export const TRANSPORTS = ['tcp', 'ws'] as const;
 export type Transport = (typeof TRANSPORTS)[number];
 
-/** Less than the runner gives to cleaning up, so that no socket stays open. */
+/** Shorter than the runner's time limit for cleaning up, so that no socket stays open. */
 const DELETE_TIMEOUT_MS = 4_000;
 
 export class StompTest {
   readonly context: CheckContext;
-  /** Whose rule it is. */
+  /** The version of the rule. */
   readonly version: Version;
   readonly transport: Transport;
   private readonly queues: string[];
@@ -38,29 +38,29 @@ export class StompTest {
     this.queues = [];
   }
 
-  /** Whether the rule's version is that one or newer. */
+  /** Whether the rule's version is this one or newer. */
   since(version: Version): boolean {
     return VERSIONS.indexOf(this.version) >= VERSIONS.indexOf(version);
   }
 
-  /** A SEND or SUBSCRIBE that cannot be done ends in an ERROR from 1.1 on; 1.0 only says that there may be one. */
+  /** A SEND or SUBSCRIBE that fails must cause an ERROR from 1.1 on; in 1.0 an ERROR is optional. */
   async expectRefused(connection: StompConnection): Promise<void> {
     if (this.since('1.1')) await connection.expectError();
     else await connection.expectRefusal();
   }
 
-  /** A connection on which nothing has been said. */
+  /** A connection that has sent nothing yet. */
   async dial(version = this.version): Promise<StompConnection> {
     return this.transport === 'ws' ? this.dialWebSocket({}, version) : this.dialTcp(version);
   }
 
-  /** The same over TCP, whatever the check's own transport is. */
+  /** The same over TCP, whatever the check's transport. */
   async dialTcp(version = this.version): Promise<StompConnection> {
     const { host, port } = this.context.endpoint;
     return new StompConnection(new TcpCarrier(await dial(this.context, host, port)), this.context, version);
   }
 
-  /** The same over WebSocket, with the version's subprotocol where nothing else is said. */
+  /** The same over WebSocket, by default with the version's subprotocol. */
   async dialWebSocket(options: UpgradeOptions = {}, version = this.version): Promise<StompConnection> {
     const subprotocols = [subprotocolOf(version)];
     const carrier = await WebSocketClient.open(this.context, { subprotocols, ...options });
@@ -74,7 +74,7 @@ export class StompTest {
     return connection;
   }
 
-  /** A destination that keeps messages until somebody takes them. Its queue is deleted at the end. */
+  /** A destination with a durable queue, which is deleted when the check ends. */
   queue(): string {
     if (this.queues.length === 0) this.context.after(() => this.deleteQueues());
     const name = this.context.name();
@@ -82,7 +82,7 @@ export class StompTest {
     return `/queue/${name}`;
   }
 
-  /** A connection that gets what is sent to a new queue. */
+  /** A connection subscribed to a new queue. */
   async loop(lines: Readonly<Record<string, string>> = {}): Promise<Loop> {
     const connection = await this.connect();
     const { id, destination } = await connection.subscribe(this.queue(), lines);
@@ -90,8 +90,8 @@ export class StompTest {
   }
 
   /**
-   * Bytes in pieces that the broker reads one by one: before the next piece is sent, the broker has answered another
-   * connection, and so has read what came before on this one.
+   * Sends bytes in pieces that the broker reads separately. Before each next piece another connection gets an answer,
+   * which shows that the broker has read the previous piece.
    */
   async sendInPieces(connection: StompConnection, pieces: readonly Buffer[]): Promise<void> {
     const other = await this.connect();
@@ -101,17 +101,17 @@ export class StompTest {
     }
   }
 
-  /** Messages in a queue, by a connection of its own; it has them when this resolves. */
+  /** Sends messages to a queue over a separate connection; resolves when the queue has them. */
   async fill(destination: string, ...bodies: string[]): Promise<void> {
     const publisher = await this.connect();
     for (const body of bodies) await publisher.request('SEND', { destination, persistent: 'true' }, body);
     publisher.carrier.socket.destroy();
   }
 
-  /** What is left in the queue, in order, taken out by a connection of its own. */
+  /** Takes the messages of the queue, in order, over a separate connection. */
   async left(destination: string): Promise<string[]> {
     const taker = await this.connect();
-    // A message of ours is the last: behind it there is nothing.
+    // A message sent now is the last one.
     await taker.request('SEND', { destination, persistent: 'true' }, LAST);
     await taker.subscribe(destination);
     const bodies: string[] = [];
@@ -125,8 +125,8 @@ export class StompTest {
   }
 
   /**
-   * STOMP has no word for deleting a queue. RabbitMQ deletes that of a durable subscription which is cancelled for good,
-   * and `x-queue-name` says which one it is. A broker that knows neither keeps an empty queue.
+   * STOMP has no command to delete a queue. RabbitMQ deletes the queue of a durable subscription when it is cancelled,
+   * and `x-queue-name` selects that queue. A broker without these extensions keeps an empty queue.
    */
   private async deleteQueues(): Promise<void> {
     const context = { ...this.context, signal: AbortSignal.timeout(DELETE_TIMEOUT_MS), note: () => {} };
@@ -157,16 +157,16 @@ export function subprotocolOf(version: Version): string {
 }
 
 export interface StompOptions {
-  /** That have the rule; all where nothing is said. */
+  /** The versions that have the rule; all by default. */
   readonly versions?: readonly Version[];
-  /** Where it matters; both where nothing is said. */
+  /** The transports of the rule; both by default. */
   readonly over?: readonly Transport[];
-  /** Takes real time. */
+  /** The check waits for real time to pass. */
   readonly slow?: boolean;
   readonly needs?: keyof Controls;
 }
 
-/** One rule: its checks by version and transport. `level` may differ by version. */
+/** The checks of one rule, by version and transport. `level` may differ by version. */
 export function stomp(
   id: string,
   section: string,

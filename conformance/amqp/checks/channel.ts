@@ -1,4 +1,4 @@
-// How channels open, close and flow, how connections close, and what is ignored once a close was said.
+// Checks of channel open, close and flow, of connection close, and of what is ignored after a close.
 
 import assert from 'node:assert/strict';
 import type { Check } from '../../check.ts';
@@ -85,7 +85,7 @@ export const CHANNEL_CHECKS: readonly Check[] = [
       try {
         assert.notEqual((await connection.expect(0, 'connection.blocked')).args.reason, '');
         channel.publish({ routingKey: queue, body: 'during' });
-        // Answered after what came before on any connection, where that is read at all.
+        // A broker answers this after everything sent before on any connection, if it reads that connection.
         await other.expectSilence();
       } finally {
         await t.context.controls.block!(false);

@@ -1,4 +1,4 @@
-// How a connection begins: protocol header, start, login, tune, open.
+// Checks of the connection handshake: protocol header, start, login, tune, open.
 
 import assert from 'node:assert/strict';
 import type { Check } from '../../check.ts';

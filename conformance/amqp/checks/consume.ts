@@ -1,4 +1,4 @@
-// Consumers: tags, deliveries, prefetch, exclusiveness, priorities, cancel in both directions, and get.
+// Checks of consumers: tags, deliveries, prefetch, exclusive consumers, priorities, cancel by either side, and get.
 
 import assert from 'node:assert/strict';
 import type { Check } from '../../check.ts';

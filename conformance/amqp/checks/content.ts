@@ -1,4 +1,4 @@
-// What a message carries: every property, every field type in headers, nesting; all of it as it was published.
+// Checks that a message keeps its content: every property, every field type in headers, nested tables.
 
 import assert from 'node:assert/strict';
 import type { Check } from '../../check.ts';
@@ -8,7 +8,7 @@ import { encodeHeader, FRAME } from '../wire/frames.ts';
 import type { Properties } from '../wire/methods.ts';
 import { bool, encodeTable, int, list, long, type Table, table, text, type Value } from '../wire/table.ts';
 
-/** The properties as a queue hands them out. */
+/** Publishes these properties to a queue and returns those of the delivery. */
 async function roundTrip(t: AmqpTest, properties: Properties): Promise<Properties> {
   const channel = await t.channel();
   const queue = await t.queue(channel);

@@ -1,4 +1,4 @@
-// Dead letters: what makes one, what it says of its death, where it goes, and where it does not.
+// Checks of dead letters: which messages become one, their x-death headers, and where they are routed.
 
 import assert from 'node:assert/strict';
 import { type AmqpTest, amqp, EXTENSION } from '../amqp-check.ts';
@@ -13,7 +13,7 @@ const deadTo = (queue: string): Table => ({
   'x-dead-letter-routing-key': text(queue),
 });
 
-/** A queue, and one for its dead letters, which are delivered to the channel. */
+/** A queue, and its dead letter queue, which the channel consumes. */
 async function mortal(t: AmqpTest, channel: AmqpChannel, args: Table = {}): Promise<{ queue: string; dead: string }> {
   const dead = await t.queue(channel);
   await channel.consume(dead, { noAck: true });
@@ -218,7 +218,8 @@ export const DEAD_LETTER_CHECKS = [
     for (const queue of [witness, first]) await channel.call('queue.bind', { exchange, queue });
     await channel.consume(witness, { noAck: true });
     channel.publish({ routingKey: first, body: 'm' });
-    // It expires in both, comes to the witness, and not to the first again: else the witness saw it twice.
+    // The message expires in both queues and reaches the witness, but must not return to the first queue: then the
+    // witness would get it twice.
     const { content } = await channel.delivery('m');
     assert.deepEqual(story(content.properties), [`${second} expired 1`, `${first} expired 1`]);
     const ticking = await t.channel(channel.connection, 2);

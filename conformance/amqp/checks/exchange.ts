@@ -1,4 +1,4 @@
-// Exchanges: what there is from the start, declare, passive and equivalent, reserved names, delete.
+// Checks of exchanges: predeclared ones, declare, passive and equivalent declare, reserved names, delete.
 
 import type { Check } from '../../check.ts';
 import { amqp, EXTENSION, MUST, SHOULD } from '../amqp-check.ts';

@@ -1,6 +1,6 @@
-// What expires: messages, by their own time and by their queue's, and queues that nobody uses. That something expired is
-// seen as its dead letter, so that no check waits for longer than it takes; what must not be there is looked for once a
-// message with a longer time has expired elsewhere.
+// Checks of expiry: of messages by their own TTL and their queue's, and of unused queues. A check sees an expiry by its
+// dead letter, so that it waits no longer than needed. That a message is gone is checked once one with a longer TTL has
+// expired in another queue.
 
 import assert from 'node:assert/strict';
 import { type AmqpTest, amqp, EXTENSION } from '../amqp-check.ts';
@@ -9,20 +9,20 @@ import { int, type Table, text } from '../wire/table.ts';
 
 const SECTION = 'RabbitMQ: TTL';
 
-/** Arguments of a queue whose dead go to that queue. */
+/** Arguments of a queue with that dead letter queue. */
 const deadTo = (queue: string): Table => ({
   'x-dead-letter-exchange': text(''),
   'x-dead-letter-routing-key': text(queue),
 });
 
-/** A queue whose dead letters are delivered to the channel. */
+/** A queue whose dead letters the channel consumes. */
 async function dying(t: AmqpTest, channel: AmqpChannel, args: Table = {}): Promise<string> {
   const dead = await t.queue(channel);
   await channel.consume(dead, { noAck: true });
   return await t.queue(channel, { arguments: { ...deadTo(dead), ...args } });
 }
 
-/** So many milliseconds have passed, by the broker's clock for messages. */
+/** Waits until `ms` have passed by the broker's clock: until a message with that TTL has expired. */
 async function passed(t: AmqpTest, ms: number): Promise<void> {
   const channel = await t.channel();
   const queue = await dying(t, channel);
@@ -172,7 +172,7 @@ export const EXPIRY_CHECKS = [
     async (t) => {
       const channel = await t.channel();
       const queue = t.name();
-      // Both in one go: a round trip between them may take longer than the queue has.
+      // Sent together: a round trip between them may take longer than the queue's time.
       channel.send('queue.declare', { queue, arguments: { 'x-expires': int(20) } });
       channel.send('basic.consume', { queue, noAck: true });
       await channel.expect('queue.declare-ok');

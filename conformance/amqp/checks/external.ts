@@ -1,4 +1,4 @@
-// SASL EXTERNAL over mutual TLS: a client is who its certificate says.
+// Checks of SASL EXTERNAL over mutual TLS: the certificate determines the user.
 
 import assert from 'node:assert/strict';
 import { connect } from 'node:tls';

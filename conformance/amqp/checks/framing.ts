@@ -1,4 +1,4 @@
-// Frames: how they may be cut, what makes one malformed, and the code that says so (General Specification, 4.2).
+// Checks of frames: how they may be split, malformed ones, and the reply codes (General Specification, 4.2).
 
 import assert from 'node:assert/strict';
 import type { Check } from '../../check.ts';
@@ -6,7 +6,7 @@ import { type AmqpTest, amqp, EXTENSION, MUST } from '../amqp-check.ts';
 import type { AmqpChannel } from '../wire/channel.ts';
 import { encodeFrame, encodeHeader, encodeMethod, FRAME } from '../wire/frames.ts';
 
-/** Something a client may not send on an open channel, and the code of the close that it provokes. */
+/** A violation on an open channel, and the code of the close that answers it. */
 function violation(
   id: string,
   section: string,
@@ -194,7 +194,7 @@ export const FRAMING_CHECKS: readonly Check[] = [
       await consumer.consume(queue, { noAck: true });
       const body = Buffer.alloc(10_000, 'y');
       publisher.publish({ routingKey: queue, body });
-      // The wire itself refuses a frame that is larger.
+      // The test connection rejects a larger frame.
       const { content } = await consumer.delivery();
       assert.ok(content.body.equals(body));
       assert.equal(content.frames.length, 3);

@@ -1,4 +1,4 @@
-// Publishing: what is refused, mandatory and immediate, confirms, transactions, direct reply-to.
+// Checks of publishing: refusals, mandatory and immediate, confirms, transactions, direct reply-to.
 
 import assert from 'node:assert/strict';
 import type { Check } from '../../check.ts';
@@ -10,7 +10,7 @@ const DIRECT = 'amq.rabbitmq.reply-to';
 const CONFIRMS = 'RabbitMQ: Publisher confirms';
 const REPLIES = 'RabbitMQ: Direct reply-to';
 
-/** Acks until this many publishes are confirmed: each once, in whatever order. */
+/** Reads acks until this many publishes are confirmed, each once and in any order. */
 async function confirmed(channel: AmqpChannel, count: bigint): Promise<void> {
   const open = new Set(Array.from({ length: Number(count) }, (_, index) => BigInt(index + 1)));
   while (open.size > 0) {

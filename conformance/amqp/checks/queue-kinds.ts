@@ -1,5 +1,5 @@
-// Queues of a kind: with priorities, with a single active consumer, quorum queues with a delivery limit; and which
-// arguments go with which.
+// Checks of queue types: priorities, single active consumer, quorum queues with a delivery limit; and which arguments
+// each type accepts.
 
 import assert from 'node:assert/strict';
 import { amqp, EXTENSION } from '../amqp-check.ts';

@@ -1,4 +1,4 @@
-// Queues: declare, names, passive and equivalent, exclusive, auto-delete, purge, delete.
+// Checks of queues: declare, names, passive and equivalent declare, exclusive, auto-delete, purge, delete.
 
 import assert from 'node:assert/strict';
 import type { Check } from '../../check.ts';
@@ -230,7 +230,7 @@ export const QUEUE_CHECKS: readonly Check[] = [
         stranger.send('queue.declare', { queue, passive: true });
         if (exclusive) await stranger.expectClose(405);
         else await stranger.expect('queue.declare-ok');
-        // An exclusive queue never outlives its broker, and a broker need not compare what it does not heed.
+        // An exclusive queue never survives a broker restart, and a broker need not compare a flag that has no effect.
         if (exclusive) continue;
         channel.send('queue.declare', { queue, durable: !durable });
         await channel.expectClose(406);

@@ -1,5 +1,5 @@
-// Bindings and what they do to a message: direct, fanout, topic and headers, unbind, exchange to exchange, alternate
-// exchanges, and further routing keys in CC and BCC.
+// Checks of bindings and routing: direct, fanout, topic and headers exchanges, unbind, exchange-to-exchange bindings,
+// alternate exchanges, and further routing keys in CC and BCC.
 
 import assert from 'node:assert/strict';
 import type { Check } from '../../check.ts';
@@ -7,7 +7,7 @@ import { type AmqpTest, amqp, EXTENSION, MUST, SHOULD } from '../amqp-check.ts';
 import type { AmqpChannel } from '../wire/channel.ts';
 import { bool, int, list, type Table, text } from '../wire/table.ts';
 
-/** Which of the messages, by their keys, arrive in a queue that is bound by these keys. */
+/** Publishes messages with these keys and returns those that reach a queue with these binding keys. */
 async function arriving(
   t: AmqpTest,
   type: string,
@@ -22,7 +22,7 @@ async function arriving(
   return contents(channel, queue);
 }
 
-/** Takes everything out of the queue. */
+/** Takes all messages of the queue. */
 async function contents(channel: AmqpChannel, queue: string): Promise<string[]> {
   const bodies: string[] = [];
   for (;;) {
@@ -87,7 +87,7 @@ const HEADERS: readonly (readonly [string, string, Table, Table, boolean])[] = [
   ['type', 'a value of another type is another value', { a: text('1') }, { a: int(1) }, false],
 ];
 
-/** Two exchanges and a queue: publish to the first, bound to the second, bound to the queue. */
+/** Two exchanges and a queue: the first exchange is bound to the second, and that to the queue. */
 async function chain(
   t: AmqpTest,
   channel: AmqpChannel,

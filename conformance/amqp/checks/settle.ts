@@ -1,4 +1,4 @@
-// How messages are settled: ack, nack, reject, recover; and the tags that are not there.
+// Checks of acknowledgements: ack, nack, reject, recover, and unknown delivery tags.
 
 import assert from 'node:assert/strict';
 import type { Check } from '../../check.ts';
@@ -6,7 +6,7 @@ import { type AmqpTest, amqp, EXTENSION, MUST, SHOULD } from '../amqp-check.ts';
 import type { AmqpChannel } from '../wire/channel.ts';
 import { int, text } from '../wire/table.ts';
 
-/** A channel that has got three messages and acknowledged none. */
+/** A channel with three unacknowledged messages. */
 async function threeOut(t: AmqpTest): Promise<{ channel: AmqpChannel; queue: string }> {
   const channel = await t.channel();
   const queue = await t.sharedQueue(channel);
@@ -15,7 +15,7 @@ async function threeOut(t: AmqpTest): Promise<{ channel: AmqpChannel; queue: str
   return { channel, queue };
 }
 
-/** What comes again once the channel has closed. */
+/** The messages that are redelivered after the channel has closed. */
 async function returned(t: AmqpTest, channel: AmqpChannel, queue: string): Promise<string> {
   await channel.close();
   const after = await t.channel(channel.connection, 99);

@@ -1,4 +1,4 @@
-// AMQP over WebSocket: binary messages are a stream of bytes, cut anywhere; text is no AMQP.
+// Checks of AMQP over WebSocket: binary messages form a byte stream, split anywhere; text messages are refused.
 
 import assert from 'node:assert/strict';
 import type { Check } from '../../check.ts';
@@ -64,14 +64,15 @@ export const WEBSOCKET_CHECKS: readonly Check[] = [
   }),
   overWebSocket('text', 'a text message is refused, and ends the connection', async (t) => {
     const { connection, stream } = await dial(t);
-    // Legal UTF-8, and a protocol header: only the kind of the message is wrong.
+    // Valid UTF-8 and a protocol header: only the message type is wrong.
     stream.client.message('text', PROTOCOL_HEADER);
     await connection.expectEnd();
   }),
   overWebSocket('text.open', 'text on an open connection closes it with 501', async (t) => {
     const { connection, stream } = await dial(t);
     await connection.open();
-    // All of a heartbeat but its end, which is no UTF-8: with it a broker that takes both has nothing to object to.
+    // A heartbeat without its frame end, which is not valid UTF-8; with it, a broker that accepts text would find
+    // nothing wrong.
     const heartbeat = encodeFrame(FRAME.heartbeat, 0, Buffer.alloc(0));
     stream.client.message('text', heartbeat.subarray(0, -1));
     stream.client.message('binary', heartbeat.subarray(-1));

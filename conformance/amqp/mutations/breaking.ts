@@ -1,5 +1,5 @@
-// The ways in which the mutations of AMQP 0-9-1 break a rule: an answer or a request is altered or lost, a request is
-// refused that must be done, or answered as done and not done, a message is lost, doubled or altered on its way.
+// Building blocks of the AMQP 0-9-1 mutations: alter or drop an answer or a request, refuse a legal request, answer a
+// request without forwarding it, drop, duplicate or alter a message.
 
 import type { Endpoint } from '../../check.ts';
 import type { Hooks, Link, Mutation } from '../../mutations/mutation.ts';
@@ -16,7 +16,7 @@ export interface Options {
   readonly withholds?: boolean;
 }
 
-/** A mutation from its hooks; what was declared and bound in the run so far is in `talk`. */
+/** Builds a mutation from its hooks; `talk` records what clients have declared and bound in the run. */
 export function breaks(
   id: string,
   words: string,
@@ -44,17 +44,17 @@ export function breaks(
   };
 }
 
-/** Where a method is: for a predicate that needs more than its fields. */
+/** The channel and connection of a method, for predicates that need more than its fields. */
 export interface Place {
   readonly channel: number;
   readonly talk: Talk;
 }
 
-/** The fields of one of the methods. */
+/** The fields of a method of one of these names. */
 type Asked<N extends MethodName> = N extends MethodName ? Args<N> : never;
 type Change<N extends MethodName> = (args: Asked<N>, place: Place) => Partial<Asked<N>> | null;
 
-/** The method with other fields where `change` gives some; null and no fields leave it as it is. */
+/** Returns replacement fields; null or no fields leave the method unchanged. */
 function changed<N extends MethodName>(packet: AmqpPacket, name: N, talk: Talk, change: Change<N>): AmqpPacket {
   if (packet.method?.name !== name) return packet;
   const args = packet.method.args as Asked<N>;
@@ -62,7 +62,7 @@ function changed<N extends MethodName>(packet: AmqpPacket, name: N, talk: Talk, 
   return fields === null ? packet : methodPacket(packet.channel, name, { ...args, ...fields } as Args<N>);
 }
 
-/** The broker answers something else. */
+/** The client receives an altered method. */
 export function altersAnswer<N extends MethodName>(
   id: string,
   words: string,
@@ -76,7 +76,7 @@ export function altersAnswer<N extends MethodName>(
   return breaks(id, words, hooks, options);
 }
 
-/** The broker takes a request for another one. */
+/** The broker receives an altered method. */
 export function altersRequest<N extends MethodName>(
   id: string,
   words: string,
@@ -90,7 +90,7 @@ export function altersRequest<N extends MethodName>(
   return breaks(id, words, hooks, options);
 }
 
-/** The broker does not say what it must. */
+/** Methods of the broker are dropped. */
 export function losesAnswer(id: string, words: string, name: MethodName, options: Options = {}): AmqpMutation {
   const hooks = (): AmqpHooks => ({ fromBroker: (packet) => (packet.method?.name === name ? [] : [packet]) });
   return breaks(id, words, hooks, options);
@@ -109,7 +109,7 @@ function matches<N extends MethodName>(
   return when(method.args as Asked<N>, { channel, talk }) ? method : null;
 }
 
-/** The broker does not do what it is asked, and says that it has. */
+/** The request is dropped, and the proxy answers as if the broker had performed it. */
 export function pretends<N extends MethodName>(
   id: string,
   words: string,
@@ -130,7 +130,7 @@ export function pretends<N extends MethodName>(
   return breaks(id, words, hooks, options);
 }
 
-/** What says that a method is done; nothing for one that is not answered. */
+/** The `-ok` answer of a method; nothing for a method without an answer. */
 function answers(channel: number, { name, args }: Method, fields: object): AmqpPacket[] {
   switch (name) {
     case 'basic.get':
@@ -145,15 +145,15 @@ function answers(channel: number, { name, args }: Method, fields: object): AmqpP
   }
 }
 
-/** Codes that close the connection; any other closes the channel. */
+/** Codes that close the connection; any other code closes the channel. */
 const HARD: ReadonlySet<number> = new Set([320, 402, 501, 502, 503, 504, 505, 506, 530, 540, 541]);
 
-/** Refusals of the proxy's own: what a refused channel says is nobody's until it has answered. */
+/** Refusals by the proxy. Everything on a refused channel is dropped until the client has sent close-ok. */
 export class Refusals {
   private readonly link: AmqpLink;
-  /** Channels that the client has not confirmed to be closed. */
+  /** Channels for which the client has not sent close-ok yet. */
   private readonly closing: Set<number>;
-  /** Channels that the broker was asked to close, in the client's place. */
+  /** Channels that the proxy asked the broker to close. */
   private readonly swallowed: Set<number>;
   private over: boolean;
 
@@ -164,7 +164,7 @@ export class Refusals {
     this.over = false;
   }
 
-  /** Closes the channel, or with a hard error the connection, because of the method. */
+  /** Closes the channel because of this method, or the connection if the code is a hard error. */
   refuse(packet: AmqpPacket, code: number, text = 'REFUSED - by a mutation'): void {
     const name = packet.method?.name;
     const { classId, methodId } = name === undefined ? { classId: 0, methodId: 0 } : METHODS[name];
@@ -181,7 +181,7 @@ export class Refusals {
     this.link.toBroker(methodPacket(packet.channel, 'channel.close', { replyCode: 200 }));
   }
 
-  /** Whether a packet of the client is not for the broker. */
+  /** Whether a client's packet must not reach the broker. */
   swallowsClient({ channel, method }: AmqpPacket): boolean {
     if (this.over) return true;
     if (!this.closing.has(channel)) return false;
@@ -190,7 +190,7 @@ export class Refusals {
     return true;
   }
 
-  /** Whether a packet of the broker is not for the client. */
+  /** Whether a broker's packet must not reach the client. */
   swallowsBroker({ channel, method }: AmqpPacket): boolean {
     if (!this.swallowed.has(channel)) return this.over;
     if (method?.name === 'channel.close-ok') this.swallowed.delete(channel);
@@ -198,7 +198,7 @@ export class Refusals {
   }
 }
 
-/** The broker refuses what it must do. `when` may count: it is asked once for each such method. */
+/** Refuses a legal method. `when` may count: it is called once for each such method. */
 export function refuses<N extends MethodName>(
   id: string,
   words: string,
@@ -216,7 +216,7 @@ export function refuses<N extends MethodName>(
   );
 }
 
-/** The broker refuses what it must take, whether that is a method or not. */
+/** Refuses a legal packet, of a method or not. */
 export function refusesPackets(
   id: string,
   words: string,
@@ -239,16 +239,16 @@ export function refusesPackets(
   return breaks(id, words, hooks, options);
 }
 
-/** A method with the message that it carries. */
+/** A method with its content. */
 export interface Message {
   readonly channel: number;
   readonly method: Method;
   readonly header: ContentHeader;
-  /** All of the packets as they came. */
+  /** Its packets as they arrived. */
   readonly packets: readonly AmqpPacket[];
 }
 
-/** Puts the messages of one direction together; everything else passes at once. */
+/** Assembles the messages of one direction; all other packets pass at once. */
 export class Messages {
   private readonly open: Map<number, AmqpPacket[]>;
 
@@ -272,7 +272,7 @@ export class Messages {
       this.open.delete(channel);
       return whole({ channel, method: packets[0]!.method!, header, packets });
     }
-    // No message: a check breaks the order of frames on purpose.
+    // Not a message: a check breaks the order of frames on purpose.
     this.open.delete(channel);
     return packets;
   }
@@ -280,7 +280,7 @@ export class Messages {
 
 type Whole = (message: Message, talk: Talk, link: AmqpLink) => readonly AmqpPacket[];
 
-/** The broker does something else with a message that is published. */
+/** Replaces published messages on their way to the broker. */
 export function altersPublish(id: string, words: string, change: Whole, options: Options = {}): AmqpMutation {
   const hooks = (link: AmqpLink, talk: Talk): AmqpHooks => {
     const messages = new Messages();
@@ -289,7 +289,7 @@ export function altersPublish(id: string, words: string, change: Whole, options:
   return breaks(id, words, hooks, options);
 }
 
-/** The broker delivers, returns or hands out something else than it must. */
+/** Replaces delivered, returned or got messages on their way to the client. */
 export function altersDelivery(id: string, words: string, change: Whole, options: Options = {}): AmqpMutation {
   const hooks = (link: AmqpLink, talk: Talk): AmqpHooks => {
     const messages = new Messages();

@@ -1,4 +1,4 @@
-// Brokers that begin, close and end connections and channels in a wrong way.
+// Mutations of opening and closing connections and channels.
 
 import { CAPABILITIES } from '../wire/connection.ts';
 import { FRAME, PROTOCOL_HEADER } from '../wire/frames.ts';
@@ -16,7 +16,7 @@ import {
 } from './breaking.ts';
 import { methodPacket, opening } from './packets.ts';
 
-/** Of AMQP 0-8, as its brokers wrote it. */
+/** The protocol header that AMQP 0-8 brokers sent. */
 const OTHER_HEADER = Buffer.from([0x41, 0x4d, 0x51, 0x50, 1, 1, 8, 0]);
 
 function without(table: Table, name: string): Table {
@@ -320,7 +320,7 @@ export const CONNECTION_MUTATIONS: readonly AmqpMutation[] = [
         return refusals.swallowsBroker(packet) || packet.method?.name === 'channel.close-ok' ? [] : [packet];
       },
       fromClient(packet) {
-        // A client that pipelines has sent it before it could know: held until the broker has closed.
+        // A pipelining client has sent it before it could know of the close; held until the broker has closed.
         if (packet.method?.name === 'channel.close') refusals.refuse(packet, 504);
         return refusals.swallowsClient(packet) ? [] : [packet];
       },

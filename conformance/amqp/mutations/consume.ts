@@ -1,4 +1,4 @@
-// Brokers that deliver, settle and bring back messages in a wrong way.
+// Mutations of delivery, acknowledgement and redelivery.
 
 import {
   type AmqpMutation,
@@ -83,7 +83,7 @@ export const CONSUME_MUTATIONS: readonly AmqpMutation[] = [
     const asked: string[] = [];
     const held = new Map<string, readonly AmqpPacket[]>();
     let first: readonly AmqpPacket[] | null = null;
-    /** Every get is asked twice; the second answer goes first. */
+    /** Sends every get twice and returns the second answer first. */
     const answer = (packets: readonly AmqpPacket[], empty: boolean): readonly AmqpPacket[] => {
       if (first === null) {
         first = packets;

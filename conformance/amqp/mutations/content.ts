@@ -1,4 +1,4 @@
-// Brokers that change what a message carries.
+// Mutations of properties, headers and bodies.
 
 import { FRAME } from '../wire/frames.ts';
 import { PROPERTIES, type Properties } from '../wire/methods.ts';
@@ -16,7 +16,7 @@ import type { AmqpPacket } from './packets.ts';
 
 const DEEPEST = 8;
 
-/** Other headers, where there are any. */
+/** Replaces headers, if the message has any. */
 function withHeaders(message: Message, change: (headers: Table) => Table): readonly AmqpPacket[] {
   const { headers, ...others } = message.header.properties;
   return headers === undefined ? message.packets : withProperties(message, { ...others, headers: change(headers) });
@@ -56,7 +56,7 @@ function another(field: Value): Value {
   }
 }
 
-/** The same value as another type, as brokers do that know fewer types. */
+/** The same value with another type, as brokers convert that know fewer types. */
 function retyped(field: Value): Value {
   switch (field.type) {
     case 'b':

@@ -1,4 +1,4 @@
-// Brokers that declare, find and delete exchanges in a wrong way.
+// Mutations of declaring, finding and deleting exchanges.
 
 import { type AmqpMutation, altersRequest, breaks, pretends, Refusals, refuses } from './breaking.ts';
 import { methodPacket } from './packets.ts';
@@ -171,7 +171,7 @@ export const EXCHANGE_MUTATIONS: readonly AmqpMutation[] = [
     ({ internal }) => (internal ? { internal: false } : null),
   ),
 
-  // What a request with no-wait must and must not do, whatever it is.
+  // For all requests with no-wait.
   breaks('no-wait.answered', 'answers a request that asks for no answer', () => ({
     fromClient(packet) {
       const { channel, method } = packet;

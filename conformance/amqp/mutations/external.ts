@@ -1,4 +1,4 @@
-// Brokers that take certificates for what they are not.
+// Mutations of login by certificate.
 
 import { type AmqpMutation, altersAnswer, altersRequest, breaks } from './breaking.ts';
 import { methodPacket } from './packets.ts';

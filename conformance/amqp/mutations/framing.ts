@@ -1,10 +1,10 @@
-// Brokers that cut frames wrongly, mix up content, or forget their heartbeats.
+// Mutations of frame splitting, content order and heartbeats.
 
 import { FRAME, FRAME_OVERHEAD } from '../wire/frames.ts';
 import { type AmqpMutation, altersDelivery, altersPublish, altersRequest, breaks, refusesPackets } from './breaking.ts';
 import { AMQP_FORMAT, type AmqpPacket, bodyPacket, headerPacket, heartbeatPacket, methodPacket } from './packets.ts';
 
-/** Whether a chunk ends where a frame ends. */
+/** Whether a chunk ends at a frame boundary. */
 function wholeFrames(chunk: Buffer): boolean {
   let at = chunk[0] === FRAME.method || chunk[0] === FRAME.header || chunk[0] === FRAME.body ? 0 : chunk.length;
   while (at + FRAME_OVERHEAD <= chunk.length) at += chunk.readUInt32BE(at + 3) + FRAME_OVERHEAD;

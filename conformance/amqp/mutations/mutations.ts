@@ -1,4 +1,4 @@
-// The mutations of AMQP 0-9-1, by subject, and the checks that they are named for.
+// All mutations of AMQP 0-9-1, by subject, with the checks that each must fail.
 
 import { type MutationSet, mutationSet } from '../../mutations/set.ts';
 import { tlsTransport } from '../../mutations/transport.ts';
@@ -36,7 +36,7 @@ const OF_WEBSOCKET = mutationSet('amqp', WEBSOCKET_FORMAT, WEBSOCKET_MUTATIONS, 
 export const AMQP_MUTATIONS: MutationSet = {
   ...OF_FRAMES,
   mutations: [...OF_FRAMES.mutations, ...OF_WEBSOCKET.mutations],
-  /** What breaks a rule of WebSocket or of certificates stands in front of that port, everything else in front of TCP. */
+  /** Mutations of WebSocket and of certificates run in front of those ports, all others in front of TCP. */
   async proxy(mutation, endpoint) {
     const { webSocket, tls } = endpoint;
     const at = mutation?.startsWith('ws.') ? webSocket : mutation?.startsWith('external.') ? tls : undefined;

@@ -1,5 +1,5 @@
-// Which mutations each check must notice, by its id without `amqp.`. A check that passes against a broker that keeps the
-// rules and has none here fails the tests: nothing shows that it can fail.
+// The mutations that each check must detect, by its id without `amqp.`. A check that passes against a correct broker
+// and has no mutation here fails the tests, because nothing shows that it can fail.
 
 import type { Names } from '../../mutations/set.ts';
 

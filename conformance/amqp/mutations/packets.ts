@@ -1,5 +1,5 @@
-// AMQP 0-9-1 as packets of the rule-breaking proxy: the protocol header, then frames. Frames are cut by their length
-// alone and keep their bytes, since checks send frames that end wrongly or carry what nobody can read.
+// AMQP 0-9-1 packets for the rule-breaking proxy: the protocol header, then frames. Frames are split by their length
+// alone and keep their bytes, because checks send frames with a wrong end octet or malformed content.
 
 import type { PacketFormat, Splitter } from '../../mutations/mutation.ts';
 import {
@@ -15,18 +15,18 @@ import {
 } from '../wire/frames.ts';
 import type { Args, MethodName, Properties } from '../wire/methods.ts';
 
-/** A method with its name, for the switch on it. */
+/** A method with its name, for a switch on it. */
 export type Method = { readonly [N in MethodName]: { readonly name: N; readonly args: Args<N> } }[MethodName];
 
 export interface AmqpPacket {
   readonly bytes: Buffer;
-  /** Of a frame; 0 for a protocol header and for what cannot be cut into frames. */
+  /** Channel of a frame; 0 for a protocol header and for bytes that cannot be split into frames. */
   readonly type: number;
   readonly channel: number;
   readonly payload: Buffer;
-  /** Null where it is no method that can be read. */
+  /** Null unless it is a well-formed method. */
   readonly method: Method | null;
-  /** Null where it is no content header that can be read. */
+  /** Null unless it is a well-formed content header. */
   readonly header: ContentHeader | null;
 }
 
@@ -70,9 +70,9 @@ function readable<T>(read: () => T): T | null {
 
 class FrameSplitter implements Splitter<AmqpPacket> {
   private left: Buffer;
-  /** The protocol header is still to come: always from a client, from a broker where it refuses one. */
+  /** Whether a protocol header may still come: always from a client, and from a broker that refuses the client's. */
   private begins: boolean;
-  /** What began in another way is cut no more. */
+  /** Set if the stream starts in any other way: its bytes are passed on without splitting. */
   private foreign: boolean;
 
   constructor() {

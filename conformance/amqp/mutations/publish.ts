@@ -1,4 +1,4 @@
-// Brokers that take, return, confirm and commit messages in a wrong way.
+// Mutations of publish, return, confirm and commit.
 
 import type { MethodName } from '../wire/methods.ts';
 import {
@@ -20,7 +20,7 @@ import { type AmqpPacket, methodPacket } from './packets.ts';
 const DIRECT = 'amq.rabbitmq.reply-to';
 const WITHHOLDS = { withholds: true } as const;
 
-/** The broker does not look at a property: what it should refuse is taken without a word. */
+/** Removes a property, so that the broker accepts what it should refuse because of it. */
 function ignoresProperty(name: 'userId' | 'expiration' | 'replyTo'): AmqpMutation {
   return altersPublish(`publish.${name}-ignored`, `does not look at ${name}`, (message) => {
     const { [name]: ignored, ...others } = message.header.properties;
@@ -28,7 +28,7 @@ function ignoresProperty(name: 'userId' | 'expiration' | 'replyTo'): AmqpMutatio
   });
 }
 
-/** One request does what another one asks for, and is answered as asked. */
+/** Replaces a request by another one and answers the original. */
 function mistakes(id: string, words: string, asked: 'tx.commit' | 'tx.rollback', done: typeof asked): AmqpMutation {
   return breaks(id, words, () => {
     const answers: MethodName[] = [];

@@ -1,4 +1,4 @@
-// Brokers that let messages expire, die or overtake in a wrong way, and queues that are not what they were declared as.
+// Mutations of expiry, dead letters, priorities and queue types.
 
 import { int, type Table, text, type Value } from '../wire/table.ts';
 import {
@@ -15,7 +15,7 @@ import { type AmqpPacket, methodPacket } from './packets.ts';
 
 const WITHHOLDS = { withholds: true } as const;
 
-/** The broker does not know some arguments of a queue. */
+/** Removes some arguments of a queue. */
 function ignoresArguments(id: string, words: string, names: readonly string[], options = {}): AmqpMutation {
   return altersRequest(
     id,
@@ -30,7 +30,7 @@ function ignoresArguments(id: string, words: string, names: readonly string[], o
   );
 }
 
-/** Other headers of a dead letter. */
+/** Replaces the headers of a dead letter. */
 function altersDeath(id: string, words: string, change: (headers: Table, deaths: Table[]) => Table): AmqpMutation {
   return altersDelivery(id, words, (message: Message): readonly AmqpPacket[] => {
     const { headers, ...others } = message.header.properties;
@@ -41,7 +41,7 @@ function altersDeath(id: string, words: string, change: (headers: Table, deaths:
   });
 }
 
-/** The deaths as a header. */
+/** The deaths as an x-death header. */
 function history(headers: Table, deaths: readonly Table[]): Table {
   return { ...headers, 'x-death': { type: 'A', value: deaths.map((value) => ({ type: 'F', value })) } };
 }

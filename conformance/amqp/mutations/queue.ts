@@ -1,4 +1,4 @@
-// Brokers that declare, find, lock, purge and delete queues in a wrong way.
+// Mutations of declaring, finding, locking, purging and deleting queues.
 
 import { randomUUID } from 'node:crypto';
 import { type AmqpMutation, altersAnswer, altersRequest, breaks, pretends, Refusals, refuses } from './breaking.ts';

@@ -1,4 +1,4 @@
-// Brokers that bind and route in a wrong way.
+// Mutations of binding and routing.
 
 import { type Table, text } from '../wire/table.ts';
 import {
@@ -18,7 +18,7 @@ import { bindingOf, keyOf } from './talk.ts';
 const EITHER = ['queue.bind', 'exchange.bind'] as const;
 const UNBINDS = ['queue.unbind', 'exchange.unbind'] as const;
 
-/** Another key for what is bound to, or published to, an exchange with a name. */
+/** Replaces the key of bindings and publishes to a named exchange. */
 function altersKey(
   id: string,
   words: string,
@@ -31,12 +31,12 @@ function altersKey(
   });
 }
 
-/** Other arguments for what is bound. */
+/** Replaces the arguments of bindings. */
 function altersMatch(id: string, words: string, change: (binding: Table) => Table): AmqpMutation {
   return altersRequest(id, words, 'queue.bind', (args) => ({ arguments: change(args.arguments) }));
 }
 
-/** A header goes under another name: the broker does not know it. */
+/** Renames a header, so that the broker does not recognise it. */
 function ignoresHeader(name: string): AmqpMutation {
   const words = `does not know ${name}`;
   const id = `publish.${name.toLowerCase()}-ignored`;

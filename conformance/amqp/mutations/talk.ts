@@ -1,5 +1,5 @@
-// What the clients of a run have asked a broker for so far, as far as mutations depend on it: a rule may be about the
-// second declare, about an exchange that nobody declared, or about the queue that a channel declared last.
+// The requests of a run's clients so far, as far as mutations depend on them: a rule may concern the second declare, an
+// undeclared exchange, or the queue that a channel declared last.
 
 import type { Method } from './packets.ts';
 
@@ -9,7 +9,7 @@ export class Talk {
   readonly queues: Map<string, number>;
   readonly bindings: Set<string>;
   readonly consumers: { channel: number; queue: string; tag: string; exclusive: boolean }[];
-  /** Somebody has selected transactions. */
+  /** Whether a client has sent tx.select. */
   transacted: boolean;
   private readonly counts: Map<string, number>;
 
@@ -22,14 +22,14 @@ export class Talk {
     this.counts = new Map();
   }
 
-  /** How often this was asked before, by what the caller calls it. */
+  /** How often this key was counted before. */
   times(what: string): number {
     const count = this.counts.get(what) ?? 0;
     this.counts.set(what, count + 1);
     return count;
   }
 
-  /** Whether somebody declared it, or it is there from the start. */
+  /** Whether a client has declared it, or it is predeclared. */
   hasExchange(name: string): boolean {
     return name === '' || name.startsWith('amq.') || this.exchanges.has(name);
   }
@@ -58,7 +58,7 @@ export class Talk {
   }
 }
 
-/** A binding as a text that compares. */
+/** A binding as a comparable text. */
 export function bindingOf(destination: string, source: string, routingKey: string): string {
   return JSON.stringify([destination, source, routingKey]);
 }

@@ -1,12 +1,12 @@
-// Brokers that carry AMQP over WebSocket in a wrong way. The proxy stands at the WebSocket's port: its packets are the
-// request to upgrade and the answer, then frames of WebSocket.
+// Mutations of AMQP over WebSocket. Their proxy is in front of the WebSocket port; its packets are the upgrade request
+// and response, then WebSocket frames.
 
 import type { Mutation, PacketFormat, Splitter } from '../../mutations/mutation.ts';
 import { OPCODE } from '../../websocket.ts';
 
 export interface WebSocketPacket {
   readonly bytes: Buffer;
-  /** Null for the heads of HTTP. */
+  /** Null for HTTP headers. */
   readonly opcode: number | null;
   readonly fin: boolean;
   readonly payload: Buffer;
@@ -39,7 +39,7 @@ class WebSocketSplitter implements Splitter<WebSocketPacket> {
     return packets;
   }
 
-  /** 0 where it is not all there. */
+  /** 0 if it is incomplete. */
   private frameSize(): number {
     const { left } = this;
     if (left.length < 2) return 0;
@@ -54,7 +54,7 @@ class WebSocketSplitter implements Splitter<WebSocketPacket> {
   }
 }
 
-/** Where the payload begins, and how long it is once everything before it is there. */
+/** Offset and length of the payload, once the frame header is complete. */
 function measures(bytes: Buffer): { start: number; length: () => number; masked: boolean } {
   const masked = (bytes[1]! & 0x80) !== 0;
   const short = bytes[1]! & 0x7f;
@@ -77,7 +77,7 @@ function frameOf(bytes: Buffer): WebSocketPacket {
   return { bytes, opcode: bytes[0]! & 0x0f, fin: (bytes[0]! & 0x80) !== 0, payload };
 }
 
-/** The frame as one of another kind. */
+/** The frame with another opcode. */
 function retyped(packet: WebSocketPacket, opcode: number): WebSocketPacket {
   const bytes = Buffer.from(packet.bytes);
   bytes[0] = (bytes[0]! & 0xf0) | opcode;

@@ -1,9 +1,9 @@
 // Reads and writes the elementary types of AMQP 0-9-1 (§4.2.5) over one buffer. Reading past the end, or leaving bytes
-// behind where nothing may follow, is a violation and throws.
+// unread where none may follow, throws.
 
 export class ByteWriter {
   private readonly parts: Buffer[];
-  /** Bits that wait for their octet. */
+  /** Bits not yet packed into an octet. */
   private bits: number;
   private bitCount: number;
 
@@ -121,7 +121,7 @@ export class ByteReader {
     return this.bytes().toString();
   }
 
-  /** What a long string holds. */
+  /** The content of a long string. */
   bytes(): Buffer {
     return this.take(this.long());
   }

@@ -1,5 +1,5 @@
-// One channel of a connection, with the short forms that checks are made of: a call and its answer, a publish with its
-// content, an orderly close that must come, and a silence that must hold.
+// One channel of a connection, with helpers for checks: a call and its answer, a publish with content, an expected
+// close, and an expected silence.
 
 import assert from 'node:assert/strict';
 import type { AmqpConnection, Received } from './connection.ts';
@@ -44,7 +44,7 @@ export class AmqpChannel {
     return this.connection.expect(this.number, name);
   }
 
-  /** Method, header and body in frames as large as was agreed. */
+  /** Sends method, header and body, in frames of at most the negotiated size. */
   publish({ exchange = '', routingKey = '', body = '', properties = {}, ...flags }: Publication): void {
     this.send('basic.publish', { exchange, routingKey, ...flags });
     const bytes = Buffer.from(body as string);
@@ -54,14 +54,14 @@ export class AmqpChannel {
       this.connection.body(this.number, bytes.subarray(at, at + payload));
   }
 
-  /** The next message of a consumer; its body must be this one, where one is given. */
+  /** The next delivery; its body must be `body`, if given. */
   async delivery(body?: string): Promise<Received<'basic.deliver'>> {
     const message = await this.expect('basic.deliver');
     if (body !== undefined) assert.equal(message.content.body.toString(), body, 'the body of the delivery');
     return message;
   }
 
-  /** A message from the queue, which must have one. */
+  /** Gets a message from the queue, which must have one. */
   async get(queue: string, options: { noAck?: boolean; body?: string } = {}): Promise<Received<'basic.get-ok'>> {
     this.send('basic.get', { queue, noAck: options.noAck ?? true });
     const message = await this.expect('basic.get-ok');
@@ -78,7 +78,7 @@ export class AmqpChannel {
     return (await this.call('basic.consume', { queue, ...args })).consumerTag;
   }
 
-  /** What declare-ok says of a queue that exists. */
+  /** declare-ok of a passive declare. */
   count(queue: string): Promise<Args<'queue.declare-ok'>> {
     return this.call('queue.declare', { queue, passive: true });
   }
@@ -88,8 +88,8 @@ export class AmqpChannel {
   }
 
   /**
-   * The broker closes the channel with this code. Answers it. What is asked meanwhile a closing broker discards, and
-   * one that has nothing against the channel answers: so nobody waits in vain for a close that does not come.
+   * Expects the broker to close the channel with this code, and answers. The request sent meanwhile is discarded by a
+   * broker that closes the channel, and answered by one that does not: so the check does not wait in vain.
    */
   async expectClose(code: number, textPattern?: RegExp): Promise<Args<'channel.close'>> {
     if (!this.connection.has(this.number)) this.send('exchange.declare', { exchange: 'amq.direct', passive: true });
@@ -101,8 +101,8 @@ export class AmqpChannel {
   }
 
   /**
-   * The queue has nothing more for this channel. A queue's answer to a declare may overtake what it has just handed to
-   * the channel, so the second answer is the proof.
+   * Asserts that the queue has no further message for this channel. The answer to a declare may overtake a message that
+   * the queue has just delivered, so the second answer is the proof.
    */
   async expectNoMore(queue: string): Promise<void> {
     await this.count(queue);
@@ -110,7 +110,7 @@ export class AmqpChannel {
     this.connection.expectNothing(this.number);
   }
 
-  /** The broker has read everything up to here, and answered none of it. */
+  /** The broker has read everything so far and answered none of it. */
   async expectSilence(): Promise<void> {
     await this.call('exchange.declare', { exchange: 'amq.direct', passive: true });
     this.connection.expectNothing(this.number);

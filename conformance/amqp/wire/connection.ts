@@ -1,6 +1,6 @@
-// A connection of AMQP 0-9-1 that hides nothing: it sends what a check tells it, legal or not, and hands over every
-// method that comes, in order and by channel. What a broker may never send (a frame beyond frame-max, content in pieces
-// that do not belong together, a method with bytes left over) fails whatever waits.
+// The checks' AMQP 0-9-1 connection. It sends any bytes, legal or not, and returns every method received, in order and
+// by channel. What a broker may never send (a frame above frame-max, content frames out of order, a method with
+// trailing bytes) fails the call that waits.
 
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -25,15 +25,15 @@ import { bool, type Table, table, text } from './table.ts';
 export interface Content {
   readonly properties: Properties;
   readonly body: Buffer;
-  /** Payload bytes of each body frame. */
+  /** Payload size of each body frame. */
   readonly frames: readonly number[];
 }
 export interface Received<N extends MethodName = MethodName> {
   readonly name: N;
   readonly args: Args<N>;
-  /** Of a method that carries content; empty for any other. */
+  /** Body of a method with content; empty for any other. */
   readonly content: Content;
-  /** Its place among all methods of the connection. */
+  /** Its position among all methods of the connection. */
   readonly order: number;
 }
 
@@ -44,16 +44,16 @@ export interface OpenOptions {
   readonly mechanism?: string;
   readonly response?: string | Buffer;
   readonly clientProperties?: Table;
-  /** Instead of what the broker offers. */
+  /** Replaces the broker's proposals. */
   readonly tune?: Partial<Args<'connection.tune-ok'>>;
 }
 
-/** Characters of a method's fields in the notes of a failure. */
+/** Characters of a method's fields that are shown in the notes of a failure. */
 const SHOWN = 240;
 
 const NO_CONTENT: Content = { properties: {}, body: Buffer.alloc(0), frames: [] };
 
-/** What RabbitMQ's clients say of themselves: with it a broker notifies and explains. */
+/** The client properties of RabbitMQ's clients; with them a broker sends notifications and reasons. */
 export const CAPABILITIES: Table = {
   capabilities: table({
     publisher_confirms: bool(true),
@@ -66,7 +66,7 @@ export const CAPABILITIES: Table = {
   product: text('conformance'),
 };
 
-/** What is under way on one channel. */
+/** The incomplete content on one channel. */
 interface Inbox {
   readonly received: Received[];
   partial: { method: Omit<Received, 'content'>; header: ReturnType<typeof decodeHeader> | null; body: Buffer[] } | null;
@@ -75,9 +75,9 @@ interface Inbox {
 export class AmqpConnection extends Conversation {
   readonly endpoint: Endpoint;
   readonly signal: AbortSignal;
-  /** TCP, or what else carries bytes. */
+  /** TCP or WebSocket. */
   readonly socket: Duplex;
-  /** Content frames may not be larger; 0 before tuning. */
+  /** The negotiated maximum frame size; 0 before tuning. */
   frameMax: number;
   heartbeats: number;
   private readonly note: (line: string) => void;
@@ -103,7 +103,7 @@ export class AmqpConnection extends Conversation {
     socket.on('close', () => this.finish());
   }
 
-  /** A TCP connection on which nothing has been said. It goes away with the check. */
+  /** Opens a TCP connection that sends nothing and is closed when the check ends. */
   static async dial(context: CheckContext): Promise<AmqpConnection> {
     const { host, port } = context.endpoint;
     const socket = connect({ host, port, noDelay: true });
@@ -114,7 +114,7 @@ export class AmqpConnection extends Conversation {
     return new AmqpConnection(socket, context);
   }
 
-  /** The protocol header, and what the broker says of itself. */
+  /** Sends the protocol header and returns connection.start. */
   async start(): Promise<Args<'connection.start'>> {
     this.raw(PROTOCOL_HEADER);
     return (await this.expect(0, 'connection.start')).args;
@@ -130,14 +130,14 @@ export class AmqpConnection extends Conversation {
     });
   }
 
-  /** Start, start-ok, tune. */
+  /** Start, start-ok and tune. */
   async login(options: OpenOptions = {}): Promise<Args<'connection.tune'>> {
     await this.start();
     this.sendStartOk(options);
     return (await this.expect(0, 'connection.tune')).args;
   }
 
-  /** The whole handshake. Heartbeats are off unless asked for: a check ends long before one is due. */
+  /** The whole handshake. Heartbeats are off by default: a check ends long before one is due. */
   async open(options: OpenOptions = {}): Promise<void> {
     const offered = await this.login(options);
     const tune = { ...offered, heartbeat: 0, ...options.tune };
@@ -171,12 +171,12 @@ export class AmqpConnection extends Conversation {
     this.socket.write(encodeFrame(FRAME.body, channel, payload));
   }
 
-  /** The next method on the channel, whichever it is. */
+  /** The next method on the channel. */
   receive(channel: number): Promise<Received> {
     return this.next(channel, 'something');
   }
 
-  /** The next method on the channel, which must be this one. */
+  /** The next method on the channel, which must have this name. */
   async expect<N extends MethodName>(channel: number, name: N): Promise<Received<N>> {
     const next = await this.next(channel, name);
     if (next.name !== name) throw new Error(`expected ${name} on channel ${channel}, got ${described(next)}`);
@@ -189,8 +189,8 @@ export class AmqpConnection extends Conversation {
   }
 
   /**
-   * The broker closes the connection with this code. Answers it, and sees the end of the stream. What it does instead
-   * on any channel, from here on, is no close.
+   * Expects the broker to close the connection with this code, answers, and waits for the end of the stream. Any other
+   * method, on any channel, fails it.
    */
   async expectClose(code: number | readonly number[], textPattern?: RegExp): Promise<Args<'connection.close'>> {
     const before = this.order;
@@ -212,13 +212,13 @@ export class AmqpConnection extends Conversation {
     return args;
   }
 
-  /** The broker ends the stream, at the most after a close with this code: before open it need not negotiate. */
+  /** The broker ends the stream, possibly after a close with this code: before open it need not send one. */
   async expectRefusal(code: number | readonly number[]): Promise<void> {
     await this.until(() => this.finished || this.has(0), 'a close or the end');
     if (this.has(0)) await this.expectClose(code);
   }
 
-  /** The broker ends the stream, and says nothing before that has not been taken yet. */
+  /** The broker ends the stream and sends nothing before that. */
   async expectEnd(): Promise<void> {
     const saysMore = (): boolean => [...this.inboxes.values()].some(({ received }) => received.length > 0);
     await this.until(() => this.finished || saysMore(), 'the end of the connection');
@@ -230,7 +230,7 @@ export class AmqpConnection extends Conversation {
       throw new Error(`malformed: the stream ends within a frame (${this.bytes.toString('hex')})`);
   }
 
-  /** Bytes that the broker sends before it ends the stream, where they are no frames. */
+  /** Bytes before the end of the stream that are not frames. */
   async expectBytesAndEnd(expected: Uint8Array): Promise<void> {
     let all = Buffer.alloc(0);
     this.socket.removeAllListeners('data');
@@ -243,7 +243,7 @@ export class AmqpConnection extends Conversation {
       throw new Error(`expected '${expected}', got '${all}' (${all.toString('hex')})`);
   }
 
-  /** Nothing has come on the channel that was not asked for. */
+  /** Fails if an unread method is on the channel. */
   expectNothing(channel: number): void {
     this.requireUnfailed();
     const [unexpected] = this.inbox(channel).received;
@@ -251,12 +251,12 @@ export class AmqpConnection extends Conversation {
       throw new Error(`expected nothing on channel ${channel}, got ${described(unexpected)}`);
   }
 
-  /** Whether something waits on the channel. */
+  /** Whether an unread method is on the channel. */
   has(channel: number): boolean {
     return this.inbox(channel).received.length > 0;
   }
 
-  /** A method on the channel; a broker that closes the connection instead has nothing more to say there. */
+  /** Waits for a method on the channel; fails if the broker closes the connection instead. */
   private async next(channel: number, what: string): Promise<Received> {
     const { received } = this.inbox(channel);
     const closing = (): Received | undefined => {

@@ -1,9 +1,9 @@
-// Every method of AMQP 0-9-1 and of RabbitMQ's extensions, as data: its ids, its fields in the order of the wire, and
-// whether content follows. Written from the specification and independent of any codec, the broker's own included.
+// Every method of AMQP 0-9-1 and of RabbitMQ's extensions as data: its ids, its fields in wire order, and whether
+// content follows. Written from the specification, independently of any codec.
 
 import type { Table } from './table.ts';
 
-/** Bits that follow each other share octets. */
+/** Consecutive bits share octets. */
 export interface FieldValues {
   bit: boolean;
   octet: number;
@@ -180,7 +180,7 @@ export type Args<N extends MethodName> = {
     ? FieldValues[(typeof METHODS)[N]['fields'][F]]
     : never;
 };
-/** Methods that are answered by `<name>-ok`. */
+/** Methods whose answer is `<name>-ok`. */
 export type Call = { [N in MethodName]: `${N}-ok` extends MethodName ? N : never }[MethodName];
 
 const BY_ID = new Map<number, MethodName>(

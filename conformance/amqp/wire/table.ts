@@ -1,5 +1,5 @@
-// Field tables with the type of every value in sight (§4.2.5.5, with the types that RabbitMQ and its clients use), so
-// that a check can say which type it sends and see which one comes back.
+// Field tables with an explicit type for every value (§4.2.5.5, and the types that RabbitMQ and its clients use), so
+// that a check can choose the type that it sends and see the type that it gets.
 
 import { ByteReader, ByteWriter } from './bytes.ts';
 

@@ -1,11 +1,11 @@
-// AMQP's bytes in the binary messages of a WebSocket, as a stream like that of a socket.
+// Carries AMQP in binary WebSocket messages, as a byte stream like that of a socket.
 
 import { Duplex } from 'node:stream';
 import type { CarrierSink } from '../../carrier.ts';
 import type { CheckContext } from '../../check.ts';
 import { type UpgradeOptions, WebSocketClient } from '../../websocket.ts';
 
-/** What browsers ask for. */
+/** The subprotocol that browsers offer. */
 const SUBPROTOCOL = 'amqp';
 
 export class WebSocketStream extends Duplex implements CarrierSink {
@@ -17,7 +17,7 @@ export class WebSocketStream extends Duplex implements CarrierSink {
     client.attach(this);
   }
 
-  /** Goes away with the check. */
+  /** Closed when the check ends. */
   static async open(context: CheckContext, options: UpgradeOptions = {}): Promise<WebSocketStream> {
     return new WebSocketStream(await WebSocketClient.open(context, { subprotocols: [SUBPROTOCOL], ...options }));
   }

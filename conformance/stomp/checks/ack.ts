@@ -1,4 +1,4 @@
-// ACK and NACK by version: what they name, what they cover, and what comes again.
+// Checks of ACK and NACK by version: how they name a message, which messages they cover, and what is redelivered.
 
 import assert from 'node:assert/strict';
 import { MUST, ONLY_1_2, SHOULD, SINCE_1_1, type StompTest, stomp } from '../stomp-check.ts';
@@ -8,7 +8,7 @@ import type { Received } from '../wire/frames.ts';
 const ACK = 'ACK';
 const NACK = 'NACK';
 const MODE = 'SUBSCRIBE ack Header';
-/** The message's own header, by which a 1.0 or 1.1 client names it. */
+/** The header by which a 1.0 or 1.1 client names the message. */
 const NAMES = { '1.0': 'message-id', '1.1': 'message-id', '1.2': 'id' } as const;
 
 interface Out {
@@ -17,7 +17,7 @@ interface Out {
   readonly messages: readonly Received<'MESSAGE'>[];
 }
 
-/** A subscription that has got some messages and acknowledged none. */
+/** A subscription with some unacknowledged messages. */
 async function out(t: StompTest, ack: string, ...bodies: string[]): Promise<Out> {
   const { connection, destination } = await t.loop({ ack });
   const messages: Received<'MESSAGE'>[] = [];
@@ -28,7 +28,7 @@ async function out(t: StompTest, ack: string, ...bodies: string[]): Promise<Out>
   return { connection, destination, messages };
 }
 
-/** What is in the queue once the subscriber has gone in order. */
+/** The messages in the queue after the subscriber has disconnected. */
 async function leftAfter(t: StompTest, { connection, destination }: Out): Promise<string[]> {
   await connection.leave();
   return t.left(destination);
@@ -190,7 +190,7 @@ export const ACK_CHECKS = [
     async (t) => {
       const all = await out(t, 'client-individual', '1', '2', '3');
       const { connection, messages, destination } = all;
-      // What becomes of it is the broker's own affair, but not that of the others.
+      // The broker may do anything with this message, but not with the others.
       connection.settle('NACK', messages[1]!);
       connection.settle('ACK', messages[0]!);
       connection.settle('ACK', messages[2]!);

@@ -1,4 +1,4 @@
-// The body of a frame: where it ends, and that nobody touches it.
+// Checks of a frame's body: where it ends, and that it arrives unchanged.
 
 import assert from 'node:assert/strict';
 import { MUST, ONLY_1_0, SHOULD, SINCE_1_1, type StompTest, stomp } from '../stomp-check.ts';
@@ -12,7 +12,7 @@ async function refused(t: StompTest, head: string, body: string): Promise<void> 
   await connection.expectRefusal();
 }
 
-/** A body with its content-length there and back. */
+/** Sends a body with content-length and expects the same body. */
 async function passed(t: StompTest, body: Buffer): Promise<void> {
   const { connection, destination } = await t.loop();
   connection.send('SEND', { destination, 'content-length': body.length }, body);

@@ -1,4 +1,4 @@
-// How a connection begins: CONNECT and STOMP, the version that both know, who may come in, and what comes too early.
+// Checks of connecting: CONNECT and STOMP, version negotiation, credentials, and frames sent too early.
 
 import assert from 'node:assert/strict';
 import { MUST, ONLY_1_0, ONLY_1_2, SHOULD, SINCE_1_1, stomp } from '../stomp-check.ts';
@@ -9,7 +9,7 @@ const CONNECT = 'CONNECT or STOMP Frame';
 const CONNECTED = 'CONNECTED Frame';
 const NEGOTIATION = 'Protocol Negotiation';
 
-/** What is offered, and the version that it becomes. */
+/** The versions that the client offers, and the one that the broker must choose. */
 const OFFERS: readonly (readonly [string, string, Version])[] = [
   ['all', '1.0,1.1,1.2', '1.2'],
   ['descending', '1.2,1.1,1.0', '1.2'],

@@ -1,4 +1,4 @@
-// Destinations as RabbitMQ's STOMP plugin spells them: queues, topics, exchanges, and where replies go.
+// Checks of destinations as in RabbitMQ's STOMP plugin: queues, topics, exchanges, and reply queues.
 
 import assert from 'node:assert/strict';
 import { EXTENSION, ONLY_1_2, type StompTest, stomp } from '../stomp-check.ts';
@@ -13,7 +13,7 @@ const PROPERTIES = 'RabbitMQ: User generated queue names for Topic and Exchange 
 
 const NEWEST = { versions: ONLY_1_2 } as const;
 
-/** What of some keys a topic subscription gets. */
+/** Sends messages with these keys and returns those that a topic subscription gets. */
 async function matching(t: StompTest, pattern: string, keys: readonly string[]): Promise<string[]> {
   const root = t.context.name();
   const connection = await t.connect();
@@ -26,7 +26,7 @@ async function matching(t: StompTest, pattern: string, keys: readonly string[]):
     if (headers.subscription === 'last') break;
     got.push(body.toString());
   }
-  // Two subscriptions are two queues: what is still on its way is here once this comes back through the same one.
+  // Two subscriptions are two queues: a message sent through the same one comes after the earlier messages.
   connection.send('SEND', { destination: `/topic/${root}.${keys[0]}` }, 'end');
   for (let body = ''; body !== 'end'; ) {
     body = (await connection.message()).body.toString();
@@ -35,7 +35,7 @@ async function matching(t: StompTest, pattern: string, keys: readonly string[]):
   return got;
 }
 
-/** A durable subscription of a topic, which the check takes away. */
+/** A durable subscription of a topic, which is removed when the check ends. */
 function durable(t: StompTest): { destination: string; lines: Record<string, string> } {
   const id = t.context.name();
   const destination = `/topic/${id}`;

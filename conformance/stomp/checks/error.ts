@@ -1,4 +1,4 @@
-// What an ERROR says and that it is the last word, and limits, which end in one.
+// Checks of ERROR: its headers, that it is the last frame, and limits, which cause one.
 
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import type { Received, Version } from '../wire/frames.ts';
 const ERROR = 'ERROR';
 const LIMITS = 'Size Limits';
 
-/** Who has not said by then that a body is too large awaits it. */
+/** A broker that has sent no ERROR by then is assumed to accept the size and to wait for the rest of the body. */
 const LIMIT_MS = 1_000;
 
 async function provoked(t: StompTest, receipt?: string): Promise<Received<'ERROR'>> {
@@ -19,8 +19,8 @@ async function provoked(t: StompTest, receipt?: string): Promise<Received<'ERROR
 }
 
 /**
- * Whoever has a limit says so with an ERROR and closes; whoever has none takes it. Nothing else is right, and in either
- * case others go on.
+ * A broker with a limit sends ERROR and closes; a broker without one accepts the frame. Anything else fails, and other
+ * connections must not be affected.
  */
 async function limited(t: StompTest, bytes: Buffer | string, accepted: string): Promise<void> {
   const connection = await t.connect();
@@ -31,7 +31,7 @@ async function limited(t: StompTest, bytes: Buffer | string, accepted: string): 
   await (await t.connect()).roundTrip();
 }
 
-/** What there are ERRORs about, and in which versions the connection has to end behind them. */
+/** Frames that cause an ERROR, and the versions in which the connection must end after it. */
 const CLOSING: readonly (readonly [
   string,
   readonly Version[],
@@ -105,7 +105,7 @@ export const ERROR_CHECKS = [
       async (t) => {
         const connection = await t.dial();
         await provoke(connection, t);
-        // It may end without a word.
+        // The connection may end without an ERROR.
         await connection.expectRefusal();
         if (connection.has('ERROR')) await connection.expectLastError();
       },

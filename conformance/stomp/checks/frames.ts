@@ -1,4 +1,4 @@
-// What a frame is: lines and their ends, commands, headers, splits and joins.
+// Checks of frames: line ends, commands, headers, and frames split over or sharing writes.
 
 import assert from 'node:assert/strict';
 import { MUST, ONLY_1_2, SINCE_1_1, type StompTest, stomp, UNTIL_1_1 } from '../stomp-check.ts';
@@ -7,7 +7,7 @@ import { encodeFrame } from '../wire/frames.ts';
 const SECTION = 'STOMP Frames';
 const GRAMMAR = 'Augmented BNF';
 
-/** Bytes that are no frame end the connection, with an ERROR at the most. */
+/** A malformed frame must end the connection, possibly after an ERROR. */
 async function refused(t: StompTest, bytes: string | Buffer): Promise<void> {
   const connection = await t.connect();
   connection.raw(bytes);

@@ -1,4 +1,4 @@
-// Header names and values: encoding, escapes by version, repetition, and that nobody trims them.
+// Checks of header names and values: encoding, escapes by version, repeated headers, no trimming.
 
 import assert from 'node:assert/strict';
 import { MUST, ONLY_1_0, ONLY_1_1, ONLY_1_2, SHOULD, SINCE_1_1, type StompTest, stomp } from '../stomp-check.ts';
@@ -8,14 +8,14 @@ import type { Version } from '../wire/frames.ts';
 const ENCODING = 'Value Encoding';
 const REPEATED = 'Repeated Header Entries';
 
-/** Sends a header as those bytes and says which lines of the message have its name. */
+/** Sends a header as these bytes and returns the lines of the message with its name. */
 async function passed(t: StompTest, line: string, name: string): Promise<string | undefined> {
   const { connection, destination } = await t.loop();
   connection.raw(`SEND\ndestination:${destination}\n${line}\n\nbody\0`);
   return (await connection.message('body')).headers[name];
 }
 
-/** Sends to a name that is escaped, in the rule's version, and takes from it unescaped, in 1.0 where nothing is. */
+/** Sends to an escaped destination in the rule's version, and subscribes in 1.0, which has no escapes. */
 async function decoded(t: StompTest, escaped: string, plain: string): Promise<void> {
   const destination = t.queue();
   const receiver = await t.connect({}, '1.0');
@@ -26,7 +26,7 @@ async function decoded(t: StompTest, escaped: string, plain: string): Promise<vo
   await receiver.message('body');
 }
 
-/** Sends a header in 1.0, where nothing is escaped, and says how it comes in the rule's version. */
+/** Sends a header in 1.0, which has no escapes, and returns its line in the rule's version. */
 async function encoded(t: StompTest, value: string): Promise<string | undefined> {
   const { connection, destination } = await t.loop();
   const sender = await t.connect({}, '1.0');
@@ -34,7 +34,7 @@ async function encoded(t: StompTest, value: string): Promise<string | undefined>
   return (await connection.message('body')).lines.find((line) => line.startsWith('x:'));
 }
 
-/** An escape that nobody defined ends the connection, with an ERROR at the most. `lines` are of a SEND that asks for a receipt. */
+/** An undefined escape must end the connection, possibly after an ERROR. `lines` are of a SEND with a receipt. */
 async function undefinedEscape(t: StompTest, lines: string): Promise<void> {
   const connection = await t.connect();
   connection.raw(`SEND\ndestination:${t.queue()}\nreceipt:1\n${lines}\n\nbody\0`);

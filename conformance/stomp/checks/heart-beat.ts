@@ -1,4 +1,4 @@
-// Heart-beats: what is agreed on, that they come, and what becomes of a client that promised some and is silent.
+// Checks of heart-beats: the negotiation, that they are sent, and what happens to a silent client that promised them.
 
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -8,11 +8,11 @@ import type { StompConnection } from '../wire/connection.ts';
 const SECTION = 'Heart-beating';
 const SLOW = { versions: SINCE_1_1, slow: true } as const;
 
-/** What the client offers and asks for; a broker may beat or ask for it less often. */
+/** The client's heart-beat values; a broker may choose longer intervals. */
 const INTERVAL_MS = 1_000;
-/** Beyond an interval: a broker that does not beat never does, and a busy machine may be late. */
+/** Tolerance beyond an interval: a broker that sends no heart-beats never does, and a busy machine may be late. */
 const MARGIN_MS = 3_000;
-/** That a client is watched for. */
+/** How long the check watches a client. */
 const WATCHED_MS = 2_500;
 
 /** The two numbers of a heart-beat header. */
@@ -22,7 +22,7 @@ function numbers(header: string | undefined): [number, number] {
   return [Number(match[1]), Number(match[2])];
 }
 
-/** Connects with what the client can and wants, and says how often each side is to be heard. */
+/** Connects with the client's heart-beat values and returns the negotiated intervals of both sides. */
 async function agree(
   t: StompTest,
   sends: number,

@@ -1,4 +1,4 @@
-// What a MESSAGE says: where from, which one, for whom, and how to acknowledge it.
+// Checks of MESSAGE headers: destination, message-id, subscription, and ack.
 
 import assert from 'node:assert/strict';
 import { MUST, ONLY_1_2, SHOULD, SINCE_1_1, type StompTest, stomp } from '../stomp-check.ts';

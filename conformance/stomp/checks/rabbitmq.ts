@@ -1,5 +1,5 @@
-// What RabbitMQ's STOMP plugin adds by headers: prefetch, requeueing, queue arguments, AMQP properties, permissions, and
-// what survives a restart.
+// Checks of the headers that RabbitMQ's STOMP plugin adds: prefetch, requeue, queue arguments, AMQP properties,
+// permissions, and durability over a restart.
 
 import assert from 'node:assert/strict';
 import { EXTENSION, ONLY_1_2, SINCE_1_1, type StompTest, stomp } from '../stomp-check.ts';
@@ -10,14 +10,14 @@ const PROPERTIES = 'RabbitMQ: AMQP Properties';
 const ARGUMENTS = 'RabbitMQ: Queue Parameters';
 const REQUEUE = 'RabbitMQ: NACK';
 
-/** A header as it arrives with the message. */
+/** Sends a header and expects it in the message. */
 async function passed(t: StompTest, name: string, value: string): Promise<string | undefined> {
   const { connection, destination } = await t.loop();
   connection.send('SEND', { destination, [name]: value }, 'body');
   return (await connection.message('body')).headers[name];
 }
 
-/** A SEND with that header ends in an ERROR. */
+/** A SEND with this header must end in an ERROR. */
 async function refused(t: StompTest, lines: Readonly<Record<string, string>>): Promise<void> {
   const connection = await t.connect();
   connection.send('SEND', { destination: t.queue(), ...lines }, 'body');
@@ -33,14 +33,14 @@ const TEXT_PROPERTIES: readonly (readonly [string, string])[] = [
   ['app-id', 'an-app'],
 ];
 
-/** Nothing is handed out beyond this many, and one ack is for one more. */
+/** At most this many messages are delivered unacknowledged; each ack allows one more. */
 async function prefetched(t: StompTest, ack: string): Promise<void> {
   const destination = t.queue();
   await t.fill(destination, '1', '2', '3', '4');
   const first = await t.connect();
   await first.subscribe(destination, { ack, 'prefetch-count': '2' });
   const messages = [await first.message('1'), await first.message('2')];
-  // What the first may not have goes to a second.
+  // Messages beyond the first subscriber's prefetch go to a second one.
   const second = await t.connect();
   await second.subscribe(destination, { ack: 'client', 'prefetch-count': '1' });
   await second.message('3');
@@ -48,7 +48,7 @@ async function prefetched(t: StompTest, ack: string): Promise<void> {
   await first.message('4');
 }
 
-/** A queue that is gone with its last subscriber, and that hands dead letters to another. */
+/** An auto-delete queue with a dead letter queue. */
 async function deadLettered(t: StompTest, lines: Record<string, string>): Promise<void> {
   const dead = t.queue();
   await t.fill(dead);

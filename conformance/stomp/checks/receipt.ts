@@ -1,4 +1,4 @@
-// RECEIPT for every frame that asks for one, and DISCONNECT, which a receipt makes a graceful one.
+// Checks of RECEIPT for every frame that requests one, and of DISCONNECT with a receipt.
 
 import assert from 'node:assert/strict';
 import { MUST, SHOULD, SINCE_1_1, type StompTest, stomp } from '../stomp-check.ts';
@@ -7,7 +7,7 @@ import type { StompConnection } from '../wire/connection.ts';
 const RECEIPT = 'Header receipt';
 const transaction = 'tx';
 
-/** A frame with a receipt, and what has to come before it. */
+/** A frame with a receipt, and the frames that must precede it. */
 interface Asking {
   readonly command: string;
   readonly since11: boolean;
@@ -171,7 +171,7 @@ export const RECEIPT_CHECKS = [
       const bodies = Array.from({ length: 50 }, (_, index) => `${index}`);
       for (const body of bodies) connection.send('SEND', { destination, persistent: 'true' }, body);
       await connection.request('DISCONNECT');
-      // They may still be on their way to the queue, so that nobody may ask what is in it.
+      // The messages may not have reached the queue yet, so its content cannot be checked now.
       const taker = await t.connect();
       await taker.subscribe(destination);
       for (const body of bodies) await taker.message(body);

@@ -1,4 +1,4 @@
-// SEND: where it goes, what it must say, and what comes through.
+// Checks of SEND: destination, required headers, and what the receiver gets.
 
 import assert from 'node:assert/strict';
 import { EXTENSION, MUST, ONLY_1_2, SHOULD, SINCE_1_1, stomp } from '../stomp-check.ts';

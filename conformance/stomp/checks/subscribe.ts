@@ -1,4 +1,4 @@
-// SUBSCRIBE and UNSUBSCRIBE: ids by version, what comes and what no longer does.
+// Checks of SUBSCRIBE and UNSUBSCRIBE: ids by version, delivery, and its end.
 
 import assert from 'node:assert/strict';
 import { MUST, ONLY_1_0, SHOULD, SINCE_1_1, type StompTest, stomp } from '../stomp-check.ts';

@@ -1,4 +1,4 @@
-// BEGIN, COMMIT and ABORT: all of a transaction or nothing of it.
+// Checks of BEGIN, COMMIT and ABORT: a transaction takes effect as a whole or not at all.
 
 import assert from 'node:assert/strict';
 import { EXTENSION, MUST, SINCE_1_1, type StompTest, stomp } from '../stomp-check.ts';
@@ -6,7 +6,7 @@ import type { StompConnection } from '../wire/connection.ts';
 
 const transaction = 'tx';
 
-/** A frame that cannot be carried out ends the connection, with an ERROR at the most. */
+/** A frame that cannot be processed must end the connection, possibly after an ERROR. */
 async function refused(t: StompTest, ...say: ((connection: StompConnection) => void)[]): Promise<void> {
   const connection = await t.connect();
   for (const step of say) step(connection);

@@ -1,5 +1,5 @@
-// STOMP over WebSocket: the handshake, and that messages are a stream of octets for STOMP, however they are cut, as
-// RabbitMQ's Web STOMP has it and RFC 6455 allows.
+// Checks of STOMP over WebSocket: the handshake, and that messages form a byte stream, split anywhere, as in RabbitMQ's
+// Web STOMP and RFC 6455.
 
 import assert from 'node:assert/strict';
 import { OPCODE, type RawFrame, upgrade } from '../../websocket.ts';
@@ -11,13 +11,13 @@ const ONE = { versions: ONLY_1_2, over: ['ws'] } as const;
 const EACH = { over: ['ws'] } as const;
 const WEB_STOMP = 'RabbitMQ: Web STOMP';
 
-/** A connection over WebSocket that gets what it sends. */
+/** A WebSocket connection that receives what it sends. */
 async function loop(t: StompTest): Promise<{ connection: StompConnection; send: Buffer }> {
   const { connection, destination } = await t.loop();
   return { connection, send: encodeFrame(t.version, 'SEND', { destination }, 'zwölf') };
 }
 
-/** Frames that break the rules of WebSocket end it with that code [RFC 6455 §7.4.1]. */
+/** Frames that violate WebSocket must end the connection with this code [RFC 6455 §7.4.1]. */
 async function closedWith(t: StompTest, code: number, ...frames: RawFrame[]): Promise<void> {
   const { connection } = await t.loop();
   for (const frame of frames) connection.webSocket.frame(frame);
@@ -236,7 +236,7 @@ export const WEBSOCKET_CHECKS = [
         connection.webSocket.message('text', send.subarray(0, cut), '', send.subarray(cut));
         await connection.message('zwölf');
       }
-      // Within a character, which is two octets.
+      // Split within a two-octet character.
       const within = send.length - 4;
       connection.webSocket.message('text', send.subarray(0, within), send.subarray(within));
       await connection.message('zwölf');

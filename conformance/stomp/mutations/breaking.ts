@@ -1,5 +1,5 @@
-// The ways in which the mutations of STOMP break a rule: a frame of the broker is altered, lost or doubled, a frame of
-// the client is taken for another one, answered as done and not done, or refused where it must be done.
+// Building blocks of the STOMP mutations: alter, drop or duplicate a frame of the broker, alter a client's frame,
+// answer a frame without forwarding it, or refuse a legal frame.
 
 import type { Endpoint } from '../../check.ts';
 import type { Hooks, Link, Mutation } from '../../mutations/mutation.ts';
@@ -13,7 +13,7 @@ export interface Options {
   readonly withholds?: boolean;
 }
 
-/** Shared by the connections of one run, for a rule that is about more than one frame. */
+/** State shared by the connections of one run, for rules about several frames. */
 export class Talk {
   readonly links: StompLink[];
   private readonly known: Map<string, string>;
@@ -23,7 +23,7 @@ export class Talk {
     this.known = new Map();
   }
 
-  /** The value that was kept under a name first, which is this one where there is none. */
+  /** Returns the first value stored under a name, and stores this one if there is none. */
   first(name: string, value: string): string {
     const before = this.known.get(name);
     if (before !== undefined) return before;
@@ -39,7 +39,7 @@ export class Talk {
     this.known.delete(name);
   }
 
-  /** How often this was asked before. */
+  /** How often this key was counted before. */
   times(name: string): number {
     const count = Number(this.known.get(name) ?? '0');
     this.known.set(name, `${count + 1}`);
@@ -47,7 +47,7 @@ export class Talk {
   }
 }
 
-/** A mutation from its hooks. */
+/** Builds a mutation from its hooks. */
 export function breaks(
   id: string,
   words: string,
@@ -77,7 +77,7 @@ function changed(packet: StompPacket, commands: readonly string[], talk: Talk, c
   return same ? packet : framePacket(packet.command, lines, packet.body);
 }
 
-/** The broker writes other headers. */
+/** The client receives altered headers. */
 export function altersFrame(
   id: string,
   words: string,
@@ -91,7 +91,7 @@ export function altersFrame(
   return breaks(id, words, hooks, options);
 }
 
-/** The broker takes a frame for one with other headers. */
+/** The broker receives altered headers. */
 export function altersRequest(
   id: string,
   words: string,
@@ -105,7 +105,7 @@ export function altersRequest(
   return breaks(id, words, hooks, options);
 }
 
-/** The broker writes another body. */
+/** The client receives an altered body. */
 export function altersBody(
   id: string,
   words: string,
@@ -123,7 +123,7 @@ export function altersBody(
 
 type When = (packet: StompPacket, talk: Talk, link: StompLink) => boolean;
 
-/** The broker does not do what it is asked, and gives the receipt. What was to be refused is awaited by time alone. */
+/** The frame is dropped, and the proxy sends its receipt. A check that expects a refusal detects it by timeout. */
 export function pretends(id: string, words: string, when: When, options: Options = { withholds: true }): StompMutation {
   const hooks = (link: StompLink, talk: Talk): StompHooks => ({
     fromClient(packet) {
@@ -136,7 +136,7 @@ export function pretends(id: string, words: string, when: When, options: Options
   return breaks(id, words, hooks, options);
 }
 
-/** The broker refuses what it has to do. */
+/** Refuses a legal frame. */
 export function refuses(id: string, words: string, when: When): StompMutation {
   const hooks = (link: StompLink, talk: Talk): StompHooks => ({
     fromClient(packet) {
@@ -149,7 +149,7 @@ export function refuses(id: string, words: string, when: When): StompMutation {
   return breaks(id, words, hooks);
 }
 
-/** The broker does not say what it must. */
+/** Frames of the broker are dropped. */
 export function loses(
   id: string,
   words: string,
@@ -175,7 +175,7 @@ export const without =
   (lines: readonly Line[]): readonly Line[] =>
     lines.filter(([name]) => !names.includes(name));
 
-/** Every header of that name with another value. */
+/** Replaces the value of every header with this name. */
 export const altered =
   (name: string, value: (before: string) => string) =>
   (lines: readonly Line[]): readonly Line[] =>
@@ -185,7 +185,7 @@ export const altered =
       return after === line[1] ? line : [name, after];
     });
 
-/** The header with this value, whether it was there or not. */
+/** Sets the header to this value, adding it if absent. */
 export const set =
   (name: string, value: string) =>
   (lines: readonly Line[]): readonly Line[] => [...lines.filter(([each]) => each !== name), [name, value]];

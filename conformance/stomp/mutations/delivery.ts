@@ -1,4 +1,4 @@
-// Brokers that send, subscribe, acknowledge and commit in a wrong way, and those that do not do what RabbitMQ does.
+// Mutations of SEND, SUBSCRIBE, ACK and COMMIT, and of RabbitMQ's extensions.
 
 import {
   altered,
@@ -22,15 +22,15 @@ import { framePacket, headerOf, type Line, type StompPacket } from './packets.ts
 
 const WITHHOLDS = { withholds: true } as const;
 
-/** No name of a check begins so, nor do the queues and topics that checks use. */
+/** A prefix that the checks' queues and topics do not have. */
 const isInvalid = (destination: string | null): boolean => {
   return destination !== null && /^\/(nowhere\/|queue\/([^/]*\/|$)|exchange\/$|temp-queue\/)/.test(destination);
 };
 
-/** Of a subscription or a transaction of one connection. */
+/** Key of a subscription or a transaction of one connection. */
 const own = (link: StompLink, talk: Talk, what: string): string => `${talk.links.indexOf(link)} ${what}`;
 
-/** What a frame opens or ends on its connection, so that a later one can be out of place. */
+/** The subscription or transaction that a frame begins or ends, so that a later frame can be out of place. */
 function misplaced(packet: StompPacket, talk: Talk, link: StompLink): 'unknown' | 'twice' | null {
   const { command } = packet;
   const transaction = headerOf(packet, 'transaction');
@@ -56,7 +56,7 @@ function misplaced(packet: StompPacket, talk: Talk, link: StompLink): 'unknown' 
 
 const swapped: Readonly<Record<string, string>> = { '*': '#', '#': '*' };
 
-/** What an ACK names its message by. */
+/** The header by which an ACK names its message. */
 function namesOf(message: StompPacket): readonly Line[] {
   const id = headerOf(message, 'ack');
   if (id !== null) return [['id', id]];
@@ -68,7 +68,7 @@ function namesOf(message: StompPacket): readonly Line[] {
   return lines;
 }
 
-/** The one that is no other's: of a MESSAGE, or of an ACK of it. */
+/** The unique id of a MESSAGE, or of the message that an ACK names. */
 const nameOf = (packet: StompPacket): string => {
   return headerOf(packet, 'ack') ?? headerOf(packet, 'id') ?? headerOf(packet, 'message-id') ?? '';
 };

@@ -1,6 +1,6 @@
-// A server of WebSocket (RFC 6455) in front of a broker's TCP port, so that checks over WebSocket may be run against
-// brokers that break a rule of STOMP or one of WebSocket: the first are broken behind it, the second here, one fault at
-// a time. Without a fault it keeps the rules.
+// A WebSocket server (RFC 6455) in front of a broker's TCP port, for running checks over WebSocket against mutations. A
+// mutation of STOMP runs behind it; a mutation of WebSocket is a fault of the gateway, one at a time. Without a fault
+// it is correct.
 
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -9,7 +9,7 @@ import type { WebSocketAddress } from '../../check.ts';
 import { isUtf8 } from '../../utf8.ts';
 import { OPCODE } from '../../websocket.ts';
 
-/** One rule of WebSocket each that a gateway does not keep. */
+/** The faults: each breaks one rule of WebSocket. */
 export const FAULTS = {
   'subprotocol-none': 'does not say which subprotocol it chose',
   'subprotocol-unasked': 'chooses a subprotocol that was not offered',
@@ -39,7 +39,7 @@ export const FAULTS = {
 } as const;
 export type Fault = keyof typeof FAULTS;
 
-/** Faults by which something that is due never comes. */
+/** Faults by which an expected frame never comes. */
 export const WITHHOLDING: readonly Fault[] = [
   'text-dropped',
   'binary-dropped',
@@ -58,10 +58,10 @@ const CLOSE = { normal: 1000, protocol: 1002, unsupported: 1003, invalid: 1007, 
 
 export class Gateway {
   acted: boolean;
-  /** Resolves when it has. */
+  /** Resolves when the fault has taken effect. */
   readonly acting: Promise<void>;
   private readonly touched: () => void;
-  /** Where it listens, once it does. */
+  /** Its port, once it listens. */
   address: WebSocketAddress;
   private readonly fault: Fault | null;
   private readonly target: { readonly host: string; readonly port: number };
@@ -92,7 +92,7 @@ export class Gateway {
     this.address = { ...this.address, port: (this.server.address() as AddressInfo).port };
   }
 
-  /** Whether it has that fault; asked where the rule is broken. */
+  /** Whether it has this fault; called where the rule is broken. */
   breaks(fault: Fault): boolean {
     if (this.fault === fault) this.touched();
     return this.fault === fault;
@@ -118,18 +118,18 @@ export class Gateway {
   }
 }
 
-/** One client's WebSocket and the TCP connection behind it. */
+/** One client's WebSocket and its TCP connection to the broker. */
 class Bridge {
   private readonly client: Socket;
   private readonly gateway: Gateway;
   private broker: Socket | null;
   private bytes: Buffer;
-  /** Of the message that has begun: its opcode and what came of it. */
+  /** Opcode and payload so far of the incomplete message. */
   private message: { opcode: number; payloads: Buffer[] } | null;
   private textual: boolean;
-  /** The code of the client's Close, which was not answered yet. */
+  /** Code of the client's Close that has not been answered yet. */
   private leaving: number | null;
-  /** Our Close went out. */
+  /** Whether our Close was sent. */
   private closing: boolean;
 
   constructor(client: Socket, gateway: Gateway) {
@@ -151,7 +151,7 @@ class Bridge {
     while (!this.client.writableEnded && this.next()) {}
   }
 
-  /** The request to upgrade, once it is all there. */
+  /** Handles the upgrade request once it is complete. */
   private handshake(): boolean {
     const end = this.bytes.indexOf('\r\n\r\n');
     if (end < 0) return false;
@@ -184,7 +184,7 @@ class Bridge {
     return true;
   }
 
-  /** The broker has ended: of its own accord, or because the client did. */
+  /** The broker has ended, by itself or because the client did. */
   private left(): void {
     this.close(this.leaving ?? CLOSE.normal);
     if (this.leaving !== null) this.client.end();
@@ -203,7 +203,7 @@ class Bridge {
     this.write(text ? OPCODE.text : OPCODE.binary, chunk);
   }
 
-  /** Takes one frame of the client; false where none is complete. */
+  /** Reads one frame of the client; false if none is complete. */
   private next(): boolean {
     const { bytes, gateway } = this;
     if (bytes.length < 2) return false;
@@ -220,7 +220,7 @@ class Bridge {
     if (masked) for (let i = 0; i < length; i++) payload[i]! ^= mask[i % 4]!;
     this.bytes = bytes.subarray(body + length);
     if (this.closing) {
-      // What was on its way is dropped; the client's own Close is the end.
+      // Frames after our Close are dropped; the client's Close is the end.
       if ((first & 0x0f) === OPCODE.close) this.client.end();
       return true;
     }
@@ -280,7 +280,7 @@ class Bridge {
       case OPCODE.pong:
         return gateway.breaks('pong-refused') ? this.close(CLOSE.protocol) : true;
       case OPCODE.close:
-        // Answered once the broker has said what it has to say.
+        // Answered after the broker has sent its last bytes.
         this.leaving = payload.length < 2 ? CLOSE.normal : payload.readUInt16BE(0);
         this.broker?.end();
         return true;
@@ -289,7 +289,7 @@ class Bridge {
     }
   }
 
-  /** Says Close, once; the client's own ends the connection, or the end of its stream. */
+  /** Sends Close once; then the client's Close, or the end of its stream, ends the connection. */
   private close(code: number): false {
     if (this.closing) return false;
     this.closing = true;

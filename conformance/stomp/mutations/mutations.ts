@@ -1,4 +1,4 @@
-// The mutations of STOMP and of the WebSocket under it, and the checks that they are named for.
+// All mutations of STOMP and of its WebSocket transport, with the checks that each must fail.
 
 import type { Mutation, Packet } from '../../mutations/mutation.ts';
 import { type MutationSet, mutationSet } from '../../mutations/set.ts';
@@ -21,7 +21,7 @@ const OF_WEBSOCKET = (Object.entries(FAULTS) as [Fault, string][]).map(
 export const STOMP_MUTATIONS: MutationSet = {
   ...OF_FRAMES,
   mutations: [...OF_FRAMES.mutations, ...OF_WEBSOCKET],
-  /** Over WebSocket, too, the broker is reached through its TCP port: what breaks a rule of STOMP stands there. */
+  /** Mutations of STOMP run in front of the broker's TCP port, even for checks over WebSocket. */
   async proxy(mutation, endpoint) {
     const fault = mutation?.startsWith(FAULT) ? (mutation.slice(FAULT.length) as Fault) : null;
     const tcp = await OF_FRAMES.proxy(fault === null ? mutation : null, endpoint);

@@ -1,6 +1,5 @@
-// Which mutations each rule's checks must notice, by the rule: its checks in every version and over both transports have
-// them. A check that passes against a broker that keeps the rules and has none here fails the tests: nothing shows that
-// it can fail.
+// The mutations that each rule's checks must detect, in every version and over both transports. A check that passes
+// against a correct broker and has no mutation here fails the tests, because nothing shows that it can fail.
 
 import type { Names } from '../../mutations/set.ts';
 import { STOMP_CHECKS } from '../checks.ts';
@@ -355,7 +354,7 @@ export const STOMP_NAMES: Names = Object.fromEntries(
   STOMP_CHECKS.flatMap(({ id, version }) => {
     const names = BY_RULE[id.replace(/^stomp\.(?:ws\.)?v1\d\./, '')];
     if (names === undefined) return [];
-    // 1.0 asks for no ERROR.
+    // 1.0 requires no ERROR.
     return [[id.slice('stomp.'.length), version === '1.0' ? names.replace(' error.lost', '') : names]];
   }),
 );

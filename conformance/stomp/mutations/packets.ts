@@ -1,6 +1,5 @@
-// STOMP as packets of the rule-breaking proxy: frames, and the ends of line between them. Frames are cut as any version
-// would and keep their bytes, since checks send what is no frame; headers are read as they are written, with their
-// escapes.
+// STOMP packets for the rule-breaking proxy: frames, and the line ends between them. Frames are split as any version
+// would and keep their bytes, because checks send malformed ones. Headers are kept escaped.
 
 import type { PacketFormat, Splitter } from '../../mutations/mutation.ts';
 import { SERVER_COMMANDS } from '../wire/frames.ts';
@@ -9,18 +8,18 @@ export type Line = readonly [string, string];
 
 export interface StompPacket {
   readonly bytes: Buffer;
-  /** Empty for ends of line, and for what cannot be cut into frames. */
+  /** Empty for line ends, and for bytes that cannot be split into frames. */
   readonly command: string;
   readonly lines: readonly Line[];
   readonly body: Buffer;
-  /** A frame that no version allows. */
+  /** Whether no version allows the frame. */
   readonly malformed: boolean;
 }
 
 const LF = 0x0a;
 const CR = 0x0d;
 const NOTHING = Buffer.alloc(0);
-/** Nobody awaits a body of this length: what begins so is passed on uncut. */
+/** A body with a larger content-length is passed on without splitting. */
 const ENDLESS_BYTES = 2 ** 31;
 
 const CLIENT_COMMANDS = [
@@ -37,7 +36,7 @@ const CLIENT_COMMANDS = [
   'DISCONNECT',
 ];
 
-/** Ends of line between frames, or anything that is no frame. */
+/** Line ends between frames, or bytes that are not a frame. */
 export function bytesPacket(bytes: Buffer): StompPacket {
   return { bytes, command: '', lines: [], body: NOTHING, malformed: false };
 }
@@ -46,7 +45,7 @@ export function isEol({ command, bytes }: StompPacket): boolean {
   return command === '' && (bytes[0] === LF || bytes[0] === CR);
 }
 
-/** A frame, its headers written as they are given; content-length is made right where there is one. */
+/** Encodes a frame with headers as given; corrects content-length if present. */
 export function framePacket(command: string, lines: readonly Line[], body: Buffer | string = NOTHING): StompPacket {
   const octets = Buffer.from(body as string);
   const right = lines.map(([name, value]): Line => [name, name === 'content-length' ? `${octets.length}` : value]);
@@ -60,7 +59,7 @@ export function framePacket(command: string, lines: readonly Line[], body: Buffe
   };
 }
 
-/** The value of a header as it is written, or null. */
+/** The escaped value of a header, or null. */
 export function headerOf({ lines }: StompPacket, name: string): string | null {
   return lines.find(([each]) => each === name)?.[1] ?? null;
 }
@@ -68,7 +67,7 @@ export function headerOf({ lines }: StompPacket, name: string): string | null {
 class FrameSplitter implements Splitter<StompPacket> {
   private readonly commands: readonly string[];
   private left: Buffer;
-  /** What has begun as no frame is cut no more. */
+  /** Set after bytes that are not a frame: the rest is passed on without splitting. */
   private foreign: boolean;
 
   constructor(commands: readonly string[]) {
@@ -98,7 +97,7 @@ class FrameSplitter implements Splitter<StompPacket> {
     const { left } = this;
     const end = headEnd(left);
     if (end < 0) return null;
-    // A CR belongs to the end of the line where that of the command has one, and otherwise to the header.
+    // A CR belongs to the line end if the command's line end has one, and otherwise to the header.
     const head = left.toString('utf8', 0, end).replace(/\n\r?\n$/, '');
     const [command = '', ...texts] = head.split(/^[^\n]*\r(?:\n|$)/.test(head) ? /\r?\n|\r$/ : '\n');
     const lines = texts.map((text): Line => {
@@ -134,7 +133,7 @@ class FrameSplitter implements Splitter<StompPacket> {
   }
 }
 
-/** Where the body begins, or −1. */
+/** Offset of the body, or −1. */
 function headEnd(bytes: Buffer): number {
   for (let at = bytes.indexOf(LF); at >= 0; at = bytes.indexOf(LF, at + 1)) {
     if (bytes[at + 1] === LF) return at + 2;

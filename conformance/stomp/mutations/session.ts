@@ -1,4 +1,4 @@
-// Brokers that read and write frames in a wrong way, and that begin a session so.
+// Mutations of frame encoding and decoding, and of connecting.
 
 import {
   altered,
@@ -19,7 +19,7 @@ import {
 } from './breaking.ts';
 import { bytesPacket, framePacket, headerOf, isEol, type Line, type StompPacket } from './packets.ts';
 
-/** Headers of the frame itself; all others are of the message. */
+/** Headers of the frame itself; all others belong to the message. */
 const FRAME_HEADERS = ['subscription', 'message-id', 'destination', 'ack', 'content-length', 'redelivered'];
 
 const text = (packet: StompPacket): string => packet.bytes.toString('utf8');

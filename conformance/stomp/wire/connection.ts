@@ -1,5 +1,5 @@
-// A connection of STOMP that hides nothing: it sends what a check tells it, legal or not, and hands over every frame
-// that comes. An ERROR that nobody waits for fails whatever waits, and so does what a broker may never send (frames.ts).
+// The checks' STOMP connection. It sends any bytes, legal or not, and returns every frame received. An unexpected
+// ERROR, or a frame that a broker may never send (frames.ts), fails the call that waits.
 
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
@@ -17,7 +17,7 @@ import {
   type Version,
 } from './frames.ts';
 
-/** Characters of a frame in the notes of a failure. */
+/** Characters of a frame that are shown in the notes of a failure. */
 const SHOWN = 240;
 
 export interface Subscription {
@@ -28,9 +28,9 @@ export interface Subscription {
 export class StompConnection extends Conversation implements CarrierSink {
   readonly context: CheckContext;
   readonly carrier: Carrier;
-  /** That the frames are written in; what comes is read in it once the broker has said it. */
+  /** The version used for sending; frames received are decoded in it after CONNECTED. */
   version: Version;
-  /** EOLs between frames since the beginning. */
+  /** Line ends received between frames. */
   eols: number;
   private agreed: boolean;
   private bytes: Buffer;
@@ -52,12 +52,12 @@ export class StompConnection extends Conversation implements CarrierSink {
     carrier.attach(this);
   }
 
-  /** The carrier, where it is a WebSocket. */
+  /** The WebSocket, if it is the transport. */
   get webSocket(): WebSocketClient {
     return this.carrier as WebSocketClient;
   }
 
-  /** CONNECT with the headers of every client, and the answer. `lines` come besides or instead. */
+  /** Sends CONNECT with the usual headers and returns the answer. `lines` add to or replace them. */
   async connect(lines: Readonly<Record<string, string>> = {}, command = 'CONNECT'): Promise<Received<'CONNECTED'>> {
     this.sendConnect(lines, command);
     return this.expect('CONNECTED');
@@ -67,26 +67,26 @@ export class StompConnection extends Conversation implements CarrierSink {
     this.send(command, { ...this.connectLines(), ...lines });
   }
 
-  /** What every client of the version says in CONNECT. */
+  /** The usual headers of CONNECT in this version. */
   connectLines(): Record<string, string> {
     const { user, password } = this.context.endpoint;
     const login = { login: user, passcode: password };
     return this.version === '1.0' ? login : { 'accept-version': this.version, host: '/', ...login };
   }
 
-  /** A frame, written as the version asks for. */
+  /** Sends a frame, encoded as the version requires. */
   send(command: string, lines: Lines = {}, body: string | Buffer = ''): void {
     this.raw(encodeFrame(this.version, command, lines, body));
   }
 
-  /** Any bytes. */
+  /** Sends any bytes. */
   raw(bytes: Buffer | string): void {
     const octets = Buffer.from(bytes as string);
     this.context.note(`→ ${shown(octets.toString())}`);
     this.carrier.send(octets);
   }
 
-  /** A frame with a receipt, which must come. */
+  /** Sends a frame with a receipt and waits for it. */
   async request(
     command: string,
     lines: Readonly<Record<string, string | number>> = {},
@@ -103,20 +103,20 @@ export class StompConnection extends Conversation implements CarrierSink {
     return frame;
   }
 
-  /** A subscription that is there when this resolves. */
+  /** Subscribes, and resolves when the subscription is active. */
   async subscribe(destination: string, lines: Readonly<Record<string, string>> = {}): Promise<Subscription> {
     const id = lines.id ?? `s${++this.ids}`;
     await this.request('SUBSCRIBE', { id, destination, ...lines });
     return { id, destination };
   }
 
-  /** The end of what the client says, in the order of the carrier; what is said to it still comes. */
+  /** Ends the sending side as the transport does; frames are still received. */
   hangUp(): void {
     if (this.carrier instanceof WebSocketClient) this.carrier.close(1000);
     else this.carrier.socket.end();
   }
 
-  /** The next frame of that kind. Others that came before it stay, but for an ERROR. */
+  /** The next frame with this command. Earlier frames are kept, but an ERROR fails it. */
   async expect<C extends ServerCommand>(command: C): Promise<Received<C>> {
     const find = (): number => this.frames.findIndex((frame) => frame.command === command || frame.command === 'ERROR');
     await this.until(() => find() >= 0, command);
@@ -125,14 +125,14 @@ export class StompConnection extends Conversation implements CarrierSink {
     return frame as Received<C>;
   }
 
-  /** The next message; its body must be this one, where one is given. */
+  /** The next message; its body must be `body`, if given. */
   async message(body?: string): Promise<Received<'MESSAGE'>> {
     const message = await this.expect('MESSAGE');
     if (body !== undefined) assert.equal(message.body.toString(), body, 'the body of the message');
     return message;
   }
 
-  /** ACK or NACK, by the header of the version. */
+  /** Sends ACK or NACK with the version's header. */
   settle(command: 'ACK' | 'NACK', message: Received<'MESSAGE'>, lines: Readonly<Record<string, string>> = {}): void {
     this.send(command, { ...this.settlement(message), ...lines });
   }
@@ -155,62 +155,62 @@ export class StompConnection extends Conversation implements CarrierSink {
     }
   }
 
-  /** An ERROR. Whether the connection ends behind it is another question, and has checks of its own. */
+  /** Expects an ERROR, without checking that the connection ends after it. */
   async expectError(receiptId?: string): Promise<Received<'ERROR'>> {
     const error = await this.expect('ERROR');
     if (receiptId !== undefined) assert.equal(error.headers['receipt-id'], receiptId, 'receipt-id of the ERROR');
     return error;
   }
 
-  /** An ERROR, and the end behind it, with nothing between. */
+  /** Expects an ERROR, and then the end with no frame between. */
   async expectLastError(): Promise<Received<'ERROR'>> {
     const error = await this.expect('ERROR');
     await this.expectEnd(error.order + 1);
     return error;
   }
 
-  /** An ERROR or the end, where the version does not ask for an ERROR. */
+  /** Expects an ERROR, or only the end if the version does not require an ERROR. */
   async expectRefusal(): Promise<void> {
     await this.until(() => this.finished || this.has('ERROR'), 'ERROR or the end');
   }
 
-  /** DISCONNECT, and whichever comes first: its receipt or the end. What it had is given back then. */
+  /** Sends DISCONNECT and waits for its receipt or the end; then its unacknowledged messages are back in the queue. */
   async leave(): Promise<void> {
     this.send('DISCONNECT', { receipt: 'goodbye' });
     await this.until(() => this.finished || this.has('RECEIPT'), 'RECEIPT or the end');
   }
 
-  /** The end, before which there are as many frames at the most. */
+  /** Expects the end, after at most this many frames. */
   async expectEnd(frames = Number.POSITIVE_INFINITY): Promise<void> {
     await this.until(() => this.finished || this.order > frames, 'the end of the connection');
     if (this.order > frames) throw new Error(`expected the end, got ${described(this.frames.at(-1)!)}`);
   }
 
-  /** Everything up to here was read by the broker. */
+  /** Resolves when the broker has read everything sent so far. */
   async roundTrip(): Promise<void> {
     const transaction = `t${++this.ids}`;
     this.send('BEGIN', { transaction });
     await this.request('ABORT', { transaction });
   }
 
-  /** Nothing of that kind has come. */
+  /** Fails if a frame with this command was received. */
   expectNone(command: ServerCommand): void {
     this.requireUnfailed();
     const frame = this.frames.find((candidate) => candidate.command === command);
     if (frame !== undefined) throw new Error(`expected no ${command}, got ${described(frame)}`);
   }
 
-  /** Whether a frame of that kind waits to be taken. */
+  /** Whether an unread frame with this command exists. */
   has(command: ServerCommand): boolean {
     return this.frames.some((frame) => frame.command === command);
   }
 
-  /** Frames that came and were not taken yet. */
+  /** Frames received and not read yet. */
   get pending(): number {
     return this.frames.length;
   }
 
-  // What the carrier calls.
+  // Called by the transport.
 
   data(chunk: Buffer): void {
     this.bytes = Buffer.concat([this.bytes, chunk]);
@@ -241,7 +241,7 @@ export class StompConnection extends Conversation implements CarrierSink {
     this.context.note(`← ${described(frame)}`);
     if (frame.command === 'CONNECTED') {
       this.agreed = true;
-      // Only 1.0 does not say it.
+      // Only 1.0 has no version header.
       const said = frame.headers.version as Version | undefined;
       if (said === undefined || VERSIONS.includes(said)) this.version = said ?? '1.0';
     }

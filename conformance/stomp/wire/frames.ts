@@ -12,24 +12,24 @@ export type Version = (typeof VERSIONS)[number];
 export const SERVER_COMMANDS = ['CONNECTED', 'MESSAGE', 'RECEIPT', 'ERROR'] as const;
 export type ServerCommand = (typeof SERVER_COMMANDS)[number];
 
-/** Header lines to send, in this order. A name may come more than once. */
+/** Header lines to send, in this order. A name may occur more than once. */
 export type Lines = Readonly<Record<string, string | number>> | readonly (readonly [string, string])[];
 
 export interface Received<C extends ServerCommand = ServerCommand> {
   readonly command: C;
-  /** By name; of repeated ones the first. */
+  /** By name; the first of repeated headers. */
   readonly headers: Readonly<Record<string, string>>;
-  /** As they came, before unescaping. */
+  /** As received, still escaped. */
   readonly lines: readonly string[];
   readonly body: Buffer;
-  /** Its place among all frames of the connection. */
+  /** Its position among all frames of the connection. */
   readonly order: number;
 }
 
-/** A frame and what it takes of the bytes; EOLs in front of it are counted apart. */
+/** A frame and its size; line ends before it are counted separately. */
 export interface Parsed {
   readonly frame: Omit<Received, 'order'> | null;
-  /** Bytes up to its end; where there is no whole frame, of the EOLs alone. */
+  /** Bytes up to its end; without a complete frame, those of the line ends only. */
   readonly length: number;
   readonly eols: number;
 }
@@ -38,7 +38,7 @@ const LF = 0x0a;
 const CR = 0x0d;
 const NUL = 0;
 
-/** A command and headers as one writes them in that version, escaped. */
+/** Encodes a command and headers in this version, with escapes. */
 export function encodeHead(version: Version, command: string, lines: Lines): string {
   const escapes = command !== 'CONNECT' && command !== 'STOMP';
   const text = (part: string): string => (escapes ? escaped(part, version) : part);
@@ -56,7 +56,7 @@ export function escaped(text: string, version: Version): string {
   return version === '1.1' ? common : common.replaceAll('\r', '\\r');
 }
 
-/** Throws on a sequence that the version does not define, and on what it should have escaped. */
+/** Throws on an escape that the version does not define, and on unescaped characters that it must escape. */
 export function unescaped(text: string, version: Version): string {
   if (version === '1.0') return text;
   const defined = version === '1.1' ? /\\(?:[nc\\])|[^\\:]/gsy : /\\(?:[rnc\\])|[^\\:\r]/gsy;
@@ -73,8 +73,8 @@ export function unescaped(text: string, version: Version): string {
 const ESCAPED: Readonly<Record<string, string>> = { '\\r': '\r', '\\n': '\n', '\\c': ':', '\\\\': '\\' };
 
 /**
- * The first frame of the bytes. `version` is null until the connection has one: what comes before has no escapes that a
- * client could be sure of. Throws on what no server may send.
+ * The first frame of the bytes. `version` is null until it is negotiated; before that a client cannot rely on escapes.
+ * Throws on what no server may send.
  */
 export function firstFrame(bytes: Buffer, version: Version | null): Parsed {
   let start = 0;
@@ -118,7 +118,7 @@ function decodeHeaders(lines: readonly string[], version: Version | null): Recor
   return headers;
 }
 
-/** The body that begins there, or null where it is not all there. */
+/** The body that begins there, or null if it is incomplete. */
 function bodyOf(bytes: Buffer, start: number, length: string | undefined): Buffer | null {
   if (length === undefined) {
     const end = bytes.indexOf(NUL, start);
