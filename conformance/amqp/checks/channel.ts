@@ -22,7 +22,7 @@ export const CHANNEL_CHECKS: readonly Check[] = [
     'connection.close.with-channels',
     '1.4.2.10',
     MUST,
-    'close-ok comes for a connection whose channels are open and consume',
+    'close of a connection is answered with close-ok while its channels are open and consume',
     async (t) => {
       const channel = await t.channel();
       await channel.consume(await t.queue(channel));
@@ -58,7 +58,7 @@ export const CHANNEL_CHECKS: readonly Check[] = [
     'connection.update-secret',
     'RabbitMQ: update-secret',
     EXTENSION,
-    'update-secret is answered with update-secret-ok, and the connection goes on',
+    'update-secret is answered with update-secret-ok, and the connection continues',
     async (t) => {
       const connection = await t.connect();
       await connection.call(0, 'connection.update-secret', {
@@ -72,7 +72,7 @@ export const CHANNEL_CHECKS: readonly Check[] = [
     'connection.blocked',
     'RabbitMQ: Blocked connections',
     EXTENSION,
-    'a publisher is told when it is blocked, and when no longer; then what it published is confirmed',
+    'a publisher gets connection.blocked and connection.unblocked; then its publishes are confirmed',
     async (t) => {
       const channel = await t.channel();
       const { connection } = channel;
@@ -115,7 +115,7 @@ export const CHANNEL_CHECKS: readonly Check[] = [
     'connection.blocked.consumers',
     'RabbitMQ: Blocked connections',
     EXTENSION,
-    'a connection that only consumes goes on while publishers are blocked',
+    'a connection that only consumes gets deliveries while publishers are blocked',
     async (t) => {
       const publisher = await t.channel();
       const queue = await t.sharedQueue(publisher);

@@ -10,7 +10,7 @@ export const CONSUME_CHECKS: readonly Check[] = [
     'consume.deliver',
     '1.8.3.13',
     MUST,
-    'a delivery says consumer, tag, exchange and key, and carries the message',
+    'a delivery has consumer tag, delivery tag, exchange and routing key, and the message',
     async (t) => {
       const channel = await t.channel();
       const exchange = await t.exchange(channel, 'direct');
@@ -158,16 +158,22 @@ export const CONSUME_CHECKS: readonly Check[] = [
     channel.publish({ routingKey: queue, body: 'mine' });
     await channel.delivery('mine');
   }),
-  amqp('consume.no-ack', '1.8', MUST, 'what a no-ack consumer got is not in the queue, nor comes again', async (t) => {
-    const channel = await t.channel();
-    const queue = await t.sharedQueue(channel);
-    await channel.consume(queue, { noAck: true });
-    await t.fill(queue, '1', '2');
-    for (const body of ['1', '2']) await channel.delivery(body);
-    await channel.close();
-    const after = await t.channel(channel.connection, 2);
-    await after.getEmpty(queue);
-  }),
+  amqp(
+    'consume.no-ack',
+    '1.8',
+    MUST,
+    'messages delivered to a no-ack consumer leave the queue and are not redelivered',
+    async (t) => {
+      const channel = await t.channel();
+      const queue = await t.sharedQueue(channel);
+      await channel.consume(queue, { noAck: true });
+      await t.fill(queue, '1', '2');
+      for (const body of ['1', '2']) await channel.delivery(body);
+      await channel.close();
+      const after = await t.channel(channel.connection, 2);
+      await after.getEmpty(queue);
+    },
+  ),
   amqp('consume.no-ack.ack', '1.8.3.13', MUST, 'an ack of a no-ack delivery is refused with 406', async (t) => {
     const channel = await t.channel();
     const queue = await t.queue(channel);
@@ -176,25 +182,19 @@ export const CONSUME_CHECKS: readonly Check[] = [
     channel.ack(await channel.delivery());
     await channel.expectClose(406, /^PRECONDITION_FAILED - unknown delivery tag 1$/);
   }),
-  amqp(
-    'consume.no-ack.prefetch',
-    '1.8.3.1.2',
-    MUST,
-    'prefetch is ignored where there is nothing to acknowledge',
-    async (t) => {
-      const channel = await t.channel();
-      const queue = await t.queue(channel);
-      await channel.call('basic.qos', { prefetchCount: 1 });
-      await channel.consume(queue, { noAck: true });
-      for (const body of ['1', '2', '3']) channel.publish({ routingKey: queue, body });
-      for (const body of ['1', '2', '3']) await channel.delivery(body);
-    },
-  ),
+  amqp('consume.no-ack.prefetch', '1.8.3.1.2', MUST, 'prefetch is ignored for a no-ack consumer', async (t) => {
+    const channel = await t.channel();
+    const queue = await t.queue(channel);
+    await channel.call('basic.qos', { prefetchCount: 1 });
+    await channel.consume(queue, { noAck: true });
+    for (const body of ['1', '2', '3']) channel.publish({ routingKey: queue, body });
+    for (const body of ['1', '2', '3']) await channel.delivery(body);
+  }),
   amqp(
     'consume.requeue-on-close',
     '1.8',
     MUST,
-    'what was not acknowledged comes again when its channel closes, marked',
+    'unacknowledged messages are redelivered, with the mark, when their channel closes',
     async (t) => {
       const channel = await t.channel();
       const queue = await t.sharedQueue(channel);
@@ -214,7 +214,7 @@ export const CONSUME_CHECKS: readonly Check[] = [
     'consume.requeue-on-loss',
     '1.1',
     SHOULD,
-    'what was not acknowledged comes again when its connection is lost, marked',
+    'unacknowledged messages are redelivered, with the mark, when their connection is lost',
     async (t) => {
       const waiting = await t.channel();
       const queue = await t.sharedQueue(waiting);
@@ -231,7 +231,7 @@ export const CONSUME_CHECKS: readonly Check[] = [
     'consume.redelivery-order',
     'RabbitMQ: Consumers',
     EXTENSION,
-    'what comes again comes before what is newer, in its first order',
+    'redelivered messages come before newer ones, in their original order',
     async (t) => {
       const channel = await t.channel();
       const queue = await t.sharedQueue(channel);
@@ -248,7 +248,7 @@ export const CONSUME_CHECKS: readonly Check[] = [
     'consume.cancel',
     '1.8.3.5',
     MUST,
-    'after cancel-ok nothing is delivered, and what comes stays in the queue',
+    'after cancel-ok nothing is delivered, and new messages stay in the queue',
     async (t) => {
       const channel = await t.channel();
       const queue = await t.queue(channel);
@@ -262,7 +262,7 @@ export const CONSUME_CHECKS: readonly Check[] = [
     'consume.cancel.unacked',
     '1.8.3.5',
     MUST,
-    'what a cancelled consumer has may still be acknowledged',
+    'messages of a cancelled consumer may still be acknowledged',
     async (t) => {
       const channel = await t.channel();
       const queue = await t.queue(channel);
@@ -355,7 +355,7 @@ export const CONSUME_CHECKS: readonly Check[] = [
     },
   ),
 
-  amqp('qos.count', '1.8.3.1.2', MUST, 'no more is out than the prefetch count', async (t) => {
+  amqp('qos.count', '1.8.3.1.2', MUST, 'unacknowledged messages do not exceed the prefetch count', async (t) => {
     const channel = await t.channel();
     const queue = await t.sharedQueue(channel);
     await t.fill(queue, '1', '2', '3', '4');
@@ -462,7 +462,7 @@ export const CONSUME_CHECKS: readonly Check[] = [
     await channel.delivery('2');
   }),
 
-  amqp('get.ok', '1.8.3.10', MUST, 'get-ok carries the oldest message and says how many are left', async (t) => {
+  amqp('get.ok', '1.8.3.10', MUST, 'get-ok has the oldest message and the number of messages left', async (t) => {
     const channel = await t.channel();
     const queue = await t.sharedQueue(channel);
     await t.fill(queue, '1', '2', '3');
@@ -475,7 +475,7 @@ export const CONSUME_CHECKS: readonly Check[] = [
     channel.send('basic.get', { queue });
     assert.equal((await channel.expect('basic.get-empty')).args.reserved1, '');
   }),
-  amqp('get.no-ack', '1.8.3.10', MUST, 'what was got with no-ack does not come again', async (t) => {
+  amqp('get.no-ack', '1.8.3.10', MUST, 'a message taken by get with no-ack is not redelivered', async (t) => {
     const channel = await t.channel();
     const queue = await t.sharedQueue(channel);
     await t.fill(queue, 'm');
@@ -487,7 +487,7 @@ export const CONSUME_CHECKS: readonly Check[] = [
     'get.unacked',
     '1.8.3.10',
     MUST,
-    'what was got and not acknowledged comes again when its channel closes, marked',
+    'a message taken by get and not acknowledged is redelivered, with the mark, when its channel closes',
     async (t) => {
       const channel = await t.channel();
       const queue = await t.sharedQueue(channel);

@@ -61,7 +61,7 @@ export const DEAD_LETTER_CHECKS = [
     'dead-letter.properties',
     SECTION,
     EXTENSION,
-    'a dead letter says how it died and is otherwise as it was',
+    'a dead letter has x-death headers and is otherwise unchanged',
     async (t) => {
       const channel = await t.channel();
       const { queue, dead } = await mortal(t, channel);
@@ -135,7 +135,7 @@ export const DEAD_LETTER_CHECKS = [
     'dead-letter.cc',
     SECTION,
     EXTENSION,
-    'further keys count where the queue has none, and end where it has',
+    'CC keys route a dead letter unless its queue has a dead letter routing key',
     async (t) => {
       const channel = await t.channel();
       const exchange = await t.exchange(channel, 'direct');
@@ -297,7 +297,7 @@ export const DEAD_LETTER_CHECKS = [
     'permission.dead-letter',
     SECTION,
     EXTENSION,
-    'who declares a queue with a dead letter exchange must be allowed to read the one and write to the other',
+    'declaring a queue with a dead letter exchange needs read permission on the queue and write permission on the exchange',
     async (t) => {
       for (const [permissions, words] of [
         [['.*', '', '.*'], /^ACCESS_REFUSED - write access to exchange 'amq\.fanout'/],

@@ -105,7 +105,7 @@ export const EXCHANGE_CHECKS: readonly Check[] = [
     'exchange.passive.exists',
     '1.6.2.1.3',
     MUST,
-    'a passive declare finds an exchange, whatever else it says',
+    'a passive declare finds an exchange, whatever its other fields are',
     async (t) => {
       const channel = await t.channel();
       const exchange = await t.exchange(channel, 'fanout');

@@ -94,17 +94,23 @@ export const EXPIRY_CHECKS = [
     channel.publish({ routingKey: queue, body: 'm' });
     await channel.getEmpty(queue);
   }),
-  amqp('expiry.head', SECTION, EXTENSION, 'a message behind one that stays is not delivered too late', async (t) => {
-    const channel = await t.channel();
-    const queue = await t.queue(channel);
-    channel.publish({ routingKey: queue, body: 'stays' });
-    channel.publish({ routingKey: queue, body: 'late', properties: { expiration: '10' } });
-    channel.publish({ routingKey: queue, body: 'next' });
-    await passed(t, 50);
-    for (const body of ['stays', 'next']) await channel.get(queue, { body });
-    await channel.getEmpty(queue);
-  }),
-  amqp('expiry.requeued', SECTION, EXTENSION, 'a message that comes back has no more time than before', async (t) => {
+  amqp(
+    'expiry.head',
+    SECTION,
+    EXTENSION,
+    'an expired message is not delivered, even if it waited behind one without expiration',
+    async (t) => {
+      const channel = await t.channel();
+      const queue = await t.queue(channel);
+      channel.publish({ routingKey: queue, body: 'stays' });
+      channel.publish({ routingKey: queue, body: 'late', properties: { expiration: '10' } });
+      channel.publish({ routingKey: queue, body: 'next' });
+      await passed(t, 50);
+      for (const body of ['stays', 'next']) await channel.get(queue, { body });
+      await channel.getEmpty(queue);
+    },
+  ),
+  amqp('expiry.requeued', SECTION, EXTENSION, 'returning a message does not extend its expiration', async (t) => {
     const channel = await t.channel();
     const queue = await dying(t, channel);
     channel.publish({ routingKey: queue, body: 'm', properties: { expiration: '30' } });

@@ -246,7 +246,7 @@ export const FRAMING_CHECKS: readonly Check[] = [
     'framing.heartbeat.missed',
     '4.2.7',
     MUST,
-    'a client that says nothing for two delays is gone, without a word',
+    'a client that is silent for two heartbeat intervals is disconnected without close',
     async (t) => {
       const connection = await t.connect({ tune: { heartbeat: 1 } });
       await connection.expectEnd();

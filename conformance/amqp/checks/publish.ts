@@ -44,7 +44,7 @@ export const PUBLISH_CHECKS: readonly Check[] = [
     'publish.user-id.other',
     'RabbitMQ: Validated user-id',
     EXTENSION,
-    'a user-id of somebody else is refused with 406',
+    'a user-id of another user is refused with 406',
     async (t) => {
       const channel = await t.channel();
       channel.publish({ routingKey: 'k', properties: { userId: 'somebody' } });
@@ -125,7 +125,7 @@ export const PUBLISH_CHECKS: readonly Check[] = [
     'publish.mandatory.default',
     '1.8.3.9.3',
     SHOULD,
-    'the default exchange returns what has no queue by that name',
+    'the default exchange returns a mandatory message without a queue of that name',
     async (t) => {
       const channel = await t.channel();
       channel.publish({ routingKey: t.context.name(), mandatory: true });
@@ -156,7 +156,7 @@ export const PUBLISH_CHECKS: readonly Check[] = [
     'permission.configure',
     'RabbitMQ: Access control',
     EXTENSION,
-    'who may not configure is refused with 403',
+    'declaring without configure permission is refused with 403',
     async (t) => {
       const user = t.context.name();
       await t.context.controls.createUser!(user, 'secret', ['^$', '.*', '.*']);
@@ -170,7 +170,7 @@ export const PUBLISH_CHECKS: readonly Check[] = [
     'permission.write',
     'RabbitMQ: Access control',
     EXTENSION,
-    'who may not write is refused with 403',
+    'publishing without write permission is refused with 403',
     async (t) => {
       const user = t.context.name();
       await t.context.controls.createUser!(user, 'secret', ['.*', '^$', '.*']);
@@ -187,7 +187,7 @@ export const PUBLISH_CHECKS: readonly Check[] = [
     'permission.read',
     'RabbitMQ: Access control',
     EXTENSION,
-    'who may not read is refused with 403',
+    'reading a queue without read permission is refused with 403',
     async (t) => {
       const user = t.context.name();
       await t.context.controls.createUser!(user, 'secret', ['.*', '.*', '^$']);
@@ -225,13 +225,13 @@ export const PUBLISH_CHECKS: readonly Check[] = [
     await confirmed(channel, 1n);
     await (await t.channel()).get(queue, { body: 'm' });
   }),
-  amqp('confirm.unroutable', CONFIRMS, EXTENSION, 'what has no queue is confirmed as well', async (t) => {
+  amqp('confirm.unroutable', CONFIRMS, EXTENSION, 'an unroutable message is confirmed', async (t) => {
     const channel = await t.channel();
     await channel.call('confirm.select');
     channel.publish({ routingKey: t.context.name() });
     await confirmed(channel, 1n);
   }),
-  amqp('confirm.return-first', CONFIRMS, EXTENSION, 'what comes back comes back before its ack', async (t) => {
+  amqp('confirm.return-first', CONFIRMS, EXTENSION, 'basic.return comes before the ack of its message', async (t) => {
     const channel = await t.channel();
     await channel.call('confirm.select');
     channel.publish({ routingKey: t.context.name(), mandatory: true });
@@ -249,7 +249,7 @@ export const PUBLISH_CHECKS: readonly Check[] = [
     'confirm.nack',
     'RabbitMQ: Queue length limit',
     EXTENSION,
-    'what a full queue with reject-publish refuses is nacked',
+    'a message refused by a full queue with reject-publish is nacked',
     async (t) => {
       const channel = await t.channel();
       const queue = await t.queue(channel, {
@@ -315,7 +315,7 @@ export const PUBLISH_CHECKS: readonly Check[] = [
     'tx.commit.publish',
     '1.9.2.3',
     MUST,
-    'what is published is in its queue after commit-ok, and not before',
+    'a published message is in its queue after commit-ok, and not before',
     async (t) => {
       const channel = await t.channel();
       const queue = await t.sharedQueue(channel);
@@ -333,7 +333,7 @@ export const PUBLISH_CHECKS: readonly Check[] = [
     'tx.rollback.publish',
     '1.9.2.5',
     MUST,
-    'what is published is nowhere after rollback-ok; a new transaction begins',
+    'rollback discards published messages and begins a new transaction',
     async (t) => {
       const channel = await t.channel();
       const queue = await t.queue(channel);
@@ -347,7 +347,7 @@ export const PUBLISH_CHECKS: readonly Check[] = [
       await channel.get(queue, { body: 'm' });
     },
   ),
-  amqp('tx.close', '1.9.2', MUST, 'what is not committed when the channel closes is nowhere', async (t) => {
+  amqp('tx.close', '1.9.2', MUST, 'uncommitted messages are discarded when the channel closes', async (t) => {
     const channel = await t.channel();
     const queue = await t.sharedQueue(channel);
     await channel.call('tx.select');
@@ -388,25 +388,19 @@ export const PUBLISH_CHECKS: readonly Check[] = [
     channel.send('basic.ack', { deliveryTag: 7n });
     await channel.expectClose(406, /^PRECONDITION_FAILED - unknown delivery tag 7$/);
   }),
-  amqp(
-    'tx.commit.both',
-    '1.9',
-    SHOULD,
-    'a commit does both: what was acknowledged is gone, what was published is there',
-    async (t) => {
-      const channel = await t.channel();
-      const queue = await t.sharedQueue(channel);
-      await t.fill(queue, 'in');
-      await channel.call('tx.select');
-      channel.ack(await channel.get(queue, { noAck: false, body: 'in' }));
-      channel.publish({ routingKey: queue, body: 'out' });
-      await channel.call('tx.commit');
-      await channel.close();
-      const after = await t.channel(channel.connection, 2);
-      await after.get(queue, { body: 'out' });
-      await after.getEmpty(queue);
-    },
-  ),
+  amqp('tx.commit.both', '1.9', SHOULD, 'a commit applies acknowledgements and publishes together', async (t) => {
+    const channel = await t.channel();
+    const queue = await t.sharedQueue(channel);
+    await t.fill(queue, 'in');
+    await channel.call('tx.select');
+    channel.ack(await channel.get(queue, { noAck: false, body: 'in' }));
+    channel.publish({ routingKey: queue, body: 'out' });
+    await channel.call('tx.commit');
+    await channel.close();
+    const after = await t.channel(channel.connection, 2);
+    await after.get(queue, { body: 'out' });
+    await after.getEmpty(queue);
+  }),
 
   amqp(
     'tx.fails-whole',
@@ -482,7 +476,7 @@ export const PUBLISH_CHECKS: readonly Check[] = [
     'reply-to.declare',
     REPLIES,
     EXTENSION,
-    'a passive declare of an address says whether the requester is there',
+    'a passive declare of a reply address tells whether its requester still consumes',
     async (t) => {
       const client = await t.channel();
       const server = await t.channel();

@@ -155,7 +155,7 @@ export const QUEUE_KIND_CHECKS = [
     'single-active.priority',
     SINGLE,
     EXTENSION,
-    'a higher priority goes first in line and displaces nobody',
+    'a consumer of higher priority does not replace the active one, but is next',
     async (t) => {
       const channel = await t.channel();
       const queue = await t.queue(channel, { arguments: single });
@@ -194,7 +194,7 @@ export const QUEUE_KIND_CHECKS = [
     'quorum.restart',
     QUORUM,
     EXTENSION,
-    'what is in a quorum queue survives, persistent or not',
+    'messages of a quorum queue survive a restart, persistent or not',
     async (t) => {
       const channel = await t.channel();
       const queue = await t.sharedQueue(channel, { arguments: quorum() });
@@ -208,20 +208,26 @@ export const QUEUE_KIND_CHECKS = [
     },
     { needs: 'restart' },
   ),
-  amqp('quorum.delivery-count', QUORUM, EXTENSION, 'a redelivered message says how often it came back', async (t) => {
-    const channel = await t.channel();
-    const queue = await t.sharedQueue(channel, { arguments: quorum() });
-    await t.fill(queue, 'm');
-    await channel.consume(queue);
-    for (let returns = 0; returns < 3; returns++) {
-      const { args, content } = await channel.delivery('m');
-      const count = content.properties.headers?.['x-delivery-count'];
-      if (returns > 0) assert.deepEqual(count, { type: 'l', value: BigInt(returns) });
-      assert.equal(args.redelivered, returns > 0);
-      channel.send('basic.reject', { deliveryTag: args.deliveryTag, requeue: true });
-    }
-    await channel.delivery('m');
-  }),
+  amqp(
+    'quorum.delivery-count',
+    QUORUM,
+    EXTENSION,
+    'a redelivered message has the number of its returns in x-delivery-count',
+    async (t) => {
+      const channel = await t.channel();
+      const queue = await t.sharedQueue(channel, { arguments: quorum() });
+      await t.fill(queue, 'm');
+      await channel.consume(queue);
+      for (let returns = 0; returns < 3; returns++) {
+        const { args, content } = await channel.delivery('m');
+        const count = content.properties.headers?.['x-delivery-count'];
+        if (returns > 0) assert.deepEqual(count, { type: 'l', value: BigInt(returns) });
+        assert.equal(args.redelivered, returns > 0);
+        channel.send('basic.reject', { deliveryTag: args.deliveryTag, requeue: true });
+      }
+      await channel.delivery('m');
+    },
+  ),
   amqp(
     'quorum.delivery-limit',
     QUORUM,

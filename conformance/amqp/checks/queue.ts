@@ -101,7 +101,7 @@ export const QUEUE_CHECKS: readonly Check[] = [
       `queue.none.${id}`,
       '1.7',
       MUST,
-      `${name} without a name where no queue was declared is refused with 404`,
+      `${name} with an empty name is refused with 404 if the channel has declared no queue`,
       async (t) => {
         const channel = await t.channel();
         channel.send(name, { ...args, queue: '' });
@@ -283,7 +283,7 @@ export const QUEUE_CHECKS: readonly Check[] = [
     'queue.passive.exists',
     '1.7.2.1.2',
     MUST,
-    'a passive declare finds a queue, whatever else it says',
+    'a passive declare finds a queue, whatever its other fields are',
     async (t) => {
       const channel = await t.channel();
       const queue = t.name();
@@ -405,14 +405,14 @@ export const QUEUE_CHECKS: readonly Check[] = [
       await (await t.channel(channel.connection, 2)).count(queue);
     },
   ),
-  amqp('queue.purge', '1.7.2.7', MUST, 'purge removes what is ready and says how much', async (t) => {
+  amqp('queue.purge', '1.7.2.7', MUST, 'purge removes the ready messages and returns their number', async (t) => {
     const channel = await t.channel();
     const queue = await t.queue(channel);
     for (let i = 0; i < 3; i++) channel.publish({ routingKey: queue });
     assert.equal((await channel.call('queue.purge', { queue })).messageCount, 3);
     await channel.getEmpty(queue);
   }),
-  amqp('queue.purge.unacked', '1.7.2.7', MUST, 'purge leaves what is out and not acknowledged', async (t) => {
+  amqp('queue.purge.unacked', '1.7.2.7', MUST, 'purge keeps unacknowledged messages', async (t) => {
     const channel = await t.channel();
     const queue = await t.queue(channel);
     for (const body of ['out', 'in']) channel.publish({ routingKey: queue, body });

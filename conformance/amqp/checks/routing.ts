@@ -101,7 +101,7 @@ async function chain(
 }
 
 export const ROUTING_CHECKS: readonly Check[] = [
-  amqp('routing.direct', '1.7.2.3.3', MUST, 'a direct exchange passes on where the keys are equal', async (t) => {
+  amqp('routing.direct', '1.7.2.3.3', MUST, 'a direct exchange routes to bindings with an equal key', async (t) => {
     assert.deepEqual(await arriving(t, 'direct', ['k', 'l'], ['k', 'K', 'kk', 'l', '']), ['k', 'l']);
   }),
   amqp(
@@ -360,7 +360,7 @@ export const ROUTING_CHECKS: readonly Check[] = [
     'exchange.bind.internal',
     'RabbitMQ: Exchange to exchange bindings',
     EXTENSION,
-    'an internal exchange passes on what comes through a binding',
+    'an internal exchange routes messages that reach it through a binding',
     async (t) => {
       const channel = await t.channel();
       const source = await t.exchange(channel, 'fanout');
@@ -377,7 +377,7 @@ export const ROUTING_CHECKS: readonly Check[] = [
     'exchange.alternate',
     'RabbitMQ: Alternate exchanges',
     EXTENSION,
-    'what an exchange cannot route goes to its alternate exchange, and only that',
+    'only unroutable messages go to the alternate exchange',
     async (t) => {
       const channel = await t.channel();
       const alternate = await t.exchange(channel, 'fanout');
@@ -460,7 +460,7 @@ export const ROUTING_CHECKS: readonly Check[] = [
     'publish.bcc',
     'RabbitMQ: Sender-selected distribution',
     EXTENSION,
-    'keys in BCC are routed to as well; nobody sees them',
+    'a message is also routed by its BCC keys, and is delivered without them',
     async (t) => {
       const channel = await t.channel();
       const queues = [await t.queue(channel), await t.queue(channel)] as const;

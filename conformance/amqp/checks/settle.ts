@@ -117,7 +117,7 @@ export const SETTLE_CHECKS: readonly Check[] = [
     'ack.multiple.nothing',
     '1.8.3.13',
     MUST,
-    'ack with multiple and tag 0 where nothing is out does nothing',
+    'ack with multiple and tag 0 has no effect without unacknowledged messages',
     async (t) => {
       const channel = await t.channel();
       channel.send('basic.ack', { deliveryTag: 0n, multiple: true });
@@ -152,7 +152,7 @@ export const SETTLE_CHECKS: readonly Check[] = [
     'reject.redelivers',
     '1.8.3.14',
     SHOULD,
-    'a consumer that rejects with requeue gets the message again where there is no other',
+    'a consumer that rejects with requeue gets the message again if it is the only one',
     async (t) => {
       const channel = await t.channel();
       const queue = await t.queue(channel);

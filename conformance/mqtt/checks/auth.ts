@@ -73,7 +73,7 @@ export const AUTH_CHECKS: readonly (readonly MqttCheck[])[] = [
     'auth.accepted',
     '4.12.0-2 4.12.0-5 3.15.2-1',
     MUST,
-    'AUTH 0x18 asks for more, and CONNACK accepts who answers it, both with the method of CONNECT',
+    'the broker sends AUTH 0x18, and CONNACK after a correct response, both with the method of CONNECT',
     async (t) => {
       const client = await authenticated(t);
       await client.ping();
@@ -83,7 +83,7 @@ export const AUTH_CHECKS: readonly (readonly MqttCheck[])[] = [
     'auth.wrong',
     '4.12.0-4',
     MUST,
-    'who answers wrongly is refused with 0x86 or 0x87, at the most, and the end',
+    'a wrong response ends the connection, possibly after CONNACK 0x86 or 0x87',
     async (t) => {
       const { client } = await answered(t, 'wrong');
       await client.expectClosed([0x86, 0x87]);
@@ -98,23 +98,17 @@ export const AUTH_CHECKS: readonly (readonly MqttCheck[])[] = [
       await challenged(t, t.context.endpoint.password, [['maximumPacketSize', 200]]);
     },
   ),
-  v5(
-    'auth.interrupted',
-    '3.1.2-30 4.12.0-4',
-    MUST,
-    'who sends another packet while he authenticates is not accepted',
-    async (t) => {
-      const { client, scram, challenge } = await challenged(t, t.context.endpoint.password);
-      client.raw(frame('PINGREQ'));
-      sendAuth(client, CONTINUE, scram.final(challenge));
-      await client.expectClosed([0x81, 0x82, 0x83, 0x87]);
-    },
-  ),
+  v5('auth.interrupted', '3.1.2-30 4.12.0-4', MUST, 'another packet during authentication is refused', async (t) => {
+    const { client, scram, challenge } = await challenged(t, t.context.endpoint.password);
+    client.raw(frame('PINGREQ'));
+    sendAuth(client, CONTINUE, scram.final(challenge));
+    await client.expectClosed([0x81, 0x82, 0x83, 0x87]);
+  }),
   v5(
     'auth.other-reason',
     '4.12.0-3 3.15.2-1',
     MUST,
-    'who answers a challenge with another reason than 0x18 is not accepted',
+    'a response with another reason than 0x18 is refused',
     async (t) => {
       for (const reason of [0x00, AGAIN]) {
         const { client, scram, challenge } = await challenged(t, t.context.endpoint.password);
@@ -123,7 +117,7 @@ export const AUTH_CHECKS: readonly (readonly MqttCheck[])[] = [
       }
     },
   ),
-  v5('auth.other-method', '4.12.0-5', MUST, 'who answers a challenge by another method is not accepted', async (t) => {
+  v5('auth.other-method', '4.12.0-5', MUST, 'a response with another method is refused', async (t) => {
     const { client, scram, challenge } = await challenged(t, t.context.endpoint.password);
     sendAuth(client, CONTINUE, scram.final(challenge), 'CONFORMANCE-NONE');
     await client.expectClosed([0x82, 0x83, 0x87, 0x8c]);
@@ -132,7 +126,7 @@ export const AUTH_CHECKS: readonly (readonly MqttCheck[])[] = [
     'auth.again',
     '4.12.0-5 3.15.2-1',
     MUST,
-    'who is connected may authenticate again: AUTH 0x18 asks for more, AUTH 0x00 is the yes',
+    'a connected client may re-authenticate: AUTH 0x18 is the challenge, AUTH 0x00 the success',
     async (t) => {
       const client = await authenticated(t);
       const scram = new ScramClient(t.context.endpoint.user, t.context.endpoint.password);
@@ -144,7 +138,7 @@ export const AUTH_CHECKS: readonly (readonly MqttCheck[])[] = [
       await client.ping();
     },
   ),
-  v5('auth.again.wrong', '4.12.1-2', MUST, 'who fails to authenticate again is disconnected', async (t) => {
+  v5('auth.again.wrong', '4.12.1-2', MUST, 'a client that fails to re-authenticate is disconnected', async (t) => {
     const client = await authenticated(t);
     const scram = new ScramClient(t.context.endpoint.user, 'wrong');
     sendAuth(client, AGAIN, scram.first());
@@ -155,7 +149,7 @@ export const AUTH_CHECKS: readonly (readonly MqttCheck[])[] = [
     'auth.again.other-method',
     '4.12.1-1',
     MUST,
-    'who authenticates again by another method is disconnected',
+    're-authentication with another method ends the connection',
     async (t) => {
       const client = await authenticated(t);
       sendAuth(client, AGAIN, Buffer.from('x'), 'CONFORMANCE-NONE');

@@ -66,7 +66,7 @@ export const CONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
       `connect.first.${name}`,
       ['3.1.0-1', '3.1.0-1 3.14.0-1'],
       MUST,
-      `${name.toUpperCase()} before CONNECT ends the connection without a word`,
+      `${name.toUpperCase()} before CONNECT ends the connection without a packet from the broker`,
       async (t) => {
         await t.connect();
         const connection = await t.dial();
@@ -92,7 +92,7 @@ export const CONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
     'connect.early',
     ['3.1.4:early 3.2.0-1', '3.1.4:early 3.2.0-1'],
     MUST,
-    'what comes before CONNACK has been sent is processed after it',
+    'packets received before CONNACK is sent are processed after it',
     async (t) => {
       const topic = t.name();
       const connection = await t.dial();
@@ -118,7 +118,7 @@ export const CONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
     'connect.level',
     '3.1.2-2 3.2.2-4 3.2.2-5',
     MUST,
-    'a protocol level that does not exist is answered with CONNACK 1 (or as 5.0 says it, 0x84), and the end',
+    'an unknown protocol level is answered with CONNACK 1 (in the format of 5.0: 0x84), and the end',
     async (t) => {
       const connection = await t.dial();
       connection.raw(encodeConnect(t.version, t.connectOptions({ level: UNKNOWN_LEVEL })));
@@ -129,7 +129,7 @@ export const CONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
     'connect.level',
     '3.1.2-2 3.2.2-7',
     MUST,
-    'a protocol level that does not exist ends the connection, at the most with a CONNACK that says so',
+    'an unknown protocol level ends the connection, possibly after a CONNACK with that reason',
     async (t) => {
       const connection = await t.dial();
       connection.raw(encodeConnect(t.version, t.connectOptions({ level: UNKNOWN_LEVEL })));
@@ -288,7 +288,7 @@ export const CONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
     'connect.client-id.assigned',
     '3.1.3-6 3.1.3-7 3.2.2-16',
     MUST,
-    'clients without an identifier get one each, CONNACK says it, and it is theirs',
+    'a client without an identifier gets a unique one in CONNACK, which identifies its session',
     async (t) => {
       const clients = [await t.connect({ clientId: '' }), await t.connect({ clientId: '' })];
       const ids = clients.map(({ connack }) => property(connack!.properties, 'assignedClientIdentifier'));
@@ -326,7 +326,7 @@ export const CONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
     'connect.rejected.ignored',
     ['3.1.4-5', '3.1.4-6'],
     MUST,
-    'what a client sends behind a CONNECT that is refused is not processed',
+    'packets after a refused CONNECT are not processed',
     async (t) => {
       const topic = t.name();
       const watcher = await t.subscriber(topic);
@@ -347,7 +347,7 @@ export const CONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
     'connect.login.wrong-password',
     ['3.2.2-4 3.2.2-5', '3.1.4-2 3.2.2-6 3.2.2-7 3.2.2-8 4.13.2-1'],
     MUST,
-    'a wrong password is refused with a code that says so, session present 0, and the end',
+    'a wrong password is refused with that reason code and session present 0, and the connection ends',
     async (t) => {
       const connection = await t.begin({ password: 'wrong' });
       const connack = await connection.expect('CONNACK');

@@ -144,7 +144,7 @@ export const CONNECTION_CHECKS: readonly (readonly MqttCheck[])[] = [
     'connect.auth.unknown-method',
     '4.12.0-1 4.12.0-4',
     MUST,
-    'an authentication method that the broker does not know ends the connection, at the most after a CONNACK that says so',
+    'an unknown authentication method ends the connection, possibly after a CONNACK with that reason',
     async (t) => {
       const connection = await t.begin({ properties: [['authenticationMethod', 'CONFORMANCE-NONE']] });
       await connection.expectClosed([0x8c, 0x87]);
@@ -154,7 +154,7 @@ export const CONNECTION_CHECKS: readonly (readonly MqttCheck[])[] = [
     'connect.auth.unknown-method.code',
     '4.12.0-1',
     SHOULD,
-    'CONNACK says 0x8C or 0x87 to an authentication method that the broker does not know',
+    'an unknown authentication method is refused with CONNACK 0x8C or 0x87',
     async (t) => {
       const connection = await t.begin({ properties: [['authenticationMethod', 'CONFORMANCE-NONE']] });
       await connection.expectRefused(0x8c, 0x87);
@@ -216,7 +216,7 @@ export const CONNECTION_CHECKS: readonly (readonly MqttCheck[])[] = [
     'connect.qos-of-server',
     '3.2.2-9 3.2.2-10',
     MUST,
-    'a server that says a maximum QoS still accepts subscriptions at any QoS',
+    'a server with a maximum QoS accepts subscriptions at any QoS',
     async (t) => {
       const client = await t.connect();
       const maximum = property(client.connack!.properties, 'maximumQos');
@@ -229,7 +229,7 @@ export const CONNECTION_CHECKS: readonly (readonly MqttCheck[])[] = [
     'connect.properties-small',
     '3.2.2-19 3.2.2-20',
     MUST,
-    'a CONNACK that says no leaves out what would make it larger than the client takes',
+    "a CONNACK that refuses omits what would exceed the client's maximum packet size",
     async (t) => {
       const connection = await t.begin({
         properties: [

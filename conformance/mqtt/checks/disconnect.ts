@@ -15,7 +15,7 @@ export const DISCONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
     'disconnect.closed',
     ['3.14.4:closed', '3.14.4:closed'],
     SHOULD,
-    'DISCONNECT is followed by the end of the connection, without a word',
+    'after DISCONNECT the broker closes the connection without a packet',
     async (t) => {
       const client = await t.connect();
       await client.disconnect();
@@ -26,7 +26,7 @@ export const DISCONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
     'disconnect.published',
     ['3.14.4:before', '3.14.4:before'],
     MUST,
-    'what was sent before DISCONNECT is processed',
+    'packets sent before DISCONNECT are processed',
     async (t) => {
       const topic = t.name();
       const watcher = await t.subscriber(topic);
@@ -84,7 +84,7 @@ export const DISCONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
     'disconnect.reason.said',
     '4.13:said 3.14.2-1 3.14.4-1',
     SHOULD,
-    'a broker says in DISCONNECT why it closes a connection',
+    'a broker sends DISCONNECT with the reason before it closes a connection',
     async (t) => {
       const client = await t.connect();
       client.sendPublish({ topic: 'a/#', payload: 'x' });
@@ -95,7 +95,7 @@ export const DISCONNECT_CHECKS: readonly (readonly MqttCheck[])[] = [
     'disconnect.reason.malformed',
     '3.14.1-1 4.13:said',
     SHOULD,
-    'to a DISCONNECT with reserved flags a broker says 0x81',
+    'DISCONNECT with reserved flags is answered with DISCONNECT 0x81',
     async (t) => {
       const client = await t.connect();
       client.raw(frame(0xe1, Buffer.alloc(0)));

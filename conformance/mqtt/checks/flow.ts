@@ -14,7 +14,7 @@ export const FLOW_CHECKS: readonly (readonly MqttCheck[])[] = [
     'receive-maximum.out',
     '3.3.4-9 4.9.0-1 4.9.0-2',
     MUST,
-    'no more messages of QoS 1 and 2 are under way than the client can take; each acknowledgement lets one more come',
+    "messages of QoS 1 and 2 in flight do not exceed the client's receive maximum; each acknowledgement allows one more",
     async (t) => {
       const topic = t.name();
       const client = await t.connect({ properties: [['receiveMaximum', 3]] });
@@ -72,7 +72,7 @@ export const FLOW_CHECKS: readonly (readonly MqttCheck[])[] = [
     'receive-maximum.qos0',
     '3.3.4-10 4.9.0-3',
     MUST,
-    'while the quota is spent everything else goes on: messages of QoS 0, answers, the client’s own messages',
+    'at the receive maximum the broker still sends QoS 0 messages and answers, and accepts the client’s messages',
     async (t) => {
       const [one, zero] = [t.name(), t.name()];
       const client = await t.connect({ properties: [['receiveMaximum', 1]] });
@@ -97,7 +97,7 @@ export const FLOW_CHECKS: readonly (readonly MqttCheck[])[] = [
     'receive-maximum.resent',
     '3.3.4-9 4.4.0-1',
     MUST,
-    'what is sent again after a reconnect counts too',
+    'messages resent after a reconnect count against the receive maximum',
     async (t) => {
       const [topic, clientId] = [t.name(), t.name()];
       const before = await t.resume(clientId);
@@ -118,7 +118,7 @@ export const FLOW_CHECKS: readonly (readonly MqttCheck[])[] = [
     'receive-maximum.in',
     '3.3.4-7 4.9.0-1',
     MUST,
-    'a client may have as many messages under way as the broker says, and as many again when those are done',
+    "a client may have as many messages in flight as the broker's receive maximum, and again when those are complete",
     async (t) => {
       const client = await t.connect();
       const maximum = property(client.connack!.properties, 'receiveMaximum') ?? 65_535;
@@ -153,7 +153,7 @@ export const FLOW_CHECKS: readonly (readonly MqttCheck[])[] = [
     'maximum-packet-size.out',
     '3.1.2-24 3.1.2-25',
     MUST,
-    'a message that is larger than the client takes is not sent, and those behind it are',
+    "a message above the client's maximum packet size is not sent, and the messages after it are",
     async (t) => {
       const topic = t.name();
       const client = await t.connect({
@@ -181,7 +181,7 @@ export const FLOW_CHECKS: readonly (readonly MqttCheck[])[] = [
     'maximum-packet-size.exact',
     '3.1.2-24',
     MUST,
-    'a message that is exactly as large as the client takes is sent',
+    "a message of exactly the client's maximum packet size is sent",
     async (t) => {
       const topic = t.name();
       // Fixed header 3, topic, no properties 1, payload.
@@ -198,7 +198,7 @@ export const FLOW_CHECKS: readonly (readonly MqttCheck[])[] = [
     'maximum-packet-size.queued',
     '3.1.2-25',
     MUST,
-    'a message that has waited and is larger than the client now takes is left out',
+    'a queued message above the maximum packet size of the new connection is not sent',
     async (t) => {
       const topic = t.name();
       const clientId = await t.away(topic, 1);
@@ -218,7 +218,7 @@ export const FLOW_CHECKS: readonly (readonly MqttCheck[])[] = [
     'maximum-packet-size.acks',
     '3.4.2-2 3.4.2-3 3.5.2-2 3.5.2-3 3.6.2-2 3.6.2-3 3.7.2-2 3.7.2-3 3.9.2-1 3.9.2-2 3.11.2-1 3.11.2-2',
     MUST,
-    'answers fit what the client takes: what explains them is left out',
+    "answers fit the client's maximum packet size: reason string and user properties are omitted",
     async (t) => {
       // 64 bytes fit the longest acknowledgement without a reason string. CONNACK must fit too: its properties are
       // mandatory.

@@ -11,7 +11,7 @@ export const OPTION_CHECKS: readonly (readonly MqttCheck[])[] = [
     'subscribe.no-local',
     '3.8.3-3',
     MUST,
-    'with no local a client does not get what it publishes itself, and gets what others do',
+    'with no local a client does not get its own messages, and gets those of others',
     async (t) => {
       const topic = t.name();
       const client = await t.subscriber(topic, 1, { noLocal: true });
@@ -27,7 +27,7 @@ export const OPTION_CHECKS: readonly (readonly MqttCheck[])[] = [
     'subscribe.no-local.client-id',
     '3.8.3-3',
     MUST,
-    'no local goes by client identifier: also what an earlier connection of the client has published',
+    "no local compares client identifiers: it covers messages of the client's earlier connections",
     async (t) => {
       const [topic, clientId] = [t.name(), t.name()];
       const before = await t.resume(clientId);
@@ -54,7 +54,7 @@ export const OPTION_CHECKS: readonly (readonly MqttCheck[])[] = [
     'subscribe.identifier',
     '3.3.4-3 3.3.4-4',
     MUST,
-    'a message says the subscription identifier of the subscription that it came through, and none where there is none',
+    'a message has the identifier of its subscription, and none if the subscription has none',
     async (t) => {
       const root = t.name();
       const client = await t.connect();
@@ -76,7 +76,7 @@ export const OPTION_CHECKS: readonly (readonly MqttCheck[])[] = [
     'subscribe.identifier.overlapping',
     '3.3.4-3 3.3.4-4 3.3.4-5',
     MUST,
-    'where subscriptions overlap, one copy has all their identifiers, or each copy its own',
+    'with overlapping subscriptions one copy has all their identifiers, or each copy its own',
     async (t) => {
       const root = t.name();
       const client = await t.connect();

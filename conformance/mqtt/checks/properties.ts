@@ -139,7 +139,7 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
       `properties.${id}`,
       statements,
       MUST,
-      `a message with ${what} ends the connection, and reaches nobody`,
+      `a message with ${what} ends the connection, and reaches no subscriber`,
       async (t) => {
         const topic = t.name();
         const watcher = await t.subscriber(topic);
@@ -156,7 +156,7 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     'properties.format.range',
     '3.3.2.3.2:range',
     SHOULD,
-    'payload format 2 does not exist: a message that says it ends the connection',
+    'a message with the undefined payload format 2 ends the connection',
     async (t) => {
       const client = await t.alive();
       client.sendPublish({ topic: t.name(), payload: 'x', properties: [['payloadFormatIndicator', 2]] });
@@ -228,7 +228,7 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     'expiry.passed',
     '3.3.2-5',
     MUST,
-    'a message whose expiry has passed is not delivered, and those behind it are',
+    'an expired message is not delivered, and the messages after it are',
     async (t) => {
       const topic = t.name();
       const clientId = await t.away(topic, 1);
@@ -267,7 +267,7 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     'expiry.received',
     '4.3.3-13',
     MUST,
-    'the handshake of QoS 2 goes on when the message has expired meanwhile',
+    'the QoS 2 handshake continues when the message has expired meanwhile',
     async (t) => {
       const client = await t.connect();
       const topic = t.name();
@@ -336,7 +336,7 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     'alias.connection',
     '3.3.2-7',
     MUST,
-    'an alias ends with its connection, also where the session goes on',
+    'an alias ends with its connection, even if the session continues',
     async (t) => {
       const clientId = t.name();
       const before = await t.resume(clientId);
@@ -372,7 +372,7 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     'alias.out',
     '3.1.2-26 3.3.2-11',
     MUST,
-    'aliases that the broker sets are within the maximum of the client, and lead to the right topics',
+    "aliases that the broker sets are within the client's maximum, and stand for the right topics",
     async (t) => {
       const root = t.name();
       const watcher = await t.connect({ properties: [['topicAliasMaximum', 2]] });
@@ -389,7 +389,7 @@ export const PROPERTY_CHECKS: readonly (readonly MqttCheck[])[] = [
     'alias.out.reconnected',
     '3.3.2-7 3.1.2-27',
     MUST,
-    'a client that comes back without an alias maximum gets topics, though it took aliases before',
+    'a client that reconnects without an alias maximum gets topics, even if it accepted aliases before',
     async (t) => {
       const [topic, clientId] = [t.name(), t.name()];
       const before = await t.resume(clientId, { properties: [['topicAliasMaximum', 10]] });

@@ -135,7 +135,7 @@ export const PUBLISH_CHECKS: readonly (readonly MqttCheck[])[] = [
     'publish.dup.independent',
     ['3.3.1-3', '3.3.1-3'],
     MUST,
-    'DUP of a message that comes in says nothing about DUP of the one that goes out',
+    'DUP of a received message does not determine DUP of the delivery',
     async (t) => {
       const topic = t.name();
       const watcher = await t.subscriber(topic, 1);
@@ -183,7 +183,7 @@ export const PUBLISH_CHECKS: readonly (readonly MqttCheck[])[] = [
     'publish.topic.matches',
     ['3.3.2-3', '3.3.2-3'],
     MUST,
-    'a message arrives under the topic that it was published to, and only where the filter matches',
+    'a message is delivered with its topic, and only if the filter matches',
     async (t) => {
       const root = t.name();
       const watcher = await t.subscriber(`${root}/+/temperature`);
@@ -256,7 +256,7 @@ export const PUBLISH_CHECKS: readonly (readonly MqttCheck[])[] = [
     'publish.not-authorised',
     '3.3.5-2',
     MUST,
-    'a message that the user may not publish is acknowledged as any other or ends the connection, and reaches nobody',
+    'a message without permission is acknowledged as usual or ends the connection, and reaches no subscriber',
     async (t) => {
       const [topic, user] = [t.name(), t.name()];
       await t.context.controls.createUser!(user, 'secret', ['.*', '', '.*']);
@@ -299,7 +299,7 @@ export const PUBLISH_CHECKS: readonly (readonly MqttCheck[])[] = [
     'publish.no-subscriber',
     '3.4.2-1 3.5.2-1',
     MUST,
-    'a message without a subscriber is answered with success, or with 0x10 that says so',
+    'a message without a subscriber is answered with success, or with 0x10 (no matching subscribers)',
     async (t) => {
       const client = await t.connect();
       for (const qos of [1, 2] as const) {

@@ -154,7 +154,7 @@ export const REDELIVERY_CHECKS: readonly (readonly MqttCheck[])[] = [
     'publish.takeover',
     ['4.4.0-1 3.1.4-2 4.3.3-1 4.3.3-2', '4.4.0-1 3.1.4-3 4.3.3-5 4.3.3-10 4.3.3-11'],
     MUST,
-    'who takes a session over goes on with its messages of QoS 2 in both directions where the first connection was',
+    'after a takeover the QoS 2 handshakes continue in both directions where they were',
     async (t) => {
       const [topic, own, clientId] = [t.name(), t.name(), t.name()];
       const watcher = await t.subscriber(own, 2);
@@ -189,7 +189,7 @@ export const REDELIVERY_CHECKS: readonly (readonly MqttCheck[])[] = [
     'publish.resent.order',
     ['4.6.0-6', '4.6.0-5 4.6.0-6'],
     MUST,
-    'what is sent again after a reconnect comes in its order, before what is new',
+    'messages resent after a reconnect come in order, before new ones',
     async (t) => {
       const [topic, clientId] = [t.name(), t.name()];
       const before = await t.resume(clientId);

@@ -104,7 +104,7 @@ export const RETAINED_CHECKS: readonly (readonly MqttCheck[])[] = [
     'retained.deleted',
     ['3.3.1-10 3.3.1-11', '3.3.1-6 3.3.1-7'],
     MUST,
-    'an empty retained message deletes the one before, is not kept itself, and goes to those who are subscribed',
+    'an empty retained message deletes the one before, is not stored itself, and goes to current subscribers',
     async (t) => {
       const topic = t.name();
       await t.retain(topic, 'kept');
@@ -120,7 +120,7 @@ export const RETAINED_CHECKS: readonly (readonly MqttCheck[])[] = [
     'retained.flag-needed',
     ['3.3.1-12', '3.3.1-8'],
     MUST,
-    'a message without RETAIN is not kept, and neither replaces nor deletes what is',
+    'a message without RETAIN is not retained, and neither replaces nor deletes the retained one',
     async (t) => {
       const [kept, other] = [t.name(), t.name()];
       await t.retain(kept, 'kept');
@@ -190,7 +190,7 @@ export const RETAINED_CHECKS: readonly (readonly MqttCheck[])[] = [
     'retained.handling.new-only',
     '3.3.1-10',
     MUST,
-    'retain handling 1 sends retained messages to a new subscription, and none where it was there',
+    'retain handling 1 sends retained messages to a new subscription, and none to an existing one',
     async (t) => {
       const topic = t.name();
       await t.retain(topic, 'kept');
@@ -207,7 +207,7 @@ export const RETAINED_CHECKS: readonly (readonly MqttCheck[])[] = [
     'retained.handling.session',
     '3.3.1-10',
     MUST,
-    'retain handling 1 sends nothing to a subscription that the session brought along',
+    'retain handling 1 sends nothing to a subscription of a resumed session',
     async (t) => {
       const [topic, clientId] = [t.name(), t.name()];
       const before = await t.resume(clientId);
@@ -267,7 +267,7 @@ export const RETAINED_CHECKS: readonly (readonly MqttCheck[])[] = [
     'retained.as-published.new',
     '3.3.1.3:new-subscription',
     MUST,
-    'what is sent because a subscription is new has RETAIN set, whatever retain as published says',
+    'retained messages sent for a new subscription have RETAIN set, whatever the option retain as published',
     async (t) => {
       const topic = t.name();
       await t.retain(topic, 'kept');
@@ -309,7 +309,7 @@ export const RETAINED_CHECKS: readonly (readonly MqttCheck[])[] = [
     'retained.expiry',
     '3.3.1.3:expiry 3.3.2-5',
     MUST,
-    'a retained message whose expiry has passed is there no more',
+    'an expired retained message is not sent',
     async (t) => {
       const topic = t.name();
       await t.retain(topic, 'short', 1, [['messageExpiryInterval', 1]]);

@@ -69,7 +69,7 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
     'session.clean',
     ['3.1.2-6 3.2.2-1 3.1.4-3', '3.1.2-4 3.2.2-2 3.1.4-4'],
     MUST,
-    'a clean connection discards the session that there was, and says session present 0',
+    'a clean connection discards the existing session, with session present 0',
     async (t) => {
       const topic = t.name();
       const clientId = await t.away(topic, 1);
@@ -137,7 +137,7 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
     'session.expiry.while-connected',
     '4.1.0-1',
     MUST,
-    'a session whose expiry passes while its client is connected stays',
+    'the session expiry interval does not run while the client is connected',
     async (t) => {
       const [topic, clientId] = [t.name(), t.name()];
       const client = await t.connect({ clientId, properties: [['sessionExpiryInterval', 1]] });
@@ -205,7 +205,7 @@ export const SESSION_CHECKS: readonly (readonly MqttCheck[])[] = [
     'session.expiry.raised',
     '3.14.2.2.2:from-zero',
     MUST,
-    'DISCONNECT with an expiry is a protocol error where CONNECT had none: the session ends',
+    'DISCONNECT with an expiry interval is a protocol error if CONNECT had none, and the session ends',
     async (t) => {
       const [topic, clientId] = [t.name(), t.name()];
       const watcher = await t.subscriber(topic);

@@ -73,18 +73,12 @@ async function spread(t: MqttTest, clients: readonly MqttConnection[]): Promise<
 }
 
 export const SHARED_CHECKS: readonly (readonly MqttCheck[])[] = [
-  shared(
-    'shared.once',
-    '4.8.2:one-of-group',
-    MUST,
-    'each message goes to one of those who share the subscription',
-    async (t) => {
-      const got = await spread(t, [await first(t), await t.connect(), await t.connect()]);
-      assert.equal(got.flat().length, MESSAGES, 'each message once');
-      assert.equal(new Set(got.flat()).size, MESSAGES, 'every message');
-    },
-  ),
-  shared('shared.spread', '4.8.2:spread', EXTENSION, 'all who share a subscription get some of it', async (t) => {
+  shared('shared.once', '4.8.2:one-of-group', MUST, 'each message goes to one member of the group', async (t) => {
+    const got = await spread(t, [await first(t), await t.connect(), await t.connect()]);
+    assert.equal(got.flat().length, MESSAGES, 'each message once');
+    assert.equal(new Set(got.flat()).size, MESSAGES, 'every message');
+  }),
+  shared('shared.spread', '4.8.2:spread', EXTENSION, 'every member of the group gets some messages', async (t) => {
     const got = await spread(t, [await first(t), await t.connect(), await t.connect()]);
     assert.ok(
       got.every((some) => some.length > 0),
@@ -126,7 +120,7 @@ export const SHARED_CHECKS: readonly (readonly MqttCheck[])[] = [
     'shared.leaves',
     '4.8.2:leaves 3.10.4-1',
     MUST,
-    'who unsubscribes gets no more of them, and the others get all',
+    'after UNSUBSCRIBE a member gets no further messages, and the others get all',
     async (t) => {
       const topic = t.name();
       const filter = `$share/group/${topic}`;
@@ -143,7 +137,7 @@ export const SHARED_CHECKS: readonly (readonly MqttCheck[])[] = [
       await leaving.expectSilence();
     },
   ),
-  shared('shared.qos', '4.8.2-3', MUST, 'each of those who share gets messages at its own QoS', async (t) => {
+  shared('shared.qos', '4.8.2-3', MUST, 'each member gets messages at the QoS of its own subscription', async (t) => {
     const topic = t.name();
     const clients = [await first(t), await t.connect()];
     await t.subscribe(clients[0]!, `$share/group/${topic}`, 0);
@@ -184,7 +178,7 @@ export const SHARED_CHECKS: readonly (readonly MqttCheck[])[] = [
     'shared.too-large',
     '4.8.2:too-large 3.1.2-24 3.1.2-25',
     MUST,
-    'what is too large for one of those who share is discarded or goes to another, and holds nothing up',
+    'a message too large for one member is discarded or goes to another, and does not block the others',
     async (t) => {
       const topic = t.name();
       const small = await t.connect({
@@ -233,7 +227,7 @@ export const SHARED_CHECKS: readonly (readonly MqttCheck[])[] = [
     'shared.qos2.reconnected',
     '4.8.2-4',
     MUST,
-    'a message of QoS 2 whose delivery was broken off is completed when that client comes back, and goes to no other',
+    'an interrupted QoS 2 delivery is completed when its client reconnects, and goes to no other member',
     async (t) => {
       const [topic, clientId] = [t.name(), t.name()];
       await first(t);
@@ -258,7 +252,7 @@ export const SHARED_CHECKS: readonly (readonly MqttCheck[])[] = [
     'shared.qos2.session-ends',
     '4.8.2-5',
     MUST,
-    'a message of QoS 2 whose delivery has begun goes to no other when that session ends',
+    'a QoS 2 message whose delivery has begun goes to no other member when the session ends',
     async (t) => {
       const topic = t.name();
       const client = await first(t);

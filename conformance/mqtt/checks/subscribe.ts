@@ -167,7 +167,7 @@ export const SUBSCRIBE_CHECKS: readonly (readonly MqttCheck[])[] = [
     'subscribe.filter.sys',
     ['4.7.2-1', '4.7.2-1'],
     MUST,
-    'what a broker says of itself below $SYS comes through filters that begin so, and not through wildcards',
+    '$SYS messages match filters that begin with $SYS, and not filters that begin with a wildcard',
     async (t) => {
       const witness = await t.connect();
       await witness.subscribe([{ filter: '$SYS/#' }]);
@@ -193,7 +193,7 @@ export const SUBSCRIBE_CHECKS: readonly (readonly MqttCheck[])[] = [
       `subscribe.bad.${id}`,
       statements,
       MUST,
-      `'${filter}' is no filter: SUBACK says so, or the connection ends`,
+      `'${filter}' is not a valid filter: SUBACK has an error code, or the connection ends`,
       async (t) => {
         const client = await t.alive();
         client.sendSubscribe([{ filter }]);
@@ -297,7 +297,7 @@ export const SUBSCRIBE_CHECKS: readonly (readonly MqttCheck[])[] = [
     'subscribe.overlapping',
     ['3.3.5-1', '3.3.4-2'],
     MUST,
-    'where filters overlap a message comes at the highest QoS of those that match, and at most once for each',
+    'with overlapping filters a message comes at the highest QoS of those that match, and at most once for each',
     async (t) => {
       const root = t.name();
       const client = await t.connect();

@@ -50,16 +50,22 @@ export const V31_CHECKS: readonly (readonly MqttCheck[])[] = [
       await connection.expectRefused(2);
     },
   ),
-  v31('connack.reserved', '3.2:reserved', MUST, 'CONNACK says nothing of a session: its first byte is 0', async (t) => {
-    const clientId = t.name();
-    await (await t.resume(clientId)).disconnect();
-    assert.equal((await t.resume(clientId)).connack!.sessionPresent, false);
-  }),
+  v31(
+    'connack.reserved',
+    '3.2:reserved',
+    MUST,
+    'CONNACK has no session present flag: its first byte is 0',
+    async (t) => {
+      const clientId = t.name();
+      await (await t.resume(clientId)).disconnect();
+      assert.equal((await t.resume(clientId)).connack!.sessionPresent, false);
+    },
+  ),
   v31(
     'session',
     '3.1:clean-session',
     MUST,
-    'a client that comes back without clean session gets what has waited for it',
+    'a client that reconnects without clean session gets its queued messages',
     async (t) => {
       const topic = t.name();
       const clientId = await t.away(topic, 1);

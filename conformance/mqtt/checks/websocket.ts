@@ -16,7 +16,7 @@ export const WEBSOCKET_CHECKS: readonly (readonly MqttCheck[])[] = [
     'websocket.subprotocol',
     ['6.0.0-4', '6.0.0-4'],
     MUST,
-    'the broker selects the subprotocol mqtt, also where others are offered',
+    'the broker selects the subprotocol mqtt, even among others',
     async (t) => {
       for (const offered of [['mqtt'], ['chat', 'mqtt']]) {
         const line = await dial(t, offered);

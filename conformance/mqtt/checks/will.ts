@@ -79,7 +79,7 @@ export const WILL_CHECKS: readonly (readonly MqttCheck[])[] = [
     'will.goodbye',
     ['3.14.4-3 3.1.2-10', '3.14.4-3 3.1.2-10'],
     MUST,
-    'the will is discarded when the client says goodbye',
+    'the will is discarded when the client sends DISCONNECT',
     async (t) => {
       const topic = t.name();
       const watcher = await t.subscriber(topic);

@@ -61,7 +61,7 @@ export const ACK_CHECKS = [
     'ack.cumulative',
     MODE,
     MUST,
-    'with ack:client an ACK is for all messages up to the named one, and for none behind it',
+    'with ack:client an ACK covers all messages up to the named one, and none after it',
     async (t) => {
       const all = await out(t, 'client', '1', '2', '3', '4');
       all.connection.settle('ACK', all.messages[2]!);

@@ -46,7 +46,7 @@ export const BODY_CHECKS = [
     connection.send('SEND', { destination });
     await connection.message('');
   }),
-  stomp('body.length.no-nul', LENGTH, MUST, 'behind content-length octets there has to be NUL', (t) =>
+  stomp('body.length.no-nul', LENGTH, MUST, 'content-length octets must be followed by NUL', (t) =>
     refused(t, 'content-length:3', 'four'),
   ),
   stomp('body.length.no-number', LENGTH, MUST, 'a content-length that is no number is refused', (t) =>
@@ -97,12 +97,12 @@ export const BODY_CHECKS = [
     const body = Buffer.alloc(1024 * 1024, 'large body ');
     await passed(t, body);
   }),
-  stomp('body.message-length', LENGTH, SHOULD, 'a MESSAGE with a body says its length', async (t) => {
+  stomp('body.message-length', LENGTH, SHOULD, 'a MESSAGE with a body has content-length', async (t) => {
     const { connection, destination } = await t.loop();
     connection.send('SEND', { destination }, 'body');
     assert.equal((await connection.message('body')).headers['content-length'], '4');
   }),
-  stomp('body.message-length.nul', LENGTH, MUST, 'a MESSAGE with NULs in its body says its length', async (t) => {
+  stomp('body.message-length.nul', LENGTH, MUST, 'a MESSAGE with NULs in its body has content-length', async (t) => {
     const { connection, destination } = await t.loop();
     connection.send('SEND', { destination, 'content-length': 3 }, 'a\0b');
     assert.equal((await connection.message('a\0b')).headers['content-length'], '3');

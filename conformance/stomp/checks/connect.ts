@@ -29,7 +29,7 @@ export const CONNECT_CHECKS = [
     'connect.stomp',
     CONNECT,
     { '1.1': SHOULD, '1.2': MUST },
-    'a STOMP frame is what a CONNECT frame is',
+    'a STOMP frame is equivalent to a CONNECT frame',
     async (t) => {
       const { headers } = await (await t.dial()).connect({}, 'STOMP');
       assert.equal(headers.version, t.version);
@@ -57,7 +57,7 @@ export const CONNECT_CHECKS = [
     'connect.server',
     CONNECTED,
     MUST,
-    'server, where CONNECTED has it, is a name, perhaps a version, and comments',
+    'the server header of CONNECTED, if present, is a name with an optional version and comments',
     async (t) => {
       const { headers } = await (await t.dial()).connect();
       if (headers.server !== undefined) assert.match(headers.server, /^[^\s/]+(\/[^\s/]+)?( .*)?$/);
@@ -155,7 +155,7 @@ export const CONNECT_CHECKS = [
     },
     { versions: SINCE_1_1 },
   ),
-  stomp('connect.login.refused', CONNECTING, MUST, 'who was refused is not connected', async (t) => {
+  stomp('connect.login.refused', CONNECTING, MUST, 'a refused client is not connected', async (t) => {
     const connection = await t.dial();
     connection.sendConnect({ passcode: 'wrong' });
     connection.send('SEND', { destination: t.queue(), receipt: '1' }, 'body');
@@ -206,7 +206,7 @@ export const CONNECT_CHECKS = [
     'connect.first.refused',
     CONNECTING,
     SHOULD,
-    'what comes before CONNECT is refused with an ERROR',
+    'a frame before CONNECT is refused with an ERROR',
     async (t) => {
       const connection = await t.dial();
       connection.send('SUBSCRIBE', { id: '1', destination: t.queue() });

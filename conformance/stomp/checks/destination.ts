@@ -54,17 +54,11 @@ function durable(t: StompTest): { destination: string; lines: Record<string, str
 }
 
 export const DESTINATION_CHECKS = [
-  stomp(
-    'destination.queue.kept',
-    QUEUE,
-    EXTENSION,
-    'a queue keeps what is sent to it until somebody subscribes',
-    async (t) => {
-      const destination = t.queue();
-      await t.fill(destination, '1', '2');
-      assert.deepEqual(await t.left(destination), ['1', '2']);
-    },
-  ),
+  stomp('destination.queue.kept', QUEUE, EXTENSION, 'a queue keeps messages until a client subscribes', async (t) => {
+    const destination = t.queue();
+    await t.fill(destination, '1', '2');
+    assert.deepEqual(await t.left(destination), ['1', '2']);
+  }),
   stomp(
     'destination.queue.shared',
     QUEUE,
@@ -147,14 +141,20 @@ export const DESTINATION_CHECKS = [
     },
     NEWEST,
   ),
-  stomp('destination.topic.not-kept', TOPIC, EXTENSION, 'what nobody subscribed to is not kept', async (t) => {
-    const destination = `/topic/${t.context.name()}`;
-    const connection = await t.connect();
-    await connection.request('SEND', { destination }, 'early');
-    await connection.subscribe(destination);
-    connection.send('SEND', { destination }, 'body');
-    await connection.message('body');
-  }),
+  stomp(
+    'destination.topic.not-kept',
+    TOPIC,
+    EXTENSION,
+    'a topic message without a subscriber is not stored',
+    async (t) => {
+      const destination = `/topic/${t.context.name()}`;
+      const connection = await t.connect();
+      await connection.request('SEND', { destination }, 'early');
+      await connection.subscribe(destination);
+      connection.send('SEND', { destination }, 'body');
+      await connection.message('body');
+    },
+  ),
   stomp(
     'destination.topic.star',
     TOPIC,
@@ -279,7 +279,7 @@ export const DESTINATION_CHECKS = [
     'destination.temp-queue',
     TEMP_QUEUE,
     EXTENSION,
-    'who answers reply-to reaches the temporary queue of who asked',
+    "a message to the reply-to destination reaches the requester's temporary queue",
     async (t) => {
       const { connection: service, destination } = await t.loop();
       const client = await t.connect();
@@ -371,7 +371,7 @@ export const DESTINATION_CHECKS = [
     'durable.kept',
     DURABLE,
     EXTENSION,
-    'a durable subscription keeps what comes while its subscriber is away',
+    'a durable subscription keeps messages while its subscriber is disconnected',
     async (t) => {
       const { destination, lines } = durable(t);
       const before = await t.connect();
@@ -388,7 +388,7 @@ export const DESTINATION_CHECKS = [
     'durable.unsubscribed',
     DURABLE,
     EXTENSION,
-    'an UNSUBSCRIBE that says durable ends it for good',
+    'an UNSUBSCRIBE with durable deletes the durable subscription',
     async (t) => {
       const { destination, lines } = durable(t);
       const connection = await t.connect();
@@ -447,7 +447,7 @@ export const DESTINATION_CHECKS = [
     'durable.queue-name',
     PROPERTIES,
     EXTENSION,
-    'x-queue-name is the name of the queue behind a topic subscription',
+    'x-queue-name names the queue of a topic subscription',
     async (t) => {
       const name = t.context.name();
       const connection = await t.connect();

@@ -101,7 +101,7 @@ export const ERROR_CHECKS = [
       `error.closes.${id}`,
       ERROR,
       MUST,
-      `the connection ends behind the ERROR about ${what}`,
+      `the connection ends after the ERROR about ${what}`,
       async (t) => {
         const connection = await t.dial();
         await provoke(connection, t);
@@ -116,7 +116,7 @@ export const ERROR_CHECKS = [
     'error.last',
     ERROR,
     MUST,
-    'nothing comes behind an ERROR',
+    'no frame follows an ERROR',
     async (t) => {
       const { connection, destination } = await t.loop();
       connection.send('SEND', {}, 'body');
@@ -160,7 +160,7 @@ export const ERROR_CHECKS = [
     },
     { versions: SINCE_1_1 },
   ),
-  stomp('error.content-length', ERROR, SHOULD, 'an ERROR with a body says its length', async (t) => {
+  stomp('error.content-length', ERROR, SHOULD, 'an ERROR with a body has content-length', async (t) => {
     const { headers, body } = await provoked(t);
     if (body.length > 0) assert.equal(headers['content-length'], `${body.length}`);
   }),
@@ -168,7 +168,7 @@ export const ERROR_CHECKS = [
     'error.content-type',
     ERROR,
     SHOULD,
-    'an ERROR with a body says its type',
+    'an ERROR with a body has content-type',
     async (t) => {
       const { headers, body } = await provoked(t);
       if (body.length > 0) assert.match(headers['content-type'] ?? '', /^[a-z]+\/[a-z]/);
@@ -179,7 +179,7 @@ export const ERROR_CHECKS = [
     'error.gives-back',
     ERROR,
     MUST,
-    'what was out on a connection that ended in an ERROR comes again',
+    'unacknowledged messages are redelivered after their connection ended in an ERROR',
     async (t) => {
       const { connection, destination } = await t.loop({ ack: 'client' });
       connection.send('SEND', { destination, persistent: 'true' }, 'body');

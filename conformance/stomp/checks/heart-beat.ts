@@ -43,7 +43,7 @@ export const HEART_BEAT_CHECKS = [
     'heart-beat.header',
     SECTION,
     MUST,
-    'heart-beat of CONNECTED, where it is there, is two numbers',
+    'the heart-beat header of CONNECTED, if present, is two numbers',
     async (t) => {
       const { headers } = await (await t.dial()).connect({ 'heart-beat': '20000,20000' });
       numbers(headers['heart-beat']);

@@ -73,7 +73,7 @@ export const RABBITMQ_CHECKS = [
       `prefetch.${ack}`,
       PREFETCH,
       EXTENSION,
-      `prefetch-count bounds what is out, with ack:${ack}`,
+      `prefetch-count bounds unacknowledged messages, with ack:${ack}`,
       (t) => prefetched(t, ack),
       { versions: SINCE_1_1 },
     ),
@@ -185,7 +185,7 @@ export const RABBITMQ_CHECKS = [
     'redelivered.lost',
     PREFETCH,
     EXTENSION,
-    'what comes again after its connection was lost is marked',
+    'messages redelivered after a lost connection have the redelivered header',
     async (t) => {
       const { connection, destination } = await t.loop({ ack: 'client' });
       connection.send('SEND', { destination, persistent: 'true' }, 'body');
@@ -251,7 +251,7 @@ export const RABBITMQ_CHECKS = [
     'property.user-id',
     PROPERTIES,
     EXTENSION,
-    'user-id is who logged in',
+    'user-id is the user of the connection',
     async (t) => {
       const { user } = t.context.endpoint;
       assert.equal(await passed(t, 'user-id', user), user);
@@ -387,7 +387,7 @@ export const RABBITMQ_CHECKS = [
     'queue.deleted',
     'RabbitMQ: Consumer Cancellation',
     EXTENSION,
-    'a subscription whose queue is deleted ends with an ERROR',
+    'deleting the queue of a subscription causes an ERROR',
     async (t) => {
       const name = t.context.name();
       const lines = { id: 'mine', durable: 'true', 'auto-delete': 'false', 'x-queue-name': name };
@@ -460,7 +460,7 @@ export const RABBITMQ_CHECKS = [
     'persistent.restart',
     PROPERTIES,
     EXTENSION,
-    'a persistent message whose receipt came survives a restart',
+    'a persistent message survives a restart once its receipt was sent',
     async (t) => {
       const destination = t.queue();
       const connection = await t.connect();
@@ -474,7 +474,7 @@ export const RABBITMQ_CHECKS = [
     'persistent.restart.transaction',
     PROPERTIES,
     EXTENSION,
-    'a transaction whose receipt came survives a restart',
+    'a transaction survives a restart once its receipt was sent',
     async (t) => {
       const destination = t.queue();
       const connection = await t.connect();

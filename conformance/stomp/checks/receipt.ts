@@ -126,7 +126,7 @@ export const RECEIPT_CHECKS = [
     'receipt.cumulative',
     'RECEIPT',
     MUST,
-    'a receipt says that all frames before it were received',
+    'a receipt confirms all frames before it',
     async (t) => {
       const destination = t.queue();
       const connection = await t.connect();
@@ -145,7 +145,7 @@ export const RECEIPT_CHECKS = [
     'receipt.queued',
     'RECEIPT',
     MUST,
-    'the receipt of a SEND says that the message is where it went',
+    'the receipt of a SEND confirms that the message is in its queue',
     async (t) => {
       const destination = t.queue();
       const connection = await t.connect();
@@ -164,7 +164,7 @@ export const RECEIPT_CHECKS = [
     'disconnect.processed',
     'DISCONNECT',
     MUST,
-    'the receipt of DISCONNECT says that all frames before it were received',
+    'the receipt of DISCONNECT confirms all frames before it',
     async (t) => {
       const destination = t.queue();
       const connection = await t.connect();
@@ -188,7 +188,7 @@ export const RECEIPT_CHECKS = [
     'disconnect.requeues',
     'DISCONNECT',
     MUST,
-    'what was not acknowledged before DISCONNECT is not consumed',
+    'messages not acknowledged before DISCONNECT are not consumed',
     async (t) => {
       const { connection, destination } = await t.loop({ ack: 'client' });
       connection.send('SEND', { destination, persistent: 'true' }, 'body');

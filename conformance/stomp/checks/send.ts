@@ -6,7 +6,7 @@ import { EXTENSION, MUST, ONLY_1_2, SHOULD, SINCE_1_1, stomp } from '../stomp-ch
 const SEND = 'SEND';
 
 export const SEND_CHECKS = [
-  stomp('send.delivered', SEND, MUST, 'what is sent to a destination comes to who subscribed to it', async (t) => {
+  stomp('send.delivered', SEND, MUST, 'a message sent to a destination reaches its subscriber', async (t) => {
     const { connection, destination } = await t.loop();
     const sender = await t.connect();
     sender.send('SEND', { destination }, 'body');
@@ -96,7 +96,7 @@ export const SEND_CHECKS = [
     'send.processed',
     'RECEIPT',
     SHOULD,
-    'what was received before its sender disconnected is processed',
+    'frames received before a disconnect are processed',
     async (t) => {
       const { connection, destination } = await t.loop();
       const sender = await t.connect();

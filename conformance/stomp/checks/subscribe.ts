@@ -21,7 +21,7 @@ export const SUBSCRIBE_CHECKS = [
     'subscribe.delivered',
     SUBSCRIBE,
     MUST,
-    'a subscription gets what is sent to its destination, and nothing else',
+    'a subscription gets the messages of its destination, and no others',
     async (t) => {
       const { connection, destination } = await t.loop();
       const other = t.queue();

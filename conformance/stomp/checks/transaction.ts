@@ -22,7 +22,7 @@ export const TRANSACTION_CHECKS = [
     'transaction.commit',
     'COMMIT',
     MUST,
-    'what was sent in a transaction comes when it is committed',
+    'messages of a transaction are delivered when it is committed',
     async (t) => {
       const { connection, destination } = await t.loop();
       begin(connection);
@@ -35,7 +35,7 @@ export const TRANSACTION_CHECKS = [
     'transaction.before-commit',
     'BEGIN',
     MUST,
-    'what was sent in a transaction does not come before it is committed',
+    'messages of a transaction are not delivered before it is committed',
     async (t) => {
       const { connection, destination } = await t.loop();
       begin(connection);
@@ -46,20 +46,14 @@ export const TRANSACTION_CHECKS = [
       await connection.message('in it');
     },
   ),
-  stomp(
-    'transaction.abort',
-    'ABORT',
-    MUST,
-    'what was sent in a transaction never comes when it is aborted',
-    async (t) => {
-      const { connection, destination } = await t.loop();
-      begin(connection);
-      connection.send('SEND', { destination, transaction }, 'aborted');
-      await connection.request('ABORT', { transaction });
-      await connection.request('SEND', { destination }, 'after');
-      await connection.message('after');
-    },
-  ),
+  stomp('transaction.abort', 'ABORT', MUST, 'messages of an aborted transaction are never delivered', async (t) => {
+    const { connection, destination } = await t.loop();
+    begin(connection);
+    connection.send('SEND', { destination, transaction }, 'aborted');
+    await connection.request('ABORT', { transaction });
+    await connection.request('SEND', { destination }, 'after');
+    await connection.message('after');
+  }),
   stomp('transaction.two', 'BEGIN', MUST, 'two transactions of one connection are two', async (t) => {
     const { connection, destination } = await t.loop();
     for (const name of ['a', 'b']) connection.send('BEGIN', { transaction: name });
@@ -98,7 +92,7 @@ export const TRANSACTION_CHECKS = [
     'transaction.disconnect',
     'BEGIN',
     { '1.1': MUST, '1.2': MUST },
-    'DISCONNECT aborts what was not committed',
+    'DISCONNECT aborts open transactions',
     async (t) => {
       const destination = t.queue();
       const connection = await t.connect();
@@ -114,7 +108,7 @@ export const TRANSACTION_CHECKS = [
     'transaction.lost',
     'BEGIN',
     MUST,
-    'the loss of the connection aborts what was not committed',
+    'losing the connection aborts open transactions',
     async (t) => {
       const destination = t.queue();
       const connection = await t.connect();
@@ -220,7 +214,7 @@ export const TRANSACTION_CHECKS = [
     'transaction.order',
     'RabbitMQ: message ordering',
     EXTENSION,
-    'what is committed comes in the order in which it was sent',
+    'committed messages come in the order in which they were sent',
     async (t) => {
       const { connection, destination } = await t.loop();
       const bodies = Array.from({ length: 100 }, (_, index) => `${index}`);

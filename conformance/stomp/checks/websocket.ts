@@ -146,7 +146,7 @@ export const WEBSOCKET_CHECKS = [
     'websocket.text.answered',
     WEB_STOMP,
     EXTENSION,
-    'who speaks in text is answered in text',
+    'a client that sends text messages gets text messages',
     async (t) => {
       const { connection, send } = await loop(t);
       connection.raw(send);
@@ -293,7 +293,7 @@ export const WEBSOCKET_CHECKS = [
     'websocket.pong',
     'RFC 6455 §5.5.3',
     MUST,
-    'a pong that nobody asked for is nothing',
+    'an unsolicited pong is ignored',
     async (t) => {
       const connection = await t.connect();
       connection.webSocket.frame({ opcode: OPCODE.pong, payload: 'unasked' });
@@ -318,7 +318,7 @@ export const WEBSOCKET_CHECKS = [
     'websocket.closed-in-order',
     'RFC 6455 §7.1.1',
     MUST,
-    'a broker that ends the connection says Close first',
+    'a broker that ends the connection sends Close first',
     async (t) => {
       const connection = await t.connect();
       connection.send('DISCONNECT');
@@ -331,7 +331,7 @@ export const WEBSOCKET_CHECKS = [
     'websocket.requeues',
     'ACK',
     MUST,
-    'what was not acknowledged when the WebSocket closed is not consumed',
+    'messages not acknowledged when the WebSocket closed are not consumed',
     async (t) => {
       const { connection, destination } = await t.loop({ ack: 'client' });
       connection.send('SEND', { destination, persistent: 'true' }, 'body');
