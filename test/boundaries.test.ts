@@ -195,6 +195,8 @@ test('the checker finds what acts past the session', () => {
     'entry.queue.acknowledge(entry);',
     'target.queue.accept(message, target, null, 0);',
     'queue.direct = this;',
+    'consumer.queue.addConsumer(other);',
+    'exchange.add(binding);',
     'core.vhost.retainer.keep(message, ring, slot);',
     'this.session.vhost.replies.open(this);',
   ]) {

@@ -704,6 +704,42 @@ describe('topic permissions', () => {
   });
 });
 
+describe('what a session does beside queues and exchanges', () => {
+  beforeEach(() => start(true));
+
+  it('retains what it has published, and removes it by an empty body', () => {
+    const client = session();
+    const kept = () => [...(core.retained.hosts.get('/')?.keys() ?? [])];
+    assert.equal(client.retain(message({ exchange: 'amq.topic', key: 'a.b', body: 'x' }), null, 0), true);
+    assert.deepEqual(kept(), ['a.b']);
+    client.retain(message({ exchange: 'amq.topic', key: 'a.b' }), null, 0);
+    assert.deepEqual(kept(), []);
+  });
+
+  it('opens an address for direct replies, and closes it', () => {
+    const client = session();
+    const replies: string[] = [];
+    const address = client.openReplies({ reply: (reply) => replies.push(reply.bodyBytes().toString()) });
+    assert.equal(client.hasReplies(address), true);
+    session().publish(message({ key: address, body: 'yes' }), null, 0);
+    client.closeReplies(address);
+    assert.equal(client.hasReplies(address), false);
+    session().publish(message({ key: address, body: 'too late' }), null, 0);
+    assert.deepEqual(replies, ['yes']);
+  });
+
+  it("takes the QoS 0 messages of its consumer's queue past the queue", async () => {
+    const client = session();
+    await client.declareQueue(queueRequest('q'));
+    const consumer = await client.consume('q', consumeOptions(), new RecordingSink());
+    const received: string[] = [];
+    client.receiveDirect(consumer, { receive: (direct) => received.push(direct.bodyBytes().toString()) });
+    client.publish(message({ key: 'q', body: 'direct' }), null, 0);
+    assert.deepEqual(received, ['direct']);
+    assert.equal(consumer.queue.readyCount, 0);
+  });
+});
+
 /** How a message's protocol asks to retain it. */
 const BY_HEADER = true;
 const BY_FLAG = false;
