@@ -23,7 +23,7 @@ export function unknownKey(what: string, source: string, hint: string | null): s
   return `${what} (from ${source}): unknown${hint === null ? '' : `; did you mean ${hint}?`}`;
 }
 
-/** A value in a message, cut if it is long. */
+/** A value in a message, truncated if it is long. */
 function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 80 ? `${text.slice(0, 77)}…` : text;

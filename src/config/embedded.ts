@@ -4,7 +4,7 @@
 import { configOf } from './load.ts';
 import type { Config, PartialConfig } from './schema.ts';
 
-/** Hashes that are never stored need no protection from theft, and tests should not wait for them. */
+/** Hashes that are never stored need little protection, and tests should not wait for them. */
 const IN_MEMORY_PASSWORD_COST = 10;
 
 const FREE = Object.freeze({ port: 0, tlsPort: 0 });

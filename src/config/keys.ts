@@ -9,7 +9,7 @@ export interface Key {
   readonly path: string;
   readonly section: string | null;
   readonly name: string;
-  /** Without the dashes in front. */
+  /** Without the leading dashes. */
   readonly flag: string;
   readonly variable: string;
   readonly leaf: Leaf;

@@ -78,7 +78,7 @@ export function allowed(leaf: Leaf): string {
   }
 }
 
-/** A value as a person would write it. */
+/** A value as a user would write it. */
 export function written(leaf: Leaf, value: unknown): string {
   if (value === null) return '';
   if (value === false && leaf.anyOf !== undefined) return 'off';

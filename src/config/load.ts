@@ -1,5 +1,5 @@
-// Makes one configuration out of its four sources: defaults < a YAML file < the environment < flags. Everything that
-// is wrong is collected and thrown as one ConfigError. Called by the command line; `configOf` also by createBroker.
+// Merges the four sources of the configuration: defaults < a YAML file < the environment < flags. Collects all problems
+// and throws them as one ConfigError. Called by the command line; `configOf` also by createBroker.
 
 import { readFileSync } from 'node:fs';
 import { ConfigError, unknownKey, wrongValue } from './config-error.ts';
@@ -8,23 +8,23 @@ import { REFUSED, read } from './leaf.ts';
 import { nearest } from './nearest.ts';
 import type { Config, PartialConfig } from './schema.ts';
 
-/** Names of the file's own place: a flag and a variable, not a key. */
+/** The flag and variable that name the configuration file; they are not keys of the configuration. */
 export const CONFIG_FLAG = 'config';
 export const CONFIG_VARIABLE = 'TRIVIUM_CONFIG';
 
 /**
- * Kubernetes gives each pod such variables for a service that is named `trivium`; they are not ours. One of them,
- * TRIVIUM_PORT, is also a name of ours, and means Kubernetes' where it holds an address: `tcp://10.0.0.1:5672`.
+ * Kubernetes sets these variables in each pod for a service named `trivium`; they are not ours. TRIVIUM_PORT is also a
+ * key of ours; it comes from Kubernetes if its value is an address such as `tcp://10.0.0.1:5672`.
  */
 const KUBERNETES = /^TRIVIUM_(SERVICE_(HOST|PORT)(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$/;
 
 const KUBERNETES_ADDRESS = /^(tcp|udp|sctp):\/\//i;
 
-/** A YAML file is read whole; this is more than any sensible one. */
+/** Upper bound for a YAML file, which is read whole. */
 const FILE_BYTES = 1024 * 1024;
 
 export interface Sources {
-  /** By flag name without dashes. */
+  /** Values by flag name, without dashes. */
   readonly flags: Readonly<Record<string, string>>;
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
@@ -32,7 +32,7 @@ export interface Sources {
 type Values = Record<string, unknown>;
 
 /**
- * Defaults with `options` over them, checked as a file would be: for embedding and tests.
+ * The defaults with `options` over them, validated like a file: for embedding and tests.
  * @throws ConfigError
  */
 export function configOf(options: PartialConfig, source = 'the options given'): Config {
@@ -64,7 +64,7 @@ async function parseFile(file: string): Promise<unknown> {
     throw new ConfigError([`${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`]);
   }
   if (content.length > FILE_BYTES) throw new ConfigError([`${file}: larger than ${FILE_BYTES} bytes`]);
-  // Only a start with a file pays for the YAML parser.
+  // Imported here, so that only a start with a file loads the YAML parser.
   const { parse } = await import('yaml');
   try {
     return parse(content.toString('utf8')) ?? {};
@@ -159,7 +159,7 @@ function finish(values: Map<Key, unknown>, problems: string[]): Config {
   return config;
 }
 
-/** Rules over more than one key. */
+/** Rules that involve more than one key. */
 function checkTogether(config: Config, problems: string[]): void {
   const { tls, limits } = config;
   if ((tls.certificateFile === null) !== (tls.keyFile === null)) {

@@ -1,6 +1,6 @@
-// The configuration: one TypeBox schema that gives the type, the defaults, the bounds and the words of every key. The
+// The configuration: one TypeBox schema that gives the type, default, bounds and description of every key. The
 // loader, the flags, `trivium help` and the table in README.md are all derived from it. Sections hold keys, keys hold
-// leaves: two levels, never more, so that `amqp.port`, `--amqp-port` and `TRIVIUM_AMQP_PORT` are one name.
+// leaves: at most two levels, so that `amqp.port`, `--amqp-port` and `TRIVIUM_AMQP_PORT` name the same key.
 
 import { type Static, Type } from 'typebox';
 
@@ -14,7 +14,7 @@ const port = (standard: number | false, description: string) =>
 const count = (standard: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: standard, minimum, maximum, description });
 
-/** A number of bytes; text and YAML may say `64MiB`. */
+/** A number of bytes; text and YAML accept sizes such as `64MiB`. */
 const bytes = (standard: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: standard, minimum, maximum, unit: 'bytes', description });
 
@@ -46,13 +46,13 @@ export const ConfigSchema = Type.Object(
     host: text('0.0.0.0', 'Address that every listener binds to.'),
     port: port(
       false,
-      'One port for everything beside the others: AMQP, MQTT, STOMP, WebSocket and HTTP, and each over TLS once `tls.certificateFile` is given.',
+      'One additional port for AMQP, MQTT, STOMP, WebSocket and HTTP, and for each over TLS if `tls.certificateFile` is given.',
     ),
-    dataDir: text('./data', 'Directory of the store. One broker at a time may use it.'),
-    store: oneOf('lmdb', ['lmdb', 'memory'], 'Where durable things live; `memory` forgets everything at exit.'),
+    dataDir: text('./data', 'Directory of the store. Only one broker at a time can use it.'),
+    store: oneOf('lmdb', ['lmdb', 'memory'], 'Where durable state is stored; `memory` loses it at exit.'),
     log: section(
       {
-        level: oneOf('info', LOG_LEVELS, 'Least severe level that is logged.'),
+        level: oneOf('info', LOG_LEVELS, 'Lowest level that is logged.'),
         format: oneOf('auto', ['auto', 'json', 'pretty'], '`auto` is pretty on a terminal and JSON elsewhere.'),
       },
       'Logging',
@@ -60,22 +60,27 @@ export const ConfigSchema = Type.Object(
     amqp: section(
       {
         port: port(5672, 'AMQP 0-9-1.'),
-        tlsPort: port(5671, 'AMQP 0-9-1 over TLS; opens once `tls.certificateFile` is given.'),
-        frameMaxBytes: bytes(128 * KIB, 4096, 16 * MIB, 'Largest frame that is offered in `connection.tune`.'),
-        channelMax: count(2047, 1, 65_535, 'Channels of one connection.'),
-        heartbeatSeconds: count(60, 0, 65_535, 'Heartbeat that is offered in `connection.tune`; 0 offers none.'),
-        consumersPerChannel: count(65_536, 1, 10_000_000, 'Consumers of one channel.'),
-        transactionOperations: count(100_000, 1, 10_000_000, 'Publishes and acks that one uncommitted `tx` may hold.'),
+        tlsPort: port(5671, 'AMQP 0-9-1 over TLS; opens if `tls.certificateFile` is given.'),
+        frameMaxBytes: bytes(128 * KIB, 4096, 16 * MIB, 'Maximum frame size that `connection.tune` offers.'),
+        channelMax: count(2047, 1, 65_535, 'Maximum channels of one connection.'),
+        heartbeatSeconds: count(60, 0, 65_535, 'Heartbeat interval that `connection.tune` offers; 0 offers none.'),
+        consumersPerChannel: count(65_536, 1, 10_000_000, 'Maximum consumers of one channel.'),
+        transactionOperations: count(
+          100_000,
+          1,
+          10_000_000,
+          'Maximum publishes and acknowledgements in one uncommitted transaction.',
+        ),
         transactionBytes: bytes(
           64 * MIB,
           64 * KIB,
           4096 * MIB,
-          'Bytes that uncommitted `tx` of one connection may hold.',
+          'Maximum bytes in the uncommitted transactions of one connection.',
         ),
         certificateLogin: oneOf(
           'common_name',
           ['common_name', 'distinguished_name', 'off'],
-          'What of a verified client certificate is the user that `EXTERNAL` logs in.',
+          'Field of a verified client certificate that names the user for `EXTERNAL` login.',
         ),
       },
       'AMQP 0-9-1',
@@ -83,172 +88,207 @@ export const ConfigSchema = Type.Object(
     mqtt: section(
       {
         port: port(1883, 'MQTT.'),
-        tlsPort: port(8883, 'MQTT over TLS; opens once `tls.certificateFile` is given.'),
-        vhost: text('/', 'Virtual host of a user name that names none (`vhost:user` does).'),
+        tlsPort: port(8883, 'MQTT over TLS; opens if `tls.certificateFile` is given.'),
+        vhost: text('/', 'Virtual host of clients whose user name does not contain one (as `vhost:user` does).'),
         anonymous: oneOf(
           'loopback',
           ['off', 'loopback', 'everywhere'],
-          'From where a client without a user name is let in as `auth.defaultUser`: from nowhere, from this machine, from everywhere.',
+          'From which addresses a client without a user name is logged in as `auth.defaultUser`: none, loopback only, all.',
         ),
         certificateLogin: oneOf(
           'off',
           ['common_name', 'distinguished_name', 'off'],
-          'What of a verified client certificate is the user of a client that gives no user name.',
+          'Field of a verified client certificate that names the user of a client without a user name.',
         ),
         exchange: text('amq.topic', 'Topic exchange that MQTT publishes to and subscribes on.'),
-        packetBytes: bytes(16 * MIB, 1 * KIB, 268_435_455, 'Largest packet of a connected client.'),
-        connectBytes: bytes(256 * KIB, 1 * KIB, 16 * MIB, 'Largest CONNECT packet: what a stranger can make us hold.'),
-        propertyBytes: bytes(128 * KIB, 1 * KIB, 268_435_455, 'MQTT 5 properties of one packet.'),
-        clientIdBytes: bytes(1024, 23, 65_535, 'Longest client id.'),
-        topicBytes: bytes(4096, 64, 65_535, 'Longest topic name or filter.'),
-        topicLevels: count(128, 1, 65_535, 'Levels of a topic name or filter.'),
-        subscriptionsPerSession: count(10_000, 1, 10_000_000, 'Subscriptions of one session.'),
-        receiveMaximum: count(256, 1, 65_535, 'QoS 1 and 2 messages that are out with one client at a time.'),
-        publishMaximum: count(1024, 1, 65_535, 'QoS 1 and 2 publishes of an MQTT 5 client that may be unacknowledged.'),
-        topicAliases: count(64, 0, 65_535, 'Topic aliases of one MQTT 5 connection, each way.'),
+        packetBytes: bytes(16 * MIB, 1 * KIB, 268_435_455, 'Maximum size of a packet from a connected client.'),
+        connectBytes: bytes(
+          256 * KIB,
+          1 * KIB,
+          16 * MIB,
+          'Maximum size of a CONNECT packet, which bounds the memory of an unauthenticated connection.',
+        ),
+        propertyBytes: bytes(128 * KIB, 1 * KIB, 268_435_455, 'Maximum size of the MQTT 5 properties of one packet.'),
+        clientIdBytes: bytes(1024, 23, 65_535, 'Maximum length of a client id.'),
+        topicBytes: bytes(4096, 64, 65_535, 'Maximum length of a topic name or filter.'),
+        topicLevels: count(128, 1, 65_535, 'Maximum levels of a topic name or filter.'),
+        subscriptionsPerSession: count(10_000, 1, 10_000_000, 'Maximum subscriptions of one session.'),
+        receiveMaximum: count(256, 1, 65_535, 'Maximum QoS 1 and 2 deliveries in flight to one client.'),
+        publishMaximum: count(1024, 1, 65_535, 'Maximum unacknowledged QoS 1 and 2 publishes of an MQTT 5 client.'),
+        topicAliases: count(64, 0, 65_535, 'Maximum topic aliases of one MQTT 5 connection, in each direction.'),
         sessionExpirySeconds: count(
           4_294_967_295,
           0,
           4_294_967_295,
-          'Longest that a session outlives its connection; 4294967295: as long as its client says.',
+          'Maximum session expiry interval; 4294967295: as long as the client requests.',
         ),
         sessionMessages: count(
           1_000_000,
           1,
           1_000_000_000,
-          'Messages that wait for one session (or shared subscription).',
+          'Maximum queued messages of one session (or shared subscription).',
         ),
-        sessionBytes: bytes(1024 * MIB, 64 * KIB, 1024 * 1024 * MIB, 'Bytes of their bodies.'),
+        sessionBytes: bytes(1024 * MIB, 64 * KIB, 1024 * 1024 * MIB, 'Maximum bytes of their bodies.'),
         sessionOverflow: oneOf(
           'drop-head',
           ['drop-head', 'refuse'],
-          'What is too much: the oldest message goes, or the new one is refused (MQTT 5: reason code 0x97).',
+          'What happens at these limits: the oldest message is dropped, or the new one is refused (MQTT 5: reason code 0x97).',
         ),
-        keepAliveSeconds: count(0, 0, 65_535, 'Longest keep-alive that an MQTT 5 client may have; 0: any.'),
+        keepAliveSeconds: count(0, 0, 65_535, 'Maximum keep-alive of an MQTT 5 client; 0: no maximum.'),
         refusedPublish: oneOf(
           'close',
           ['close', 'drop'],
-          'What a publish without permission does up to 3.1.1: it ends the connection, or is acknowledged and dropped.',
+          'Effect of a publish without permission in 3.1 and 3.1.1: the connection is closed, or the publish is acknowledged and dropped.',
         ),
         overflowedPublish: oneOf(
           'close',
           ['close', 'drop'],
-          'What a publish that a full queue refuses does up to 3.1.1: it ends the connection, or is acknowledged and dropped.',
+          'Effect of a publish that a full queue refuses in 3.1 and 3.1.1: the connection is closed, or the publish is acknowledged and dropped.',
         ),
         sysIntervalSeconds: count(
           10,
           0,
           86_400,
-          'How often the topics below `$SYS` are brought up to date; 0: there are none.',
+          'Interval at which the topics below `$SYS` are updated; 0: no such topics.',
         ),
-        serverReference: file('Where MQTT 5 clients are sent when the broker stops (`host:port`).'),
-        unreleased: count(10_000, 1, 65_535, 'QoS 2 publishes of one client that wait for their PUBREL.'),
-        retainedMessages: count(1_000_000, 0, 100_000_000, 'Retained messages of one virtual host.'),
-        retainedBytes: bytes(256 * MIB, 0, 64 * 1024 * MIB, 'Bytes of their topics and bodies.'),
+        serverReference: file('Server (`host:port`) to which MQTT 5 clients are referred when the broker stops.'),
+        unreleased: count(10_000, 1, 65_535, 'Maximum QoS 2 publishes of one client that wait for PUBREL.'),
+        retainedMessages: count(1_000_000, 0, 100_000_000, 'Maximum retained messages of one virtual host.'),
+        retainedBytes: bytes(256 * MIB, 0, 64 * 1024 * MIB, 'Maximum bytes of their topics and bodies.'),
       },
       'MQTT',
     ),
     stomp: section(
       {
         port: port(61_613, 'STOMP over TCP.'),
-        tlsPort: port(61_614, 'STOMP over TLS; opens once `tls.certificateFile` is given.'),
-        anonymous: flag(false, 'Whether a client without login is let in as `auth.defaultUser`.'),
-        maxHeaders: count(256, 8, 65_535, 'Header lines of one frame.'),
-        maxHeaderBytes: bytes(64 * KIB, 1 * KIB, 16 * MIB, 'Command and header lines of one frame.'),
-        maxSubscriptions: count(4096, 1, 10_000_000, 'Subscriptions of one connection.'),
-        maxTransactions: count(64, 1, 65_535, 'Open transactions of one connection.'),
-        maxTransactionOperations: count(100_000, 1, 10_000_000, 'Operations that they hold.'),
-        maxTransactionBytes: bytes(64 * MIB, 64 * KIB, 4096 * MIB, 'Bytes that they hold.'),
-        minHeartBeatMs: count(1000, 10, 600_000, 'Shortest heart-beat that the broker promises and asks for.'),
+        tlsPort: port(61_614, 'STOMP over TLS; opens if `tls.certificateFile` is given.'),
+        anonymous: flag(false, 'Whether a client without a login header is logged in as `auth.defaultUser`.'),
+        maxHeaders: count(256, 8, 65_535, 'Maximum header lines of one frame.'),
+        maxHeaderBytes: bytes(
+          64 * KIB,
+          1 * KIB,
+          16 * MIB,
+          'Maximum bytes of the command and header lines of one frame.',
+        ),
+        maxSubscriptions: count(4096, 1, 10_000_000, 'Maximum subscriptions of one connection.'),
+        maxTransactions: count(64, 1, 65_535, 'Maximum open transactions of one connection.'),
+        maxTransactionOperations: count(100_000, 1, 10_000_000, 'Maximum operations in these transactions.'),
+        maxTransactionBytes: bytes(64 * MIB, 64 * KIB, 4096 * MIB, 'Maximum bytes in these transactions.'),
+        minHeartBeatMs: count(1000, 10, 600_000, 'Minimum heart-beat interval that the broker offers and requests.'),
       },
       'STOMP',
     ),
     ws: section(
       {
         port: port(15_674, 'WebSocket: `/stomp` (and `/ws`), `/mqtt`, `/amqp`.'),
-        tlsPort: port(15_673, 'WebSocket over TLS; opens once `tls.certificateFile` is given.'),
+        tlsPort: port(15_673, 'WebSocket over TLS; opens if `tls.certificateFile` is given.'),
         origins: names(
           ['same'],
-          'Origins whose pages may connect; `same`: those of the broker itself, and in browsers on its own machine those of `localhost`; `*`: all.',
+          "Origins whose pages may connect; `same`: the broker's own origin, and `localhost` for browsers on its machine; `*`: all.",
         ),
         basicAuth: flag(
           false,
-          "Whether HTTP Basic credentials of the upgrade log a STOMP client in, in place of CONNECT's.",
+          'Whether HTTP Basic credentials of the upgrade request log a STOMP client in, instead of those in CONNECT.',
         ),
-        compression: flag(false, 'Whether messages are compressed where the client offers it (permessage-deflate).'),
-        inflatedBytes: bytes(4 * MIB, 64 * KIB, 512 * MIB, 'What one compressed message may inflate to.'),
-        authCookie: file('Name of a cookie of the upgrade that does the same; it holds base64 of `user:password`.'),
+        compression: flag(false, 'Whether messages are compressed if the client offers permessage-deflate.'),
+        inflatedBytes: bytes(4 * MIB, 64 * KIB, 512 * MIB, 'Maximum inflated size of one compressed message.'),
+        authCookie: file(
+          'Name of a cookie of the upgrade request that logs a STOMP client in; its value is base64 of `user:password`.',
+        ),
       },
       'WebSocket',
     ),
     http: section(
       {
         port: port(15_672, 'Management API under `/api`, `/metrics`, `/health/*`.'),
-        tlsPort: port(15_671, 'The same over TLS; opens once `tls.certificateFile` is given.'),
-        pageSizeMax: count(500, 1, 10_000, 'Items of one page of a list.'),
-        metricsAuthenticated: flag(false, 'Whether `/metrics` asks for a user with a monitoring tag.'),
+        tlsPort: port(15_671, 'The same over TLS; opens if `tls.certificateFile` is given.'),
+        pageSizeMax: count(500, 1, 10_000, 'Maximum items on one page of a list.'),
+        metricsAuthenticated: flag(false, 'Whether `/metrics` requires a user with a monitoring tag.'),
       },
       'HTTP',
     ),
     tls: section(
       {
-        certificateFile: file('Certificate chain in PEM. With it the TLS listeners open.'),
+        certificateFile: file('Certificate chain in PEM. If given, the TLS listeners open.'),
         keyFile: file('Private key of the certificate in PEM.'),
-        caFile: file('Authorities in PEM that client certificates are checked against.'),
-        requireClientCertificate: flag(false, 'Mutual TLS: whether clients must show a certificate of `tls.caFile`.'),
+        caFile: file('Certificate authorities in PEM that verify client certificates.'),
+        requireClientCertificate: flag(
+          false,
+          'Mutual TLS: whether clients must present a certificate issued by an authority in `tls.caFile`.',
+        ),
       },
       'TLS',
     ),
     auth: section(
       {
-        defaultUser: text('guest', 'Administrator that is made at first start, when there are no users.'),
+        defaultUser: text('guest', 'Administrator that the first start creates if there are no users.'),
         defaultPassword: secret('guest', 'Password of that user.'),
-        loopbackUsers: names(['guest'], 'Users that may connect from this machine only.'),
+        loopbackUsers: names(['guest'], 'Users that may connect only from this machine.'),
       },
       'Users',
     ),
     limits: section(
       {
-        connections: count(65_536, 1, 10_000_000, 'Client connections of each listener.'),
-        unauthenticatedMs: count(10_000, 100, 600_000, 'Time in which a new connection must have logged in.'),
+        connections: count(65_536, 1, 10_000_000, 'Maximum client connections of each listener.'),
+        unauthenticatedMs: count(10_000, 100, 600_000, 'Time in which a new connection must log in.'),
         slowReaderTimeoutMs: count(
           60_000,
           0,
           86_400_000,
-          'A reader that takes nothing for so long is closed; 0: never.',
+          'Time after which a connection is closed if its peer reads nothing; 0: never.',
         ),
-        lingerMs: count(3000, 100, 60_000, 'Time that a closing connection has to take its last bytes.'),
-        messageBytes: bytes(128 * MIB, 1 * KIB, 512 * MIB, 'Largest message body.'),
+        lingerMs: count(3000, 100, 60_000, 'Time that the peer of a closing connection has to read the last bytes.'),
+        messageBytes: bytes(128 * MIB, 1 * KIB, 512 * MIB, 'Maximum size of a message body.'),
         unackedPerChannel: count(
           65_536,
           1,
           10_000_000,
-          'Deliveries without prefetch that may be out on one channel before delivery pauses.',
+          'Unacknowledged deliveries without prefetch on one channel at which delivery pauses.',
         ),
         outboxHighBytes: bytes(
           1 * MIB,
           64 * KIB,
           256 * MIB,
-          'Unsent bytes of a connection at which delivery pauses; it is not read either when answers add as many.',
+          'Unsent bytes of a connection at which delivery pauses. If answers add as many again, the connection is not read.',
         ),
-        outboxLowBytes: bytes(256 * KIB, 1 * KIB, 256 * MIB, 'Unsent bytes at which it goes on.'),
-        queueWindowEntries: count(32_768, 64, 10_000_000, 'Messages that one queue keeps in memory at its head.'),
-        queueWindowBytes: bytes(4 * MIB, 64 * KIB, 1024 * MIB, 'Their bytes; the rest of a backlog is on disk.'),
+        outboxLowBytes: bytes(256 * KIB, 1 * KIB, 256 * MIB, 'Unsent bytes at which delivery resumes.'),
+        queueWindowEntries: count(
+          32_768,
+          64,
+          10_000_000,
+          'Maximum messages that one queue keeps in memory at its head.',
+        ),
+        queueWindowBytes: bytes(
+          4 * MIB,
+          64 * KIB,
+          1024 * MIB,
+          'Maximum bytes of these messages; the rest of a backlog is on disk.',
+        ),
         memoryHighBytes: bytes(
           256 * MIB,
           8 * MIB,
           1024 * 1024 * MIB,
-          'Bytes of messages at which publishers are held.',
+          'Bytes of messages in memory at which publishers are blocked.',
         ),
-        memoryLowBytes: bytes(192 * MIB, 1 * MIB, 1024 * 1024 * MIB, 'Bytes of messages at which they go on.'),
-        uncommittedHighBytes: bytes(2 * MIB, 1 * MIB, 4096 * MIB, 'Bytes before commit at which publishers are held.'),
-        uncommittedLowBytes: bytes(1 * MIB, 64 * KIB, 4096 * MIB, 'Bytes before commit at which they go on.'),
-        queuesPerVhost: count(200_000, 1, 100_000_000, 'Queues of one virtual host.'),
-        exchangesPerVhost: count(100_000, 1, 100_000_000, 'Exchanges of one virtual host.'),
-        bindingsPerVhost: count(2_000_000, 1, 1_000_000_000, 'Bindings of one virtual host.'),
-        passwordHashes: count(2, 1, 16, 'Passwords that are hashed at the same time (16 MiB and a thread each).'),
+        memoryLowBytes: bytes(
+          192 * MIB,
+          1 * MIB,
+          1024 * 1024 * MIB,
+          'Bytes of messages in memory at which publishers are unblocked.',
+        ),
+        uncommittedHighBytes: bytes(2 * MIB, 1 * MIB, 4096 * MIB, 'Uncommitted bytes at which publishers are blocked.'),
+        uncommittedLowBytes: bytes(
+          1 * MIB,
+          64 * KIB,
+          4096 * MIB,
+          'Uncommitted bytes at which publishers are unblocked.',
+        ),
+        queuesPerVhost: count(200_000, 1, 100_000_000, 'Maximum queues of one virtual host.'),
+        exchangesPerVhost: count(100_000, 1, 100_000_000, 'Maximum exchanges of one virtual host.'),
+        bindingsPerVhost: count(2_000_000, 1, 1_000_000_000, 'Maximum bindings of one virtual host.'),
+        passwordHashes: count(2, 1, 16, 'Maximum passwords hashed at the same time (16 MiB and a thread each).'),
         passwordCost: count(14, 10, 17, 'Cost of a new password hash; each step doubles its time and memory.'),
-        passwordQueue: count(4096, 1, 1_000_000, 'Logins that wait for a hash before more are refused.'),
+        passwordQueue: count(4096, 1, 1_000_000, 'Maximum logins that wait for a hash; more are refused.'),
       },
       'Limits',
     ),
@@ -259,7 +299,7 @@ export const ConfigSchema = Type.Object(
 /** The configuration with every key present. */
 export type Config = Static<typeof ConfigSchema>;
 
-/** What callers may give: any part of it. */
+/** The configuration that callers pass: any part of it. */
 export type DeepPartial<T> = T extends readonly unknown[]
   ? T
   : T extends object
