@@ -1,5 +1,4 @@
-// amqplib against the broker: what a backend does with queues, exchanges and errors, through the client that most Node
-// services use.
+// amqplib against the broker: a backend's use of queues, exchanges and errors, through the most used client for Node.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -23,7 +22,7 @@ describe('amqplib', () => {
     await broker.stop();
   });
 
-  /** A channel of its own that is expected to fail: resolves to the error that closed it. */
+  /** Opens a channel for a call that must fail; resolves with the error that closed the channel. */
   async function channelError(act: (channel: Channel) => unknown): Promise<Error & { code: number }> {
     const failing = await connection.createChannel();
     const closed = once(failing, 'error');
@@ -31,7 +30,7 @@ describe('amqplib', () => {
     return (await closed)[0];
   }
 
-  /** Collects so many messages of a queue, without acknowledging them. */
+  /** Collects `count` messages of a queue without acknowledging them. */
   async function collect(queue: string, count: number, on: Channel = channel): Promise<ConsumeMessage[]> {
     const messages: ConsumeMessage[] = [];
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { FieldTable, FieldValue } from '../../src/core/message/field-table.ts';
 import type { Properties } from '../../src/core/message/properties.ts';
 
-/** Objects as the codecs make them, not fast-check's null-prototype ones, so that they compare as equal. */
+/** Ordinary objects, as the codecs create them, because fast-check's null-prototype objects do not compare as equal. */
 function plain<T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
   return fc.record(model, { noNullPrototype: true });
 }

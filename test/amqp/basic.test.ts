@@ -28,7 +28,7 @@ describe('class basic', () => {
     await broker.stop();
   });
 
-  /** A client, and the name of a queue of its own. */
+  /** A client and the name of its queue. */
   async function withQueue(): Promise<[RawAmqp, string]> {
     const client = await RawAmqp.open(broker.ports.amqp!);
     clients.push(client);
@@ -54,7 +54,7 @@ describe('class basic', () => {
 
   const text = (queue: string, body: string): Buffer => {
     const whole = wire.publish(1, '', queue, Buffer.from(body));
-    // An empty body has no frame at all.
+    // An empty body has no body frame.
     return body === '' ? whole.subarray(0, -8) : whole;
   };
 
@@ -94,7 +94,7 @@ describe('class basic', () => {
     await consuming(client, queue);
     assert.equal((await delivered(client)).body, '1');
     assert.equal((await delivered(client)).body, '2');
-    // Whatever came unasked would come before the answer.
+    // An unexpected delivery would come before the answer.
     client.send(wire.checkQueue(1, queue));
     await client.expect(METHOD.queueDeclareOk);
     client.send(wire.ack(1, 2, true));

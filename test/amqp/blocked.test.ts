@@ -1,4 +1,4 @@
-// Protects backpressure as AMQP clients see it: who publishes is not read and is told why, who consumes goes on.
+// Protects backpressure as AMQP clients see it: publishers are not read and get connection.blocked; consumers continue.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

@@ -1,5 +1,5 @@
 // Protects the connection's rules at the socket: handshake, scopes and codes of errors, what is ignored while closing,
-// and that no byte a client may send takes more with it than its own connection.
+// and that malformed input ends only its own connection.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';

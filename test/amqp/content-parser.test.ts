@@ -1,5 +1,5 @@
-// What becomes of the bytes of a published content: a large body that came in a buffer of its own stays there, with its
-// properties beside it; everything else points into what it arrived in until the turn moves it.
+// The buffers of a published content: a large body that arrived in its own buffer stays there, with a copy of its
+// properties; everything else references the input chunk until the turn copies it.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -39,7 +39,7 @@ function header(bodyBytes: number): Buffer {
   return Buffer.concat([fixed, PROPERTIES]);
 }
 
-/** Header and body frame come in separate buffers, the body's as the frame parser puts one together. */
+/** Header and body frame come in separate buffers; the body's buffer is one that the frame parser assembled. */
 function publish(bodyBytes: number, spareBytes: number): { message: Message; head: Buffer; frame: Buffer } {
   const published: Message[] = [];
   const content = parser(published);

@@ -1,5 +1,5 @@
-// Protects direct reply-to (amq.rabbitmq.reply-to) and sender-selected distribution (CC, BCC): what a publisher's
-// properties make the broker do. Rules and texts are RabbitMQ's.
+// Protects direct reply-to (amq.rabbitmq.reply-to) and sender-selected distribution (CC, BCC). Rules and error texts
+// are RabbitMQ's.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -50,14 +50,14 @@ function publish(key: string, body: string, flags: number, properties: Buffer, m
   ]);
 }
 
-/** The properties (flags and list) and the body of the content that comes next. */
+/** The properties (flags and list) and the body of the next content. */
 async function content(client: RawAmqp): Promise<[string, string]> {
   const header = (await client.nextFrame())!;
   const body = (await client.nextFrame())!;
   return [header.payload.toString('latin1', 12), body.payload.toString()];
 }
 
-/** A requester with its consumer of replies. */
+/** A requester with its reply consumer. */
 async function requester(): Promise<RawAmqp> {
   const client = await open();
   client.send(wire.consume(1, REPLY_QUEUE, 'replies', true));
@@ -65,7 +65,7 @@ async function requester(): Promise<RawAmqp> {
   return client;
 }
 
-/** What a service is asked: the reply address and the message. */
+/** The request that a service gets: the reply address and the message. */
 async function asked(service: RawAmqp, queue: string): Promise<string> {
   service.send(wire.get(1, queue, true));
   await service.expect(METHOD.basicGetOk);
@@ -100,7 +100,7 @@ describe('direct reply-to', () => {
       ]),
     );
     assert.deepEqual(await content(client), ['\x04\x00\x0242', 'answer']);
-    // Whoever answers cannot know whether somebody is there, so it is no queue to `mandatory` (as RabbitMQ).
+    // A reply address does not count as a queue for `mandatory`, as in RabbitMQ.
     service.send(publish(address, 'again', 0, Buffer.alloc(0), true));
     await service.expect(METHOD.basicReturn);
     await client.expect(METHOD.basicDeliver);

@@ -1,5 +1,5 @@
-// Protects classes exchange and queue at the socket where a client library would not let us ask: alternate exchanges,
-// internal ones, arguments of bindings, and prefetch that changes while messages are out.
+// Protects classes exchange and queue at the socket for requests that client libraries do not send: alternate
+// exchanges, internal exchanges, binding arguments, and prefetch changes with unacknowledged messages.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -75,7 +75,7 @@ describe('exchanges and queues', () => {
       METHOD.exchangeDeclareOk,
       METHOD.queueDeclareOk,
     );
-    // Mandatory and unroutable in all of them.
+    // Mandatory, and unroutable in every exchange.
     client.send(
       wire.method(1, METHOD.basicPublish, wire.short(0), wire.shortstr('first'), wire.shortstr('k'), wire.octet(1)),
       wire.contentHeader(1, 0),
@@ -177,7 +177,7 @@ describe('exchanges and queues', () => {
     assert.equal(await ready('flow'), 3);
     client.send(wire.ack(1, 3, false));
     assert.equal(await delivered(), 4);
-    // 0 is no limit.
+    // 0 means no limit.
     client.send(qosGlobal(0));
     await client.expect(METHOD.basicQosOk);
     assert.deepEqual([await delivered(), await delivered()], [5, 6]);
@@ -189,7 +189,7 @@ describe('exchanges and queues', () => {
     client.send(wire.declareQueue(1, 'ending', {}), wire.consume(1, 'ending', 'c', true));
     await expectAll(METHOD.queueDeclareOk, METHOD.basicConsumeOk);
     client.send(wire.deleteQueue(1, 'ending'));
-    // This client has told no capabilities: nothing comes between.
+    // This client has declared no capabilities, so no notification comes between.
     await client.expect(METHOD.queueDeleteOk);
     client.send(wire.method(1, METHOD.basicCancel, wire.shortstr('c'), wire.octet(0)));
     await client.expect(METHOD.basicCancelOk);

@@ -1,5 +1,5 @@
-// Protects logins by client certificate (SASL EXTERNAL over mutual TLS): who it is, who is refused, and that nobody is
-// offered it without a certificate of the broker's authority.
+// Protects login by client certificate (SASL EXTERNAL over mutual TLS): which user it selects, which certificates are
+// refused, and that it is offered only for a certificate of the broker's authority.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// Protects the field-table codec: every type's exact bytes, exact round trips, and refusal of everything that lies
-// about its length, in the decoder and in the checker alike.
+// Protects the field-table codec: every type's exact bytes, exact round trips, and refusal of wrong lengths by both the
+// decoder and the checker.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

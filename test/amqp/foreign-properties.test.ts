@@ -1,4 +1,4 @@
-// Protects what AMQP consumers see of messages that other protocols published: everything, within AMQP's bounds.
+// Protects the properties that AMQP consumers get of messages from other protocols: complete, within AMQP's limits.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

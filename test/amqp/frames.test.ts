@@ -1,5 +1,5 @@
-// Protects the frame parser: the same frames come out however the bytes were cut, nothing is buffered that is too
-// long, and a suspended parser goes on exactly where it stopped.
+// Protects the frame parser: any split of the bytes gives the same frames, no frame above the limit is buffered, and a
+// suspended parser continues at the next frame.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

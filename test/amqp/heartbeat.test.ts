@@ -1,5 +1,5 @@
-// Protects heartbeats: one goes out after half an interval of our silence, and two intervals of the peer's silence end
-// the connection, but only while we are listening.
+// Protects heartbeats: the broker sends one after half an interval without output, and closes the connection after two
+// intervals without input, but only while it reads the connection.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -50,14 +50,14 @@ test('an interval of 0 is none', () => {
   }
 });
 
-/** Ticks when it is told to. */
+/** A ticker that the test advances. */
 class ManualTicker extends Ticker {
   override add(member: Ticked): void {
     super.add(member);
     this.close();
   }
 
-  /** Lets so much time pass; what the broker does in it has left when this resolves. */
+  /** Advances the time; resolves when everything that the broker sent in it was written. */
   async pass(ms: number): Promise<void> {
     for (let ticks = ticksFor(ms); ticks > 0; ticks--) {
       this.advance();

@@ -1,5 +1,5 @@
-// Protects the patterns that RabbitMQ's tutorials teach, with the client libraries of Node: work queue, publish and
-// subscribe, topics, confirms that are settled out of order, reconnecting and getting again what was not acknowledged.
+// Protects the patterns of RabbitMQ's tutorials, with Node's client libraries: work queue, publish/subscribe, topics,
+// confirms settled out of order, and redelivery of unacknowledged messages after a reconnect.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -143,7 +143,7 @@ describe('patterns', () => {
       });
     }
     await Promise.all(settled);
-    // The first of those for the full queue has room.
+    // The full queue has room for the first of its messages.
     assert.deepEqual(
       outcomes,
       Array.from({ length: 60 }, (_, i) => i % 3 !== 2 || i === 2),
@@ -161,7 +161,7 @@ describe('patterns', () => {
     for (let i = 0; i < 3 + 4 * 3; i++) await lost.nextFrame();
     lost.send(wire.ack(1, 2, false));
     for (let i = 0; i < 3; i++) await lost.nextFrame();
-    // The socket goes without a word.
+    // The socket breaks without connection.close.
     lost.destroy();
     while ([...broker.connections].length > open) await nextTurn();
     const again = await connect();

@@ -1,4 +1,4 @@
-// Protects the native form of AMQP messages: flags and property list as the grammar says, and nothing malformed let in.
+// Protects the native form of AMQP properties: flags and list as in the grammar, and refusal of malformed ones.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// Protects the caches of names: whatever collides or is evicted, the string is the one that the bytes encode.
+// Protects the caches of names: the string is the one that the bytes encode, even after collisions and evictions.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

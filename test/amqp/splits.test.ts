@@ -1,6 +1,6 @@
-// A conversation means the same wherever the network cuts it: a valid one that has every kind of frame, methods of each
-// class and bodies of no, one and several frames is given to a connection in two pieces, cut at each byte in turn, and the
-// answers must be those to the whole.
+// A conversation means the same wherever the network splits it. A valid one with every kind of frame, methods of each
+// class, and bodies of no, one and several frames is sent to a connection in two pieces, split at each byte in turn;
+// the answers must equal those to the whole.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,7 +11,7 @@ import { MemoryTransport } from '../support/memory-transport.ts';
 import { ProtocolHarness } from '../support/protocol-harness.ts';
 
 const { FRAME, METHOD } = wire;
-/** Turns in which a connection has answered all that it will. */
+/** Turns after which a connection has sent all its answers. */
 const QUIET_TURNS = 6;
 
 /** Properties: content-type, a header table, delivery mode 1. */
@@ -53,7 +53,7 @@ const CONVERSATION = Buffer.concat([
   wire.connectionClose(),
 ]);
 
-/** All that the broker answers to these pieces; each is read before the next one comes. */
+/** All answers of the broker to these pieces; each piece is read before the next one is sent. */
 async function answersTo(...pieces: Buffer[]): Promise<Buffer> {
   const harness = new ProtocolHarness();
   const transport = new MemoryTransport(harness);
@@ -73,7 +73,8 @@ async function answersTo(...pieces: Buffer[]): Promise<Buffer> {
 
 test('a conversation that is cut anywhere gets the same answers', async () => {
   const whole = framesOf(await answersTo(CONVERSATION));
-  // Seven -ok, gets of a body, of none, of three frames' and of nothing, qos and consume, a delivery, three -ok.
+  // Seven -ok; gets of a body, of an empty one, of one in three frames and of an empty queue; qos and consume; a
+  // delivery; three -ok.
   assert.equal(whole.length, 7 + (3 + 2 + 3 + 1) + 2 + 3 + 3);
   assert.ok(whole.at(-1)!.endsWith(METHOD.connectionCloseOk.toString(16)), 'nothing was refused');
   for (let at = 1; at < CONVERSATION.length; at++) {
@@ -82,7 +83,7 @@ test('a conversation that is cut anywhere gets the same answers', async () => {
   }
 });
 
-/** Type, channel and content of each frame, without confirms: there may be one for several. */
+/** Type, channel and content of each frame, without confirms, because one may cover several publishes. */
 function framesOf(answers: Buffer): string[] {
   const frames: string[] = [];
   for (let at = 0; at < answers.length; at += wire.frameBytes(answers, at, answers.length)) {

@@ -1,5 +1,5 @@
-// Protects class tx: nothing is there before the commit, all of it after, and commit-ok tells that it is durable. The
-// texts are RabbitMQ's.
+// Protects class tx: nothing is visible before the commit, everything after it, and commit-ok is sent once it is
+// durable. Error texts are RabbitMQ's.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -38,7 +38,7 @@ describe('class tx', () => {
     return client;
   }
 
-  /** A client in a transaction, and the name of a durable queue of its own. */
+  /** A client in a transaction, and the name of its durable queue. */
   async function selected(): Promise<[RawAmqp, string]> {
     const client = await open();
     const queue = `tx-${++queues}`;
@@ -96,7 +96,7 @@ describe('class tx', () => {
     client.send(commit());
     await client.expect(METHOD.txCommitOk);
     assert.equal(await ready(client, queue), 0);
-    // The delivery is still out: it can be settled again, and now comes back.
+    // The delivery is still unacknowledged: it can be settled again, and now it is requeued.
     client.send(nack(1, false, true), commit());
     await client.expect(METHOD.txCommitOk);
     assert.equal(await got(client, queue), 'kept');
@@ -264,7 +264,7 @@ describe('class tx', () => {
     kv.hold = true;
     client.send(wire.publish(1, '', 'q', Buffer.from('x'), 2), commit());
     while (!kv.waiting) await nextTurn();
-    // All that the broker has to say meanwhile would come before this answer.
+    // Any earlier frame of the broker would come before this answer.
     other.send(wire.checkQueue(1, 'q'));
     assert.equal((await other.expect(METHOD.queueDeclareOk)).readUInt32BE(2), 0);
     assert.equal(client.received, 0);

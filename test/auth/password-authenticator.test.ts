@@ -1,4 +1,4 @@
-// Who gets in: password, loopback rule, virtual host, and the administrator of a new broker.
+// Who may log in: password, loopback-only users, virtual host, and the administrator of a new broker.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// Stored password hashes match their password and nothing else, whatever is in the record.
+// A stored password hash matches only its password; a damaged record matches none.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

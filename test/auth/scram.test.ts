@@ -1,5 +1,5 @@
-// SCRAM-SHA-256 against a client written from RFC 5802 here: who knows the password is let in and can tell that the broker
-// knows it too, and nobody else is.
+// SCRAM-SHA-256 against a client written from RFC 5802: a client that knows the password logs in and can verify that
+// the broker knows it too; no other client logs in.
 
 import assert from 'node:assert/strict';
 import { createHash, createHmac, pbkdf2Sync } from 'node:crypto';
@@ -70,7 +70,7 @@ describe('SCRAM-SHA-256', () => {
       const final = client.final(dataOf(await server.step(client.first())));
       assert.match(refusal(await server.step(final)), /unknown user '.*' or wrong password/);
     }
-    // The salt of a user that does not exist is always the same, as of one that does.
+    // An unknown user always gets the same salt, as a known one does.
     const salts = new Set<string>();
     for (let i = 0; i < 3; i++) {
       const step = await exchange(all).step(new ScramClient('nobody', 'x').first());

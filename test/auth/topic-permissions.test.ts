@@ -1,5 +1,5 @@
-// Topic permissions are RabbitMQ's: patterns over routing keys for each user, virtual host and exchange. Placeholders are
-// literal text, whatever a client calls itself.
+// Topic permissions as in RabbitMQ: patterns over routing keys for each user, virtual host and exchange. The values of
+// placeholders are matched literally, whatever names a client chooses.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -95,7 +95,7 @@ test('a client id is literal text, and none is more than one word', () => {
   assert.equal(may(permissions, 'devices.a[b]{2}(c|d)-e^$\\.x', 'a[b]{2}(c|d)-e^$\\'), true);
   assert.equal(may(permissions, 'devices.{client_id}.x', '{username}'), false);
   assert.equal(may(permissions, 'devices.{client_id}.x'), false);
-  // Its own name with a slash, as a routing key holds the dot of a topic.
+  // The client's name with a slash, because a routing key has a slash for the dot of a topic.
   assert.equal(may(permissions, 'devices.fw/1.x', 'fw/1'), true);
 });
 

@@ -1,4 +1,4 @@
-// Users: who is let in by password, that a reconnect costs no second hash, and that changes are in force at once.
+// Users: login by password, no second hash for a reconnect, and changes that take effect at once.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

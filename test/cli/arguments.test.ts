@@ -1,4 +1,4 @@
-// The command line: commands, flags with and without values, and what is said when it is not understood.
+// The command line: commands, flags with and without values, and the message for input that is not understood.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

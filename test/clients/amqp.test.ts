@@ -1,5 +1,5 @@
-// Further clients against the broker, each for the round that its users make: publish with confirms, consume with
-// acknowledgements, get, nack and redelivery, errors. pika and amqp-tools run as processes where they are installed.
+// Further clients against the broker, each with its typical use: publish with confirms, consume with acknowledgements,
+// get, nack and redelivery, errors. pika and amqp-tools run as processes if they are installed.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';

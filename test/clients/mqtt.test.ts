@@ -1,5 +1,5 @@
-// Real clients against a whole broker: MQTT.js over TCP and WebSocket, and Debian's mosquitto clients and paho, where
-// they are installed. What they exchange is what the unit tests of this folder spell out byte by byte.
+// Real clients against a whole broker: MQTT.js over TCP and WebSocket, Debian's mosquitto clients and paho if
+// installed. The unit tests of this folder check the same exchanges byte by byte.
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -16,16 +16,16 @@ const PYTHON = '/usr/bin/python3';
 const PAHO = '/usr/lib/python3/dist-packages/paho/mqtt/client.py';
 const MOSQUITTO_PUB = '/usr/bin/mosquitto_pub';
 const MOSQUITTO_SUB = '/usr/bin/mosquitto_sub';
-/** Into a pipe, mosquitto_sub would keep what it says until it ends. */
+/** Disables output buffering: into a pipe, mosquitto_sub would buffer its output until it exits. */
 const STDBUF = '/usr/bin/stdbuf';
 
-/** Why a peer's tests do not run, or false. */
+/** Why a peer's tests are skipped, or false. */
 function lacks(...files: string[]): string | false {
   const missing = files.filter((file) => !existsSync(file));
   return missing.length === 0 ? false : `not installed: ${missing.join(', ')}`;
 }
 
-/** What a client received, and a promise for when it is enough. */
+/** The messages that a client received, and a promise that resolves at a given number. */
 class Inbox {
   readonly messages: { topic: string; body: string; qos: number; retain: boolean; dup: boolean }[] = [];
   private waiting: { count: number; resolve: () => void }[] = [];
@@ -251,7 +251,7 @@ interface Running {
   readonly child: ChildProcess;
   readonly output: string;
   says(text: string): Promise<void>;
-  /** Resolves when it ended well; rejects with its output otherwise. */
+  /** Resolves if the process exits with code 0; rejects with its output otherwise. */
   ends(): Promise<void>;
 }
 
@@ -278,7 +278,7 @@ function run(command: string, args: string[]): Running {
   };
 }
 
-/** Blocks on paho's own events; prints what it saw as JSON. */
+/** Waits for paho's events; prints the result as JSON. */
 const PAHO_SCRIPT = `
 import json, queue, sys
 import paho.mqtt.client as paho

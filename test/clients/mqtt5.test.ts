@@ -1,5 +1,5 @@
-// Real clients of MQTT 5 against a whole broker: MQTT.js over TCP and WebSocket, and Debian's mosquitto clients and paho,
-// where they are installed.
+// Real MQTT 5 clients against a whole broker: MQTT.js over TCP and WebSocket, Debian's mosquitto clients and paho if
+// installed.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -229,7 +229,7 @@ describe('MQTT 5 clients', () => {
   });
 });
 
-/** Blocks on paho's own events; prints what it saw as JSON. */
+/** Waits for paho's events; prints the result as JSON. */
 const PAHO_SCRIPT = `
 import json, queue, sys
 import paho.mqtt.client as paho

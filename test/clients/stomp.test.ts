@@ -12,7 +12,7 @@ import { WebSocket } from 'ws';
 import { type Broker, createBroker } from '../../src/broker.ts';
 import type { PartialConfig } from '../../src/config/schema.ts';
 
-// stompit is CommonJS and brings no types: this is the part of it that is used here.
+// stompit is CommonJS without type declarations: these are the parts used here.
 interface StompitMessage extends NodeJS.ReadableStream {
   readonly headers: Readonly<Record<string, string>>;
   readString(encoding: string, done: (error: Error | null, body: string) => void): void;
@@ -38,7 +38,7 @@ interface Stompit {
 }
 const stompit = createRequire(import.meta.url)('stompit') as Stompit;
 
-/** What arrives, to be awaited one by one. */
+/** A queue of arrivals that can be awaited one by one. */
 class Inbox<T> {
   private readonly items: T[] = [];
   private readonly waiting: ((item: T) => void)[] = [];
@@ -49,7 +49,7 @@ class Inbox<T> {
     else next(item);
   };
 
-  /** What came and nobody took. */
+  /** Arrivals not taken yet. */
   get size(): number {
     return this.items.length;
   }
@@ -81,7 +81,7 @@ describe('stompit', () => {
     return new Promise((resolve, reject) => {
       const options = { host: '127.0.0.1', port: broker.ports.stomp, connectHeaders };
       const connecting = stompit.connect(options, (error, client) => (error ? reject(error) : resolve(client)));
-      // It says «connection ended unexpectedly» after each ERROR frame, too.
+      // stompit also emits «connection ended unexpectedly» after each ERROR frame.
       connecting.on('error', () => {});
     });
   }
@@ -147,7 +147,7 @@ describe('stompit', () => {
     const first = subscribe(client, { destination, ack: 'client', 'prefetch-count': 2 });
     const [, second] = (await first.takeAll(2)) as [[StompitMessage, string], [StompitMessage, string]];
     assert.equal(first.size, 0);
-    // Cumulative: the first, too.
+    // Cumulative: it includes the first message.
     client.ack(second[0]);
     assert.deepEqual(
       (await first.takeAll(2)).map(([, body]) => body),
@@ -189,7 +189,7 @@ describe('stompit', () => {
     const client = await connect();
     const inbox = subscribe(client, { destination: '/topic/large', ack: 'auto' });
     const body = '0123456789abcdef'.repeat(65_536);
-    // Without content-length: until NUL.
+    // Without content-length the body ends at NUL.
     await sent(client, { destination: '/topic/large' }, body);
     await sent(client, { destination: '/topic/large', 'content-length': body.length }, body);
     for (const [, received] of await inbox.takeAll(2)) assert.equal(received, body);

@@ -1,5 +1,5 @@
-// The configuration is a leaf and repeats the defaults of the parts; here they are held together. What a part bounds and
-// the configuration does not name under its section stands under `limits`, for all protocols alike.
+// The configuration imports no other part and repeats their defaults; this test compares them. A limit of a protocol
+// that its section does not have is in section `limits`, for all protocols.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

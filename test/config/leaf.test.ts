@@ -1,4 +1,4 @@
-// Reading single values: agreement with TypeBox's own checker on every leaf of the schema, and what text means.
+// Reading single values: agreement with TypeBox's checker on every leaf of the schema, and parsing of text.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// The four sources of the configuration, their order, and what is said when one of them is wrong.
+// The four sources of the configuration, their precedence, and the error for a wrong value in each.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

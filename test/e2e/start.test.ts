@@ -1,5 +1,5 @@
-// `trivium start` as a process: it says what listens where, reloads its certificates and ends on signals, with the right
-// code, and says plainly why it cannot start.
+// `trivium start` as a process: it prints its listeners, reloads certificates, exits on signals with the right code,
+// and reports clearly why it cannot start.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

@@ -1,6 +1,5 @@
-// Clients that lead a normal life while others misbehave: each sends itself numbered messages through the broker, one
-// after another, and fails where one is missing, comes twice or comes out of order. The client libraries are the ones
-// that people use.
+// Clients that behave normally while others misbehave: each sends itself numbered messages through the broker, one
+// after another, and fails if one is missing, duplicated or out of order. They use the common client libraries.
 
 import { Client } from '@stomp/stompjs';
 import amqplib from 'amqplib';
@@ -29,7 +28,7 @@ export class Canary {
     this.arrived = null;
   }
 
-  /** Sends the next message; resolves when it is confirmed and here. */
+  /** Sends the next message; resolves when it is confirmed and received. */
   async exchange(): Promise<void> {
     const arrival = new Promise<void>((resolve) => {
       this.arrived = resolve;
@@ -38,7 +37,7 @@ export class Canary {
     if (this.failure !== null) throw this.failure;
   }
 
-  /** What the subscription brings. */
+  /** Called with each message of the subscription. */
   received(text: string): void {
     if (Number(text) !== this.exchanged + 1) {
       this.fail(new Error(`the ${this.name} canary got ${text} in place of ${this.exchanged + 1}`));

@@ -1,4 +1,4 @@
-// How a protocol's bytes travel: over TCP as they are, or each frame as a message of a WebSocket.
+// The transport of a protocol's bytes: TCP, or each frame as a WebSocket message.
 
 import { message, OPCODE, upgradeRequest } from '../../support/wire/websocket.ts';
 import type { Frames } from './mutate.ts';
@@ -6,11 +6,11 @@ import type { Frames } from './mutate.ts';
 export interface Carrier {
   readonly name: string;
   readonly port: number;
-  /** Frames that the carrier puts in front. */
+  /** Frames that the transport adds at the start. */
   readonly handshakeFrames: number;
-  /** What goes over the wire of a conversation's frames. */
+  /** The bytes on the wire for the frames of a conversation. */
   wrap(frames: Frames): Frames;
-  /** The protocol's bytes in what came back. Throws where that is not what the carrier allows. */
+  /** Extracts the protocol's bytes from the received ones. Throws if they violate the transport's rules. */
   unwrap(answer: Buffer): Buffer;
 }
 
@@ -23,7 +23,7 @@ export function overWebSocket(port: number, path: string, subprotocol: string): 
     name: 'websocket',
     port,
     handshakeFrames: 1,
-    // The close frame at the end answers the broker's own, which is all that it waits for before it closes.
+    // The last frame is a Close, which answers the broker's: the broker waits for nothing else before it closes.
     wrap: (frames) => [
       upgradeRequest(path, subprotocol),
       ...frames.map((frame) => message(OPCODE.binary, frame)),
@@ -33,7 +33,7 @@ export function overWebSocket(port: number, path: string, subprotocol: string): 
   };
 }
 
-/** An upgrade that is refused ends in an HTTP error; after one that is not come frames, never masked (RFC 6455 §5.1). */
+/** A refused upgrade gets an HTTP error; an accepted one is followed by unmasked frames (RFC 6455 §5.1). */
 function unwrapMessages(answer: Buffer): Buffer {
   if (answer.length === 0) return answer;
   const head = answer.indexOf('\r\n\r\n');

@@ -1,5 +1,5 @@
-// The fuzzer: makes inputs from a seed, sends many at a time while the canaries sing, and keeps count of how deep they
-// got and what the broker answered. An input is described by its seed and index alone, so a failure names them.
+// The fuzzer: generates inputs from a seed, sends many at a time while the canaries exchange messages, and counts how
+// deep each input got and what the broker answered. Seed and index determine an input, so a failure names them.
 
 import type { Canary } from './canary.ts';
 import type { Carrier } from './carrier.ts';
@@ -8,14 +8,16 @@ import { type Frames, mutate } from './mutate.ts';
 import type { FuzzProtocol, Inspection } from './protocol.ts';
 import { Random } from './random.ts';
 
-/** Connections at a time. */
+/** Concurrent connections. */
 const PARALLEL = 24;
-/** The canaries exchange a message each for so many inputs, while those are under way. */
+/** Inputs for each canary exchange, which runs concurrently. */
 const INPUTS_PER_EXCHANGE = 100;
 const MOST_PIECES = 4;
-/** Share of inputs whose client says goodbye to a broker that waits; the others just go. */
+/** Share of inputs whose client sends FIN to a waiting broker; the others reset the connection. */
 const FIN_SHARE = 0.05;
-/** Share of mutations that leave the login alone: most faults lie behind it, and a wrong password is slow on purpose. */
+/**
+ * Share of mutations that keep the login unchanged: most faults are after it, and a wrong password is slow on purpose.
+ */
 const BEHIND_LOGIN = 0.85;
 
 export const INPUT_KINDS = ['mutated', 'random frames', 'random bytes'] as const;
@@ -34,7 +36,7 @@ export class Report {
   readonly kinds: Map<string, number>;
   readonly states: Map<string, number>;
   readonly errors: Map<string, number>;
-  /** Inputs after which the broker closed before it was told goodbye. */
+  /** Inputs after which the broker closed before the client did. */
   closedFirst: number;
   inputs: number;
 
@@ -54,7 +56,7 @@ export class Report {
     if (closedFirst) this.closedFirst++;
   }
 
-  /** Of all inputs, from 0 to 1, that got no further than this state. */
+  /** Share of all inputs, from 0 to 1, that did not get beyond this state. */
   share(state: string): number {
     return (this.states.get(state) ?? 0) / this.inputs;
   }
@@ -73,7 +75,7 @@ export class Report {
   }
 }
 
-/** Runs `inputs` inputs. Throws at the first whose answer breaks the protocol or whose connection stays open. */
+/** Runs `inputs` inputs. Throws at the first whose answer violates the protocol or whose connection stays open. */
 export async function fuzz(
   protocol: FuzzProtocol,
   carriers: readonly Carrier[],
@@ -95,7 +97,7 @@ export async function fuzz(
   return report;
 }
 
-/** Sends one input and judges what came back. */
+/** Sends one input and checks the answer. */
 export async function run(protocol: FuzzProtocol, input: Input, name: string, report: Report): Promise<void> {
   const { carrier, frames, kind, pieces, leaving } = input;
   try {
@@ -124,7 +126,7 @@ function makeFrames(protocol: FuzzProtocol, carrier: Carrier, kind: InputKind, i
     case 'mutated': {
       const from = random.chance(BEHIND_LOGIN) ? login : 0;
       const donor = carrier.wrap(random.pick(conversations));
-      // Inside the WebSocket's messages or outside of them: both parsers want to be met.
+      // Mutates inside the WebSocket messages or the frames themselves, to reach both parsers.
       const inside = carrier.handshakeFrames === 0 || random.chance(0.5);
       return inside
         ? carrier.wrap(
@@ -152,7 +154,7 @@ function makeFrames(protocol: FuzzProtocol, carrier: Carrier, kind: InputKind, i
   }
 }
 
-/** In one write, or cut anywhere: a parser must not care where the network cuts. */
+/** In one write, or split anywhere, as the network may split it. */
 function inPieces(bytes: Buffer, random: Random): Buffer[] {
   if (random.chance(0.6)) return [bytes];
   const cuts = Array.from({ length: random.int(MOST_PIECES) }, () => random.int(bytes.length + 1)).sort(
@@ -165,7 +167,7 @@ async function sing(canaries: readonly Canary[]): Promise<void> {
   await Promise.all(canaries.map((canary) => singAlone(canary)));
 }
 
-/** One exchange of a canary at a time; whoever comes meanwhile waits for its turn. */
+/** One exchange of a canary at a time; concurrent callers wait for their turn. */
 const turns = new WeakMap<Canary, Promise<void>>();
 function singAlone(canary: Canary): Promise<void> {
   const turn = (turns.get(canary) ?? Promise.resolve()).then(() => canary.exchange());

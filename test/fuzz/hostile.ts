@@ -1,5 +1,5 @@
-// Inputs that no broker may answer with silence: each breaks a rule of its protocol and must end in the protocol's own
-// error or a close, without the client's help. Inputs that once broke us join these.
+// Inputs that a broker must not ignore: each violates its protocol and must cause the protocol's error or a close,
+// without further input from the client. Inputs that once caused a failure are added here.
 
 import * as amqp from '../../support/wire/amqp.ts';
 import * as mqtt from '../../support/wire/mqtt.ts';
@@ -17,9 +17,9 @@ const CLOSE_OK = amqp.method(0, METHOD.connectionCloseOk);
 const amqpLogin = [amqp.PROTOCOL_HEADER, amqp.startOk('guest', 'guest'), amqp.tuneOk(16, 65_536, 0), amqp.open('/')];
 const amqpChannel = [...amqpLogin, amqp.channelOpen(1)];
 
-/** What ends the connection; the client then says close-ok, as it must. */
+/** Inputs that end the connection; the client then sends close-ok. */
 const fatal = (rule: string, ...frames: Buffer[]): Hostile => ({ rule, frames: [...amqpChannel, ...frames, CLOSE_OK] });
-/** What ends the channel; the client then closes the connection. */
+/** Inputs that end the channel; the client then closes the connection. */
 const channelFatal = (rule: string, ...frames: Buffer[]): Hostile => ({
   rule,
   frames: [...amqpChannel, ...frames, amqp.connectionClose()],

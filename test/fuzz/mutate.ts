@@ -1,11 +1,11 @@
-// Damages a valid conversation in the ways that real peers, and hostile ones, do. A conversation is a list of frames;
-// the result is again a list, so that several mutations can follow each other.
+// Damages a valid conversation as faulty and hostile peers do. A conversation is a list of frames; the result is again
+// a list, so that mutations can be combined.
 
 import type { Random } from './random.ts';
 
 export type Frames = readonly Buffer[];
 
-/** Where a frame says how long it is: the offset and number of the bytes that say so. */
+/** The position of a frame's length field: offset and number of bytes. */
 export type LengthField = (frame: Buffer) => { readonly offset: number; readonly bytes: number } | null;
 
 const MUTATIONS = [
@@ -24,12 +24,12 @@ const MUTATIONS = [
 ] as const;
 type Mutation = (typeof MUTATIONS)[number];
 
-/** The numbers at which length arithmetic goes wrong. */
+/** Numbers at which length arithmetic overflows or wraps. */
 const INTERESTING = [0, 1, 2, 7, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x1_0000, 0x7fff_ffff, 0xffff_ffff];
 const MOST_INSERTED = 64;
 const MOST_GROWN = 70_000;
 
-/** One to four mutations. `donor` is another conversation to splice from; frames before `from` are left alone. */
+/** One to four mutations. `donor` is another conversation to splice from; frames before `from` are unchanged. */
 export function mutate(frames: Frames, from: number, donor: Frames, lengthField: LengthField, random: Random): Frames {
   let result = frames;
   do result = apply(random.pick(MUTATIONS), result, Math.min(from, result.length - 1), donor, lengthField, random);

@@ -1,4 +1,4 @@
-// AMQP 0-9-1 for the fuzzer: conversations written by hand, and what the broker's answers mean.
+// AMQP 0-9-1 for the fuzzer: hand-written conversations, and the meaning of the broker's answers.
 
 import * as amqp from '../../support/wire/amqp.ts';
 import type { Frames } from './mutate.ts';
@@ -9,7 +9,7 @@ const { METHOD, FRAME } = amqp;
 
 const STATES = ['nothing', 'header', 'handshake', 'open', 'channel', 'declared', 'content'] as const;
 
-/** What an answer shows of how deep the conversation is, as an index into STATES. */
+/** How deep the conversation is after an answer, as an index into STATES. */
 const DEPTH = new Map<number, number>([
   [METHOD.connectionStart, 1],
   [METHOD.connectionTune, 2],
@@ -43,7 +43,7 @@ function handshake(): Buffer[] {
   ];
 }
 
-/** basic.publish in its three frames, so that mutations come between them. */
+/** basic.publish as its three frames, so that mutations can come between them. */
 function publish(channel: number, exchange: string, key: string, body: Buffer, mandatory = false): Buffer[] {
   return [
     amqp.method(
@@ -230,7 +230,7 @@ function randomFrame(random: Random): Buffer {
   return amqp.frame(random.chance(0.9) ? random.pick(Object.values(FRAME)) : random.int(256), random.int(4), payload);
 }
 
-/** A broker that refuses the protocol header answers with its own, eight bytes that are no frame (§4.2.2). */
+/** A broker that refuses the protocol header answers with its own: eight bytes that are not a frame (§4.2.2). */
 function inspect(answer: Buffer): Inspection {
   if (answer.subarray(0, 4).toString('latin1') === 'AMQP') {
     if (answer.length !== 8) throw new Error('something follows the protocol header that refuses ours');

@@ -1,4 +1,4 @@
-// MQTT for the fuzzer: conversations written by hand, and what the broker's answers mean.
+// MQTT for the fuzzer: hand-written conversations, and the meaning of the broker's answers.
 
 import * as mqtt from '../../support/wire/mqtt.ts';
 import * as v5 from '../../support/wire/mqtt5.ts';
@@ -48,10 +48,10 @@ function clean(id: number): Frames {
   ];
 }
 
-/** Persistent sessions that the inputs share: one for each would be what memory grows by. */
+/** A few persistent sessions that the inputs share: one for each input would fill memory. */
 const SESSIONS = 256;
 
-/** A session that outlives its connection: what comes back may be acknowledged out of turn. */
+/** A persistent session, whose redeliveries may be acknowledged out of order. */
 function persistent(id: number): Frames {
   const topic = `fuzz/${id}/kept`;
   return [
@@ -101,7 +101,7 @@ function wildcards(id: number): Frames {
   ];
 }
 
-/** MQTT 5 with all that a message may carry, aliases and every answer with a reason. */
+/** MQTT 5 with every property of a message, aliases, and every acknowledgement with a reason. */
 function properties(id: number): Frames {
   const topic = `fuzz/${id}/properties`;
   const { p } = v5;

@@ -1,4 +1,4 @@
-// STOMP 1.2 for the fuzzer: conversations written by hand, and what the broker's answers mean.
+// STOMP 1.2 for the fuzzer: hand-written conversations, and the meaning of the broker's answers.
 
 import * as stomp from '../../support/wire/stomp.ts';
 import type { Frames } from './mutate.ts';

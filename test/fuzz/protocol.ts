@@ -1,4 +1,4 @@
-// What the fuzzer needs to know of a protocol.
+// The fuzzer's interface to a protocol.
 
 import type { Frames, LengthField } from './mutate.ts';
 import type { Random } from './random.ts';
@@ -6,21 +6,21 @@ import type { Random } from './random.ts';
 export interface Inspection {
   /** How deep the input got: one of the protocol's states. */
   readonly state: string;
-  /** The error that the broker answered with, in the protocol's own words, or null. */
+  /** The broker's error in the protocol's terms, or null. */
   readonly error: string | null;
 }
 
 export interface FuzzProtocol {
   readonly name: string;
-  /** States from nothing to deep, as the broker's answers show them. */
+  /** States from the shallowest to the deepest, as the broker's answers show them. */
   readonly states: readonly string[];
-  /** Valid conversations from connecting to goodbye. `id` is in all their names: no input meets what another left. */
+  /** Valid conversations from CONNECT to the end. All names contain `id`, so that inputs do not share state. */
   conversations(id: number): readonly Frames[];
-  /** Frames up to a working connection at the head of each conversation. */
+  /** Number of frames at the start of each conversation that open the connection. */
   readonly handshakeFrames: number;
   readonly lengthField: LengthField;
-  /** A frame that is well formed on the outside and random inside. */
+  /** A frame with a valid header and random content. */
   randomFrame(random: Random): Buffer;
-  /** Reads everything that the broker answered. Throws where that is not well-formed itself. */
+  /** Parses everything that the broker answered. Throws if it is malformed. */
   inspect(answer: Buffer): Inspection;
 }

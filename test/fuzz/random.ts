@@ -1,5 +1,5 @@
-// A seeded generator of numbers, so that every input of a fuzz run can be made again from the seed and its index.
-// The algorithm is SplitMix32: a counter and an avalanche, good enough to pick mutations and fast enough to be free.
+// A seeded random number generator, so that seed and index reproduce every input of a fuzz run. The algorithm is
+// SplitMix32, which is fast and good enough to pick mutations.
 
 export class Random {
   private state: number;
@@ -17,7 +17,7 @@ export class Random {
     return (z ^ (z >>> 15)) >>> 0;
   }
 
-  /** A whole number from 0 to `below - 1`. */
+  /** An integer from 0 to `below - 1`. */
   int(below: number): number {
     return Math.floor((this.next() / 0x1_0000_0000) * below);
   }

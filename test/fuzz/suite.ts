@@ -1,6 +1,5 @@
 // The fuzz test of one protocol: a broker in this process, the canaries of all three protocols, first the inputs that
-// must be answered with an error, then the random ones. 20,000 inputs in the normal run, more with CI_LONG, from a seed
-// that FUZZ_SEED may change.
+// must cause an error, then the random ones. 20,000 inputs normally, more with CI_LONG; FUZZ_SEED sets the seed.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -18,17 +17,17 @@ import type { FuzzProtocol } from './protocol.ts';
 const LONG = process.env.CI_LONG !== undefined;
 const INPUTS = LONG ? 200_000 : 20_000;
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
-/** Inputs after which caches are full and memory should stay where it is. */
+/** Inputs after which caches are full and memory must stop growing. */
 const WARM_UP = 4000;
 /**
- * What the rest may leave behind, however many they are: full caches, and sessions and retained messages under names
- * that a mutation made. The leak that this test was made to find left 232 MiB after 16,000 inputs.
+ * Maximum memory growth from all later inputs: full caches, and sessions and retained messages under names that
+ * mutations created. The leak that this test was written to find left 232 MiB after 16,000 inputs.
  */
 const LEFT_BYTES = 64 * 1024 * 1024;
 const COLLECTIONS = 5;
-/** At least so many of the inputs must get to the deepest state, or the fuzzer only tests the login. */
+/** Share of inputs that must reach the deepest state; otherwise the fuzzer tests only the login. */
 const DEEP_SHARE = 0.1;
-/** Canary exchanges that go with the inputs at least. */
+/** Minimum number of canary exchanges during the inputs. */
 const EXCHANGES = 100;
 
 export interface WebSocketPath {
@@ -96,13 +95,13 @@ export function fuzzSuite(protocol: FuzzProtocol, hostile: readonly Hostile[], w
   });
 }
 
-/** Memory in use once only the canaries are connected, the queues are empty and garbage is collected. */
+/** Memory in use when only the canaries are connected, the queues are empty and garbage is collected. */
 async function quietHeapBytes(broker: Broker): Promise<number> {
   while (broker.connections.size > 3) await new Promise((resolve) => setImmediate(resolve));
   await purgeQueues(broker);
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
-  // Buffers go with the collection after the one that finds their owners dead.
+  // Buffers are freed by the collection after the one that frees their owners.
   for (let round = 0; round < COLLECTIONS; round++) {
     collect();
     await new Promise((resolve) => setImmediate(resolve));
@@ -111,7 +110,7 @@ async function quietHeapBytes(broker: Broker): Promise<number> {
   return heapUsed + external;
 }
 
-/** Sessions and queues outlive their connections by right, and with them what the inputs published to them. */
+/** Deletes sessions and queues, which rightly outlive their connections, and their messages. */
 async function purgeQueues(broker: Broker): Promise<void> {
   const connection = await amqplib.connect(`amqp://guest:guest@127.0.0.1:${broker.ports.amqp}`);
   const channel = await connection.createChannel();

@@ -1,4 +1,5 @@
-// The HTTP API over a real socket: health, who may ask, what is shown, pages, and one shape for every error.
+// The HTTP API over a real socket: health, authentication, which data each user sees, pages, and a uniform error
+// format.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -66,7 +67,7 @@ async function serve(t: TestContext, changes: Partial<HttpContext> = {}) {
   return { ...core, get, logged };
 }
 
-/** Answers are held to their routes' schemas here; the server itself does not check what it says. */
+/** Answers are validated against their routes' schemas here; the server itself does not validate them. */
 function holdsTo(path: string, item: unknown): void {
   const schemas: readonly [RegExp, TSchema][] = [
     [/^\/api\/overview/, OverviewBody],

@@ -1,4 +1,4 @@
-// What a scrape says is what the broker counts at that moment.
+// The metrics of a scrape equal the broker's counters at that moment.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -62,7 +62,7 @@ test('every bound that was reached is exposed under its key in the configuration
   }
 });
 
-/** Numbers of the configuration that are no bounds at which something is dropped, refused or closed, and one that is. */
+/** Numeric keys of the configuration that are not counted limits, and one that is. */
 const UNCOUNTED = new Map([
   ['amqp.heartbeatSeconds', 'offered'],
   ['stomp.minHeartBeatMs', 'offered'],

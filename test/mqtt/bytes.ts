@@ -33,7 +33,7 @@ export function packet(firstByte: number, ...parts: Buffer[]): Buffer {
   return Buffer.concat([Buffer.from([firstByte, ...length]), content]);
 }
 
-/** Flags follow from the fields unless they are given; clean session is set unless `clean` is false. */
+/** `flags` default to those of the fields; clean session is set unless `clean` is false. */
 export function connect(fields: ConnectFields = {}, clean = true): Buffer {
   const { name = 'MQTT', level = 4, keepAlive = 0, clientId = 'c', will, user, password } = fields;
   const flags =

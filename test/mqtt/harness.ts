@@ -1,4 +1,4 @@
-// An MQTT front-end on a core without sockets and without a disk: clients are byte streams in memory.
+// An MQTT front-end on a core without sockets or disk; clients are byte streams in memory.
 
 import { MqttFrontEnd } from '../../protocols/mqtt/front-end.ts';
 import type { MqttLimits } from '../../protocols/mqtt/limits.ts';
@@ -26,9 +26,9 @@ export class Harness extends ProtocolHarness {
     this.frontEnd = this.makeFrontEnd();
   }
 
-  /** A front-end that has seen nobody, on the same core: what a restart is for sessions. */
+  /** A new front-end on the same core, which is a restart for MQTT sessions. */
   restartFrontEnd(): this {
-    // What sessions that are no more held on to is in its queue again.
+    // Unacknowledged messages of the old sessions return to their queues.
     for (const queue of this.hosts.get('/')!.queues.values()) {
       queue.requeue([...(queue as unknown as { outstanding: Iterable<QueueEntry> }).outstanding]);
     }
@@ -37,12 +37,12 @@ export class Harness extends ProtocolHarness {
     return this;
   }
 
-  /** A client that has not said anything. */
+  /** A client that has sent nothing yet. */
   open(): Client {
     return new Client(this);
   }
 
-  /** A connected client. Its CONNACK is taken off; `present` tells what it said. */
+  /** A connected client, whose CONNACK was read; `present` is its session present flag. */
   async connect(clientId: string, fields: bytes.ConnectFields = {}, clean = true): Promise<Client> {
     const client = this.open();
     client.send(bytes.connect({ clientId, user: 'guest', password: 'guest', ...fields }, clean));
@@ -53,7 +53,7 @@ export class Harness extends ProtocolHarness {
     return client;
   }
 
-  /** As `connect`, of MQTT 5. Throws where it is refused. */
+  /** As `connect`, for MQTT 5. Throws if CONNECT is refused. */
   async connect5(clientId: string, fields: Connect5 = {}): Promise<Client> {
     const client = this.open();
     client.send(connect5({ clientId, ...fields }));
@@ -68,7 +68,7 @@ export class Harness extends ProtocolHarness {
   }
 }
 
-/** What a CONNACK or DISCONNECT of MQTT 5 says first. */
+/** The reason code of an MQTT 5 CONNACK or DISCONNECT. */
 export function reasonOf(hex: string | undefined): string {
   if (hex === undefined) return 'nothing';
   const bytes = Buffer.from(hex, 'hex');
@@ -76,14 +76,14 @@ export function reasonOf(hex: string | undefined): string {
   return bytes[0] === 0xe0 ? `disconnect ${(bytes[2] ?? 0).toString(16)}` : hex;
 }
 
-/** One end of a connection: what the broker sends is kept as packets in hex. */
+/** The client's end of a connection; it records the broker's packets in hex. */
 export class Client {
   readonly transport: MemoryTransport;
   readonly handler: TransportHandler;
   present: boolean;
-  /** The CONNACK of MQTT 5, in hex. */
+  /** The MQTT 5 CONNACK in hex. */
   connack: string;
-  /** Packets that came right behind it. */
+  /** Packets that came with it. */
   early: string[];
 
   constructor(harness: Harness) {
@@ -103,12 +103,12 @@ export class Client {
     this.transport.receive(Buffer.concat(packets));
   }
 
-  /** The client's side goes away without a word. */
+  /** Breaks the connection without DISCONNECT. */
   drop(): void {
     this.transport.destroy();
   }
 
-  /** The packets that came since the last call, in hex. */
+  /** The packets received since the last call, in hex. */
   take(): string[] {
     const stream = Buffer.concat(this.transport.written.splice(0).map(({ bytes }) => bytes));
     const packets = this.early.splice(0);

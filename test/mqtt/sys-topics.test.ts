@@ -1,4 +1,4 @@
-// What the broker says of itself below $SYS: to those who ask for it, at an interval, and by nobody else.
+// The broker's statistics below $SYS: published to subscribers at an interval, and by no client.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -36,7 +36,7 @@ describe('$SYS', () => {
     await broker.settle();
     const first = heard(client);
     assert.equal(first.size, 53);
-    // CONNECT and SUBSCRIBE; CONNACK. The answers to the subscription are being written.
+    // CONNECT and SUBSCRIBE, and CONNACK. The answers to SUBSCRIBE are not counted yet.
     assert.equal(first.get('$SYS/broker/messages/received'), 'retained 2');
     assert.equal(first.get('$SYS/broker/version'), 'retained trivium version test');
     assert.equal(first.get('$SYS/broker/clients/connected'), 'retained 1');

@@ -1,4 +1,4 @@
-// A STOMP connection: login, receipts, errors, heart-beats, and what a close gives back.
+// A STOMP connection: login, receipts, errors, heart-beats, and what happens to its messages when it closes.
 
 import assert from 'node:assert/strict';
 import { hostname } from 'node:os';

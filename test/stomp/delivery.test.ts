@@ -1,4 +1,4 @@
-// What subscribers get: destinations, headers, acknowledgements, prefetch, transactions, and the kinds of WebSocket
+// Deliveries to subscribers: destinations, headers, acknowledgements, prefetch, transactions, and types of WebSocket
 // messages.
 
 import assert from 'node:assert/strict';
@@ -20,7 +20,7 @@ function send(destination: string, body: string | Buffer, ...lines: string[]): B
   return frame('SEND', [`destination:${destination}`, `content-length:${Buffer.byteLength(body)}`, ...lines], body);
 }
 
-/** A message as another protocol would bring it. */
+/** A message as published over another protocol. */
 function foreign(exchange: string, routingKey: string, body: Buffer, properties: Partial<Properties> = {}): Message {
   const codec = { id: 1, retainHeader: true, decode: () => ({ ...NO_PROPERTIES, ...properties }) };
   return new Message(exchange, routingKey, body, 0, body.length, body, 0, 0, codec, false, 0, NEVER, 0);
@@ -150,7 +150,7 @@ describe('STOMP destinations', () => {
     assert.match(replyTo, /^\/reply-queue\/amq\.gen-/);
     assert.equal(requests[1]!.headers['reply-to'], replyTo);
     await service.exchange(send(replyTo, 'a1', 'correlation-id:1'));
-    // An AMQP service answers to the bare name through the default exchange.
+    // An AMQP service replies to the plain queue name through the default exchange.
     const session = await harness.session();
     session.publish(
       foreign('', replyTo.slice('/reply-queue/'.length), Buffer.from('a2'), { correlationId: '2' }),
@@ -401,7 +401,7 @@ describe('STOMP acknowledgements', () => {
     await client.exchange(...Array.from({ length: count }, (_, i) => send('/queue/q', String(i + 1))));
     const frames = await client.exchange(subscribe('s', '/queue/q', `ack:${mode}`, ...lines));
     const session = await harness.session();
-    /** What is left for somebody else once this client is gone, with the redelivered mark. */
+    /** The messages that another client gets after this one has gone, with their redelivered mark. */
     const left = async (): Promise<[string, string][]> => {
       client.drop();
       await harness.settle();
@@ -491,7 +491,7 @@ describe('STOMP acknowledgements', () => {
     const { client, left, ids } = await deliver('client', 3);
     const [receipt] = await client.exchange(frame('UNSUBSCRIBE', ['id:s', 'receipt:1']));
     assert.equal(receipt!.command, 'RECEIPT');
-    // An ACK that was under way meanwhile is no error.
+    // An ACK that was in flight meanwhile is not an error.
     assert.deepEqual(await client.exchange(frame('ACK', [`id:${ids[0]}`])), []);
     assert.deepEqual(await left(), [
       ['1', 'true'],

@@ -1,4 +1,4 @@
-// Destinations, both ways.
+// Parsing and formatting of destinations.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

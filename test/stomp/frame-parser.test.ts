@@ -1,4 +1,4 @@
-// The frame parser reads the grammar, whatever the split, and refuses everything else with a reason.
+// The frame parser accepts the grammar at every split, and refuses everything else with a reason.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -18,7 +18,7 @@ interface Seen {
   body: string;
 }
 
-/** Everything that the parser says of each frame. Headers of a repeated SEND are those of the SEND before it. */
+/** All events of the parser for each frame. A repeated SEND has the headers of the SEND before it. */
 function parse(
   chunks: readonly Buffer[],
   version: StompVersion = STOMP_VERSION.v1_2,
@@ -69,7 +69,7 @@ function parse(
   return seen;
 }
 
-/** The frames up to the first that is none, and whether there is such. */
+/** The frames before the first malformed one, and whether there is a malformed one. */
 function outcome(chunks: readonly Buffer[], version: StompVersion): { seen: Seen[]; failed: boolean } {
   const seen: Seen[] = [];
   try {
@@ -336,7 +336,7 @@ describe('frame parser', () => {
     );
     refused(Buffer.from('SEND\ncontent-length:21\n\n'), /limits\.messageBytes is 20/, STOMP_VERSION.v1_2, limits);
     refused(frame('SEND', [], 'x'.repeat(21)), /limits\.messageBytes is 20/, STOMP_VERSION.v1_2, limits);
-    // Also behind a header block that was seen before.
+    // Also after a cached header block.
     const repeated = Buffer.concat([
       frame('SEND', ['content-length:1'], 'x'),
       frame('SEND', ['content-length:21'], 'x'.repeat(21)),

@@ -1,6 +1,6 @@
-// Frames as bytes, written out independently of the broker's own encoder, and a plain reader for what it answers.
+// Frames as bytes, built independently of the broker's encoder, and a simple reader for its answers.
 
-/** A frame's bytes: header lines as given, no escaping, LF line ends. */
+/** A frame's bytes: header lines as given, without escaping, LF line ends. */
 export function frame(command: string, lines: readonly string[] = [], body: string | Buffer = ''): Buffer {
   return Buffer.concat([
     Buffer.from(`${[command, ...lines].join('\n')}\n\n`),
@@ -11,14 +11,14 @@ export function frame(command: string, lines: readonly string[] = [], body: stri
 
 export interface ReadFrame {
   readonly command: string;
-  /** Unescaped by the rules of 1.2; the first of repeated names. */
+  /** Unescaped by the rules of 1.2; the first of repeated headers. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', c: ':', '\\': '\\' };
 
-/** Every whole frame in the bytes, by content-length where there is one, and what is left over. */
+/** Every complete frame in the bytes, by content-length if present, and the remaining bytes. */
 export function readFrames(bytes: Buffer): { frames: ReadFrame[]; rest: Buffer } {
   const frames: ReadFrame[] = [];
   let rest = bytes;

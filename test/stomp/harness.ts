@@ -1,4 +1,4 @@
-// A STOMP front-end on a core without sockets and without a disk: clients are byte streams in memory.
+// A STOMP front-end on a core without sockets or disk; clients are byte streams in memory.
 
 import assert from 'node:assert/strict';
 import type { StompSettings } from '../../protocols/stomp/context.ts';
@@ -23,12 +23,12 @@ export class Harness extends ProtocolHarness {
     this.accept = stompFrontEnd(this.context, this.ticker, { ...STOMP_LIMITS, anonymous: null, ...given.settings });
   }
 
-  /** A client that has not said anything; `kind` is that of its WebSocket messages. */
+  /** A client that has sent nothing yet; `kind` is the type of its WebSocket messages. */
   open(kind: MessageKind = MESSAGE_KIND.binary, httpCredentials: HttpCredentials | null = null): Client {
     return new Client(this, kind, httpCredentials);
   }
 
-  /** A client that is logged in. Its CONNECTED is taken off. */
+  /** A client that is logged in; its CONNECTED was read. */
   async connect(headers: readonly string[] = [], kind: MessageKind = MESSAGE_KIND.binary): Promise<Client> {
     const client = this.open(kind);
     client.send(frame('CONNECT', ['login:guest', 'passcode:guest', ...headers, 'accept-version:1.2']));
@@ -58,26 +58,26 @@ export class Client {
     this.transport.receive(Buffer.concat(frames));
   }
 
-  /** The client's side goes away without a word. */
+  /** Breaks the connection. */
   drop(): void {
     this.transport.destroy();
   }
 
-  /** Sends, waits, and answers with what came since the last call. */
+  /** Sends, waits, and returns the frames received since the last call. */
   async exchange(...frames: Buffer[]): Promise<ReadFrame[]> {
     this.send(...frames);
     await this.harness.settle();
     return this.take();
   }
 
-  /** The frames that came since the last call. */
+  /** The frames received since the last call. */
   take(): ReadFrame[] {
     const { frames, rest } = readFrames(Buffer.concat(this.transport.written.splice(0).map(({ bytes }) => bytes)));
     assert.equal(rest.length, 0, 'a frame was cut off');
     return frames;
   }
 
-  /** The raw bytes that came, with the kind of WebSocket message that carried them. */
+  /** The raw bytes received, with the type of WebSocket message that carried them. */
   takeRaw(): Written[] {
     return this.transport.written.splice(0);
   }

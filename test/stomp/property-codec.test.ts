@@ -1,4 +1,4 @@
-// SEND headers travel as native bytes, mean AMQP properties, and come back as MESSAGE headers; nothing vanishes.
+// SEND headers are kept as native bytes, decode to AMQP properties, and return as MESSAGE headers without loss.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

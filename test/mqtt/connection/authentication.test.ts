@@ -1,5 +1,5 @@
-// Enhanced authentication of MQTT 5 (§4.12): AUTH packets between CONNECT and CONNACK and afterwards, with SCRAM-SHA-256
-// as a broker has it.
+// Enhanced authentication of MQTT 5 (§4.12): AUTH packets between CONNECT and CONNACK and afterwards, with the broker's
+// SCRAM-SHA-256.
 
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';

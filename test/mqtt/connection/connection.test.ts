@@ -1,5 +1,5 @@
-// What a client sees of a connection: CONNECT and its answers, subscriptions, publishing at each QoS, wills, keep-alive,
-// and the close that follows every breach of the protocol.
+// A connection as a client sees it: CONNECT and its answers, subscriptions, publishing at each QoS, wills, keep-alive,
+// and the close after every violation of the protocol.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -308,7 +308,7 @@ describe('subscriptions', () => {
     client.send(ack(0x40, 1), subscribe(2, ['r/2', 0]));
     await broker.settle();
     assert.deepEqual(client.take(), [suback(2, 0), ...hex(publish('r/2', 'kept', 0, 0, 1))]);
-    // To those who subscribed before, a retained publish comes like any other [MQTT-3.3.1-9].
+    // An existing subscriber gets a retained publish without RETAIN [MQTT-3.3.1-9].
     publisher.send(publish('r/5', 'live', 0, 0, 1));
     await broker.settle();
     assert.deepEqual(client.take(), hex(publish('r/5', 'live')));

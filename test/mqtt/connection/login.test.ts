@@ -1,5 +1,5 @@
-// Who a client is and what it may do, over real sockets: user names with a virtual host, client certificates, and topic
-// permissions that name the client.
+// Login and permissions over real sockets: user names with a virtual host, client certificates, and topic permissions
+// with the client's name.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

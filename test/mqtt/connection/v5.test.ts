@@ -1,5 +1,5 @@
-// MQTT 5 on the wire: what a CONNECT asks and is told, properties on their way, subscription options and identifiers,
-// aliases, limits and the reasons for everything that is refused.
+// MQTT 5 on the wire: the properties of CONNECT and CONNACK, forwarded properties, subscription options and
+// identifiers, aliases, limits, and the reason code of every refusal.
 
 import assert from 'node:assert/strict';
 import { isUtf8 } from 'node:buffer';
@@ -48,7 +48,7 @@ describe('CONNECT of MQTT 5', () => {
     for (const property of [p.receiveMaximum(20), p.topicAliasMaximum(5), p.maximumPacket(1000)]) {
       assert.ok(properties.includes(property.toString('hex')), property.toString('hex'));
     }
-    // What is as it was asked for is not repeated.
+    // A value granted as requested is not repeated.
     assert.ok(!properties.includes(p.sessionExpiry(0).toString('hex')));
   });
 
@@ -316,7 +316,7 @@ describe('subscription options of MQTT 5', () => {
     other.send(publish5('a/x', 'from another'));
     await broker.settle();
     assert.deepEqual(client.take(), hex(publish5('a/x', 'from another')));
-    // A second filter without the option wants them.
+    // A second filter without no-local selects the client's own messages.
     client.send(subscribe5(2, [p.subscriptionId(9)], ['a/+', 0]), publish5('a/x', '2', { qos: 1, id: 2 }));
     await broker.settle();
     const [, ...rest] = client.take();

@@ -1,5 +1,5 @@
-// The caches between the topics of PUBLISH packets and routing keys: both ways give what the conversion without a cache
-// gives, and only legal topics get in.
+// The caches between topics of PUBLISH packets and routing keys: both directions give the result of an uncached
+// conversion, and only valid topics are cached.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -29,7 +29,7 @@ describe('topics and routing keys from the caches', () => {
         assert.equal(key, swapSeparators(topic));
         assert.equal(topicOfKey(key), topic);
         assert.equal(topics.topicOf(key).toString(), topic);
-        // And from the caches.
+        // The second time from the caches.
         assert.equal(keys.keyOf(bytes, 2, bytes.length - 4), key);
         assert.equal(topics.topicOf(key).toString(), topic);
       }),

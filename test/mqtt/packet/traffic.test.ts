@@ -1,4 +1,4 @@
-// What `$SYS` says of packets, bytes and sockets is what went through, also of connections that have gone.
+// The packet, byte and socket counters in `$SYS` are exact and include closed connections.
 
 import assert from 'node:assert/strict';
 import { it } from 'node:test';

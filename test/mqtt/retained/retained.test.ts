@@ -1,5 +1,5 @@
-// Retained messages that a session was not sent yet, or has not acknowledged: they are part of its state (MQTT 3.1.1 §4.1,
-// §4.4), through reconnects, takeovers, restarts and full disks; and sessions without expiry write nothing for them.
+// Retained messages that a session has not received or not acknowledged are part of its state (MQTT 3.1.1 §4.1, §4.4)
+// and survive reconnects, takeovers, restarts and full disks. Sessions without expiry store nothing for them.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -11,7 +11,7 @@ import { type Client, Harness } from '../harness.ts';
 const hex = (...packets: Buffer[]): string[] => packets.map((bytes) => bytes.toString('hex'));
 const suback = (id: number, ...codes: number[]): string =>
   packet(0x90, Buffer.from([id >> 8, id & 255, ...codes])).toString('hex');
-/** A retained message as a new subscription gets it, and as it is sent again. */
+/** A retained message as first sent to a new subscription, and as resent. */
 const kept = (topic: string, body: string, qos: number, id: number): string =>
   publish(topic, body, qos, id, 1).toString('hex');
 const again = (topic: string, body: string, qos: number, id: number): string =>
@@ -36,13 +36,13 @@ const queueOf = (broker: Harness) => broker.hosts.get('/')!.queues.get(queueName
 const selections = (broker: Harness) =>
   [...broker.store.definitions.all('retained-selection')].map(({ name, value }) => [name.at(-1), value.after]);
 
-/** Takes and answers everything until nothing more comes; what the application was given, in order. */
+/** Receives and acknowledges until no more packets come; returns the messages given to the application, in order. */
 class Application {
   readonly taken: string[] = [];
-  /** Packets that came more than once at QoS 1. */
+  /** Messages received more than once at QoS 1. */
   private readonly held: Set<number> = new Set();
 
-  /** `most` answers, then it says nothing more. */
+  /** Sends at most `most` acknowledgements. */
   async answer(broker: Harness, client: Client, most = Number.POSITIVE_INFINITY): Promise<void> {
     for (let left = most, quiet = 0; quiet < 2; ) {
       const packets = client.take();
@@ -176,7 +176,7 @@ describe('retained messages of a persistent session', () => {
     broker.store.release();
     await broker.settle();
     assert.equal(first.take()[0], suback(1, 1));
-    // A subscription that is there already promises the same.
+    // The same holds for an existing subscription.
     broker.store.hold();
     first.send(subscribe(2, ['a/#', 1]));
     await broker.settle();
@@ -276,9 +276,9 @@ describe('retained messages of a persistent session', () => {
     await broker.settle();
     assert.deepEqual(clean.take(), []);
     assert.deepEqual(selections(broker), []);
-    // And where a session is gone of which something was left.
+    // The same if the session was deleted with messages left.
     broker.store.definitions.put('retained-selection', ['/', 'nobody', 'a/#'], {});
-    // Or the subscription.
+    // The same if the subscription was deleted.
     await connect(broker);
     broker.store.definitions.put('retained-selection', ['/', 'c', 'a/#'], {});
     broker.restartFrontEnd();
@@ -338,7 +338,7 @@ describe('retained messages of a persistent session', () => {
     await broker.settle();
     broker.store.commit();
     await broker.settle();
-    // The subscription is there; the messages are not.
+    // The subscription exists, the messages do not.
     assert.deepEqual(client.take(), [suback(2, 2)]);
     broker.connections.hold({ reason: 'test', alarm: true, disk: true });
     broker.store.fail();
@@ -350,7 +350,7 @@ describe('retained messages of a persistent session', () => {
     await broker.settle();
     const application = new Application();
     await application.answer(broker, client);
-    // Some had joined behind them, for a commit that came later.
+    // Some had joined behind them for a later commit.
     assert.deepEqual(application.taken.toSorted(), numbers(100));
     assert.deepEqual(selections(broker), []);
   });

@@ -1,5 +1,5 @@
-// A delivery that was read back from disk goes out under the options of the subscriptions that select it now, and finding
-// them does not walk a session's subscriptions, or a route's targets, for each message.
+// A message read back from disk is delivered with the options of the subscriptions that select it now. Finding them
+// does not walk the session's subscriptions, or the targets of a route, for each message.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -10,14 +10,14 @@ import { p, publish5, subscribe5, unsubscribe5 } from '../../../support/wire/mqt
 import { ack, publish } from '../bytes.ts';
 import { type Client, Harness } from '../harness.ts';
 
-/** Entries that stay in memory at the head of a queue: the rest of a backlog is read back from the store. */
+/** Entries at the head of a queue that stay in memory; the rest of a backlog is read back from the store. */
 const WINDOW = 4;
 
 function start(): Harness {
   return new Harness({ coreLimits: { queueWindowEntries: WINDOW } });
 }
 
-/** A client of a persistent session that is sent one message at a time. */
+/** A client with a persistent session and a receive maximum of 1. */
 function connect(broker: Harness, clientId: string): Promise<Client> {
   return broker.connect5(clientId, {
     clean: false,
@@ -33,7 +33,7 @@ async function subscribe(broker: Harness, client: Client, id: number, options: n
   client.take();
 }
 
-/** 2,000 subscriptions that select none of the topics below `x`. */
+/** 2,000 subscriptions that select no topic below `x`. */
 async function subscribeToMany(broker: Harness, client: Client): Promise<void> {
   const filters = Array.from({ length: 2000 }, (_, i) => `many/${i}/+`);
   for (let at = 0; at < filters.length; at += 500) {
@@ -59,7 +59,7 @@ interface Delivered {
   readonly ids: readonly number[];
 }
 
-/** The PUBLISH packets that came, each with one-byte lengths and identifiers below 128; and acknowledges them. */
+/** Acknowledges and returns the received PUBLISH packets; lengths are one byte and identifiers below 128. */
 async function takeOne(broker: Harness, client: Client): Promise<Delivered> {
   const packets = client.take();
   assert.equal(packets.length, 1, `one PUBLISH: ${packets.join(' ')}`);
@@ -85,7 +85,7 @@ async function takeOne(broker: Harness, client: Client): Promise<Delivered> {
   return { body: bytes.toString('utf8', bodyAt), qos, retain: (bytes[0]! & 1) === 1, ids: ids.sort((a, b) => a - b) };
 }
 
-/** Counts the walks through the exchange's bindings and the look-ups of routes from here on. */
+/** Counts walks through the exchange's bindings and route lookups from now on. */
 function countRouting(broker: Harness): { walks: number; lookUps: number } {
   const exchange = broker.hosts.get('/')!.exchanges.get('amq.topic')!;
   const counts = { walks: 0, lookUps: 0 };
@@ -108,7 +108,7 @@ for (const [many, name] of [
   describe(`a paged-out delivery to a session with ${name}`, () => {
     const COUNT = 12;
 
-    /** A session that is away, with a backlog that is on disk but for the first few. */
+    /** A session without a connection, whose backlog is on disk except for the first few messages. */
     async function backlog(broker: Harness, retain = 0): Promise<void> {
       const client = await connect(broker, 'c');
       if (many) await subscribeToMany(broker, client);
@@ -135,7 +135,7 @@ for (const [many, name] of [
       await backlog(broker, 1);
       const client = await connect(broker, 'c');
       assert.deepEqual((await takeOne(broker, client)).ids, [7, 9]);
-      // The next one is out already, under the options that it had.
+      // The next message was sent before the change, with its options of then.
       client.send(unsubscribe5(2, 'x/+'), subscribe5(3, [p.subscriptionId(12)], ['x/1', 2 | 8 | 0x20]));
       await broker.settle();
       const [inFlight, ...answers] = client.take();
@@ -189,7 +189,7 @@ it('no-local: what its own client published is not in the backlog, and an own su
   const client = await connect(broker, 'c');
   await subscribe(broker, client, 7, 1 | 4, 'x/+');
   await subscribe(broker, client, 9, 1, 'y/+');
-  // Its own ones at `x` are not for it; those at `y` are, and wait behind the receive maximum of 1.
+  // Its own messages at `x` are not for it; those at `y` are, and wait because the receive maximum is 1.
   for (let i = 1; i <= 10; i++) client.send(publish5('x/1', `own ${i}`, { qos: 1, id: i }));
   for (let i = 11; i <= 20; i++) client.send(publish5('y/1', `own ${i}`, { qos: 1, id: i }));
   await broker.settle();

@@ -1,5 +1,5 @@
-// QoS 2 to its end: what is committed before what leaves, who is answered after a reconnect or a restart, and that ids
-// stay with what they stand for.
+// The complete QoS 2 handshake: what is committed before which packet is sent, which packets are resent after a
+// reconnect or restart, and that an id keeps standing for its message.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -13,7 +13,7 @@ function hex(...packets: Buffer[]): string[] {
 
 const KEPT = { clean: false, properties: [p.sessionExpiry(0xffff_ffff)] };
 
-/** A client with a persistent session that subscribes to `a/#` at QoS 2. */
+/** A client with a persistent session subscribed to `a/#` at QoS 2. */
 async function persistent(broker: Harness, clientId = 'c'): Promise<Client> {
   const client = await broker.connect5(clientId, KEPT);
   client.send(subscribe5(1, [], ['a/#', 2]));
@@ -198,7 +198,7 @@ describe('a QoS 2 publish into a persistent session', () => {
       const broker = new Harness();
       const subscriber = await persistent(broker, 'sub');
       const publisher = await broker.connect5('pub', KEPT);
-      // One message is out, so that the next one is taken up when its own commit is in flight already.
+      // One message is in flight, so that the next one is sent when its own commit has already begun.
       const properties = [p.sessionExpiry(0xffff_ffff), p.receiveMaximum(1)];
       subscriber.drop();
       const young = await broker.connect5('sub', { clean: false, properties });

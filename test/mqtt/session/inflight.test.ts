@@ -1,5 +1,5 @@
-// Packet ids against a naive model: none is given twice, an entry that comes again gets the id that it had, and ids of
-// entries that come no more are found.
+// Packet ids against a naive model: no id is used twice, a redelivered entry keeps its id, and ids of entries that will
+// not be redelivered are found.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

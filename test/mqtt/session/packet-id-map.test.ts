@@ -1,4 +1,4 @@
-// A map of packet ids is a map, whichever ids a client chooses: also those that fall on one place.
+// The map of packet ids behaves as a Map for any ids, including ids in one hash slot.
 
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -7,7 +7,7 @@ import { PacketIdMap } from '../../../protocols/mqtt/session/packet-id-map.ts';
 
 describe('a map of packet ids', () => {
   test('holds what a Map would', () => {
-    // Neighbours, ids that are scattered to one place as long as the table is small, any others.
+    // Consecutive ids, ids that share a slot in a small table, and random ids.
     const id = fc.oneof(
       fc.integer({ min: 1, max: 40 }),
       fc.constantFrom(89, 322, 699, 932, 1_076, 1_309),

@@ -1,5 +1,5 @@
-// The time of a session that is away: its will and its end come once, when they are due, however far away that is, and
-// whatever somebody does to the machine's clock.
+// The timers of a session without a connection: its will and its expiry happen once, when due, however far ahead, and
+// even if the machine's clock is changed.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -12,7 +12,7 @@ import { Timers } from '../../../src/core/turn/timers.ts';
 const DAY_SECONDS = 86_400;
 const NO_EXPIRY = 0xffff_ffff;
 
-/** A session, and the clocks of its machine, which move when the test says so. */
+/** A session, and the machine's clocks, which the test sets. */
 class World implements TimedSession {
   readonly vhost = '/';
   readonly user = 'guest';

@@ -1,8 +1,7 @@
-// The session state machine against a model: persistent clients that publish and subscribe at QoS 1 and 2, alone and as a
-// group that shares a subscription, whose connections break, who come back, take themselves over, answer late, while
-// commits are held or fail for want of space and the front-end restarts. At some moment each subscribes to more retained
-// messages than are sent at a time. Whatever happens: nothing is lost, nothing comes twice at QoS 2, and each topic keeps
-// its order.
+// Compares sessions with a model: persistent clients publish and subscribe at QoS 1 and 2, alone and as a group with a
+// shared subscription. Connections break, clients return, take themselves over and acknowledge late, commits are held
+// or fail on a full disk, and the front-end restarts. At some point each client subscribes to more retained messages
+// than are sent at a time. No message is lost, none is duplicated at QoS 2, and each topic keeps its order.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,12 +11,12 @@ import { Message, NEVER } from '../../../src/core/message/message.ts';
 import { connect5, p, packet, publish5, subscribe5, u16 } from '../../../support/wire/mqtt5.ts';
 import { type Client, Harness, reasonOf } from '../harness.ts';
 
-/** What is retained: every other one at QoS 2. */
+/** The retained messages: every other one at QoS 2. */
 const RETAINED = Array.from({ length: 100 }, (_, i) => ({ qos: ((i % 2) + 1) as 1 | 2, body: `r${100 + i}` }));
 const FORMS = new MqttForms('amq.topic');
 const SELECT = subscribe5(2, [], ['r/#', 0x12]);
 
-/** To everybody, or to one of the group. */
+/** To all clients, or to one member of the group. */
 type Kind = 't' | 's';
 const TOPICS = ['t/1', 't/2', 's/1', 's/2', 'r/1', 'r/2'];
 
@@ -29,25 +28,25 @@ interface Sending {
   received: boolean;
 }
 
-/** What a client must remember, and how it answers (MQTT 5 §4.3, §4.4). */
+/** A client: the state that it must keep, and its acknowledgements (MQTT 5 §4.3, §4.4). */
 class ModelClient {
   readonly name: string;
-  /** Bodies that the application was given and those that it published, by topic. */
+  /** Bodies delivered to the application, and bodies published, by topic. */
   readonly taken: Map<string, string[]>;
   readonly sent: Map<string, string[]>;
-  /** Bodies that were refused: nobody promised anything about them. */
+  /** Refused bodies, for which nothing is guaranteed. */
   readonly refused: Set<string>;
   private readonly harness: Harness;
   private link: Client | null;
   private began: boolean;
-  /** CONNACK came, and what had to be sent again was. */
+  /** Whether CONNACK was received and unacknowledged packets were resent. */
   private resumed: boolean;
-  /** Whether it has asked for the retained messages, and whether that was answered. */
+  /** Whether it has subscribed to the retained messages, and whether SUBACK was received. */
   private asked: boolean;
   selected: boolean;
   private readonly sending: Sending[];
   private readonly held: Set<number>;
-  /** Packets that it has not answered yet. */
+  /** Packets not acknowledged yet. */
   private unanswered: string[];
   private nextId: number;
   private serial: number;
@@ -74,7 +73,7 @@ class ModelClient {
     return this.sending.length;
   }
 
-  /** Connects, also where it is connected: then it takes itself over. */
+  /** Connects; if it is connected, this takes its session over. */
   connect(receiveMaximum: number): void {
     this.link = this.harness.open();
     this.unanswered = [];
@@ -83,7 +82,7 @@ class ModelClient {
     this.link.send(connect5({ clientId: this.name, clean: false, properties }));
   }
 
-  /** Subscribes to what is retained: those messages are for a new subscription only, of which there is one at most. */
+  /** Subscribes to the retained messages, at most once, because only a new subscription gets them. */
   select(): void {
     if (this.asked || !this.resumed) return;
     this.asked = true;
@@ -102,11 +101,11 @@ class ModelClient {
     const sending = { id: this.nextId++, kind, qos, body, received: false };
     this.sending.push(sending);
     this.sent.get(`${kind}/${qos}`)!.push(body);
-    // What waits from before comes first: it is sent with the CONNACK.
+    // Queued messages come first: the broker sends them with CONNACK.
     if (this.resumed) this.link?.send(publish5(`${kind}/${qos}`, body, { qos, id: sending.id }));
   }
 
-  /** Takes what came, and answers it, or as many packets as it feels like. */
+  /** Reads packets, and acknowledges all or the first few. */
   answer(most = Number.POSITIVE_INFINITY): void {
     if (this.link === null) return;
     this.unanswered.push(...this.link.take());
@@ -165,7 +164,7 @@ class ModelClient {
         break;
       case 9:
         if (id !== 2) break;
-        // On a full disk it is refused, and asked for again.
+        // On a full disk SUBSCRIBE is refused and sent again.
         if (unit.at(-1)! < 0x80) this.selected = true;
         else link.send(SELECT);
         break;
@@ -196,7 +195,7 @@ class ModelClient {
     link.send(packet(0x50, u16(id)));
   }
 
-  /** Whether an answer says that the publish never happened. */
+  /** Whether an acknowledgement refuses the publish. */
   private refuse(unit: Buffer): boolean {
     const failed = unit.length > 4 && unit[4]! >= 0x80;
     if (failed) this.refused.add(this.sending.find((each) => each.id === unit.readUInt16BE(2))!.body);
@@ -241,7 +240,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('settle' as const) }) },
 );
 
-/** A retained message, as a QoS 1 or 2 publish leaves it. */
+/** A retained message as a QoS 1 or 2 publish creates it. */
 function retain(harness: Harness, routingKey: string, qos: 1 | 2, body: string): void {
   const bytes = Buffer.from(body);
   const codec = FORMS.of(qos, true, 0);
@@ -250,7 +249,7 @@ function retain(harness: Harness, routingKey: string, qos: 1 | 2, body: string):
   harness.retained.set('/', message);
 }
 
-/** Without repetitions: the order in which each came first. */
+/** First occurrences, in order. */
 function firsts(bodies: readonly string[]): string[] {
   return [...new Set(bodies)];
 }
@@ -295,12 +294,12 @@ async function follow(steps: readonly Step[]): Promise<void> {
         harness.store.release();
         break;
       case 'fail':
-        // What is in flight; the next commits go well again.
+        // Messages in flight; the next commits succeed.
         harness.store.fail();
         harness.store.release();
         break;
       case 'restart':
-        // What a restart finds is what is committed.
+        // A restart finds what is committed.
         harness.store.release();
         for (const one of clients) one.drop();
         await harness.settle();
@@ -324,8 +323,8 @@ async function follow(steps: readonly Step[]): Promise<void> {
   for (const queue of harness.hosts.get('/')!.queues.values()) {
     assert.equal(queue.readyCount + queue.unackedCount, 0, `messages are left in ${queue.name}`);
   }
-  // A publish that was refused without its publisher hearing of it is sent again, perhaps behind a later one; a retained
-  // message that was refused joins again, perhaps behind one of another topic.
+  // A refused publish whose refusal did not reach the publisher is resent, possibly after a later one. A refused
+  // retained message joins again, possibly after one of another topic.
   const refuses = steps.some(({ kind }) => kind === 'fail');
   const ordered = (bodies: string[]): string[] => (refuses ? bodies.sort() : bodies);
   for (const { name, taken, selected } of clients) {
@@ -352,9 +351,9 @@ async function follow(steps: readonly Step[]): Promise<void> {
   }
 }
 
-/** What broke us, each with what it left. */
+/** Sequences that once failed, each with the fault that they found. */
 const BROKE: readonly (readonly Step[])[] = [
-  // The packet id of an entry that the disk refused while its client was being taken over.
+  // The packet id of an entry that the disk refused while its client was taken over.
   [
     { kind: 'hold' },
     { kind: 'publish', client: 0, to: 't', qos: 2 },
@@ -366,7 +365,7 @@ const BROKE: readonly (readonly Step[])[] = [
     { kind: 'settle' },
     { kind: 'fail' },
   ],
-  // A packet id that was on disk when it was refused there a second time.
+  // A packet id that was on disk and was refused a second time.
   [
     { kind: 'drop', client: 0, count: 0 },
     { kind: 'publish', client: 1, to: 't', qos: 2 },
@@ -376,7 +375,7 @@ const BROKE: readonly (readonly Step[])[] = [
     { kind: 'settle' },
     { kind: 'fail' },
   ],
-  // Retained messages that were sent for a subscription that was refused, and again for the next.
+  // Retained messages sent for a refused subscription, and again for the next one.
   [
     { kind: 'select', client: 1, count: 0 },
     { kind: 'hold' },

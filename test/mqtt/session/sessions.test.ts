@@ -1,5 +1,5 @@
-// What outlives a connection: persistent sessions with their queues, packet ids and subscriptions, takeover of a client
-// id, and the flow of deliveries to clients that are slow or away.
+// State that outlives a connection: persistent sessions with their queues, packet ids and subscriptions, takeover of a
+// client id, and deliveries to slow or disconnected clients.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -98,7 +98,7 @@ describe('a persistent session', () => {
     const first = await broker.connect('c', {}, false);
     first.send(subscribe(1, ['a', 1], ['b/+', 0]), DISCONNECT);
     await broker.settle();
-    // A restart: a front-end that has seen nobody, on the same definitions.
+    // A restart: a new front-end on the same definitions.
     const restarted = broker.restartFrontEnd();
     const second = await restarted.connect('c', {}, false);
     assert.ok(second.present);
@@ -321,7 +321,7 @@ describe('a persistent session', () => {
     await broker.settle();
     assert.deepEqual(young.take(), hex(unsuback5(2, 0x87, 0x11)));
     assert.ok(!young.closed);
-    // An UNSUBACK without codes would be a lie.
+    // A 3.1.1 UNSUBACK has no reason codes and would confirm the removal.
     assert.deepEqual(old.take(), []);
     assert.ok(old.closed);
   });
@@ -366,7 +366,7 @@ describe('a client id', () => {
     await broker.settle();
     assert.ok(old.closed);
     assert.deepEqual(young.take(), ['20020100', ...hex(publish('a', 'x', 1, 1, 8))]);
-    // The old one's acknowledgement comes too late to count.
+    // The old connection's acknowledgement comes too late and is ignored.
     old.handler.data(ack(0x40, 1));
     assert.equal(broker.hosts.get('/')!.queues.get(queueNameOf('c'))!.unackedCount, 1);
   });

@@ -1,5 +1,5 @@
-// Shared subscriptions: one member gets each message, a member that goes gives back what it has not acknowledged, and the
-// group lives as long as one of its members.
+// Shared subscriptions: one member gets each message, unacknowledged messages of a member that leaves go to others, and
+// the group exists as long as one member does.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -22,7 +22,7 @@ function bodies(client: Client): string[] {
   return client.take().map((hex) => Buffer.from(hex.slice(-2), 'hex').toString());
 }
 
-/** A member of a kept session that was given so many messages at QoS 2 and has answered none, and who published them. */
+/** A member with a persistent session and `count` unacknowledged QoS 2 messages, and their publisher. */
 async function begun(broker: Harness, count: number): Promise<{ one: Client; publisher: Client }> {
   const one = await member(broker, 'one', 2, KEPT);
   const publisher = await broker.connect('pub');
@@ -123,7 +123,7 @@ describe('a shared subscription', () => {
     again.send(ack(0x50, 1));
     await broker.settle();
     assert.deepEqual(again.take(), [ack(0x62, 1).toString('hex')]);
-    // The session ends with a message under way: nobody else gets it.
+    // The session ends with a message in flight: no other member gets it.
     publisher.drop();
     const other = await broker.connect('pub2');
     for (let i = 1; i <= 2; i++) other.send(publish('jobs/1', `${i}`, 2, i));
@@ -343,7 +343,7 @@ describe('a shared subscription', () => {
         await broker.settle();
         broker.store.release();
         await broker.settle();
-        // A persistent session that was a member when its client went stays one.
+        // A persistent session stays a member after its client disconnects.
         await broker.connect5('c');
         await broker.settle();
         assert.deepEqual(groupQueues(broker), [], `gone after ${commits} commits`);

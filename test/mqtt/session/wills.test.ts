@@ -1,4 +1,4 @@
-// Wills and the ends of sessions: what is published when, and what a restart finds.
+// Wills and session ends: what is published when, and what a restart finds.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -20,14 +20,14 @@ function withWill(delay: number, expiry: number, more: Connect5 = {}): Connect5 
   return { clean: false, properties: [p.sessionExpiry(expiry)], will, ...more };
 }
 
-/** As it reaches a subscriber. */
+/** The will as a subscriber gets it. */
 const WILL = publish5('w/c', 'gone', {
   qos: 1,
   id: 1,
   properties: [p.messageExpiry(60), p.user('k', 'v'), p.contentType('text/plain')],
 }).toString('hex');
 
-/** Ticks of half a second. */
+/** Half-second ticks. */
 async function seconds(broker: Harness, count: number): Promise<void> {
   await broker.settle();
   broker.tick(count * 2);
