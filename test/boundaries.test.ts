@@ -77,8 +77,13 @@ test('unit tests start no processes', () => {
   assert.deepEqual(unitProblems(everything, unitTests), []);
 });
 
-test('a comment names only files that are there', () => {
+test('a comment, and a page for readers, names only files that are there', () => {
   assert.deepEqual(missingFiles(everything, files), []);
+  const pages = new Map(
+    [...read('*.md', 'docs/**/*.md')].map(([path, text]) => [path, text.replaceAll(/^/gm, '// ')] as const),
+  );
+  assert.ok(pages.size > 40);
+  assert.deepEqual(missingFiles(pages, files), []);
 });
 
 test('every source file is reached from an entry', () => {
