@@ -75,7 +75,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
   /** For all consumers of the channel together (global=true); 0: only the broker's own limit. */
   private channelPrefetch: number;
   /** Whether a delivery was refused because the channel had no credit. */
-  private starved: boolean;
+  private creditRefused: boolean;
   private released: boolean;
 
   constructor(number: number, connection: ChannelConnection) {
@@ -103,7 +103,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     this.definitions = new Definitions(this);
     this.prefetch = 0;
     this.channelPrefetch = 0;
-    this.starved = false;
+    this.creditRefused = false;
     this.released = false;
     this.publishing = new Publishing(this);
     this.content = this.publishing.content;
@@ -188,7 +188,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
         session.acknowledge(entry);
       }
     }
-    if (this.starved) this.resumeConsumers();
+    if (this.creditRefused) this.resumeConsumers();
   }
 
   /** Releases everything: consumers end, entries are requeued, later confirms are dropped. */
@@ -203,7 +203,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
 
   /** The outbox became writable again, or the channel has credit again. */
   resumeConsumers(): void {
-    this.starved = false;
+    this.creditRefused = false;
     this.consumers.resume();
   }
 
@@ -212,7 +212,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     if (size < this.unackedLimit && (this.channelPrefetch === 0 || size < this.channelPrefetch)) {
       return true;
     }
-    this.starved = true;
+    this.creditRefused = true;
     return false;
   }
 
@@ -224,8 +224,8 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     this.connection.failChannel(this, error, method);
   }
 
-  giveBack(message: Message): void {
-    this.publishing.giveBack(message);
+  returnMessage(message: Message): void {
+    this.publishing.returnMessage(message);
   }
 
   suspendFor(work: Promise<void>, method: number): void {
@@ -282,7 +282,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
       return;
     }
     this.session.reject(entry, args.requeue);
-    if (this.starved) this.resumeConsumers();
+    if (this.creditRefused) this.resumeConsumers();
   }
 
   private nack(args: { tag: number; multiple: boolean; requeue: boolean }): void {
@@ -299,7 +299,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     const entries = this.unacked.takeUpTo(last);
     if (args.requeue) this.session.requeueAll(entries);
     else for (const entry of entries) this.session.reject(entry, false);
-    if (this.starved) this.resumeConsumers();
+    if (this.creditRefused) this.resumeConsumers();
   }
 
   private recover({ requeue }: { requeue: boolean }, asynchronous: boolean): void {
@@ -307,7 +307,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     if (!requeue) throw new AmqpError(REPLY.notImplemented, 'requeue=false');
     this.session.requeueAll(this.unacked.drain());
     this.reply(METHOD.basicRecoverOk, asynchronous);
-    if (this.starved) this.resumeConsumers();
+    if (this.creditRefused) this.resumeConsumers();
   }
 
   private confirmSelect({ noWait }: { noWait: boolean }): void {
@@ -340,7 +340,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     const committed = this.transaction().commit();
     const done = (): void => {
       this.reply(METHOD.txCommitOk, false);
-      if (this.starved) this.resumeConsumers();
+      if (this.creditRefused) this.resumeConsumers();
     };
     this.suspendFor(committed.then(done), METHOD.txCommit);
   }

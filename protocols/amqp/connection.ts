@@ -61,7 +61,7 @@ export class AmqpConnection
   private readonly gate: ReadGate;
   private readonly throttle: PublisherThrottle;
   /** Whether the client was told that its publishes are held. */
-  private toldBlocked: boolean;
+  private blockedNotified: boolean;
   /** The transport is gone; what we hold is given back once no operation is under way. */
   private gone: boolean;
 
@@ -87,7 +87,7 @@ export class AmqpConnection
     this.ticks = 0;
     this.gate = new ReadGate(transport, this);
     this.throttle = new PublisherThrottle(context.turn, this.gate);
-    this.toldBlocked = false;
+    this.blockedNotified = false;
     this.gone = false;
     context.ticker.add(this);
     // In the handshake too: a stop waits for nobody who could not be told.
@@ -132,7 +132,7 @@ export class AmqpConnection
     const wasOpen = this.loggedIn !== null;
     const orderly = this.state === STATE.closed;
     this.state = STATE.closed;
-    if (!this.gate.workPending) this.giveBack();
+    if (!this.gate.workPending) this.releaseAll();
     if (!wasOpen) return;
     const details = { connection: this.id, peer: this.transport.peer, user: this.handshake.user };
     if (orderly) this.context.log.info(details, 'AMQP connection closed');
@@ -182,16 +182,21 @@ export class AmqpConnection
 
   block(reason: string, alarm: boolean): void {
     this.gate.hold(true);
-    if (!alarm || this.toldBlocked || !this.handshake.capabilities.connectionBlocked || this.state !== STATE.running)
+    if (
+      !alarm ||
+      this.blockedNotified ||
+      !this.handshake.capabilities.connectionBlocked ||
+      this.state !== STATE.running
+    )
       return;
-    this.toldBlocked = true;
+    this.blockedNotified = true;
     this.send(connectionBlocked(reason));
   }
 
   unblock(): void {
     this.gate.hold(false);
-    if (!this.toldBlocked) return;
-    this.toldBlocked = false;
+    if (!this.blockedNotified) return;
+    this.blockedNotified = false;
     if (this.state === STATE.running) this.send(bareMethod(0, METHOD.connectionUnblocked));
   }
 
@@ -374,7 +379,7 @@ export class AmqpConnection
   private close(reader: Reader): void {
     readClose(reader);
     // First, so that a client that has seen close-ok finds its messages requeued and its exclusive queues gone.
-    this.giveBack();
+    this.releaseAll();
     this.send(bareMethod(0, METHOD.connectionCloseOk));
     this.end();
   }
@@ -412,7 +417,7 @@ export class AmqpConnection
   private workDone(): void {
     this.gate.endWork();
     if (this.gone) {
-      if (!this.gate.workPending) this.giveBack();
+      if (!this.gate.workPending) this.releaseAll();
       return;
     }
     this.gate.goOn();
@@ -456,7 +461,7 @@ export class AmqpConnection
     this.transport.end();
   }
 
-  private giveBack(): void {
+  private releaseAll(): void {
     this.channels.release();
     this.loggedIn?.close();
     this.context.connections.remove(this);

@@ -9,16 +9,16 @@ export class Heartbeat {
   private readonly deadTicks: number;
   private lastRead: number;
   private lastWritten: number;
-  private quietIn: number;
-  private quietOut: number;
+  private silentInTicks: number;
+  private silentOutTicks: number;
 
   constructor(seconds: number) {
     this.sendTicks = seconds === 0 ? 0 : ticksFor(seconds * 500) - 1;
     this.deadTicks = seconds === 0 ? 0 : ticksFor(seconds * 2000);
     this.lastRead = 0;
     this.lastWritten = 0;
-    this.quietIn = 0;
-    this.quietOut = 0;
+    this.silentInTicks = 0;
+    this.silentOutTicks = 0;
   }
 
   /** Whether a heartbeat is due. Called once a tick with the bytes that the transport has written so far. */
@@ -26,9 +26,9 @@ export class Heartbeat {
     if (this.sendTicks === 0) return false;
     if (bytesWritten !== this.lastWritten) {
       this.lastWritten = bytesWritten;
-      this.quietOut = 0;
+      this.silentOutTicks = 0;
     }
-    return ++this.quietOut % this.sendTicks === 0;
+    return ++this.silentOutTicks % this.sendTicks === 0;
   }
 
   /** Whether the peer has been silent for too long. `listening`: the socket is being read, so the peer is silent. */
@@ -36,9 +36,9 @@ export class Heartbeat {
     if (this.deadTicks === 0) return false;
     if (!listening || bytesRead !== this.lastRead) {
       this.lastRead = bytesRead;
-      this.quietIn = 0;
+      this.silentInTicks = 0;
       return false;
     }
-    return ++this.quietIn >= this.deadTicks;
+    return ++this.silentInTicks >= this.deadTicks;
   }
 }

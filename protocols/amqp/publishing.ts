@@ -88,7 +88,7 @@ export class Publishing implements ConfirmSink, ContentSink {
   }
 
   /** Returns a mandatory message that reached no queue. */
-  giveBack(message: Message): void {
+  returnMessage(message: Message): void {
     const { outbox, number, maxPayloadBytes, meters } = this.channel;
     meters.returned++;
     const method = basicReturn(number, REPLY.noRoute, 'NO_ROUTE', message.exchange, message.routingKey);
@@ -139,7 +139,7 @@ export class Publishing implements ConfirmSink, ContentSink {
       return;
     }
     // As RabbitMQ: basic.return is sent before the confirm.
-    if (outcome === PUBLISH.unroutable && mandatory) this.giveBack(message);
+    if (outcome === PUBLISH.unroutable && mandatory) this.returnMessage(message);
     if (ring !== null) ring.settle(slot);
   }
 }

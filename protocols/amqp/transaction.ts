@@ -29,7 +29,7 @@ export interface TransactionChannel {
   fail(error: unknown, method: number): void;
   suspendFor(work: Promise<void>, method: number): void;
   /** A mandatory message that reaches nobody goes back. */
-  giveBack(message: Message): void;
+  returnMessage(message: Message): void;
 }
 
 /** What beside the bytes of a message is charged for it. */
@@ -109,7 +109,7 @@ export class ChannelTransaction {
     this.clear();
     try {
       const unreachable = await this.session.commit(publishes, settlements);
-      for (const { message, mandatory } of unreachable) if (mandatory) this.channel.giveBack(message);
+      for (const { message, mandatory } of unreachable) if (mandatory) this.channel.returnMessage(message);
     } catch (error) {
       if (!(error instanceof TransactionFailed)) throw error;
       throw failed(error.message);

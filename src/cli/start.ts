@@ -18,7 +18,7 @@ const STOP_TIMEOUT_MS = 5_000;
 export async function start(flags: Readonly<Record<string, string>>): Promise<void> {
   const config = await loadConfig({ flags, environment: process.env });
   const logging = await openLog(config.log, process.stdout.isTTY === true);
-  endOnSurprise(logging);
+  endOnUncaughtError(logging);
   let broker: Broker;
   try {
     broker = await startBroker(config, {
@@ -99,7 +99,7 @@ async function reloadTls(broker: Broker, { log }: Logging): Promise<void> {
   }
 }
 
-function endOnSurprise(logging: Logging): void {
+function endOnUncaughtError(logging: Logging): void {
   // Unhandled rejections arrive here too.
   process.on('uncaughtException', (error) => fail(logging, error, EXIT.software));
 }

@@ -11,7 +11,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import { PortListener, type PortOptions, SOCKET_OPTIONS } from './port-listener.ts';
 import type { ListenerEvents } from './refusals.ts';
 import { SNIFFED } from './sniff.ts';
-import { Sniffer, type SnifferOwner, type Unheard, type Verdict } from './sniffer.ts';
+import { Sniffer, type SnifferOwner, type SniffFailure, type Verdict } from './sniffer.ts';
 import type { TransportContext } from './socket-transport.ts';
 import type { Accept } from './transport.ts';
 import { type WebSocketRules, WebSocketUpgrades } from './websocket-upgrades.ts';
@@ -103,7 +103,7 @@ export class AutoListener extends PortListener<AutoOptions> implements SnifferOw
     }
   }
 
-  unheard(socket: Socket, why: Unheard, sniffer: Sniffer): void {
+  sniffFailed(socket: Socket, why: SniffFailure, sniffer: Sniffer): void {
     this.sniffers.delete(sniffer);
     if (why === 'time') this.refusals.note('it did not say in time which protocol it speaks', socket.remoteAddress);
   }

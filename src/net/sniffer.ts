@@ -9,14 +9,14 @@ const NO_BYTES = Buffer.alloc(0);
 
 export type Verdict = Exclude<Sniffed, typeof SNIFFED.more>;
 
-export type Unheard = 'time' | 'gone';
+export type SniffFailure = 'time' | 'gone';
 
 /** Gets the result. Exactly one of the two is called, once. */
 export interface SnifferOwner {
   /** All bytes that were read are back in the socket. */
   sniffed(socket: Socket, verdict: Verdict, sniffer: Sniffer): void;
   /** The time is over, or the peer or the listener closed; the socket is destroyed. */
-  unheard(socket: Socket, why: Unheard, sniffer: Sniffer): void;
+  sniffFailed(socket: Socket, why: SniffFailure, sniffer: Sniffer): void;
 }
 
 export class Sniffer implements Ticked {
@@ -72,7 +72,7 @@ export class Sniffer implements Ticked {
     // The socket has no other error listener left.
     this.socket.on('error', () => {});
     this.socket.destroy();
-    this.owner.unheard(this.socket, why, this);
+    this.owner.sniffFailed(this.socket, why, this);
   }
 
   private leave(): void {

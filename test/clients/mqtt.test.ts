@@ -90,7 +90,7 @@ describe('MQTT clients', () => {
       );
       for (const qos of [0, 1, 2] as const) await client.publishAsync(`q/${qos}/x`, `at ${qos}`, { qos });
       await client.publishAsync('w', 'parent', { qos: 1 });
-      await client.publishAsync('unheard', 'x', { qos: 1 });
+      await client.publishAsync('sniffFailed', 'x', { qos: 1 });
       await inbox.until(4);
       assert.deepEqual(
         inbox.messages.map(({ topic, body, qos }) => `${topic} ${body} ${qos}`),
@@ -235,8 +235,8 @@ describe('a broker that restarts', () => {
       await inbox.until(2);
       assert.deepEqual(inbox.bodies, ['kept', 'after']);
       await back.unsubscribeAsync('orders/+');
-      await other.publishAsync('orders/4', 'unheard', { qos: 1 });
-      await other.publishAsync('orders/5', 'unheard', { qos: 1 });
+      await other.publishAsync('orders/4', 'sniffFailed', { qos: 1 });
+      await other.publishAsync('orders/5', 'sniffFailed', { qos: 1 });
       assert.equal(inbox.messages.length, 2);
       await back.endAsync();
       await other.endAsync();

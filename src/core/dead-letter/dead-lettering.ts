@@ -93,7 +93,7 @@ export class DeadLettering implements Task {
         }
         this.transfer = this.begin(letter);
       }
-      this.goOnBurying(this.transfer);
+      this.continueTransfer(this.transfer);
     }
     return true;
   }
@@ -141,7 +141,7 @@ export class DeadLettering implements Task {
     return new DeadLetterTransfer(entry, death, dead, targets);
   }
 
-  private goOnBurying(transfer: DeadLetterTransfer): void {
+  private continueTransfer(transfer: DeadLetterTransfer): void {
     const isLast = transfer.left <= SLICE_OFFERS;
     this.offers += Math.min(transfer.left, SLICE_OFFERS);
     this.dependencies.store.group(() => {

@@ -97,10 +97,10 @@ export class ConsumerSet {
     this.listed[at]!.listed = false;
     this.listed.splice(at, 1);
     if (at < this.cursor) this.cursor--;
-    if (at < this.group && --this.group === 0) this.regroup();
+    if (at < this.group && --this.group === 0) this.updateGroup();
   }
 
-  private regroup(): void {
+  private updateGroup(): void {
     const { listed } = this;
     this.cursor = 0;
     let group = 0;

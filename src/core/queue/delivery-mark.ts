@@ -10,13 +10,13 @@ export class DeliveryMark {
   private readonly ready: ReadyEntries;
   private readonly store: QueueStore;
   /** Whether the store was told, and whether the mark is on disk. */
-  private told: boolean;
+  private requested: boolean;
   private isWritten: boolean;
 
   constructor(ready: ReadyEntries, store: QueueStore) {
     this.ready = ready;
     this.store = store;
-    this.told = false;
+    this.requested = false;
     this.isWritten = false;
   }
 
@@ -26,7 +26,7 @@ export class DeliveryMark {
    */
   set(): boolean {
     if (this.isWritten) return false;
-    this.told = true;
+    this.requested = true;
     for (const { storeId } of this.ready.lanes()) this.store.markDelivering(storeId);
     return true;
   }
@@ -37,14 +37,14 @@ export class DeliveryMark {
 
   /** A lane is used for the first time. Its mark, if there is one, is on disk with its first entry. */
   laneOpened({ storeId }: QueueWindow): void {
-    if (this.told) this.store.markDelivering(storeId);
+    if (this.requested) this.store.markDelivering(storeId);
   }
 
   /** Called at an orderly stop: stores exactly which entries may have been delivered. */
   settle(): void {
     for (const { storeId, deliveredTo } of this.ready.lanes()) {
       // Also if nothing was delivered: the disk says since the first consumer that something may have been.
-      if (deliveredTo > 0 || this.told) this.store.settleDelivered(storeId, deliveredTo);
+      if (deliveredTo > 0 || this.requested) this.store.settleDelivered(storeId, deliveredTo);
     }
   }
 }

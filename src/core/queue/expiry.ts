@@ -35,7 +35,7 @@ export class QueueExpiry implements Timer {
   /** Whether there may be entries that expire. */
   aging: boolean;
   /** Whether the disk says that messages may expire. */
-  private told: boolean;
+  private expiryStored: boolean;
   private readonly queue: ExpiringQueue;
   private readonly turn: Turn;
   private readonly messageTtlMs: number;
@@ -47,7 +47,7 @@ export class QueueExpiry implements Timer {
     this.heapIndex = -1;
     this.followsWallClock = true;
     this.aging = messageTtlMs !== NEVER_EXPIRES;
-    this.told = this.aging;
+    this.expiryStored = this.aging;
     this.queue = queue;
     this.turn = turn;
     this.messageTtlMs = messageTtlMs;
@@ -58,12 +58,12 @@ export class QueueExpiry implements Timer {
   /** The disk says that there are entries that expire. */
   recovered(): void {
     this.aging = true;
-    this.told = true;
+    this.expiryStored = true;
   }
 
   /** A full disk refused an entry that expires, and perhaps the record that messages may expire. */
   refused(): void {
-    this.told = this.messageTtlMs !== NEVER_EXPIRES;
+    this.expiryStored = this.messageTtlMs !== NEVER_EXPIRES;
   }
 
   /**
@@ -74,8 +74,8 @@ export class QueueExpiry implements Timer {
     const { expirationMs } = message;
     if (expirationMs < 0 && this.messageTtlMs === NEVER_EXPIRES) return NEVER_EXPIRES;
     this.aging = true;
-    if (!this.told && message.persistent) {
-      this.told = true;
+    if (!this.expiryStored && message.persistent) {
+      this.expiryStored = true;
       this.queue.aged();
     }
     return this.turn.now + (expirationMs < 0 ? this.messageTtlMs : Math.min(expirationMs, this.messageTtlMs));

@@ -373,7 +373,7 @@ export class QueueWindow implements ReadyEntries {
     for (let i = 0; i < entries.length; i++) {
       // Held entries are on disk among the others, and not ready.
       if (this.held?.has(entries[i]!.seq)) continue;
-      const entry = this.revive(entries[i]!);
+      const entry = this.entryOf(entries[i]!);
       memory.held += heldBytes(entry);
       this.pushHead(entry);
       taken++;
@@ -402,7 +402,7 @@ export class QueueWindow implements ReadyEntries {
     }
   }
 
-  private revive(stored: StoredEntry): QueueEntry {
+  private entryOf(stored: StoredEntry): QueueEntry {
     const entry = new QueueEntry(
       this.queue,
       stored.seq,

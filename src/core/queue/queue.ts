@@ -278,7 +278,7 @@ export class Queue implements Task, ExpiringQueue {
     if (this.limits !== null) this.dropExcess(this.limits);
     const { expiry } = this;
     const more = (expiry.aging && this.dropExpired()) || this.deliverSlice();
-    if (this.waiting !== null) this.tellWaiting(this.waiting);
+    if (this.waiting !== null) this.notifyWaiters(this.waiting);
     if (expiry.aging && !more) expiry.watch();
     return more;
   }
@@ -361,7 +361,7 @@ export class Queue implements Task, ExpiringQueue {
   }
 
   /** The message as it is delivered: in a quorum queue a redelivered one has the header x-delivery-count. */
-  shown(entry: QueueEntry): Message {
+  messageFor(entry: QueueEntry): Message {
     if (!this.quorum || entry.deliveryCount < 2) return entry.message;
     return withDeliveryCount(entry.message, entry.deliveryCount - 1, this.dependencies.rewriter);
   }
@@ -625,7 +625,7 @@ export class Queue implements Task, ExpiringQueue {
     this.events.died(entry, death);
   }
 
-  private tellWaiting(waiting: DrainWaiters): void {
+  private notifyWaiters(waiting: DrainWaiters): void {
     waiting.tell(this.window.length);
     if (waiting.size === 0) this.waiting = null;
   }
@@ -638,7 +638,7 @@ export class Queue implements Task, ExpiringQueue {
     this.delivering(entry);
     this.outstanding.add(entry);
     if (entry.redelivered) this.dependencies.meters.redelivered++;
-    consumer.sink.deliver(consumer, this.quorum ? this.shown(entry) : entry.message, entry, entry.redelivered);
+    consumer.sink.deliver(consumer, this.quorum ? this.messageFor(entry) : entry.message, entry, entry.redelivered);
     this.window.unload(entry);
   }
 
@@ -647,7 +647,7 @@ export class Queue implements Task, ExpiringQueue {
     this.count(entry.message);
     this.delivering(entry);
     if (entry.redelivered) this.dependencies.meters.redelivered++;
-    consumer.sink.deliver(consumer, this.quorum ? this.shown(entry) : entry.message, null, entry.redelivered);
+    consumer.sink.deliver(consumer, this.quorum ? this.messageFor(entry) : entry.message, null, entry.redelivered);
     this.drop(entry);
   }
 

@@ -357,7 +357,7 @@ export class Session implements ConsumerOwner, QueueOwner {
       if (entry !== null) {
         const { redelivered } = entry;
         return {
-          message: queue.shown(entry),
+          message: queue.messageFor(entry),
           entry: noAck ? null : entry,
           redelivered,
           messageCount: queue.readyCount,

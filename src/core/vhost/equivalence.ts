@@ -65,7 +65,7 @@ function requireSameArgument(name: string, asked: FieldTable, known: FieldTable,
   if (received === null && current === null) return;
   if (received !== null && current !== null && sameValue(received, current)) return;
   // As RabbitMQ: types are named only if one of the two values is missing.
-  const show = received !== null && current !== null ? shownAlone : shown;
+  const show = received !== null && current !== null ? shownWithoutType : shown;
   throw new BrokerError(
     'precondition-failed',
     `inequivalent arg '${name}' for ${what}: received ${show(received)} but current is ${show(current)}`,
@@ -80,7 +80,7 @@ function shown(value: FieldValue | null): string {
   return `the value '${String(value.value)}' of type '${type}'`;
 }
 
-function shownAlone(value: FieldValue | null): string {
+function shownWithoutType(value: FieldValue | null): string {
   if (value === null || typeof value.value === 'object') return shown(value);
   return `'${String(value.value)}'`;
 }

@@ -20,8 +20,8 @@ import { DamagedDataError } from '../kv/kv.ts';
 const FORMAT = 1;
 const HEADER_BYTES = 9;
 const FIXED_BYTES = 23;
-const TERMS_BYTES = 5;
-const OPTIONAL_BYTES = 16 + TERMS_BYTES + 4;
+const OPTIONS_BYTES = 5;
+const OPTIONAL_BYTES = 16 + OPTIONS_BYTES + 4;
 
 const FLAG = {
   persistent: 1,
@@ -162,7 +162,7 @@ export class SegmentWriter {
     if (retained) {
       bytes[at] = subscriptionOptions.qos;
       view.setUint32(at + 1, subscriptionOptions.subscriptionIds[0] ?? 0);
-      at += TERMS_BYTES;
+      at += OPTIONS_BYTES;
     }
     if (!same) {
       at = writeText(bytes, at, message.exchange);
@@ -285,7 +285,7 @@ export class SegmentReader {
     let next = at + FIXED_BYTES;
     if ((flags & FLAG.expires) !== 0) next += 8;
     if ((flags & FLAG.expiration) !== 0) next += 8;
-    if ((flags & FLAG.retained) !== 0) next += TERMS_BYTES;
+    if ((flags & FLAG.retained) !== 0) next += OPTIONS_BYTES;
     if ((flags & FLAG.sameNames) === 0) {
       const exchange = next + 2;
       if (next + 2 > bytes.length) throw this.damaged('ends early');

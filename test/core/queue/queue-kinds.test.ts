@@ -226,7 +226,7 @@ describe('a quorum queue', () => {
     for (const returns of [2, 3]) {
       core.turn.begin();
       const entry = again.takeNext(false)!;
-      assert.equal(count(again.shown(entry)), BigInt(returns - 1));
+      assert.equal(count(again.messageFor(entry)), BigInt(returns - 1));
       again.requeue([entry]);
       await turns();
     }
