@@ -1,4 +1,4 @@
-// The commands of README.md's tour do what it says when they are pasted (with the ports of a broker that this test starts).
+// The commands of README.md's tour do what it says when they are pasted (with the ports of a broker of this test).
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
