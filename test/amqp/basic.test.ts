@@ -67,7 +67,7 @@ describe('class basic', () => {
     assert.deepEqual(await delivered(client), { tag: 3, redelivered: false, body: 'three' });
   });
 
-  test('a delivery is byte for byte what the grammar says', async () => {
+  test('a delivery has exactly the bytes of the grammar', async () => {
     const [client, queue] = await withQueue();
     await consuming(client, queue, true, 'tag');
     client.send(wire.publish(1, '', queue, Buffer.from('body'), 2));
@@ -86,7 +86,7 @@ describe('class basic', () => {
     assert.equal((await client.nextFrame())!.payload.toString(), 'body');
   });
 
-  test('prefetch bounds what is out; an acknowledgement lets the next one come', async () => {
+  test('prefetch bounds unacknowledged deliveries; an acknowledgement allows the next one', async () => {
     const [client, queue] = await withQueue();
     client.send(wire.qos(1, 2));
     await client.expect(METHOD.basicQosOk);
@@ -115,7 +115,7 @@ describe('class basic', () => {
     assert.equal((await delivered(client)).body, '2');
   });
 
-  test('what is requeued comes back in its order, with the redelivered mark', async () => {
+  test('requeued messages are redelivered in order, with the redelivered mark', async () => {
     const [client, queue] = await withQueue();
     client.send(wire.qos(1, 3), text(queue, '1'), text(queue, '2'), text(queue, '3'));
     await client.expect(METHOD.basicQosOk);
@@ -128,7 +128,7 @@ describe('class basic', () => {
     }
   });
 
-  test('a channel that closes gives back what it had, in order', async () => {
+  test('a channel that closes requeues its unacknowledged messages in order', async () => {
     const [client, queue] = await withQueue();
     client.send(text(queue, '1'), text(queue, '2'));
     await consuming(client, queue);
@@ -163,7 +163,7 @@ describe('class basic', () => {
     ['reject', wire.method(1, METHOD.basicReject, wire.longlong(2), wire.octet(0))],
     ['nack', wire.method(1, METHOD.basicNack, wire.longlong(2), wire.octet(0))],
   ] as const) {
-    test(`${what} with a tag that was never handed out is 406`, async () => {
+    test(`${what} with an unknown delivery tag is 406`, async () => {
       const [client, queue] = await withQueue();
       client.send(text(queue, '1'));
       await consuming(client, queue);
@@ -183,7 +183,7 @@ describe('class basic', () => {
     assert.equal((await client.expectChannelClose()).code, 406);
   });
 
-  test('recover brings everything back; with requeue=false it is 540', async () => {
+  test('recover redelivers all unacknowledged messages; with requeue=false it is 540', async () => {
     const [client, queue] = await withQueue();
     client.send(text(queue, '1'));
     await consuming(client, queue);
@@ -195,7 +195,7 @@ describe('class basic', () => {
     assert.equal((await client.expectConnectionClose()).code, 540);
   });
 
-  test('confirms come in order and cover what was published, transient and persistent', async () => {
+  test('confirms come in order and cover all publishes, transient and persistent', async () => {
     const [client, queue] = await withQueue();
     client.send(wire.confirmSelect(1));
     await client.expect(METHOD.confirmSelectOk);
@@ -248,7 +248,7 @@ describe('class basic', () => {
     await client.expect(METHOD.basicAck);
   });
 
-  test('an empty consumer tag is made up; one that is taken is 530', async () => {
+  test('an empty consumer tag is generated; one in use is 530', async () => {
     const [client, queue] = await withQueue();
     client.send(wire.consume(1, queue, '', true));
     const tag = (await client.expect(METHOD.basicConsumeOk)).subarray(1).toString();

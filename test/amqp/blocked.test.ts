@@ -7,7 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import amqplib from 'amqplib';
 import { createBroker } from '../../src/broker.ts';
 
-test('a hold stops publishers and tells them; consumers go on; its end lets publishers go on', async (t) => {
+test('backpressure blocks and notifies publishers, not consumers; its end unblocks them', async (t) => {
   const broker = await createBroker();
   t.after(() => broker.stop());
   const url = `amqp://127.0.0.1:${broker.ports.amqp}`;

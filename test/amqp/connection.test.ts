@@ -75,7 +75,7 @@ describe('an AMQP connection', () => {
     assert.equal((await client.nextFrame())!.payload.toString(), 'hello');
   });
 
-  test('wrong credentials: closed without a word to a client that would not understand it', async () => {
+  test('wrong credentials: the connection is closed without a method if the client lacks authentication_failure_close', async () => {
     const client = await started();
     client.send(wire.startOk('guest', 'wrong'), wire.tuneOk(2047, 131072, 0), wire.open('/'));
     const rest = await client.restBytes();
@@ -106,7 +106,7 @@ describe('an AMQP connection', () => {
     );
   });
 
-  test('AMQPLAIN is a way in', async () => {
+  test('AMQPLAIN logs in', async () => {
     const client = await started();
     const response = wire.table({ LOGIN: 'guest', PASSWORD: 'guest' }).subarray(4);
     client.send(
@@ -231,7 +231,7 @@ describe('an AMQP connection', () => {
     await client.expect(METHOD.channelOpenOk);
   });
 
-  test('other channels live on when one is closed', async () => {
+  test('other channels stay open when one is closed', async () => {
     const client = await open();
     client.send(wire.channelOpen(2));
     await client.expect(METHOD.channelOpenOk);
@@ -293,7 +293,7 @@ describe('an AMQP connection', () => {
     assert.deepEqual(Buffer.concat(parts), body);
   });
 
-  test('a body that is longer than its header says is 501', async () => {
+  test('a body longer than its header declares is 501', async () => {
     const client = await open();
     client.send(
       wire.method(1, METHOD.basicPublish, wire.short(0), wire.shortstr(''), wire.shortstr('k'), wire.octet(0)),
@@ -303,7 +303,7 @@ describe('an AMQP connection', () => {
     assert.equal((await client.expectConnectionClose()).code, 501);
   });
 
-  test('connection.close is answered, and what the connection held exclusively is gone', async () => {
+  test('connection.close is answered, and deletes the exclusive queues of the connection', async () => {
     const client = await open();
     client.send(wire.declareQueue(1, 'mine', { exclusive: true }));
     await client.expect(METHOD.queueDeclareOk);
@@ -365,7 +365,7 @@ describe('an AMQP connection', () => {
     await client.expect(METHOD.channelOpenOk);
   });
 
-  test('the broker tells what it can do', async () => {
+  test('the broker lists its capabilities', async () => {
     const client = await RawAmqp.connect(port);
     clients.push(client);
     client.send(wire.PROTOCOL_HEADER);
@@ -392,7 +392,7 @@ describe('an AMQP connection', () => {
     await client.expect(0x000a0047);
   });
 
-  test('a broker that stops says 320 to its clients', async () => {
+  test('a broker that stops closes its connections with 320', async () => {
     const leaving = await createBroker();
     const client = await RawAmqp.open(leaving.ports.amqp!);
     const stopped = leaving.stop();

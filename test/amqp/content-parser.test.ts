@@ -56,7 +56,7 @@ function native(message: Message): Buffer {
   return message.native.subarray(message.nativeOffset, message.nativeOffset + message.nativeLength);
 }
 
-test('a large body with a buffer to itself is owned where it is, and its properties are copied', () => {
+test('a large body in its own buffer is kept without a copy, and its properties are copied', () => {
   const { message, head, frame } = publish(8 * 1024, 0);
   assert.equal(message.owned, true);
   assert.equal(message.body, frame, 'no copy of the body');
@@ -64,12 +64,12 @@ test('a large body with a buffer to itself is owned where it is, and its propert
   assert.deepEqual(native(message), PROPERTIES);
 });
 
-test('a large body in a buffer with other frames is not owned: it would pin them', () => {
+test('a large body in a buffer with other frames is not kept there: it would pin them', () => {
   const { message } = publish(8 * 1024, 1);
   assert.equal(message.owned, false);
 });
 
-test('a small body is not owned: a slab holds it better', () => {
+test('a small body is not kept in its own buffer, because a slab wastes less memory', () => {
   const { message } = publish(8 * 1024 - 1, 0);
   assert.equal(message.owned, false);
 });

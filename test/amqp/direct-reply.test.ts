@@ -125,7 +125,7 @@ describe('direct reply-to', () => {
     assert.match(address, /^amq\.rabbitmq\.reply-to\.[\w-]{22}$/);
   });
 
-  test('replies to a requester that has gone are dropped, and returned where they are mandatory', async () => {
+  test('replies to a disconnected requester are dropped, or returned if mandatory', async () => {
     const client = await requester();
     client.send(wire.declareQueue(1, 'gone', { exclusive: true }));
     await client.expect(METHOD.queueDeclareOk);
@@ -224,7 +224,7 @@ describe('further routing keys', () => {
   };
   const headers = (...fields: Buffer[]): Buffer => wire.longstr(Buffer.concat(fields));
 
-  test('CC and BCC reach their queues, each once; BCC is seen by nobody', async () => {
+  test('CC and BCC route to their queues, each once; BCC is removed before delivery', async () => {
     const client = await open();
     for (const name of ['to', 'cc', 'bcc']) client.send(wire.declareQueue(1, name, { exclusive: true }));
     for (let i = 0; i < 3; i++) await client.expect(METHOD.queueDeclareOk);
@@ -242,7 +242,7 @@ describe('further routing keys', () => {
     }
   });
 
-  test('a mandatory message is returned where none of its keys reaches a queue', async () => {
+  test('a mandatory message is returned if none of its keys reaches a queue', async () => {
     const client = await open();
     client.send(wire.declareQueue(1, 'one', { exclusive: true }));
     await client.expect(METHOD.queueDeclareOk);
@@ -252,7 +252,7 @@ describe('further routing keys', () => {
     assert.equal((await content(client))[1], 'b');
   });
 
-  test('headers whose values only look like it mean nothing', async () => {
+  test('the bytes of a CC header inside a header value are ignored', async () => {
     const client = await open();
     client.send(wire.declareQueue(1, 'plain', { exclusive: true }));
     await client.expect(METHOD.queueDeclareOk);

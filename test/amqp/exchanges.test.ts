@@ -60,7 +60,7 @@ describe('exchanges and queues', () => {
   const INTERNAL = 8;
   const none = wire.table({});
 
-  test('an alternate exchange gets what finds no queue, through any number of them, cycles included', async (t) => {
+  test('an unroutable message passes through any number of alternate exchanges, including cycles', async (t) => {
     await open();
     t.after(() => client.destroy());
     client.send(
@@ -109,7 +109,7 @@ describe('exchanges and queues', () => {
     assert.equal(await ready('once'), 1);
   });
 
-  test('an internal exchange takes from exchanges only', async (t) => {
+  test('an internal exchange accepts messages only from exchanges', async (t) => {
     await open();
     t.after(() => client.destroy());
     client.send(declareExchange('inner', 'fanout', AUTO_DELETE | INTERNAL, none));
@@ -122,7 +122,7 @@ describe('exchanges and queues', () => {
     );
   });
 
-  test('bindings that differ in their arguments are two; unbinding takes the one that was named', async (t) => {
+  test('bindings that differ in their arguments are distinct; unbind removes the matching one', async (t) => {
     await open();
     t.after(() => client.destroy());
     const one = wire.table({ 'x-match': 'all', a: 1 });
@@ -155,7 +155,7 @@ describe('exchanges and queues', () => {
   const qosGlobal = (prefetch: number): Buffer =>
     wire.method(1, METHOD.basicQos, wire.long(0), wire.short(prefetch), wire.octet(1));
 
-  test("a channel's prefetch may change while messages are out: more come at once, fewer as they are settled", async (t) => {
+  test("a channel's prefetch may change with unacknowledged messages: a larger one applies at once, a smaller one as they are settled", async (t) => {
     await open();
     t.after(() => client.destroy());
     client.send(wire.declareQueue(1, 'flow', { exclusive: true }));
@@ -183,7 +183,7 @@ describe('exchanges and queues', () => {
     assert.deepEqual([await delivered(), await delivered()], [5, 6]);
   });
 
-  test('a client that knows it is told of consumers that end with their queue; others are not', async (t) => {
+  test('a client with the capability consumer_cancel_notify is told of consumers that end with their queue; others are not', async (t) => {
     await open();
     t.after(() => client.destroy());
     client.send(wire.declareQueue(1, 'ending', {}), wire.consume(1, 'ending', 'c', true));

@@ -47,7 +47,7 @@ describe('EXTERNAL', { skip: hasOpenssl() ? false : 'openssl is not installed' }
     });
   }
 
-  test('logs in the user that the common name names', async () => {
+  test('logs in the user of the common name', async () => {
     const broker = await start();
     const connection = await connect(broker, authority.issue('/O=Plant/CN=device-7', 'device'));
     const channel = await connection.createChannel();
@@ -59,7 +59,7 @@ describe('EXTERNAL', { skip: hasOpenssl() ? false : 'openssl is not installed' }
     await connection.close();
   });
 
-  test('or the distinguished name, where that is configured', async () => {
+  test('logs in the user of the distinguished name if so configured', async () => {
     const broker = await start({ certificateLogin: 'distinguished_name' });
     const connection = await connect(broker, authority.issue('/O=Plant/CN=device-7', 'distinguished'));
     assert.equal([...broker.connections][0]!.info().user, 'CN=device-7,O=Plant');
@@ -71,7 +71,7 @@ describe('EXTERNAL', { skip: hasOpenssl() ? false : 'openssl is not installed' }
     await assert.rejects(connect(broker, authority.issue('/CN=nobody', 'nobody')), /403|ACCESS_REFUSED/);
   });
 
-  test('is not offered without a certificate, nor where it is off', async () => {
+  test('is not offered without a certificate, nor if it is off', async () => {
     const broker = await start();
     await assert.rejects(connect(broker, null), /mechanism/i);
     const off = await start({ certificateLogin: 'off' });

@@ -26,7 +26,7 @@ test('the delivery mode tells whether the message is persistent', () => {
   assert.equal(seen(foreign({}, 'k', false)).deliveryMode, 1);
 });
 
-test('what is too long for a short string travels as a header', () => {
+test('a value too long for a short string becomes a header', () => {
   const long = 'ü'.repeat(200);
   const properties = seen(foreign({ correlationId: long, contentType: 'text/plain' }));
   assert.equal(properties.correlationId, null);
@@ -34,7 +34,7 @@ test('what is too long for a short string travels as a header', () => {
   assert.deepEqual(findField(properties.headers, 'x-correlation-id'), { type: 'S', value: long });
 });
 
-test('a routing key that is too long leaves its whole topic in a header', () => {
+test('a routing key that is too long is truncated, and a header has the whole topic', () => {
   const key = `${'a.'.repeat(200)}b/c`;
   const topic = findField(seen(foreign({}, key)).headers, 'x-mqtt-topic');
   assert.deepEqual(topic, { type: 'S', value: `${'a/'.repeat(200)}b.c` });

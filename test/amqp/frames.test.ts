@@ -70,7 +70,7 @@ test('single bytes give the same frames', () => {
   assert.deepEqual(parse(Array.from(CONVERSATION, (octet) => Buffer.from([octet]))), WHOLE);
 });
 
-test('a parser that is suspended at any frame goes on behind it, in order', () => {
+test('a parser suspended at any frame continues with the next one', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(40), { maxLength: 30 }), fc.array(fc.boolean(), { maxLength: 6 }), (sizes, stops) => {
       const recorder = new Recorder();
@@ -108,7 +108,7 @@ test('a frame that does not end in CE is refused', () => {
   }
 });
 
-test('a stopped parser hands nothing on', () => {
+test('a stopped parser emits no frames', () => {
   const recorder = new Recorder();
   const parser = new FrameParser(recorder, 4096);
   recorder.onFrame = () => parser.stop();

@@ -59,7 +59,7 @@ describe('patterns', () => {
     for (const channel of channels) await channel.close();
   });
 
-  test('a worker that is slow holds up nobody else', async () => {
+  test('a slow worker does not delay the others', async () => {
     const slow = await connection.createChannel();
     const quick = await connection.createChannel();
     const { queue } = await slow.assertQueue('', { exclusive: true });
@@ -100,7 +100,7 @@ describe('patterns', () => {
     await channel.close();
   });
 
-  test('subscribers of a fanout get everything, of topics what they asked for', async () => {
+  test('subscribers of a fanout get everything, those of topics what matches', async () => {
     const channel = await connection.createChannel();
     await channel.assertExchange('news', 'fanout', { autoDelete: true });
     await channel.assertExchange('logs', 'topic', { autoDelete: true });
@@ -126,7 +126,7 @@ describe('patterns', () => {
     await channel.close();
   });
 
-  test('each confirm reaches its publish, whatever disk and routing settle first', async () => {
+  test('each confirm is for its publish, in whatever order disk and routing complete', async () => {
     const channel = await connection.createConfirmChannel();
     await channel.assertQueue('durable', { durable: true });
     const full = { maxLength: 1, arguments: { 'x-overflow': 'reject-publish' }, exclusive: true };
@@ -151,7 +151,7 @@ describe('patterns', () => {
     await channel.close();
   });
 
-  test('what a lost connection had not acknowledged comes again, marked, in its order', async () => {
+  test('unacknowledged messages of a lost connection are redelivered, marked and in order', async () => {
     const open = [...broker.connections].length;
     const lost = await RawAmqp.open(broker.ports.amqp!);
     lost.send(wire.declareQueue(1, 'orders', { durable: true }), wire.qos(1, 4));
@@ -178,7 +178,7 @@ describe('patterns', () => {
     await again.close();
   });
 
-  test('a browser does it over a WebSocket', async () => {
+  test('a browser client works over a WebSocket', async () => {
     const client = new AMQPWebSocketClient(`ws://127.0.0.1:${broker.ports.ws}/amqp`, '/', 'guest', 'guest');
     const browser = await client.connect();
     const channel = await browser.channel();

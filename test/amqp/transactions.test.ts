@@ -61,7 +61,7 @@ describe('class tx', () => {
     return (await client.nextFrame())!.payload.toString();
   }
 
-  test('what is published is there after the commit, in its order, and not before', async () => {
+  test('published messages are visible after the commit, in order, and not before', async () => {
     const [client, queue] = await selected();
     for (const [body, mode] of [
       ['1', 2],
@@ -86,7 +86,7 @@ describe('class tx', () => {
     assert.ok(methods.has(METHOD.txCommitOk) && methods.has(METHOD.basicDeliver));
   });
 
-  test('a rollback forgets publishes and acknowledgements; the next commit is of what comes after it', async () => {
+  test('a rollback discards publishes and acknowledgements; the next commit covers only later ones', async () => {
     const [client, queue] = await selected();
     client.send(wire.publish(1, '', queue, Buffer.from('kept')), commit());
     await client.expect(METHOD.txCommitOk);
@@ -118,7 +118,7 @@ describe('class tx', () => {
     assert.equal(await got(client, queue, true), '3');
   });
 
-  test('prefetch counts what is acknowledged until the commit', async () => {
+  test('prefetch counts acknowledged messages until the commit', async () => {
     const [client, queue] = await selected();
     client.send(wire.publish(1, '', queue, Buffer.from('1')), wire.publish(1, '', queue, Buffer.from('2')), commit());
     await client.expect(METHOD.txCommitOk);
@@ -151,7 +151,7 @@ describe('class tx', () => {
     }
   });
 
-  test('a missing exchange is told when it is published to, and nothing of the transaction is done', async () => {
+  test('a publish to a missing exchange fails at once, and nothing of the transaction is applied', async () => {
     const [client, queue] = await selected();
     client.send(
       wire.publish(1, '', queue, Buffer.from('1')),
@@ -204,7 +204,7 @@ describe('class tx', () => {
     });
   }
 
-  test('those of one connection are bounded in bytes together, and a channel that closes gives its own back', async () => {
+  test('the transactions of one connection share a bound in bytes, and closing a channel frees its share', async () => {
     const [client, queue] = await selected();
     const publish = (channel: number): Buffer => wire.publish(channel, '', queue, Buffer.alloc(40_000, 1));
     const begin = async (channel: number): Promise<void> => {
@@ -236,7 +236,7 @@ describe('class tx', () => {
     }
   });
 
-  test('a queue that refuses one of its publishes refuses the transaction, acknowledgements and all', async () => {
+  test('a queue that refuses one publish fails the whole transaction, including its acknowledgements', async () => {
     const [client, queue] = await selected();
     const args = wire.table({ 'x-max-length': 2, 'x-overflow': 'reject-publish' });
     client.send(wire.declareQueue(1, 'full', {}, args), wire.publish(1, '', queue, Buffer.from('kept'), 2), commit());
@@ -251,7 +251,7 @@ describe('class tx', () => {
     assert.deepEqual([await ready(client, 'full'), await ready(client, queue)], [0, 1]);
   });
 
-  test('commit-ok waits for the disk, and nobody gets the message before', async (t) => {
+  test('commit-ok waits for the disk, and no consumer gets the message before', async (t) => {
     const kv = new FaultyKv(new MemoryKv());
     const held = await createBroker({}, { kv });
     t.after(() => held.stop());
@@ -275,7 +275,7 @@ describe('class tx', () => {
     assert.ok(methods.includes(METHOD.txCommitOk) && methods.includes(METHOD.basicDeliver));
   });
 
-  test('on a full disk nothing of it is done, and the channel ends', async (t) => {
+  test('on a full disk nothing of a transaction is applied, and the channel is closed', async (t) => {
     const kv = new FaultyKv(new MemoryKv());
     const full = await createBroker({}, { kv });
     t.after(() => {

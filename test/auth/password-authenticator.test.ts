@@ -42,7 +42,7 @@ test('guest comes from this machine only, others from anywhere', async () => {
   assert.equal(refusal(await authenticator.authenticate({ ...away, user: 'anna', password: 'secret' })), '');
 });
 
-test('a stranger cannot tell from the reason which users are loopback only', async () => {
+test('the error does not reveal which users are loopback only', async () => {
   const { authenticator } = await brokerWithGuest();
   const reason = refusal(await authenticator.authenticate({ ...GUEST, password: 'guess', loopback: false }));
   assert.doesNotMatch(reason, /loopback/);

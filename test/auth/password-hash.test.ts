@@ -24,7 +24,7 @@ test('a hash with other parameters is still understood', async () => {
   assert.equal(await verifyPassword('y', stored), false);
 });
 
-test('the hash of nobody matches nothing', async () => {
+test('the dummy hash for unknown users matches no password', async () => {
   for (const password of ['', 'guest', '\0']) assert.equal(await verifyPassword(password, hashOfNobody(10)), false);
 });
 

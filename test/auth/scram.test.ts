@@ -36,7 +36,7 @@ function dataOf(step: ExchangeStep): Buffer {
 }
 
 describe('SCRAM-SHA-256', () => {
-  it('lets in whoever proves the password, and proves it back', async () => {
+  it('logs in a client that proves the password, and proves its own knowledge of it', async () => {
     const server = exchange(await users());
     const client = new ScramClient('anna', 'größe');
     const final = client.final(dataOf(await server.step(client.first())));
@@ -96,7 +96,7 @@ describe('SCRAM-SHA-256', () => {
     assert.notEqual((await scramVerifier('secret')).salt, (await scramVerifier('secret')).salt);
   });
 
-  it('refuses what is no SCRAM, another nonce and a channel binding', async () => {
+  it('refuses malformed messages, another nonce and a channel binding', async () => {
     const all = await users();
     for (const first of ['', 'n,,n=,r=x', 'p=tls-unique,,n=anna,r=x', 'n,,n=anna', 'x'.repeat(5000)]) {
       refusal(await exchange(all).step(Buffer.from(first)));
@@ -115,7 +115,7 @@ describe('SCRAM-SHA-256', () => {
     }
   });
 
-  it('lets nobody act as somebody else, nor change the header of the first message', async () => {
+  it('refuses an authorization identity and a changed header of the first message', async () => {
     const all = await users();
     const rows: [first: string, final: string, refused: RegExp | null][] = [
       ['n,,', 'n,,', null],

@@ -37,7 +37,7 @@ test('each access has its own pattern, unanchored; the empty one matches nothing
   assert.equal(may(setting(''), 'a'), false);
 });
 
-test('where nothing is set everything is allowed, and nothing need be asked', () => {
+test('without topic permissions everything is allowed without a check', () => {
   const permissions = setting('^a$');
   for (const [user, vhost, exchange] of [
     ['bert', '/', 'amq.topic'],
@@ -59,7 +59,7 @@ test('placeholders stand for user, virtual host and client id', () => {
   assert.equal(may(setting('^in\\.{vhost}\\.x$'), 'in./.x'), true);
 });
 
-test('to an MQTT client they stand for what they name as a topic has it', () => {
+test('for an MQTT client their values have the form that they have in a topic', () => {
   const permissions = new Permissions(new RecordedDefinitions());
   const anna = { user: 'anna@plant.example', tags: [] };
   permissions.topics.put('prod.eu', anna.user, 'amq.topic', { write: '^{vhost}\\.{username}\\.', read: '^$' });

@@ -54,7 +54,7 @@ test('a user that is removed while its password is checked is not let in', async
   assert.equal(await verdict, 'wrong');
 });
 
-test('a storm of one login is one hash: the gate that lets two through is never full', async () => {
+test('many concurrent logins with one password need one hash', async () => {
   const definitions = new RecordedDefinitions();
   await new Users(definitions, LIMITS).put('anna', 'secret', []);
   const users = new Users(definitions, { passwordHashes: 1, passwordQueue: 0, passwordCost: 10 });

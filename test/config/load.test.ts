@@ -132,14 +132,14 @@ test('variables that Kubernetes makes for a service named trivium are not ours',
   assert.equal((await loadConfig({ flags: {}, environment })).port, false);
 });
 
-test('TRIVIUM_PORT is ours where it holds a port', async () => {
+test('TRIVIUM_PORT is our key if its value is a port', async () => {
   assert.equal((await loadConfig({ flags: {}, environment: { TRIVIUM_PORT: '5000' } })).port, 5000);
   assert.deepEqual(await problems({ environment: { TRIVIUM_PORT: 'five' } }), [
     'port (from TRIVIUM_PORT): "five" is not allowed; allowed: 0 to 65535 or `off`',
   ]);
 });
 
-test('a file that is missing, no YAML or no tree of keys is said so', async (t) => {
+test('a file that is missing, not YAML or not a tree of keys is reported', async (t) => {
   assert.match((await problems({ flags: { config: '/nowhere/trivium.yaml' } }))[0]!, /cannot be read \(ENOENT\)/);
   assert.match((await problems({ flags: { config: yaml(t, 'a: [') } }))[0]!, /not YAML/);
   assert.match((await problems({ flags: { config: yaml(t, '- a\n') } }))[0]!, /must hold keys and values/);
@@ -158,7 +158,7 @@ test('keys that belong together are checked together', () => {
   );
 });
 
-test('an embedded broker takes free ports, stays on this machine and keeps nothing, unless it is told', () => {
+test('an embedded broker uses free ports on loopback and stores nothing by default', () => {
   const config = embeddedConfig({ mqtt: { port: 1883 } });
   assert.equal(config.host, '127.0.0.1');
   assert.equal(config.store, 'memory');

@@ -16,7 +16,7 @@ const { version } = JSON.parse(
   readFileSync(new URL('../../node_modules/aedes/package.json', import.meta.url), 'utf8'),
 ) as { version: string };
 
-test('aedes does what is recorded for its version', async (t) => {
+test('aedes gives the results recorded for its version', async (t) => {
   const broker = await Aedes.createBroker();
   const server = createServer(broker.handle).listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -16,7 +16,7 @@ for (const list of COVERAGES) {
   });
 }
 
-test('what is missing on either side is said', () => {
+test('missing statements and missing checks are reported', () => {
   const statements = ['a', 'b', 'c', 'd'].map((id) => ({ id, binds: 'MUST', words: id }) as const);
   const check = (id: string): Check => ({ ...CHECKS[0]!, id });
   const coverage: Record<string, Coverage> = { a: by('x.* gone'), b: unseen(''), d: unseen('of a client'), e: by('y') };
@@ -38,7 +38,7 @@ test('ids are unique and begin with their protocol; titles and sections are ther
   }
 });
 
-test('no statement of MQTT is shown by a check and said to be unseen', () => {
+test('no statement of MQTT is both shown by a check and listed as unobservable', () => {
   assert.deepEqual(
     Object.keys(UNSEEN).filter((id) => SHOWN.has(id)),
     [],

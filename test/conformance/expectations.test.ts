@@ -12,7 +12,7 @@ const FOLDER = new URL('../../conformance/expectations/', import.meta.url);
 const IDS = new Set(CHECKS.map(({ id }) => id));
 
 for (const file of readdirSync(FOLDER)) {
-  test(`${file} speaks of checks that there are, once, and says why one fails`, async () => {
+  test(`${file} names existing checks, each once, with a reason for each failure`, async () => {
     const { passed, failed, late = [], varies = {}, skipped } = await readExpectations(new URL(file, FOLDER));
     const named = [...passed, ...Object.keys(failed), ...Object.keys(varies), ...skipped].filter((id) => id !== '*');
     assert.deepEqual(
@@ -25,7 +25,7 @@ for (const file of readdirSync(FOLDER)) {
   });
 }
 
-test('a record keeps its reasons and what was not run, and says what failed by its time alone', () => {
+test('a new record keeps reasons and the results of checks not run, and marks failures by timeout', () => {
   const result = (id: string, outcome: Outcome, timedOut = false): Result => ({
     check: { ...CHECKS[0]!, id },
     outcome,

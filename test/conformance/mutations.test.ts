@@ -103,7 +103,7 @@ describe('pairs', () => {
     };
   }
 
-  test('a check that notices, one that does not, a mutation without work, a silence that nobody asked for', async (t) => {
+  test('reports a check that detects, one that does not, a mutation without effect, and an unexpected timeout', async (t) => {
     const echo = createServer((socket) => socket.pipe(socket).on('error', () => {}));
     echo.listen(0, '127.0.0.1');
     await once(echo, 'listening');

@@ -31,7 +31,7 @@ test('headers are unescaped by version, and not those of CONNECTED', () => {
   assert.equal(value('1.2', 'CONNECTED'), '\\n\\c\\\\');
 });
 
-test('what is written in a version is read in it', () => {
+test('a frame encoded in a version decodes in it', () => {
   const value = 'a:b\\c\nd\re';
   for (const version of ['1.1', '1.2'] as const) {
     const bytes = encodeFrame(version, 'MESSAGE', { [value]: value }, 'body');

@@ -223,17 +223,21 @@ test('publishers that fill the memory are not read until consumers have made roo
   await canary.step();
 });
 
-test('who connects while publishing is held is held with its first message, and may consume', PATIENCE, async () => {
-  await start({ uncommittedHighBytes: MIB, uncommittedLowBytes: MIB / 4 });
-  const first = await amqpClient();
-  await declareLoad(first, true);
-  const canary = await Canary.open();
-  kv.hold = true;
-  const early = new Publisher(first, (body) => amqp.publish(1, '', 'load', body, 2), 'early');
-  await untilStopped([early], canary);
-  const late = new Publisher(await amqpClient(), (body) => amqp.publish(1, '', 'load', body, 2), 'late');
-  await untilStopped([early, late], canary);
-  const consumed = consumeAll([early, late]);
-  kv.releaseHeld();
-  await Promise.all([early.done, late.done, consumed]);
-});
+test(
+  'a client that connects while publishers are blocked is blocked at its first message, and may consume',
+  PATIENCE,
+  async () => {
+    await start({ uncommittedHighBytes: MIB, uncommittedLowBytes: MIB / 4 });
+    const first = await amqpClient();
+    await declareLoad(first, true);
+    const canary = await Canary.open();
+    kv.hold = true;
+    const early = new Publisher(first, (body) => amqp.publish(1, '', 'load', body, 2), 'early');
+    await untilStopped([early], canary);
+    const late = new Publisher(await amqpClient(), (body) => amqp.publish(1, '', 'load', body, 2), 'late');
+    await untilStopped([early, late], canary);
+    const consumed = consumeAll([early, late]);
+    kv.releaseHeld();
+    await Promise.all([early.done, late.done, consumed]);
+  },
+);

@@ -158,7 +158,7 @@ test(`${TABS} connections of a browser all come back and hear everything`, { ski
   assert.equal(orders.messages.length, 2 * TABS);
 });
 
-test("a stranger's page reaches no broker on the visitor's machine, under whatever name", { skip }, async (t) => {
+test("a foreign page cannot connect to a broker on the visitor's machine, under any host name", { skip }, async (t) => {
   const watch = new Watch();
   t.after(() => watch.end());
   const broker = await BrokerProcess.start();

@@ -234,7 +234,7 @@ describe('retained', () => {
   }
 });
 
-test('a page whose tables are not as they should be is noticed', () => {
+test('a page with malformed tables is rejected', () => {
   const table = (row: string) => `<!-- table: t -->\n\n| id | a |\n| --- | --- |\n${row}\n\n`;
   assert.deepEqual(readTable(table('| x | `a: (b){2}` `c` |'), 't'), [{ id: 'x', cells: [['a: bb', 'c']] }]);
   assert.deepEqual(readTable(table('| x | – |'), 't'), [{ id: 'x', cells: [null] }]);

@@ -94,7 +94,7 @@ describe('a dead letter', () => {
     assert.deepEqual([deathOf(message).queue, deathOf(message).reason], [queue, 'rejected']);
   });
 
-  test('of an MQTT publish is persistent as that was, and says by which key it came', async () => {
+  test('of an MQTT publish is as persistent as the publish, and has its routing key in x-death', async () => {
     const { queue, died } = await mortal({ messageTtl: 5 });
     await channel.bindQueue(queue, 'amq.topic', 'sensors.oven');
     const device = await mqtt.connectAsync(`mqtt://guest:guest@127.0.0.1:${broker.ports.mqtt}`);
@@ -107,7 +107,7 @@ describe('a dead letter', () => {
     assert.deepEqual([exchange, reason, keys], ['amq.topic', 'expired', ['sensors.oven']]);
   });
 
-  test('of a STOMP message keeps what is too long for AMQP, and reaches STOMP', async () => {
+  test('of a STOMP message keeps values too long for AMQP, and is delivered over STOMP', async () => {
     const { queue, died } = await mortal({ maxLength: 1 });
     const { socket, next } = await stompClient();
     const long = 'c'.repeat(300);
@@ -132,7 +132,7 @@ describe('a dead letter', () => {
     socket.destroy();
   });
 
-  test('of a transaction is there with its commit, and not before', async () => {
+  test('of a transaction is visible after its commit, and not before', async () => {
     const { queue, died } = await mortal();
     let settled = false;
     void died.then(() => {

@@ -124,7 +124,7 @@ test('rejected messages are in one queue or in the other after a kill, never in 
   await connection.close();
 });
 
-test('priorities, times to live and deliveries are what they were after a kill', async (t) => {
+test('priorities, TTLs and delivery counts survive a kill', async (t) => {
   const broker = await start(t);
   const { channel } = await connect(broker);
   await channel.assertQueue('ranked', { maxPriority: 9 });

@@ -233,7 +233,7 @@ class Fleet {
 }
 
 for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++) {
-  test(`a fleet of bad manners loses nothing and gets nothing twice (SEED=${seed})`, async (t) => {
+  test(`a misbehaving fleet loses no message and gets none twice (SEED=${seed})`, async (t) => {
     const broker = await BrokerProcess.start();
     t.after(() => broker.end());
     const fleet = new Fleet(broker, new Random(seed));

@@ -99,7 +99,7 @@ test('on SIGTERM clients are told, and the process ends soon with code 0', PATIE
   for (const stranger of strangers) stranger.destroy();
 });
 
-test('clients that do not say goodbye do not hold it up', PATIENCE, async (t) => {
+test('clients that do not answer the close do not delay the stop', PATIENCE, async (t) => {
   const { command, ports } = await startChild(t, directory(t));
   const mute = await openAmqp(await tcp(ports.amqp));
   mute.socket.pause();
@@ -108,7 +108,7 @@ test('clients that do not say goodbye do not hold it up', PATIENCE, async (t) =>
   await mute.close();
 });
 
-test('what was confirmed before the end is there after it', PATIENCE, async (t) => {
+test('messages confirmed before the stop exist after it', PATIENCE, async (t) => {
   const data = directory(t);
   const { command, ports } = await startChild(t, data);
   const peer = await openAmqp(await tcp(ports.amqp));
@@ -132,7 +132,7 @@ test('what was confirmed before the end is there after it', PATIENCE, async (t) 
   assert.equal((await again.command.finished()).code, 0);
 });
 
-test('confirms that wait for the disk leave before the clients are sent away', PATIENCE, async () => {
+test('confirms that wait for the disk are sent before connections are closed', PATIENCE, async () => {
   const kv = new HeldKv();
   const broker = await createBroker({}, { kv });
   const clients = await EchoClients.open(broker.ports);
@@ -172,7 +172,7 @@ test('confirms that wait for the disk leave before the clients are sent away', P
   await reopened.stop();
 });
 
-test('a broker that is stopped twice, or while nobody is there, stops once', PATIENCE, async () => {
+test('a broker stopped twice, or without clients, stops once', PATIENCE, async () => {
   const broker = await createBroker();
   await Promise.all([broker.stop(), broker.stop()]);
   await broker.stop();

@@ -53,7 +53,7 @@ after(async () => {
 
 describe('while a commit is held', () => {
   for (const { what, protocol, clean = true, first = [], firstAnswers = 0, send, answer } of OPERATIONS) {
-    test(`no ${what} leaves`, PATIENCE, async () => {
+    test(`no ${what} is sent`, PATIENCE, async () => {
       const client = await clients.connect(protocol, { clean });
       client.send(...first);
       for (let i = 0; i < firstAnswers; i++) await client.peer.take();
@@ -68,7 +68,7 @@ describe('while a commit is held', () => {
     });
   }
 
-  test('no CONNACK of a new persistent session leaves', PATIENCE, async () => {
+  test('no CONNACK of a new persistent session is sent', PATIENCE, async () => {
     const client = rawMqtt(await tcp(broker.ports.mqtt!));
     const other = await clients.connect('mqtt');
     kv.hold = true;
@@ -83,7 +83,7 @@ describe('while a commit is held', () => {
     await other.peer.close();
   });
 
-  test('what is declared already is confirmed no earlier than its first declaration', PATIENCE, async () => {
+  test('a repeated declaration is not confirmed before the first one', PATIENCE, async () => {
     const [first, second] = [await clients.connect('amqp'), await clients.connect('amqp')];
     kv.hold = true;
     first.send(amqp.declareQueue(1, 'shared', { durable: true }));
@@ -96,7 +96,7 @@ describe('while a commit is held', () => {
     await Promise.all([first.peer.close(), second.peer.close()]);
   });
 
-  test('what needs no disk is answered, on the same connection too', PATIENCE, async () => {
+  test('requests that need no disk are answered, even on the same connection', PATIENCE, async () => {
     const client = await clients.connect('amqp');
     client.send(amqp.confirmSelect(1));
     await expectMethod(client.peer, METHOD.confirmSelectOk);
@@ -129,7 +129,7 @@ describe('while a commit is held', () => {
   });
 });
 
-describe('when a commit ends, confirms leave in the order of their messages', () => {
+describe('when a commit ends, confirms are sent in the order of their messages', () => {
   test('basic.ack, transient messages among persistent ones', PATIENCE, async () => {
     const client = await clients.connect('amqp');
     client.send(amqp.confirmSelect(1));
@@ -153,7 +153,7 @@ describe('when a commit ends, confirms leave in the order of their messages', ()
     await client.peer.close();
   });
 
-  test('PUBACK and PUBREC, messages that nobody wants among those that are stored', PATIENCE, async () => {
+  test('PUBACK and PUBREC, unroutable messages among stored ones', PATIENCE, async () => {
     const client = await clients.connect('mqtt');
     kv.hold = true;
     client.send(mqtt.publish('held', BODY, 1, 11));
@@ -191,7 +191,7 @@ describe('when a commit ends, confirms leave in the order of their messages', ()
     await client.peer.close();
   });
 
-  test('a goodbye waits for the messages before it', PATIENCE, async () => {
+  test('an answer to a close waits for the messages before it', PATIENCE, async () => {
     const client = await clients.connect('stomp');
     kv.hold = true;
     client.send(stomp.send('/queue/q', BODY, { persistent: 'true', receipt: 'sent' }));

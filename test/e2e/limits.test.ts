@@ -133,14 +133,14 @@ describe('a bound that was reached is counted', () => {
     assert.deepEqual(await reached(), expected);
   });
 
-  it('of connections: those that nobody logs in on', async () => {
+  it('of connections: those without a login', async () => {
     const { amqp: amqpPort, mqtt: mqttPort, stomp: stompPort } = broker.ports;
     const silent = [closedAfter(amqpPort, amqp.PROTOCOL_HEADER), closedAfter(mqttPort), closedAfter(stompPort)];
     await Promise.all(silent);
     assert.deepEqual(await reached(), { 'limits.unauthenticatedMs': 3 });
   });
 
-  it('of connections: as many as may be', async () => {
+  it('of connections: their number', async () => {
     await broker.stop();
     broker = await createBroker({ limits: { connections: 1 } });
     const first = await RawAmqp.open(broker.ports.amqp!);

@@ -126,7 +126,7 @@ async function meet(ca: Buffer | null): Promise<void> {
 }
 
 describe('the one port', () => {
-  it('is off unless asked for, and comes beside the others', async () => {
+  it('is off by default, and does not replace the others', async () => {
     broker = await createBroker();
     assert.equal(broker.ports.auto, null);
     await broker.stop();
@@ -175,14 +175,14 @@ describe('the one port', () => {
     }
   });
 
-  it('takes what comes in one packet with the first bytes', async () => {
+  it('accepts bytes that arrive together with the first ones', async () => {
     await start();
     const socket = await tcp(port);
     socket.end(Buffer.concat([stomp.connect('guest', 'guest'), Buffer.from('DISCONNECT\nreceipt:bye\n\n\0')]));
     assert.match(String(await readAll(socket)), /^CONNECTED\n(.|\n)*RECEIPT\nreceipt-id:bye\n/);
   });
 
-  it('sends away who says nothing in time, or half a word', async () => {
+  it('closes a connection that sends nothing or too few bytes in time', async () => {
     await start();
     const silent = await connected(port);
     const halting = await connected(port);
@@ -194,14 +194,14 @@ describe('the one port', () => {
     assert.equal(ticker.size, idle);
   });
 
-  it('sends away who does not finish a request in time', async () => {
+  it('closes a connection that does not complete a request in time', async () => {
     await start({ limits: { unauthenticatedMs: 200 } });
     const socket = await connected(port);
     socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\n');
     assert.match(String(await readAll(socket)), /^HTTP\/1\.1 408 /);
   });
 
-  it('forgets who goes away before a word', async () => {
+  it('keeps nothing of a connection that ends before its first byte', async () => {
     await start();
     const socket = await tcp(port);
     while (ticker.size < idle + 1) await new Promise((resolve) => setImmediate(resolve));
@@ -209,7 +209,7 @@ describe('the one port', () => {
     while (ticker.size > idle) await new Promise((resolve) => setImmediate(resolve));
   });
 
-  it('sends away what is no protocol, and TLS where there is no certificate', async () => {
+  it('closes connections of unknown protocols, and of TLS without a certificate', async () => {
     await start();
     for (const bytes of ['\0\0\0\0', 'hello', 'X'.repeat(10_000), '\x16\x03\x01\x02\0\x01\0']) {
       const socket = await connected(port);

@@ -106,7 +106,7 @@ for (const speech of SPEECHES) {
       assert.deepEqual([transport.reading, broker.meters.published], [true, 2]);
     });
 
-    test('while publishers are held, where it publishes', async () => {
+    test('while publishers are blocked, if it publishes', async () => {
       const broker = new Broker();
       const publisher = await broker.connect(speech);
       publisher.receive(speech.publish('a', ONE));
@@ -155,7 +155,7 @@ for (const speech of SPEECHES) {
       assert.deepEqual([transport.reading, broker.meters.published], [true, 11]);
     });
 
-    test('while its peer takes no answers', async () => {
+    test('while its peer does not read answers', async () => {
       const broker = new Broker();
       const transport = await broker.connect(speech);
       transport.stuck = true;

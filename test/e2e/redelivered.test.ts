@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import amqplib from 'amqplib';
 import { createBroker } from '../../src/broker.ts';
 
-test('after an orderly stop only what was delivered carries the redelivered mark', async (t) => {
+test('after an orderly stop only delivered messages have the redelivered mark', async (t) => {
   const dataDir = await mkdtemp(join(tmpdir(), 'trivium-redelivered-'));
   t.after(() => rm(dataDir, { recursive: true, force: true }));
 

@@ -138,7 +138,7 @@ test('a STOMP requester is answered by a STOMP service', async () => {
   await service.close();
 });
 
-test('a reply to a requester that has gone is dropped, and the service goes on', async () => {
+test('a reply to a disconnected requester is dropped, and the service continues', async () => {
   const service = await serveStomp('gone');
   const requester = await openStomp(await tcp(broker.ports.stomp!));
   requester.send(

@@ -61,7 +61,7 @@ async function take(peer: RawClient, count: number): Promise<string[]> {
   return packets;
 }
 
-test('a killed broker goes on at QoS 2 where it was, and with what it had not sent', async (t) => {
+test('a killed broker continues QoS 2 deliveries where they were, and sends the remaining messages', async (t) => {
   const broker = await BrokerProcess.start({ flags: ['--mqtt-receive-maximum=3'] });
   t.after(() => broker.end());
   await retain(broker, 9);
@@ -118,7 +118,7 @@ test('a killed broker goes on at QoS 2 where it was, and with what it had not se
   await peer.close();
 });
 
-test('retained messages at QoS 1 come again after a kill, those that were not sent with them', async (t) => {
+test('retained messages at QoS 1 are sent again after a kill, followed by those not sent before', async (t) => {
   const broker = await BrokerProcess.start({ flags: ['--mqtt-receive-maximum=3'] });
   t.after(() => broker.end());
   await retain(broker, 200);

@@ -6,7 +6,7 @@ import amqplib from 'amqplib';
 import mqtt, { type IPublishPacket } from 'mqtt';
 import { BrokerProcess } from '../../support/broker-process.ts';
 
-test('what was acknowledged is retained after kill -9, and deleted where that was acknowledged', async () => {
+test('acknowledged retained messages, and their acknowledged deletion, survive a SIGKILL', async () => {
   const broker = await BrokerProcess.start();
   try {
     const url = () => `mqtt://127.0.0.1:${broker.endpoints.mqtt}`;

@@ -93,7 +93,7 @@ test('a STOMP subscriber over a WebSocket whose queue is bounded: the queue drop
   consumer.destroy();
 });
 
-test('an MQTT subscriber at QoS 0: what it does not take is dropped and counted', async (t) => {
+test('an MQTT subscriber at QoS 0: messages that it does not read are dropped and counted', async (t) => {
   const subscriber = await mqttSubscriber('stalled/mqtt');
   const dropped = await droppedMessages();
   const messages = FLOOD_BYTES / BODY_BYTES;

@@ -31,7 +31,7 @@ function start(t: TestContext, ...flags: string[]): Command {
   return trivium(t, ['start', '--host', '127.0.0.1', '--data-dir', directory(t), ...FREE_PORTS, ...flags]);
 }
 
-test('it says which port each listener took, serves, and ends in order on SIGTERM', async (t) => {
+test('it prints the port of each listener, serves, and stops orderly on SIGTERM', async (t) => {
   const command = start(t);
   const { ports, startedInMs } = await command.line(record('ready'));
   assert.deepEqual(Object.keys(ports as object).sort(), ['amqp', 'http', 'mqtt', 'stomp', 'ws']);

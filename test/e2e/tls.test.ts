@@ -146,7 +146,7 @@ describe('TLS', { skip: hasOpenssl() ? false : 'openssl is not installed' }, () 
   });
 
   for (const name of SECURE_PORTS) {
-    test(`who does not speak TLS to ${name} is closed, and others go on`, PATIENCE, async () => {
+    test(`a connection without TLS to ${name} is closed, and others continue`, PATIENCE, async () => {
       const broker = await startBroker(server, null);
       const socket = await tcp(broker.ports[name]!);
       const answer = said(socket);
@@ -158,7 +158,7 @@ describe('TLS', { skip: hasOpenssl() ? false : 'openssl is not installed' }, () 
     });
   }
 
-  describe('where the broker asks for client certificates', () => {
+  describe('with required client certificates', () => {
     let broker: Broker;
 
     before(async () => {
@@ -167,13 +167,13 @@ describe('TLS', { skip: hasOpenssl() ? false : 'openssl is not installed' }, () 
 
     after(() => broker.stop());
 
-    test('those of its authority are let in', PATIENCE, async () => {
+    test('those of its authority are accepted', PATIENCE, async () => {
       const { certificateFile, keyFile } = authority.issue('/O=Plant/CN=device-7', 'device-7');
       await exchangeAll(broker, { ca, cert: readFileSync(certificateFile), key: readFileSync(keyFile) });
     });
 
     for (const name of SECURE_PORTS) {
-      test(`${name} says nothing to a client without one`, PATIENCE, async () => {
+      test(`${name} sends nothing to a client without one`, PATIENCE, async () => {
         // With TLS 1.3 the client considers itself connected until it reads the alert.
         const socket = connectTls({ port: broker.ports[name]!, host: '127.0.0.1', ca });
         socket.write(GREETINGS[name]);

@@ -76,7 +76,7 @@ export function fuzzSuite(protocol: FuzzProtocol, hostile: readonly Hostile[], w
     }
   });
 
-  test(`${protocol.name}: ${INPUTS} mutated and random inputs touch nobody else`, async (t) => {
+  test(`${protocol.name}: ${INPUTS} mutated and random inputs affect no other client`, async (t) => {
     const sung = canaries.map((canary) => canary.exchanged);
     await fuzz(protocol, carriers, canaries, SEED, WARM_UP);
     const base = await quietHeapBytes(broker);

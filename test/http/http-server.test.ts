@@ -79,7 +79,7 @@ function holdsTo(path: string, item: unknown): void {
   }
 }
 
-test('alive is said to anybody; ready only while clients are served', async (t) => {
+test('liveness is always reported; readiness only while clients are served', async (t) => {
   let ready = false;
   const { get } = await serve(t, { ready: () => ready });
   assert.deepEqual((await get('/health/live', null)).json, { status: 'ok' });
@@ -90,7 +90,7 @@ test('alive is said to anybody; ready only while clients are served', async (t) 
   assert.deepEqual((await get('/health/ready', null)).json, { status: 'ok' });
 });
 
-test('the API asks who is there, and says nothing to strangers', async (t) => {
+test('the API requires authentication', async (t) => {
   const { get, logged } = await serve(t);
   for (const path of ['/api/overview', '/api/queues', '/api/queues/b/q', '/api/connections', '/api/nothing']) {
     const stranger = await get(path, null);
@@ -242,7 +242,7 @@ test('every error has one shape', async (t) => {
   assert.ok(!text.includes('secret'), 'a surprise tells the client nothing');
 });
 
-test('metrics are open unless they are told to ask', async (t) => {
+test('metrics need no authentication by default', async (t) => {
   const open = await serve(t);
   assert.equal((await open.get('/metrics', null)).text, 'up 1\n');
   const closed = await serve(t, { metricsAuthenticated: true });

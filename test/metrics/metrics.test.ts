@@ -87,7 +87,7 @@ const UNCOUNTED = new Map([
   ['ws.inflatedBytes', 'its client is told with close code 1009'],
 ]);
 
-test('a new bound is counted, or somebody has said why not', () => {
+test('a new limit is counted, or listed with a reason', () => {
   interface Section {
     readonly properties?: Record<string, { readonly type?: string }>;
   }
@@ -100,7 +100,7 @@ test('a new bound is counted, or somebody has said why not', () => {
   assert.deepEqual(numbers.sort(), [...CORE_COUNTED_LIMITS, ...PROTOCOL_LIMITS, ...UNCOUNTED.keys()].sort());
 });
 
-test('queues are summed for each virtual host, and what is gone is gone', async () => {
+test('queues are summed by virtual host, without deleted ones', async () => {
   const core = registry();
   const metrics = new Metrics({ ...core, store: { uncommittedBytes: 0 }, version: '1' });
   core.hosts.create('b');

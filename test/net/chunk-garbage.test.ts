@@ -17,7 +17,7 @@ test('collects young objects once for each 8 MiB of input', () => {
   assert.equal(collections, 3);
 });
 
-test('leaves it to V8 where the program cannot collect', () => {
+test('leaves it to V8 if the program cannot trigger a collection', () => {
   const garbage = new ChunkGarbage(null);
   assert.doesNotThrow(() => garbage.count(64 * MIB));
 });

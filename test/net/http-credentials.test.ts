@@ -19,7 +19,7 @@ describe('Basic credentials', () => {
     }
   });
 
-  it('are none where the header is of another kind or malformed', () => {
+  it('are ignored if the header has another scheme or is malformed', () => {
     for (const header of [
       undefined,
       '',
@@ -35,7 +35,7 @@ describe('Basic credentials', () => {
 });
 
 describe('credentials of an upgrade', () => {
-  it('are read only where the rules say so', () => {
+  it('are read only if so configured', () => {
     const headers = { authorization: `Basic ${encoded('a:b')}`, cookie: `broker=${encoded('c:d')}` };
     assert.equal(credentialsOf(headers, { basic: false, cookie: null }), null);
     assert.deepEqual(credentialsOf(headers, { basic: false, cookie: 'broker' }), { user: 'c', password: 'd' });

@@ -45,7 +45,7 @@ function newListener(options: Partial<PortOptions> = {}): Listener {
 }
 
 describe('a listener', () => {
-  it('says which port it got', async () => {
+  it('reports its port', async () => {
     const listener = newListener();
     assert.equal(listener.port, 0);
     const port = await listener.listen();
@@ -58,14 +58,14 @@ describe('a listener', () => {
     socket.destroy();
   });
 
-  it('names itself and the address where the port is in use', async () => {
+  it('names itself and the address if the port is in use', async () => {
     const port = await newListener().listen();
     await assert.rejects(newListener({ name: 'stomp', port }).listen(), {
       message: `listener stomp cannot listen on 127.0.0.1:${port}: the port is in use`,
     });
   });
 
-  it('names itself where the address is none of ours', async () => {
+  it('names itself if the address is not local', async () => {
     await assert.rejects(newListener({ host: '192.0.2.1' }).listen(), /listener mqtt cannot listen on 192\.0\.2\.1:0/);
   });
 
@@ -81,7 +81,7 @@ describe('a listener', () => {
     for (const socket of first) socket.destroy();
   });
 
-  it('stops accepting and lets those that are open go on', async () => {
+  it('stops accepting and keeps open connections', async () => {
     const listener = newListener();
     const port = await listener.listen();
     const arrival = arrivals.next();
@@ -163,7 +163,7 @@ describe('a TLS listener', { skip: !hasOpenssl() && 'openssl is not installed' }
     assert.equal(context.pool.lentBytes, 0);
   });
 
-  it('knows a client by its certificate', async () => {
+  it('identifies a client by its certificate', async () => {
     const port = await secure({ caFile: authority.caFile, require: true }).listen();
     const arrival = arrivals.next();
     const socket = await handshake(port, device);
@@ -175,7 +175,7 @@ describe('a TLS listener', { skip: !hasOpenssl() && 'openssl is not installed' }
     socket.destroy();
   });
 
-  it('refuses a client without a certificate, or with one of a stranger, where it wants one', async () => {
+  it('refuses a client without a certificate, or with one of an unknown authority, if it requires one', async () => {
     const listener = secure({ caFile: authority.caFile, require: true });
     const port = await listener.listen();
     for (const client of [null, stranger.issue('/CN=device-7', 'forged')]) {
@@ -187,7 +187,7 @@ describe('a TLS listener', { skip: !hasOpenssl() && 'openssl is not installed' }
     assert.equal(refused.length, 2);
   });
 
-  it('lets a client without a certificate in where one is only asked for, and does not know it', async () => {
+  it('accepts a client without a certificate if one is optional, without an identity', async () => {
     const port = await secure({ caFile: authority.caFile }).listen();
     for (const client of [null, stranger.issue('/CN=device-7', 'forged-too')]) {
       const arrival = arrivals.next();
@@ -197,7 +197,7 @@ describe('a TLS listener', { skip: !hasOpenssl() && 'openssl is not installed' }
     }
   });
 
-  it('counts what is no TLS, and goes on', async () => {
+  it('counts connections that are not TLS, and continues', async () => {
     const listener = secure();
     const port = await listener.listen();
     const plain = await connected(port);
@@ -210,7 +210,7 @@ describe('a TLS listener', { skip: !hasOpenssl() && 'openssl is not installed' }
     socket.destroy();
   });
 
-  it('serves a new certificate once it is renewed; who is connected stays', async () => {
+  it('serves a renewed certificate; open connections stay', async () => {
     const renewed = authority.issue('/CN=renewed', 'live');
     const next = stranger.issue('/CN=localhost', 'next');
     const tls = { ...renewed, caFile: null, requireClientCertificate: false };
@@ -230,7 +230,7 @@ describe('a TLS listener', { skip: !hasOpenssl() && 'openssl is not installed' }
     early.destroy();
   });
 
-  it('names listener and file where a file cannot be read', async () => {
+  it('names listener and file if a file cannot be read', async () => {
     const tls = { ...server, keyFile: '/nowhere/server.key', caFile: null, requireClientCertificate: false };
     await assert.rejects(
       newListener({ name: 'amqps', tls }).listen(),
@@ -238,7 +238,7 @@ describe('a TLS listener', { skip: !hasOpenssl() && 'openssl is not installed' }
     );
   });
 
-  it('lets go of a client that leaves in the middle of the handshake', async () => {
+  it('releases a client that disconnects during the handshake', async () => {
     const listener = secure();
     const port = await listener.listen();
     const silent = await connected(port);
@@ -249,14 +249,14 @@ describe('a TLS listener', { skip: !hasOpenssl() && 'openssl is not installed' }
     assert.equal(arrivals.handlers.length, 0);
   });
 
-  it('lets go of a client that does not trust it', async () => {
+  it('releases a client that does not trust it', async () => {
     const listener = secure();
     const port = await listener.listen();
     await assert.rejects(handshake(port, null, stranger));
     while (listener.connectionCount > 0) await new Promise(setImmediate);
   });
 
-  it('still says what it has to say to a client that has ended its side', async () => {
+  it('still sends pending bytes to a client that has ended its side', async () => {
     const port = await secure().listen();
     const arrival = arrivals.next();
     const socket = await handshake(port);

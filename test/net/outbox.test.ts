@@ -35,7 +35,7 @@ describe('an outbox', () => {
     assert.equal(turn.waiting.length, 1);
   });
 
-  it('writes nothing where nothing was written into the room that was reserved', () => {
+  it('writes nothing if the reserved space was not used', () => {
     const { outbox, sink, pool, turn } = newOutbox();
     outbox.reserve(100);
     turn.end();
@@ -144,7 +144,7 @@ describe('an outbox', () => {
     assert.equal(sink.output.length, 400_000 + 128 * KIB);
   });
 
-  it('is not writable above the high watermark until it is below the low one, and says so once', () => {
+  it('is not writable above the high watermark until it is below the low one, and reports it once', () => {
     const { outbox, sink, turn, owner } = newOutbox({
       highWatermarkBytes: 100 * KIB,
       lowWatermarkBytes: 20 * KIB,
@@ -184,14 +184,14 @@ describe('an outbox', () => {
     assert.equal(owner.drainedCount, 1);
   });
 
-  it('says where the kernel did not take all', () => {
+  it('reports that the kernel did not accept all bytes', () => {
     const { outbox, turn, owner } = newOutbox();
     put(outbox, 'x');
     turn.end();
     assert.equal(owner.stalledCount, 1);
   });
 
-  it('does nothing once it is destroyed, and gives back what was not written', () => {
+  it('does nothing once it is destroyed, and releases unwritten slabs', () => {
     const { outbox, sink, pool, turn, owner } = newOutbox({ highWatermarkBytes: 10, lowWatermarkBytes: 5 });
     put(outbox, 'under way, more than the watermark');
     turn.end();

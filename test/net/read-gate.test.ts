@@ -81,7 +81,7 @@ class Connection implements GatedInput {
 }
 
 describe('a read gate', () => {
-  it('handles nothing behind an operation that is awaited, and goes on behind the last of them', () => {
+  it('handles no input after a pending operation, and resumes after the last one', () => {
     const connection = new Connection();
     connection.receive('awbc');
     assert.deepEqual([connection.handled, connection.paused], ['aw', true]);
@@ -92,7 +92,7 @@ describe('a read gate', () => {
     assert.deepEqual([connection.handled, connection.paused], ['awbc', false]);
   });
 
-  it('stays shut, without a switch, where what waited begins another operation', () => {
+  it('stays closed, without a resume in between, if waiting input begins another operation', () => {
     const connection = new Connection();
     connection.receive('wwa');
     connection.finishWork();
@@ -101,7 +101,7 @@ describe('a read gate', () => {
     assert.deepEqual([connection.handled, connection.switches], ['wwa', ['pause', 'resume']]);
   });
 
-  it('holds a publisher, and not who has never published', () => {
+  it('stops a publisher, and not a connection that has never published', () => {
     const [publisher, consumer] = [new Connection(), new Connection()];
     publisher.receive('p');
     consumer.receive('a');
@@ -112,7 +112,7 @@ describe('a read gate', () => {
     assert.deepEqual([publisher.paused, publisher.gate.blocked], [false, false]);
   });
 
-  it('handles what stands before a publish while publishers are held, and the publish after their release', async () => {
+  it('handles input before a publish while publishers are blocked, and the publish after their release', async () => {
     const connection = new Connection();
     connection.gate.hold(true);
     connection.receive('abpc');
@@ -123,7 +123,7 @@ describe('a read gate', () => {
     assert.deepEqual([connection.handled, connection.paused, connection.gate.blocked], ['abpc', false, false]);
   });
 
-  it('holds a publish again where others who went on have filled the memory', async () => {
+  it('stops a publish again if other released publishers have filled the memory', async () => {
     const connection = new Connection();
     connection.gate.hold(true);
     connection.receive('p');
@@ -137,7 +137,7 @@ describe('a read gate', () => {
     assert.deepEqual([connection.handled, connection.paused], ['p', false]);
   });
 
-  it('reads a closing connection though publishers are held', async () => {
+  it('reads a closing connection even if publishers are blocked', async () => {
     const connection = new Connection();
     connection.gate.hold(true);
     connection.receive('pa');
@@ -147,7 +147,7 @@ describe('a read gate', () => {
     assert.deepEqual([connection.handled, connection.paused], ['pa', false]);
   });
 
-  it('lets a throttled publisher rest', () => {
+  it('does not read a throttled publisher', () => {
     const connection = new Connection();
     connection.gate.throttle(true);
     assert.equal(connection.paused, true);
@@ -156,7 +156,7 @@ describe('a read gate', () => {
     assert.deepEqual([connection.handled, connection.paused], ['a', false]);
   });
 
-  it('stops at a watermark of answers behind a full outbox, and not at a delivery however large', () => {
+  it('stops at a watermark of answers in a full outbox, and not at a large delivery', () => {
     const connection = new Connection();
     connection.answer(10 * HIGH);
     connection.receive('a');
@@ -187,7 +187,7 @@ describe('a read gate', () => {
     assert.deepEqual([connection.handled, connection.switches], ['', ['pause']]);
   });
 
-  it('agrees with a model that computes everything anew', async () => {
+  it('agrees with a model that recomputes everything', async () => {
     const step = fc.oneof(
       {
         weight: 4,
@@ -333,7 +333,7 @@ describe('a peer that does not read', () => {
     await listener.close();
   });
 
-  it('is read no further where it takes no answers, and again when it does', async () => {
+  it('is not read while it does not read answers, and is read again when it does', async () => {
     const socket = await connected(port);
     const echo = await arrived.promise;
     const { transport } = echo;
@@ -362,7 +362,7 @@ describe('a peer that does not read', () => {
     socket.destroy();
   });
 
-  it('is read on behind a delivery that is far beyond the watermark', async () => {
+  it('is read after a delivery far above the watermark', async () => {
     const socket = await connected(port);
     const echo = await arrived.promise;
     const { transport } = echo;

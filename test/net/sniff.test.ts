@@ -41,7 +41,7 @@ describe('the first bytes of a connection', () => {
     });
   }
 
-  it('are enough with so many of any, and a verdict stays', () => {
+  it('suffice at the maximum length, and a result does not change with further bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: MAX_SNIFF_BYTES, maxLength: 64 }), (octets) => {
         const bytes = Buffer.from(octets);

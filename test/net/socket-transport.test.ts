@@ -93,7 +93,7 @@ describe('a connection', () => {
     assert.equal(handler.closedCount, 1);
   });
 
-  it('still sends what it has to say when the peer sends its FIN', async () => {
+  it('still sends pending bytes when the peer sends its FIN', async () => {
     const [socket, handler] = await open();
     handler.onData = () => put(handler.transport.outbox, 'the answer');
     socket.end('the question');
@@ -112,7 +112,7 @@ describe('a connection', () => {
     assert.equal(String(handler.received), 'last');
   });
 
-  it('is gone after the linger time where the peer does not close', async () => {
+  it('is closed after the linger time if the peer does not close', async () => {
     const arrival = arrivals.next();
     const socket = await connectedHalfOpen(port);
     const handler = await arrival;
@@ -169,7 +169,7 @@ describe('a connection', () => {
     assert.equal(handler.closedCount, 1);
   });
 
-  it('ends alone where its handler throws', async () => {
+  it('is the only one to end if its handler throws', async () => {
     const [socket, handler] = await open();
     const [canary, canaryHandler] = await open();
     const bug = new Error('a bug in the handler');
@@ -200,7 +200,7 @@ describe('a connection', () => {
     await refusing.close();
   });
 
-  it('tells its handler when a slow reader caught up', async () => {
+  it('notifies its handler when a slow reader has caught up', async () => {
     const [socket, handler] = await open();
     const { outbox } = handler.transport;
     const body = Buffer.alloc(64 * 1024);
@@ -239,7 +239,7 @@ describe('a connection', () => {
     socket.destroy();
   });
 
-  it('leaves the ticker when everything was taken', async () => {
+  it('leaves the ticker when all bytes were accepted', async () => {
     const [socket, handler] = await open();
     const body = Buffer.alloc(16 * 1024 * 1024);
     handler.transport.outbox.append(body, 0, body.length);

@@ -49,7 +49,7 @@ describe('the ticker', () => {
     ticker.close();
   });
 
-  it('ticks the others where one throws', () => {
+  it('ticks the other members if one throws', () => {
     const errors: unknown[] = [];
     const ticker = new Ticker((error) => errors.push(error));
     ticker.add({
@@ -64,7 +64,7 @@ describe('the ticker', () => {
     ticker.close();
   });
 
-  it('runs while somebody is on it, with one timer for all, and keeps no process alive', () => {
+  it('runs while it has members, with one timer for all, and does not keep the process alive', () => {
     const before = timers();
     const ticker = new Ticker(rethrow);
     const members = Array.from({ length: 100 }, () => member(ticker));

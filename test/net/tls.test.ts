@@ -25,7 +25,7 @@ describe('TLS files', { skip: hasOpenssl() ? false : 'openssl is not installed' 
     assert.deepEqual([plain.requestCert, plain.rejectUnauthorized, plain.ca], [false, false, undefined]);
   });
 
-  it('that are missing, or hold something else, are named', async () => {
+  it('that are missing or invalid are named in the error', async () => {
     const other = authority.issue('/CN=other', 'other');
     const junk = `${other.certificateFile}.junk`;
     writeFileSync(junk, 'no certificate');

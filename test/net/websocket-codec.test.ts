@@ -89,8 +89,8 @@ describe('unmasking', () => {
   });
 });
 
-describe('what comes in', () => {
-  it('is taken apart the same at every split', () => {
+describe('received frames', () => {
+  it('are parsed the same at every split', () => {
     const conversation = Buffer.concat([
       frame(0x81, 'hello'),
       frame(0x81, ''),
@@ -120,7 +120,7 @@ describe('what comes in', () => {
     assert.deepEqual(single.filter(isControl), whole.filter(isControl));
   });
 
-  it('reaches the front-end once a chunk where it is of one kind', () => {
+  it('reach the front-end once a chunk if they are of one type', () => {
     let calls = 0;
     const receiver = new WebSocketReceiver(
       Object.assign(new Notes(), {
@@ -136,7 +136,7 @@ describe('what comes in', () => {
     assert.equal(calls, 1);
   });
 
-  it('stops between kinds where the front-end pauses, and goes on from there', () => {
+  it('stop between types if the front-end pauses, and resume there', () => {
     const notes = new Notes();
     notes.stop = true;
     const receiver = new WebSocketReceiver(notes, 1000);
@@ -148,7 +148,7 @@ describe('what comes in', () => {
     assert.equal(receiver.kind, MESSAGE_KIND.binary);
   });
 
-  it('may be a message of megabytes in any chunks', () => {
+  it('may carry a message of megabytes in any chunks', () => {
     const body = Buffer.alloc(3_000_000, 'mega');
     const whole = frame(0x82, body);
     const chunks = [];
@@ -201,7 +201,7 @@ describe('what comes in', () => {
   ];
 
   for (const [what, bytes, code] of violations) {
-    it(`is refused with ${code} for ${what}, at every split`, () => {
+    it(`are refused with ${code} for ${what}, at every split`, () => {
       const before = frame(0x82, 'before');
       const after = frame(0x82, 'after');
       const conversation = Buffer.concat([before, bytes, after]);
@@ -217,13 +217,13 @@ describe('what comes in', () => {
     });
   }
 
-  it('answers a Close frame without a code as such', () => {
+  it('without a code in Close are answered with Close without a code', () => {
     assert.deepEqual(receive([frame(0x88, '')]), ['close 1005']);
     assert.deepEqual(receive([frame(0x88, Buffer.from([0x0f, 0xa0]))]), ['close 4000']);
   });
 });
 
-describe('what goes out', () => {
+describe('sent output', () => {
   /** Splits output into unmasked frames, as the RFC defines them. */
   function frames(output: Buffer): { first: number; payload: Buffer }[] {
     const all = [];
@@ -281,7 +281,7 @@ describe('what goes out', () => {
     assert.equal(sink.output.toString('latin1'), '\x81\x06onetwo\x81\x05three');
   });
 
-  it('is one message for each frame where the front-end says so', () => {
+  it('is one message for each frame if the front-end chooses so', () => {
     const { outbox, sink, turn } = newOutbox({}, new WebSocketFraming(false));
     for (const length of [1, 125, 126, 127, 2000]) {
       put(outbox, 'm'.repeat(length));
@@ -324,7 +324,7 @@ describe('what goes out', () => {
     }
   });
 
-  it('ends a message at the end of the turn also where its last part went out early', () => {
+  it('ends a message at the end of the turn even if its last part was sent early', () => {
     const { outbox, sink, turn } = newOutbox({ flushBytes: 1 }, new WebSocketFraming(false));
     const body = Buffer.alloc(100_000, 'b');
     outbox.append(body, 0, body.length);
@@ -348,7 +348,7 @@ describe('what goes out', () => {
     );
   });
 
-  it('is nothing where nothing was said', () => {
+  it('is empty if nothing was written', () => {
     const { outbox, sink, turn, pool } = newOutbox({}, new WebSocketFraming(false));
     outbox.reserve(10);
     outbox.endMessage();

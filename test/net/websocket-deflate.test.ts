@@ -80,7 +80,7 @@ function received(chunks: readonly Buffer[]): string[] {
   return lines;
 }
 
-describe('compressed messages that come in', () => {
+describe('received compressed messages', () => {
   it('are inflated between plain ones, whole and in fragments, at every split', () => {
     const long = deflated('ä'.repeat(2_000));
     const conversation = Buffer.concat([
@@ -123,7 +123,7 @@ describe('compressed messages that come in', () => {
     ['another reserved bit', frame(0xe2, deflated('a')), /^violation 1002 /],
   ];
   for (const [what, bytes, expected] of violations) {
-    it(`are refused where they are ${what}`, () => {
+    it(`are refused if they are ${what}`, () => {
       for (const cut of [1, Math.floor(bytes.length / 2), bytes.length]) {
         const lines = received([bytes.subarray(0, cut), bytes.subarray(cut), frame(0x82, Buffer.from('after'))]);
         assert.equal(lines.length, 1);
@@ -132,7 +132,7 @@ describe('compressed messages that come in', () => {
     });
   }
 
-  it('cost what they hold, also where they come octet by octet', () => {
+  it('use memory for their content only, even if they arrive octet by octet', () => {
     const octets = 1_000_000;
     const noise = randomBytes(octets);
     const inflater = new Inflater(2 * octets);
@@ -147,7 +147,7 @@ describe('compressed messages that come in', () => {
     assert.deepEqual(inflater.finish(), noise);
   });
 
-  it('may inflate to just the bound', () => {
+  it('may inflate to exactly the limit', () => {
     assert.deepEqual(received([frame(0xc2, deflated('x'.repeat(MAX_INFLATED)))]), [
       `binary ${'x'.repeat(MAX_INFLATED)}`,
     ]);
@@ -210,8 +210,8 @@ const LONG_THEN_SHORT: { length: number; ending: string }[] = [
   { length: 8_192, ending: 'go on' },
 ];
 
-describe('messages that go out', () => {
-  it('are compressed where that is worth it, in the kind that they have', () => {
+describe('sent messages', () => {
+  it('are compressed if that saves bytes, with their type unchanged', () => {
     const { outbox, sink, turn, framing } = deflatingOutbox();
     put(outbox, 'short');
     turn.end();
@@ -266,7 +266,7 @@ describe('messages that go out', () => {
     );
   });
 
-  it('are left as they are beyond the longest that is gathered', () => {
+  it('are not compressed above the maximum length that is gathered', () => {
     const { outbox, sink, turn } = deflatingOutbox();
     const body = Buffer.alloc(1_500_000, 'z');
     put(outbox, 'head');
@@ -281,7 +281,7 @@ describe('messages that go out', () => {
 
 describe('a WebSocket of a client that compresses', () => {
   for (const maxInflatedBytes of [null, 1_000_000]) {
-    it(maxInflatedBytes === null ? 'is plain where compression is off' : 'is compressed both ways', async () => {
+    it(maxInflatedBytes === null ? 'is plain if compression is off' : 'is compressed both ways', async () => {
       const context = newContext();
       const arrivals = new Arrivals();
       const listener = new WebSocketListener(

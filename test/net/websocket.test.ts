@@ -124,14 +124,14 @@ describe('the opening handshake', () => {
     socket.destroy();
   });
 
-  it('takes the subprotocol that the server prefers of those that the client offers', async () => {
+  it('selects the offered subprotocol that the server prefers', async () => {
     const [client, { transport }] = await open('/stomp', ['v10.stomp', 'v11.stomp', 'v12.stomp']);
     assert.equal(client.protocol, 'v12.stomp');
     assert.equal(transport.subprotocol, 'v12.stomp');
     client.terminate();
   });
 
-  it('lets a client that offers no subprotocol in where that is allowed', async () => {
+  it('accepts a client that offers no subprotocol if that is allowed', async () => {
     const [client, { transport }] = await open('/stomp', []);
     assert.equal(client.protocol, '');
     assert.equal(transport.subprotocol, '');
@@ -166,13 +166,13 @@ describe('the opening handshake', () => {
     });
   }
 
-  it('lets pages of this machine in where the browser is on it', async () => {
+  it('accepts pages of localhost if the browser is on this machine', async () => {
     for (const host of ['localhost:3000', '127.0.0.1:3000', '[::1]', 'app.localhost']) {
       assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: `http://${host}` }), '101', host);
     }
   });
 
-  it('lets pages of its own host in where the browser is elsewhere', () => {
+  it('accepts pages of its own host if the browser is elsewhere', () => {
     const stomp: SubprotocolRule = { protocols: ['v12.stomp'], optional: true };
     const judge = (origin: string, host: string) => {
       const headers = { ...lowerCased(HANDSHAKE), host, origin };
@@ -194,7 +194,7 @@ describe('the opening handshake', () => {
     assert.equal(judge('null', 'null'), 403);
   });
 
-  it('lets listed origins in, also beside its own, or all', async () => {
+  it('accepts listed origins, in addition to its own, or all', async () => {
     await listener.close();
     await start({ origins: ['https://app.example'] });
     assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'https://app.example' }), '101');
@@ -210,14 +210,14 @@ describe('the opening handshake', () => {
     assert.equal(await status('/stomp', { ...HANDSHAKE, Origin: 'null' }), '101');
   });
 
-  it('tells a plain request how to come back', async () => {
+  it('answers a plain request with advice to upgrade', async () => {
     const known = await get('/stomp');
     assert.equal(known.status, 426);
     assert.equal(known.upgrade, 'websocket');
     assert.equal((await get('/')).status, 404);
   });
 
-  it('takes frames that come in one packet with the handshake', async () => {
+  it('accepts frames that arrive together with the handshake', async () => {
     const socket = await connected(port);
     const arrival = arrivals.next();
     const lines = Object.entries(HANDSHAKE).map(([name, value]) => `${name}: ${value}\r\n`);
@@ -252,7 +252,7 @@ describe('a WebSocket', () => {
     await handler.isClosed;
   });
 
-  it('sends each message in the kind that was set when it was written', async () => {
+  it('sends each message with the type that was set when it was written', async () => {
     const [client, { transport }] = await open();
     const got: string[] = [];
     client.on('message', (data, isBinary) => got.push(`${isBinary ? 'binary' : 'text'} ${data}`));
@@ -293,7 +293,7 @@ describe('a WebSocket', () => {
     assert.equal(handler.closedCount, 1);
   });
 
-  it('closes with 1000 after it said what it had to say', async () => {
+  it('closes with 1000 after its last message', async () => {
     const [client, handler] = await open();
     const message = once(client, 'message');
     put(handler.transport.outbox, 'goodbye');
@@ -306,7 +306,7 @@ describe('a WebSocket', () => {
     assert.equal(await handler.isClosed, null);
   });
 
-  it('closes with 1001 where the broker goes away', async () => {
+  it('closes with 1001 when the broker stops', async () => {
     const [client, handler] = await open();
     context.stopping = true;
     handler.transport.end();
@@ -315,7 +315,7 @@ describe('a WebSocket', () => {
     assert.equal(await handler.isClosed, null);
   });
 
-  it('is gone after the linger time where the peer does not answer its Close', async () => {
+  it('is closed after the linger time if the peer does not answer its Close', async () => {
     const arrival = arrivals.next();
     const [socket] = await raw();
     const handler = await arrival;
@@ -329,7 +329,7 @@ describe('a WebSocket', () => {
     socket.destroy();
   });
 
-  it('tells a peer that breaks the protocol why, and the handler too', async () => {
+  it('tells a peer that violates the protocol the reason, and the handler too', async () => {
     const arrival = arrivals.next();
     const [socket] = await raw();
     const handler = await arrival;
@@ -415,7 +415,7 @@ describe('a WebSocket', () => {
     await handler.isClosed;
   });
 
-  it('ends alone where its handler throws', async () => {
+  it('is the only one to end if its handler throws', async () => {
     const [client, handler] = await open();
     const bug = new Error('a bug in the handler');
     handler.onData = () => {

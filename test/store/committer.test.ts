@@ -54,7 +54,7 @@ describe('sealing', () => {
     assert.equal(records.gathered, 1);
   });
 
-  it('gathers what is not due where somebody waits for it', async () => {
+  it('gathers changes that are not due if a caller waits for them', async () => {
     const records = new Records();
     const committer = committerOf(records);
     records.pending = 1;
@@ -64,7 +64,7 @@ describe('sealing', () => {
     assert.equal(await committed, null);
   });
 
-  it('gathers what is not due when the store closes', async () => {
+  it('gathers changes that are not due when the store closes', async () => {
     const records = new Records();
     const committer = committerOf(records);
     records.pending = 1;

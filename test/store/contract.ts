@@ -201,7 +201,7 @@ export function storeContract(name: string, newPlace: () => Promise<Place>): voi
       assert.deepEqual([...new Set(kinds(third.kv))], ['header', 'meta']);
     });
 
-    check('a load keeps to its limits and says where to go on', async (open) => {
+    check('a load keeps its limits and returns where to continue', async (open) => {
       const queue = new FakeQueue(open.queues.nextQueueId());
       for (let i = 0; i < 500; i++) open.queues.append(queue.entry(message(Buffer.alloc(1_000, i))));
       await open.store.flush();
@@ -262,7 +262,7 @@ export function storeContract(name: string, newPlace: () => Promise<Place>): voi
       assert.deepEqual(await (await again()).bodies(queue.id), ['4', '7', '10']);
     });
 
-    check('a purge drops everything but what is out, however it stands', async (first, again) => {
+    check('a purge drops everything but unacknowledged entries, in any state of a commit', async (first, again) => {
       const queue = new FakeQueue(first.queues.nextQueueId());
       const other = new FakeQueue(first.queues.nextQueueId());
       const confirms = new Confirms();
@@ -292,7 +292,7 @@ export function storeContract(name: string, newPlace: () => Promise<Place>): voi
       await second.settle();
     });
 
-    check('a deleted queue takes everything with it, also when the deleting is cut short', async (first, again) => {
+    check('a deleted queue leaves no records, even if the deletion is interrupted', async (first, again) => {
       const queue = new FakeQueue(first.queues.nextQueueId());
       const kept = new FakeQueue(first.queues.nextQueueId());
       // Each entry has its own body record; there are more of them than one slice reclaims.
@@ -342,7 +342,7 @@ export function storeContract(name: string, newPlace: () => Promise<Place>): voi
       },
     );
 
-    check('entries carry the redelivered mark where a delivery may have happened', async (first, again) => {
+    check('entries have the redelivered mark if a delivery may have happened', async (first, again) => {
       const queue = new FakeQueue(first.queues.nextQueueId());
       for (let i = 0; i < 3; i++) first.queues.append(queue.entry(message('x')));
       const second = await again();
@@ -402,7 +402,7 @@ export function storeContract(name: string, newPlace: () => Promise<Place>): voi
       assert.equal([...(await again()).definitions.all('queue')].length, 1);
     });
 
-    check('more definitions than one slice are all there', async (first, again) => {
+    check('more definitions than one slice are all read', async (first, again) => {
       for (let i = 0; i < 700; i++) first.definitions.put('binding', [`b${String(i).padStart(4, '0')}`], { i });
       const second = await again();
       second.definitions.remove('binding', ['b0300']);
@@ -413,7 +413,7 @@ export function storeContract(name: string, newPlace: () => Promise<Place>): voi
       assert.equal(values.at(-1), 9999);
     });
 
-    check('whenCommitted waits for what was handed over, and for nothing else', async (open) => {
+    check('whenCommitted waits for the changes submitted before it, and for no others', async (open) => {
       const outcomes: (Error | null)[] = [];
       open.queues.whenCommitted((error) => outcomes.push(error));
       assert.equal(outcomes.length, 1);

@@ -24,7 +24,7 @@ async function settle({ store }: Opened): Promise<void> {
   }
 }
 
-test('while a commit is held no confirm leaves, and the next batch waits its turn', async () => {
+test('while a commit is held no confirm is sent, and the next batch waits', async () => {
   const { kv, open, queue, confirms } = opened();
   kv.hold = true;
   const first = queue.entry(message('1'));
@@ -53,7 +53,7 @@ test('while a commit is held no confirm leaves, and the next batch waits its tur
   assert.deepEqual(outcomes, [null]);
 });
 
-test('a batch that finds the disk full is refused, and said so once', async () => {
+test('a batch that does not fit on the disk is refused, and reported once', async () => {
   const { kv, open, queue, confirms } = opened();
   kv.full = true;
   const entry = queue.entry(message('no'));
@@ -74,7 +74,7 @@ test('a batch that finds the disk full is refused, and said so once', async () =
   assert.equal(open.queues.uncommittedBytes, 0);
 });
 
-test('acknowledgements are committed on a full disk, and writing goes on when there is space', async () => {
+test('acknowledgements are committed on a full disk, and writing resumes when there is space', async () => {
   const { kv, open, queue, confirms } = opened();
   const old = queue.entry(message('old'));
   const kept = queue.entry(message('kept'));
@@ -106,7 +106,7 @@ test('acknowledgements are committed on a full disk, and writing goes on when th
   assert.deepEqual(await open.bodies(queue.id), ['kept', 'next']);
 });
 
-test('a message that moves while the disk is full stays where it was until it can be where it goes', async () => {
+test('a message that moves while the disk is full stays in its old queue until its new entry is committed', async () => {
   const { kv, open, queue } = opened();
   const other = new FakeQueue(open.queues.nextQueueId());
   const entry = queue.entry(message('moves'));
@@ -206,7 +206,7 @@ test('moves that follow one another while commits fail are one: the message stay
   assert.deepEqual(fourth!.withdrawnSeqs, []);
 });
 
-test('a disk that was full at the first commit holds a store as soon as it holds anything', async () => {
+test('a store whose first commit found the disk full can be reopened after a later commit', async () => {
   const { kv, open, queue } = opened();
   kv.full = true;
   open.queues.append(queue.entry(message('refused')));
@@ -218,7 +218,7 @@ test('a disk that was full at the first commit holds a store as soon as it holds
   new Opened(new FaultyKv(kv.disk.clone()));
 });
 
-test('on a full disk retained messages stay as they were, what is set is refused, and what has expired goes', async () => {
+test('on a full disk retained messages are unchanged, new ones are refused, and expired ones are removed', async () => {
   const time = { now: 1_700_000_000_123 };
   const kv = new FaultyKv();
   const open = new Opened(kv, undefined, { clock: { now: () => time.now } });
@@ -253,7 +253,7 @@ test('on a full disk retained messages stay as they were, what is set is refused
   assert.equal(afterCrash.retained.count('/').messages, 2);
 });
 
-test('after a failure that nobody understands nobody is answered and nothing is written any more', async () => {
+test('after an unexplained failure no confirm is sent and nothing more is written', async () => {
   const { kv, open, queue, confirms } = opened();
   kv.hold = true;
   const entry = queue.entry(message('?'));

@@ -67,7 +67,7 @@ describe('data of schema version 1', () => {
     ]);
   });
 
-  test('is of version 2 even where it holds none', async () => {
+  test('becomes version 2 even without packet ids', async () => {
     const kv = old({});
     await upgrade(kv);
     assert.equal(version(kv), 2);
@@ -96,7 +96,7 @@ describe('data of schema version 1', () => {
     }
   });
 
-  test('is as it was where the disk is full', async () => {
+  test('is unchanged if the disk is full', async () => {
     const kv = new FaultyKv(old({ [oldKey(5, 1, 1)]: '01' }));
     kv.full = true;
     kv.fullForAll = true;

@@ -103,7 +103,7 @@ describe('enhanced authentication', () => {
     assert.equal(broker.connections.size, 0);
   });
 
-  it('ends where the client takes no packet as large as the answer', async () => {
+  it('ends the connection if the answer exceeds the maximum packet size of the client', async () => {
     const broker = harness();
     const client = broker.open();
     const first = new ScramClient('anna', 'secret').first();
@@ -114,7 +114,7 @@ describe('enhanced authentication', () => {
     assert.ok(client.closed);
   });
 
-  it('does not wait for ever between two packets', async () => {
+  it('has a time limit between two packets', async () => {
     const broker = harness();
     const client = broker.open();
     client.send(begin(new ScramClient('anna', 'secret')));
@@ -139,7 +139,7 @@ describe('enhanced authentication', () => {
     assert.ok(scram.verifies(dataOf(success!)));
   });
 
-  it('that is repeated in vain, or as somebody else, ends the connection', async () => {
+  it('that fails when repeated, or names another user, ends the connection', async () => {
     const broker = harness();
     for (const [user, password] of [
       ['anna', 'wrong'],
@@ -155,7 +155,7 @@ describe('enhanced authentication', () => {
     }
   });
 
-  it('is no business of a client that named no method', async () => {
+  it('is a protocol error of a client that named no method', async () => {
     const broker = harness();
     const client = await broker.connect5('c');
     client.send(answer(0x19, Buffer.from('x')));

@@ -13,7 +13,7 @@ const suback = (id: number, ...codes: number[]): string =>
   packet(0x90, Buffer.from([id >> 8, id & 255, ...codes])).toString('hex');
 
 describe('CONNECT', () => {
-  it('is accepted, and what was sent after it is handled after it', async () => {
+  it('is accepted, and later packets are handled after it', async () => {
     const broker = new Harness();
     const client = broker.open();
     client.send(connect({ user: 'guest', password: 'guest' }), subscribe(1, ['a', 0]), PINGREQ, publish('a', 'x'));
@@ -66,7 +66,7 @@ describe('CONNECT', () => {
     assert.equal(broker.connections.size, 0);
   });
 
-  it('without a user name is let in from this machine, and from elsewhere only where so configured', async () => {
+  it('without a user name is accepted from loopback, and from elsewhere only if so configured', async () => {
     const anonymous = { user: 'guest', password: 'guest' };
     for (const [options, near, far] of [
       [{}, '20020000', '20020005'],
@@ -110,7 +110,7 @@ describe('CONNECT', () => {
     assert.ok(client.closed);
   });
 
-  it('that comes a byte at a time has no more time for it', async () => {
+  it('that arrives byte by byte has the same time limit', async () => {
     const broker = new Harness();
     const client = broker.open();
     for (const byte of connect({ user: 'guest', password: 'guest', clientId: 'x'.repeat(100) }).subarray(0, 21)) {
@@ -121,7 +121,7 @@ describe('CONNECT', () => {
     assert.ok(client.closed);
   });
 
-  it('whose login hangs closes the socket in time, and the login that comes then leaves nothing', async () => {
+  it('whose login hangs closes the socket in time, and a login that completes later has no effect', async () => {
     let answer: (identity: { user: string; tags: string[] }) => void = () => {};
     const broker = new Harness({ login: () => new Promise((resolve) => (answer = resolve)) });
     const client = broker.open();
@@ -137,7 +137,7 @@ describe('CONNECT', () => {
   });
 });
 
-describe('a breach of the protocol closes the connection and no other', () => {
+describe('a protocol violation closes only its own connection', () => {
   const breaches: [why: string, bytes: Buffer][] = [
     ['a second CONNECT', connect()],
     ['packet type 0', packet(0x00)],
@@ -161,7 +161,7 @@ describe('a breach of the protocol closes the connection and no other', () => {
     ['a packet over the limit', Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f])],
   ];
 
-  it('at every breach', async () => {
+  it('for every violation', async () => {
     const broker = new Harness();
     const canary = await broker.connect('canary');
     canary.send(subscribe(1, ['canary', 0]));
@@ -178,7 +178,7 @@ describe('a breach of the protocol closes the connection and no other', () => {
     assert.equal(broker.connections.size, 1);
   });
 
-  it('also where the first packet is not a CONNECT', async () => {
+  it('also if the first packet is not a CONNECT', async () => {
     const broker = new Harness();
     for (const bytes of [PINGREQ, publish('a', ''), packet(0x12), Buffer.from('GET / HTTP/1.1\r\n\r\n')]) {
       const client = broker.open();
@@ -236,7 +236,7 @@ describe('subscriptions', () => {
     assert.deepEqual(refused.take(), [suback(1, 0x80), 'd000']);
   });
 
-  it('that are refused by the thousand fill no log, nor do retained messages for which there is no room', async () => {
+  it('that are refused by the thousand do not fill the log, nor do retained messages above the limit', async () => {
     const said: string[] = [];
     const say = (_details: object, message: string): void => void said.push(message);
     const log = { ...SILENT, info: say, warn: say };
@@ -331,7 +331,7 @@ describe('publishing', () => {
     assert.deepEqual(client.take(), ['40020005', '40020006', '40020007']);
   });
 
-  it('that fails to commit is not acknowledged: the connection closes', async () => {
+  it('that fails to commit closes the connection without an acknowledgement', async () => {
     const broker = new Harness();
     const session = await broker.session();
     await session.declareQueue({ name: 'q', durable: true, exclusive: false, autoDelete: false, args: [] });
@@ -364,7 +364,7 @@ describe('publishing', () => {
     assert.deepEqual(client.take(), hex(publish('a', 'x', 2, 1), publish('a', 'y', 2, 2)));
   });
 
-  it('at QoS 2 is remembered by a persistent session, and a PUBREC that waits goes to the newer connection', async () => {
+  it('at QoS 2 is stored in a persistent session, and a pending PUBREC goes to the newer connection', async () => {
     const broker = new Harness();
     const session = await broker.session();
     await session.declareQueue({ name: 'q', durable: true, exclusive: false, autoDelete: false, args: [] });
@@ -386,7 +386,7 @@ describe('publishing', () => {
     assert.equal((await session.checkQueue('q')).messageCount, 1);
   });
 
-  it('without permission closes the connection, or drops the message where so configured', async () => {
+  it('without permission closes the connection, or is dropped if so configured', async () => {
     const allows = (permission: string, resource: string): boolean =>
       permission !== 'write' || resource !== 'amq.topic';
     const strict = new Harness({ allows });
@@ -402,7 +402,7 @@ describe('publishing', () => {
     assert.deepEqual(dropped.take().sort(), ['40020001', 'd000', suback(2, 0)].sort());
   });
 
-  it('that a full queue refuses closes the connection, or is dropped where so configured', async () => {
+  it('that a full queue refuses closes the connection, or is dropped if so configured', async () => {
     const args = [
       { name: 'x-max-length', value: { type: 'l', value: 1n } },
       { name: 'x-overflow', value: { type: 'S', value: 'reject-publish' } },
@@ -448,7 +448,7 @@ describe('publishing', () => {
     );
   });
 
-  it('is held by backpressure, which consumers do not feel', async () => {
+  it('is stopped by backpressure, which does not affect consumers', async () => {
     const broker = new Harness();
     const consumer = await broker.connect('sub');
     consumer.send(subscribe(1, ['a', 0]));
@@ -486,7 +486,7 @@ describe('publishing', () => {
 });
 
 describe('a will', () => {
-  it('is published when its client goes without DISCONNECT, and not otherwise', async () => {
+  it('is published when the connection ends without DISCONNECT, and not otherwise', async () => {
     const broker = new Harness();
     const watcher = await broker.connect('watcher');
     watcher.send(subscribe(1, ['gone', 1]));
@@ -530,7 +530,7 @@ describe('keep-alive', () => {
     assert.ok(!patient.closed);
   });
 
-  it('does not take a client for silent that is not read', async () => {
+  it('does not close a client whose socket is not being read', async () => {
     const broker = new Harness();
     const publisher = await broker.connect('pub', { keepAlive: 10 });
     publisher.send(publish('a', '1'));

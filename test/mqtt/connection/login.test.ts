@@ -88,17 +88,17 @@ describe('a client certificate', { skip: hasOpenssl() ? false : 'openssl is not 
     }
   }
 
-  test('logs in whom its common name or its subject names', async () => {
+  test('logs in the user of its common name or its subject', async () => {
     assert.deepEqual(await logins({ certificateLogin: 'common_name' }, '/O=Plant/CN=device-7'), ['device-7 in /']);
     const whole = await logins({ certificateLogin: 'distinguished_name' }, '/O=Plant/CN=device-7');
     assert.deepEqual(whole, ['CN=device-7,O=Plant in /']);
   });
 
-  test('that names no user is refused, rather than let in as anonymous', async () => {
+  test('that names no user is refused, not accepted as anonymous', async () => {
     await assert.rejects(logins({ certificateLogin: 'common_name' }, '/CN=nobody'));
   });
 
-  test('means nothing where that is off, and gives way to a user name', async () => {
+  test('is ignored if that is off, or if CONNECT has a user name', async () => {
     assert.deepEqual(await logins({}, '/CN=device-7'), ['guest in /']);
     const named = { username: 'guest', password: 'guest' };
     assert.deepEqual(await logins({ certificateLogin: 'common_name' }, '/CN=device-7', named), ['guest in /']);

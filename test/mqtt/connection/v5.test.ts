@@ -40,7 +40,7 @@ async function subscribed(
 }
 
 describe('CONNECT of MQTT 5', () => {
-  it('is answered with what the broker can take', async () => {
+  it('is answered with the limits of the broker', async () => {
     const broker = new Harness({ limits: { publishMaximum: 20, topicAliases: 5, packetBytes: 1000 } });
     const client = await broker.connect5('c');
     const connack = Buffer.from(client.connack, 'hex');
@@ -52,13 +52,13 @@ describe('CONNECT of MQTT 5', () => {
     assert.ok(!properties.includes(p.sessionExpiry(0).toString('hex')));
   });
 
-  it('without a client id is told the one that it was given', async () => {
+  it('without a client id is told the assigned one', async () => {
     const broker = new Harness();
     const client = await broker.connect5('');
     assert.match(client.connack, /1200..617574/, 'property 18, a text that begins with "aut"');
   });
 
-  it('hears of a shorter session expiry and keep-alive, and of where responses may go', async () => {
+  it('is told a shorter session expiry and keep-alive, and the response topic prefix', async () => {
     const broker = new Harness({ limits: { sessionExpirySeconds: 60, keepAliveSeconds: 30 } });
     const fields = { keepAlive: 100, properties: [p.sessionExpiry(0xffffffff), p.requestResponse(1)] };
     const client = await broker.connect5('a/b', fields);
@@ -100,7 +100,7 @@ describe('CONNECT of MQTT 5', () => {
     assert.equal(broker.connections.size, 0);
   });
 
-  it('is refused in few words, whatever it says itself', async () => {
+  it('is refused with a short packet, however long it is itself', async () => {
     const broker = new Harness();
     const client = broker.open();
     client.send(connect5({ properties: [p.authenticationMethod('🚀'.repeat(16_383))] }));
@@ -124,7 +124,7 @@ describe('CONNECT of MQTT 5', () => {
     }
   });
 
-  it('cut short anywhere is malformed, and harms nobody else', async () => {
+  it('truncated anywhere is malformed, and affects no other client', async () => {
     const broker = new Harness();
     const other = await broker.connect5('other');
     const will = { topic: 'w', payload: 'p', properties: [p.willDelay(1), p.user('a', 'b')] };
@@ -154,7 +154,7 @@ describe('CONNECT of MQTT 5', () => {
     assert.deepEqual(second.take(), hex(publish5('a', 'x', { qos: 1, id: 1 })));
   });
 
-  it('takes a session over, and the one before is told', async () => {
+  it('takes a session over, and the older connection is told', async () => {
     const broker = new Harness();
     const first = await broker.connect5('same');
     await broker.connect5('same');
@@ -194,7 +194,7 @@ describe('properties of a PUBLISH', () => {
     });
   }
 
-  it('are none where they come from 3.1.1', async () => {
+  it('are absent if the publisher speaks 3.1.1', async () => {
     const broker = new Harness();
     const one = await subscribed(broker, 'one', [['#', 1]]);
     const publisher = await broker.connect('pub');
@@ -227,7 +227,7 @@ describe('properties of a PUBLISH', () => {
     assert.deepEqual(one.take(), hex(publish5('t', 'x', { properties: large })));
   });
 
-  it('count the message expiry down, wherever it stood, and end it', async () => {
+  it('have the remaining message expiry, until the message expires', async () => {
     const broker = new Harness();
     const away = await subscribed(broker, 'away', [['a', 1]], { properties: [p.sessionExpiry(1000)] });
     away.drop();
@@ -247,7 +247,7 @@ describe('properties of a PUBLISH', () => {
     );
   });
 
-  it('an expiry of 0 is for those who are there, as in AMQP', async () => {
+  it('an expiry of 0 reaches only connected subscribers, as in AMQP', async () => {
     const broker = new Harness();
     const lasting = { properties: [p.sessionExpiry(1000)] };
     const away = await subscribed(broker, 'away', [['a', 2]], lasting);
@@ -305,7 +305,7 @@ describe('properties of a PUBLISH', () => {
 });
 
 describe('subscription options of MQTT 5', () => {
-  it('no-local keeps a client from what it publishes, whatever else selects it', async () => {
+  it('no-local excludes the own messages of a client, unless another filter selects them', async () => {
     const broker = new Harness();
     const client = await subscribed(broker, 'c', [['a/#', 4 + 1]]);
     const other = await subscribed(broker, 'o', [['a/#', 1]]);
@@ -373,7 +373,7 @@ describe('subscription options of MQTT 5', () => {
     assert.deepEqual(late.take(), hex(suback5(4, 1)), 'handling 1: it was there');
   });
 
-  it('are refused one by one, or end the connection where they break the protocol', async () => {
+  it('are refused one by one, or end the connection if they violate the protocol', async () => {
     const broker = new Harness({ limits: { subscriptionsPerSession: 2 } });
     const client = await broker.connect5('c');
     client.send(subscribe5(1, [], ['a', 0], ['b', 1], ['c', 2]));
@@ -452,7 +452,7 @@ describe('limits of an MQTT 5 connection', () => {
     );
   });
 
-  it('topic aliases towards the client, as many as it takes', async () => {
+  it('topic aliases towards the client, up to its maximum', async () => {
     const broker = new Harness();
     const client = await subscribed(broker, 'c', [['#', 0]], { properties: [p.topicAliasMaximum(1)] });
     const publisher = await broker.connect('pub');
@@ -478,7 +478,7 @@ describe('limits of an MQTT 5 connection', () => {
     assert.equal(broker.meters.undeliverable, 3);
   });
 
-  it('no answer is larger than a client takes: it is shortened, or the connection ends with 0x95', async () => {
+  it('no answer exceeds the maximum packet size of the client: it is shortened, or the connection ends with 0x95', async () => {
     const broker = new Harness();
     const asking = [p.requestResponse(1)];
     const told = await broker.connect5('c', { properties: asking });
@@ -518,7 +518,7 @@ describe('limits of an MQTT 5 connection', () => {
     assert.equal(reasonOf(client.take()[0]), 'disconnect 95');
   });
 
-  it('the receive maximum of the client bounds what is out, at QoS 2 until PUBCOMP', async () => {
+  it('the receive maximum of the client bounds unacknowledged messages, at QoS 2 until PUBCOMP', async () => {
     const broker = new Harness();
     const client = await subscribed(broker, 'c', [['#', 2]], { properties: [p.receiveMaximum(2)] });
     const publisher = await broker.connect5('pub');
@@ -555,7 +555,7 @@ describe('limits of an MQTT 5 connection', () => {
 });
 
 describe('answers of MQTT 5', () => {
-  it('say that nobody subscribes, that a publish is not allowed, and that there is no room', async () => {
+  it('for no subscriber, no permission and a full queue', async () => {
     const allows = (permission: string, resource: string): boolean =>
       permission !== 'write' || resource !== 'amq.topic';
     const strict = new Harness({ allows });
@@ -637,7 +637,7 @@ describe('DISCONNECT of MQTT 5', () => {
     assert.equal(reasonOf(twice.take()[0]), 'disconnect 82');
   });
 
-  it('names another server where there is one', async () => {
+  it('names another server if one is configured', async () => {
     const broker = new Harness({ options: { serverReference: 'other.example:1883' } });
     const client = await broker.connect5('c');
     for (const connection of [...broker.connections]) connection.shutdown('stopping');

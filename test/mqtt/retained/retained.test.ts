@@ -107,7 +107,7 @@ describe('retained messages of a persistent session', () => {
     assert.deepEqual(selections(broker), []);
   });
 
-  it('go on at QoS 2 where they were, after a reconnect, a takeover and a restart', async () => {
+  it('continue at QoS 2 where they were, after a reconnect, a takeover and a restart', async () => {
     for (const how of ['reconnect', 'takeover', 'restart']) {
       const broker = new Harness();
       await retain(broker, 3);
@@ -141,7 +141,7 @@ describe('retained messages of a persistent session', () => {
     }
   });
 
-  it('wait in no greater number than a few, however many there are, and come once at QoS 2', async () => {
+  it('are queued only a few at a time, however many there are, and come once at QoS 2', async () => {
     for (const how of ['reconnect', 'restart']) {
       const broker = new Harness({ limits: { receiveMaximum: 7 } });
       await retain(broker, 500);
@@ -164,7 +164,7 @@ describe('retained messages of a persistent session', () => {
     }
   });
 
-  it('are promised by the SUBACK, which waits until what they are is on disk', async () => {
+  it('are guaranteed by the SUBACK, which waits until their selection is on disk', async () => {
     const broker = new Harness();
     await retain(broker, 100);
     const first = await connect(broker);
@@ -186,7 +186,7 @@ describe('retained messages of a persistent session', () => {
     assert.equal(first.take()[0], suback(2, 1));
   });
 
-  it('are as they were first sent, whatever became of the topic', async () => {
+  it('are resent as first sent, whatever happened to the topic', async () => {
     const broker = new Harness();
     const publisher = await retain(broker, 3);
     publisher.send(publish5('unused', ''));
@@ -210,7 +210,7 @@ describe('retained messages of a persistent session', () => {
     ]);
   });
 
-  it('that were replaced before they were sent come once, live, or as the last state where that was at QoS 0', async () => {
+  it('that were replaced before they were sent come once, live, or as the last state if that was at QoS 0', async () => {
     const broker = new Harness({ limits: { receiveMaximum: 1 } });
     await retain(broker, 200, 1);
     const first = await connect(broker);
@@ -285,7 +285,7 @@ describe('retained messages of a persistent session', () => {
     assert.deepEqual(selections(broker), []);
   });
 
-  it('are selected anew where the subscription is made again, and do not pile up', async () => {
+  it('are selected again when the subscription is repeated, and do not accumulate', async () => {
     const broker = new Harness({ limits: { receiveMaximum: 1, subscriptionsPerSession: 3 } });
     await retain(broker, 200, 1);
     const client = await connect(broker);
@@ -303,7 +303,7 @@ describe('retained messages of a persistent session', () => {
     assert.ok(application.taken.length <= 200 + 65);
   });
 
-  it('join behind what waits, a few at a time, and nothing is dropped for them', async () => {
+  it('join behind queued messages, a few at a time, and no message is dropped for them', async () => {
     for (const sessionMessages of [300, 1_000_000]) {
       const broker = new Harness({ limits: { receiveMaximum: 10, sessionMessages } });
       await retain(broker, 200, 1);
@@ -397,7 +397,7 @@ describe('retained messages of a session that ends with its connection', () => {
     assert.equal(broker.store.inFlight.length, 0);
   });
 
-  it('do not pile up where a client asks for them again and again and takes none', async () => {
+  it('do not accumulate if a client subscribes repeatedly without reading', async () => {
     const broker = new Harness({ limits: { receiveMaximum: 1 } });
     await retain(broker, 200, 1);
     const client = await connectClean(broker);

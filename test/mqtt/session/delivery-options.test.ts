@@ -130,7 +130,7 @@ for (const [many, name] of [
       assert.ok(broker.meters.pagedIn >= COUNT - WINDOW, `paged in: ${broker.meters.pagedIn}`);
     });
 
-    it('follows what was subscribed and unsubscribed meanwhile', async () => {
+    it('follows subscriptions and unsubscriptions made meanwhile', async () => {
       const broker = start();
       await backlog(broker, 1);
       const client = await connect(broker, 'c');
@@ -147,7 +147,7 @@ for (const [many, name] of [
       assert.deepEqual(last, { body: `${COUNT}`, qos: 2, retain: true, ids: [9, 12] });
     });
 
-    it('is sent as it was published where nothing selects it any more', async () => {
+    it('is sent as it was published if no subscription selects it any more', async () => {
       const broker = start();
       await backlog(broker);
       const client = await connect(broker, 'c');
@@ -184,7 +184,7 @@ for (const [many, name] of [
   });
 }
 
-it('no-local: what its own client published is not in the backlog, and an own subscription without it selects', async () => {
+it('no-local: the own messages of a client are not in its backlog, unless a subscription without it selects them', async () => {
   const broker = start();
   const client = await connect(broker, 'c');
   await subscribe(broker, client, 7, 1 | 4, 'x/+');

@@ -49,7 +49,7 @@ describe('a QoS 2 publish into a persistent session', () => {
     assert.deepEqual(records(broker), []);
   });
 
-  it('that is one too many for the receive maximum is not remembered: it may be sent again', async () => {
+  it('above the receive maximum is not stored, so that it may be sent again', async () => {
     const broker = new Harness({ limits: { publishMaximum: 2 } });
     const publisher = await broker.connect5('pub', KEPT);
     broker.store.hold();
@@ -64,7 +64,7 @@ describe('a QoS 2 publish into a persistent session', () => {
     assert.deepEqual(back.take(), hex(reason5(0x50, 3, 0x10)));
   });
 
-  it('that was received before is answered again where there may be no more of them', async () => {
+  it('that was received before is answered again even at the limit', async () => {
     const broker = new Harness({ limits: { unreleased: 2, publishMaximum: 2 } });
     const publisher = await broker.connect5('pub', KEPT);
     const publishes = [1, 2].map((id) => publish5('a/1', `${id}`, { qos: 2, id }));
@@ -99,7 +99,7 @@ describe('a QoS 2 publish into a persistent session', () => {
     assert.ok(second.closed);
   });
 
-  it('is completed no earlier where it is released again, over the same connection or another one', async () => {
+  it('is completed no earlier if PUBREL is repeated, over the same connection or another one', async () => {
     const broker = new Harness();
     const publisher = await broker.connect5('pub', KEPT);
     publisher.send(publish5('a/1', 'x', { qos: 2, id: 5 }));
@@ -146,7 +146,7 @@ describe('a QoS 2 publish into a persistent session', () => {
     assert.deepEqual(watcher.take(), hex(publish5('a/1', 'new', { qos: 2, id: 1 })));
   });
 
-  it('is answered each time where its client uses one id again and again before anything is written', async () => {
+  it('is answered each time if its client reuses one id before a commit', async () => {
     const broker = new Harness();
     const publisher = await broker.connect('pub', {}, false);
     broker.store.hold();
@@ -176,7 +176,7 @@ describe('a QoS 2 publish into a persistent session', () => {
     assert.deepEqual(publisher.take(), hex(reason5(0x50, 5, 0x10)));
   });
 
-  it('that the disk refused reaches nobody, so that it may be sent again', async () => {
+  it('that the disk refused reaches no subscriber, so that it may be sent again', async () => {
     const broker = new Harness();
     const subscriber = await persistent(broker, 'sub');
     const publisher = await broker.connect5('pub', KEPT);
@@ -193,7 +193,7 @@ describe('a QoS 2 publish into a persistent session', () => {
     assert.equal(subscriber.take().length, 1);
   });
 
-  it('that the disk refused reaches nobody, where its delivery was to be stored with the next commit', async () => {
+  it('that the disk refused reaches no subscriber, even if its delivery was due in the next commit', async () => {
     for (const drops of [false, true]) {
       const broker = new Harness();
       const subscriber = await persistent(broker, 'sub');
@@ -222,7 +222,7 @@ describe('a QoS 2 publish into a persistent session', () => {
     }
   });
 
-  it('that a full session refuses is forgotten on disk, too: its id stands for what comes next', async () => {
+  it('that a full session refuses frees its id on disk', async () => {
     const broker = new Harness({ limits: { sessionOverflow: 'refuse', sessionMessages: 1 } });
     const subscriber = await persistent(broker, 'sub');
     subscriber.drop();
@@ -245,7 +245,7 @@ describe('a QoS 2 publish into a persistent session', () => {
     assert.deepEqual(back.take(), hex(...expected));
   });
 
-  it('writes nothing where the session ends with its connection', async () => {
+  it('writes nothing if the session ends with its connection', async () => {
     const broker = new Harness();
     const publisher = await broker.connect5('pub');
     broker.store.hold();
@@ -257,7 +257,7 @@ describe('a QoS 2 publish into a persistent session', () => {
 });
 
 describe('a QoS 2 delivery of a persistent session', () => {
-  it('leaves when its id is committed, and is released when that is committed', async () => {
+  it('is sent when its id is committed, and PUBREL when PUBREC is committed', async () => {
     const broker = new Harness();
     const client = await persistent(broker);
     const publisher = await broker.connect('pub');
@@ -282,7 +282,7 @@ describe('a QoS 2 delivery of a persistent session', () => {
     assert.deepEqual(records(broker), []);
   });
 
-  it('comes again under its id after a reconnect, in order, before what is new', async () => {
+  it('is resent under its id after a reconnect, in order, before new messages', async () => {
     const broker = new Harness();
     const client = await persistent(broker);
     const publisher = await broker.connect('pub');
@@ -309,7 +309,7 @@ describe('a QoS 2 delivery of a persistent session', () => {
     );
   });
 
-  it('comes again under its id after a restart of the broker', async () => {
+  it('is resent under its id after a restart of the broker', async () => {
     const broker = new Harness();
     const client = await persistent(broker);
     const publisher = await broker.connect('pub');
@@ -337,7 +337,7 @@ describe('a QoS 2 delivery of a persistent session', () => {
     assert.deepEqual(records(broker), []);
   });
 
-  it('that was committed for a connection which has gone is told to nobody', async () => {
+  it('that was committed for a closed connection is not sent', async () => {
     const broker = new Harness();
     const client = await persistent(broker);
     const publisher = await broker.connect('pub');
@@ -354,7 +354,7 @@ describe('a QoS 2 delivery of a persistent session', () => {
     assert.deepEqual(client.take(), []);
   });
 
-  it('is tried again where the disk was full', async () => {
+  it('is retried after the disk was full', async () => {
     const broker = new Harness();
     const client = await persistent(broker);
     client.drop();
@@ -389,7 +389,7 @@ describe('a QoS 2 delivery of a persistent session', () => {
 });
 
 describe('QoS 2 of 3.1.1', () => {
-  it('goes to its end without a persistent session, and writes nothing', async () => {
+  it('completes without a persistent session, and writes nothing', async () => {
     const broker = new Harness();
     const client = await broker.connect('c');
     client.send(subscribe(1, ['a', 2]));

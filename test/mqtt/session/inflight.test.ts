@@ -22,7 +22,7 @@ function entry(seq: number, queue = QUEUE): QueueEntry {
 }
 
 describe('packet ids', () => {
-  it('are given in order, wrap around, and skip those that are out', () => {
+  it('are assigned in order, wrap around, and skip those in flight', () => {
     const inflight = new Inflight();
     const first = inflight.add(entry(1), STAGE.sent1);
     assert.equal(first, 1);
@@ -71,7 +71,7 @@ describe('packet ids', () => {
     assert.equal(inflight.takeRedelivery(QUEUE.id, 9, gone), 0);
   });
 
-  it('of entries that come no more are told', () => {
+  it('of entries that will not be redelivered are reported', () => {
     const inflight = new Inflight();
     const sent = inflight.add(entry(1), STAGE.sent2);
     const once = inflight.add(entry(2), STAGE.sent1);
@@ -83,7 +83,7 @@ describe('packet ids', () => {
     assert.equal(inflight.out, 0);
   });
 
-  it('are never given twice, whatever comes and goes', () => {
+  it('are never assigned twice', () => {
     const step = fc.record({ kind: fc.constantFrom('add', 'free', 'drain', 'again'), at: fc.nat({ max: 30 }) });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 200 }), (steps) => {

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { PacketIdMap } from '../../../protocols/mqtt/session/packet-id-map.ts';
 
 describe('a map of packet ids', () => {
-  test('holds what a Map would', () => {
+  test('behaves as a Map', () => {
     // Consecutive ids, ids that share a slot in a small table, and random ids.
     const id = fc.oneof(
       fc.integer({ min: 1, max: 40 }),

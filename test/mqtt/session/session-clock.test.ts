@@ -83,7 +83,7 @@ describe('the end of a session', () => {
     });
   }
 
-  it('never comes where it does not expire', () => {
+  it('never comes without an expiry', () => {
     const world = new World(NO_EXPIRY, null);
     world.clock.away();
     assert.equal(world.timers.size, 0);
@@ -112,7 +112,7 @@ describe('the end of a session', () => {
     assert.equal(world.timers.size, 0);
   });
 
-  it('publishes a will whose delay is longer', () => {
+  it('publishes a will with a longer delay', () => {
     const world = new World(10, 500);
     world.clock.away();
     world.pass(10);
@@ -136,7 +136,7 @@ describe('the end of a session', () => {
     });
   }
 
-  it('comes at once after a restart that it did not live to see, with a will that was due before', () => {
+  it('comes at once after a restart if it was due before, and so does the will', () => {
     const world = new World(NO_EXPIRY, null);
     const will = { delaySeconds: 5 } as SessionRecord['will'];
     const { now } = world;

@@ -386,7 +386,7 @@ const BROKE: readonly (readonly Step[])[] = [
   ],
 ];
 
-test('sessions lose nothing, repeat nothing at QoS 2 and keep the order, whatever happens', async () => {
+test('sessions lose nothing, repeat nothing at QoS 2 and keep the order, through any events', async () => {
   const runs = process.env.CI_LONG === undefined ? 150 : 5000;
   const examples = BROKE.map((steps): [Step[]] => [[...steps]]);
   await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), follow), {

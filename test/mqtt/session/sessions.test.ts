@@ -28,7 +28,7 @@ function send(session: Session, routingKey: string, body: string, persistent: bo
 }
 
 describe('a persistent session', () => {
-  it('queues QoS 1 while its client is away, drops QoS 0, and says that it was there', async () => {
+  it('queues QoS 1 while its client is disconnected, drops QoS 0, and is reported as present', async () => {
     const broker = new Harness();
     const first = await broker.connect('c', {}, false);
     assert.ok(!first.present);
@@ -114,7 +114,7 @@ describe('a persistent session', () => {
     );
   });
 
-  it('loses the subscriptions that its user may not have any more when it comes back', async () => {
+  it('loses subscriptions without permission when its client reconnects', async () => {
     let secret = true;
     const broker = new Harness({ topics: (_permission, key) => secret || !key.startsWith('secret') });
     const first = await broker.connect('c', {}, false);
@@ -143,7 +143,7 @@ describe('a persistent session', () => {
     );
   });
 
-  it('of somebody else is none to a user who may not subscribe to what it selects', async () => {
+  it('of another user is not resumed with subscriptions that the new user may not make', async () => {
     let secret = true;
     const broker = new Harness({ topics: (permission, key) => permission === 'write' || secret || key === 'a' });
     const [anna, bert] = ['anna', 'bert'].map((user) => ({ user, password: 'guest' }));
@@ -173,7 +173,7 @@ describe('a persistent session', () => {
     assert.deepEqual(heir.take(), ['20020100', ...hex(publish('a', 'x', 1, 1))]);
   });
 
-  it('that nobody has taken up since a restart does not queue QoS 0', async () => {
+  it('not resumed since a restart does not queue QoS 0', async () => {
     const broker = new Harness();
     const first = await broker.connect('c', {}, false);
     first.send(subscribe(1, ['a', 1]), DISCONNECT);
@@ -186,7 +186,7 @@ describe('a persistent session', () => {
     assert.equal(restarted.meters.droppedDirect, 1);
   });
 
-  it('is told nothing before CONNACK, whatever is published at QoS 0 meanwhile [MQTT-3.2.0-1]', async () => {
+  it('gets nothing before CONNACK, even if messages are published at QoS 0 meanwhile [MQTT-3.2.0-1]', async () => {
     const broker = new Harness();
     const never = [p.sessionExpiry(0xffff_ffff)];
     const first = await broker.connect5('c', { clean: false, properties: never });
@@ -212,7 +212,7 @@ describe('a persistent session', () => {
     assert.deepEqual(rest, hex(publish5('a', 'late'), publish5('b', 'late')));
   });
 
-  it('that is refused its queue leaves nothing behind, and publishes no will', async () => {
+  it('whose queue is refused leaves no state, and publishes no will', async () => {
     const broker = new Harness();
     const host = broker.hosts.get('/')!;
     const owner = { disowned: () => {} };
@@ -236,7 +236,7 @@ describe('a persistent session', () => {
     assert.deepEqual(watcher.take(), []);
   });
 
-  it('whose client went before it was stored ends in its time, and leaves no queue', async () => {
+  it('whose client disconnected before it was stored expires, and leaves no queue', async () => {
     for (const stored of [true, false]) {
       const broker = new Harness();
       broker.store.hold();
@@ -255,7 +255,7 @@ describe('a persistent session', () => {
     }
   });
 
-  it('whose client may not read its queue leaves none behind', async () => {
+  it('whose client may not read its queue leaves no queue', async () => {
     const broker = new Harness({ allows: (permission) => permission !== 'read' });
     const fields = { clean: false, properties: [p.sessionExpiry(0xffff_ffff)] };
     await assert.rejects(broker.connect5('c', fields), /CONNECT was answered with connack 0 86/);
@@ -264,7 +264,7 @@ describe('a persistent session', () => {
     assert.deepEqual([...broker.store.definitions.all('session')], []);
   });
 
-  it('takes no queue that somebody else declared under its name', async () => {
+  it('does not use a queue that another user declared under its name', async () => {
     const broker = new Harness();
     const long = 'x'.repeat(300);
     const fields = { clean: false, properties: [p.sessionExpiry(0xffff_ffff)] };
@@ -278,7 +278,7 @@ describe('a persistent session', () => {
     assert.deepEqual([...broker.hosts.get('/')!.queues.keys()], [queueNameOf(long), queueNameOf('c')]);
   });
 
-  it('is not mistaken, after a restart, for a queue that somebody gave the marks of one', async () => {
+  it('is not confused, after a restart, with a queue declared with the arguments of a session queue', async () => {
     const broker = new Harness();
     const session = await broker.session();
     const fields = { clean: false, properties: [p.sessionExpiry(20)] };
@@ -304,7 +304,7 @@ describe('a persistent session', () => {
     assert.deepEqual([...restarted.hosts.get('/')!.queues.keys()], ['a0', 'a1', 'z0', 'z1']);
   });
 
-  it('whose permission is gone says so when its client unsubscribes, and goes on', async () => {
+  it('whose permission was removed refuses UNSUBSCRIBE, and continues', async () => {
     let allowed = true;
     const broker = new Harness({ allows: async () => allowed });
     const young = await broker.connect5('c');
@@ -326,7 +326,7 @@ describe('a persistent session', () => {
     assert.ok(old.closed);
   });
 
-  it('whose client id makes too long a name is kept under its hash', () => {
+  it('whose client id is too long for a queue name uses its hash', () => {
     assert.equal(queueNameOf('c'), 'mqtt-subscription-cqos1');
     const long = queueNameOf('x'.repeat(1000));
     assert.ok(Buffer.byteLength(long) <= 255);
@@ -335,7 +335,7 @@ describe('a persistent session', () => {
 });
 
 describe('a clean session', () => {
-  it('leaves nothing behind', async () => {
+  it('leaves no state', async () => {
     const broker = new Harness();
     const ticked = broker.ticker.size;
     const client = await broker.connect('c');
@@ -353,7 +353,7 @@ describe('a clean session', () => {
 });
 
 describe('a client id', () => {
-  it('is taken over by a later connection, and what was unacknowledged comes there, with DUP', async () => {
+  it('is taken over by a later connection, which gets the unacknowledged messages with DUP', async () => {
     const broker = new Harness();
     const old = await broker.connect('c', {}, false);
     old.send(subscribe(1, ['a', 1]));
@@ -379,7 +379,7 @@ describe('a client id', () => {
     assert.ok(!one.closed && !two.closed);
   });
 
-  it('that many connections fight for ends with the last one, and clean sessions with nothing', async () => {
+  it('that many connections use stays with the last one, and clean sessions leave no state', async () => {
     const broker = new Harness({ allows: async () => true });
     const clients = [];
     for (let i = 0; i < 20; i++) {
@@ -436,7 +436,7 @@ describe('deliveries', () => {
     assert.equal(broker.meters.undeliverable, 8);
   });
 
-  it('may come from an exchange that somebody bound by hand', async () => {
+  it('may come from a manually bound exchange', async () => {
     const broker = new Harness();
     const client = await broker.connect('c', {}, false);
     const session = await broker.session();
@@ -478,7 +478,7 @@ describe('deliveries', () => {
     }
   });
 
-  it('to a client that reads nothing wait at QoS 1, are dropped at QoS 0, and go on when it reads', async () => {
+  it('to a client that does not read wait at QoS 1, are dropped at QoS 0, and resume when it reads', async () => {
     const outbox = { highWatermarkBytes: 4096, lowWatermarkBytes: 1024, flushBytes: 4096 };
     const broker = new Harness({ outbox });
     const slow = await broker.connect('slow');
@@ -509,7 +509,7 @@ describe('deliveries', () => {
     assert.equal(seen.length, 20);
   });
 
-  it('stop at the inflight window and go on with each acknowledgement, in any order', async () => {
+  it('stop at the inflight window and resume with each acknowledgement, in any order', async () => {
     const broker = new Harness({ limits: { receiveMaximum: 4 } });
     const client = await broker.connect('c');
     client.send(subscribe(1, ['a', 1]));

@@ -42,7 +42,7 @@ const PLACES: Readonly<Record<string, () => Promise<{ open(): Promise<Kv>; remov
 
 for (const [name, place] of Object.entries(PLACES)) {
   describe(`packet ids in ${name}`, () => {
-    test('are answered in the order of changes, whatever was to become of an id before', async () => {
+    test('are answered in the order of changes, whatever changes of an id were pending', async () => {
       const { open, remove } = await place();
       const opened = new Opened(await open());
       const { packets } = opened.store;
@@ -183,7 +183,7 @@ describe('packet ids', () => {
     assert.deepEqual(found(kv), ['7 1 received', '7 2 received']);
   });
 
-  test('that are forgotten before a batch takes them are not written', async () => {
+  test('that are freed before a batch includes them are not written', async () => {
     const { kv, opened } = await received();
     const { commits } = kv;
     const waiter = new Waiter();
@@ -194,7 +194,7 @@ describe('packet ids', () => {
     assert.deepEqual(waiter.told, [[11, true]]);
   });
 
-  test('for whose end nobody waits are forgotten with the next batch, when asked for, or at the end', async () => {
+  test('freed without a waiter are deleted with the next batch, on request, or at close', async () => {
     const { kv, opened, receive } = await received();
     const { packets } = opened.store;
     const waiter = new Waiter();
@@ -221,7 +221,7 @@ describe('packet ids', () => {
     await forget(() => opened.store.close());
   });
 
-  test('are told to nobody before their commit has ended', async () => {
+  test('are not reported before their commit has ended', async () => {
     const { kv, opened } = await received();
     const waiter = new Waiter();
     kv.hold = true;

@@ -27,7 +27,7 @@ function bytes(text: string): Buffer {
 }
 
 describe('a page of packet ids', () => {
-  test('says of each id what it was set to last', () => {
+  test('has the last state of each id', () => {
     const change = fc.record({
       at: fc.nat(255),
       state: fc.constantFrom(FREE, ...Object.values(PACKET_STATE)),
@@ -68,7 +68,7 @@ describe('a page of packet ids', () => {
     );
   });
 
-  test('is as small as its runs are few', () => {
+  test('has a size proportional to its runs', () => {
     const neighbours = Array.from({ length: 256 }, (_, at) => [at, 3, 1_000 + at] as const);
     assert.deepEqual(sent(neighbours).encode(), bytes('01 | 00 ff 02 | 0000000000000003 00000000000003e8'));
     const page = sent([

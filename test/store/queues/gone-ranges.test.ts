@@ -63,7 +63,7 @@ test('gone ranges hold what a set holds, disjoint and in order', () => {
   );
 });
 
-test('what was settled comes back from disk, and nothing that is not gone', async () => {
+test('settled ranges are read back from disk, and no others', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
       const kv = new MemoryKv();

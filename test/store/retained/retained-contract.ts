@@ -123,7 +123,7 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
       assert.equal(second.retained.count('/').messages, 1);
     });
 
-    check('the bytes of a message are its own from the moment that it is set', async (open) => {
+    check('a message has its own copy of its bytes once it is set', async (open) => {
       const bytes = Buffer.from('before');
       open.retained.set('/', message(bytes, { routingKey: 'a' }), null, 0);
       bytes.fill('x');
@@ -152,7 +152,7 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
       assert.equal(open.store.uncommittedBytes, 0);
     });
 
-    check('removing what is not there waits for nothing', async (open) => {
+    check('removing a missing message does not wait', async (open) => {
       const confirms = new Confirms();
       const slot = confirms.ring.open();
       open.retained.set('/', message('', { routingKey: 'a' }), confirms.ring, slot);
@@ -160,7 +160,7 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
       assert.deepEqual(confirms.drained(), [[0, true]]);
     });
 
-    check('virtual hosts are apart, whatever their names', async (first, again) => {
+    check('virtual hosts are separate, whatever their names', async (first, again) => {
       const hosts = ['/', '', 'a', 'aa', 'größe', 'v'.repeat(255)];
       for (const vhost of hosts) set(first, 'a.a', `of ${vhost}`, { vhost });
       const second = await again();
@@ -171,7 +171,7 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
       assert.equal(second.retained.count('other').messages, 0);
     });
 
-    check('what has expired is not found, and goes with its index', async (first, again) => {
+    check('expired messages are not found, and are removed with their index', async (first, again) => {
       set(first, 'short', '1', { expirationMs: 1_000 });
       set(first, 'long', '2', { expirationMs: 5_000 });
       set(first, 'always', '3');
@@ -206,7 +206,7 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
       assert.deepEqual(await bodies(open, 'a'), { a: '4' });
     });
 
-    check('expiring is done in slices, and leaves alone what was set anew meanwhile', async (open) => {
+    check('expiry is done in slices, and keeps messages set again meanwhile', async (open) => {
       for (let i = 0; i < 700; i++) set(open, `k${i}`, 'x', { expirationMs: 1_000 });
       await open.store.flush();
       time.now = START + 2_000;
@@ -219,7 +219,7 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
       assert.deepEqual(records(open), { kept: 1, due: 0 });
     });
 
-    check('over a bound nothing is kept under the key, and the counter says so', async (open) => {
+    check('above a limit no message is kept for the key, and the counter increases', async (open) => {
       for (let i = 0; i < LIMITS.retainedMessages; i++) assert.equal(set(open, `k${i}`, 'x'), true);
       assert.equal(set(open, 'more', 'x'), false);
       assert.equal(set(open, 'k1', 'in its place'), true);
@@ -231,7 +231,7 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
       assert.equal(open.meters.retainedRefused, 2);
     });
 
-    check('a cursor leaves out what was set after it was made', async (open) => {
+    check('a cursor omits messages set after it was created', async (open) => {
       for (let i = 0; i < 300; i++) set(open, `k${i}`, 'old');
       await open.store.flush();
       set(open, 'early', 'old');
@@ -253,7 +253,7 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
     });
 
     check(
-      'a search that was left is taken up by a later start, without what came meanwhile in queues',
+      'an interrupted search continues after a restart, without messages published meanwhile',
       async (first, again) => {
         for (let i = 10; i < 30; i++) set(first, `a.${i}`, 'old');
         await first.store.flush();
@@ -283,7 +283,7 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
       },
     );
 
-    check('a search for one key that was taken finds nothing more', async (open) => {
+    check('a search for one key finds nothing after its message was returned', async (open) => {
       set(open, 'a', 'x');
       const { since } = open.retained.find('/', 'a');
       assert.equal((await open.found('a', '/', { since, after: null })).size, 1);
@@ -303,7 +303,7 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
       assert.deepEqual([reads, messages], [3, 8]);
     });
 
-    test('filters select what the rules of the specification say, before and after the commit', async () => {
+    test('filters select by the rules of the specification, before and after the commit', async () => {
       // Words whose byte order differs from their key order, long words whose keys are truncated, and `$`.
       const word = fc.constantFrom(
         '',
