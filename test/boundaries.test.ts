@@ -202,6 +202,8 @@ test('the checker finds what acts past the session', () => {
     'queue.direct = this;',
     'consumer.queue.addConsumer(other);',
     'exchange.add(binding);',
+    'queue?.purge();',
+    'entry.expiresAt = NEVER_EXPIRES;',
     'core.vhost.retainer.keep(message, ring, slot);',
     'this.session.vhost.replies.open(this);',
   ]) {

@@ -296,12 +296,13 @@ export function missingFiles(sources: Sources, paths: Iterable<string>): string[
 
 /** Calls by which a front-end or the HTTP API would act on the core past a session, by what they act on. */
 const PAST_THE_SESSION: readonly RegExp[] = [
-  /\b(?:vhost|host)\.(?:declareExchange|deleteExchange|declareQueue|deleteQueue|bind|unbind|recover|retainer|replies|changes)\b/,
-  /\bqueue!?\.(?:accept|hold|releaseHeld|discard|acknowledge|reject|rejectTransferred|requeue|purge|delete|takeNext)\(/,
-  /\bqueue!?\.(?:addConsumer|removeConsumer|consumerReady|touch|wake|recover|deadLettered|readBack|whenBelow)\(/,
+  /\b(?:vhost|host)[!?]*\.(?:declareExchange|deleteExchange|declareQueue|deleteQueue|bind|unbind|recover|retainer|replies|changes)\b/,
+  /\bqueue[!?]*\.(?:accept|hold|releaseHeld|discard|acknowledge|reject|rejectTransferred|requeue|purge|delete|takeNext)\(/,
+  /\bqueue[!?]*\.(?:addConsumer|removeConsumer|consumerReady|touch|wake|recover|deadLettered|readBack|whenBelow)\(/,
   /\.direct\s*=[^=]/,
-  /\bretainer!?\.\w+\(/,
-  /\b(?:exchange|source)!?\.(?:add|remove|detach|invalidate)\(/,
+  /\bretainer[!?]*\.\w+\(/,
+  /\bentry[!?]*\.(?:expiresAt|storeState|outstanding|consumer|ring|slot|message|redelivered|deliveryCount)\s*=[^=]/,
+  /\b(?:exchange|source)[!?]*\.(?:add|remove|detach|invalidate)\(/,
 ];
 
 /** Places where front-ends or the HTTP API act on the core past a session. */

@@ -6,7 +6,7 @@
 // session.ts discards completions of the store that belong to an earlier connection (see `epoch` there).
 
 import type { Message } from '../../../src/core/message/message.ts';
-import { NEVER_EXPIRES, type QueueEntry, STORE_STATE } from '../../../src/core/queue/queue-entry.ts';
+import { type QueueEntry, STORE_STATE } from '../../../src/core/queue/queue-entry.ts';
 import type { SubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
 import type { MqttContext } from '../context.ts';
 import { isExpired, publishByte } from '../packet/encoder-v5.ts';
@@ -91,7 +91,7 @@ export class Outgoing {
         claim(entry);
       }
       // A message that was sent does not expire any more (MQTT 5 §3.3.2.3.3).
-      if (wasSent) entry.expiresAt = NEVER_EXPIRES;
+      if (wasSent) this.context.system.removeExpiry(entry);
       back.push(entry);
     }
     return back;

@@ -6,7 +6,7 @@
 import type { Binding } from '../exchange/exchange.ts';
 import type { Message } from '../message/message.ts';
 import type { DirectReceiver, Queue } from '../queue/queue.ts';
-import type { QueueEntry } from '../queue/queue-entry.ts';
+import { NEVER_EXPIRES, type QueueEntry } from '../queue/queue-entry.ts';
 import type { Target } from '../queue/target.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
 import type { VirtualHost } from '../vhost/virtual-host.ts';
@@ -38,6 +38,11 @@ export class SystemSession {
   /** Removes an entry whose client will never settle it: its session has ended. */
   acknowledge(entry: QueueEntry): void {
     entry.queue.acknowledge(entry);
+  }
+
+  /** The entry no longer expires: its client has part of a delivery that must be completed (QoS 2). */
+  removeExpiry(entry: QueueEntry): void {
+    entry.expiresAt = NEVER_EXPIRES;
   }
 
   /** Publishes a message of the broker's own (`$SYS`), without a confirm. Nothing happens without such an exchange. */

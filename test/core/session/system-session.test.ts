@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { EMPTY_TABLE } from '../../../src/core/message/field-table.ts';
 import type { Message } from '../../../src/core/message/message.ts';
+import { NEVER_EXPIRES } from '../../../src/core/queue/queue-entry.ts';
 import { SystemSession } from '../../../src/core/session/system-session.ts';
 import { Core, message, turns } from '../core.ts';
 
@@ -43,6 +44,9 @@ describe('the system session', () => {
     system.enqueue(queue, message({ key: 'elsewhere' }), queue.selfRoute[0]!, null, 0);
     assert.equal(queue.readyCount, 1);
     const entry = queue.takeNext(false)!;
+    entry.expiresAt = 1;
+    system.removeExpiry(entry);
+    assert.equal(entry.expiresAt, NEVER_EXPIRES);
     system.acknowledge(entry);
     await turns();
     assert.deepEqual([queue.readyCount, queue.unackedCount], [0, 0]);
