@@ -1,5 +1,5 @@
-// A durable queue with a long backlog: filled with confirms and no consumer, killed, opened again, emptied. The clients
-// are bytes and sockets, so that it is the broker that is measured.
+// A durable queue with a long backlog: filled with confirms and without a consumer, killed, reopened, and consumed. The
+// clients send prebuilt bytes, so that the measurement is of the broker.
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { BrokerProcess } from './broker-process.ts';
@@ -7,12 +7,12 @@ import { RawClient } from './raw-client.ts';
 import * as amqp from './wire/amqp.ts';
 
 const BODY_BYTES = 1024;
-/** Messages in one write, and those that may be unconfirmed. */
+/** Messages in one write, and the maximum of unconfirmed ones. */
 const BATCH = 250;
 const WINDOW = 2000;
 const PREFETCH = 1000;
 const ACK_EVERY = 100;
-/** A queue that fits into memory, for comparison, and how often it is filled and emptied. */
+/** A queue that fits into memory, for comparison, and how often it is filled and consumed. */
 const SHORT = 20_000;
 const SHORT_ROUNDS = 8;
 const SAMPLE_MS = 100;
@@ -20,7 +20,7 @@ const { METHOD } = amqp;
 
 export interface BacklogFigures {
   readonly publishedPerS: number;
-  /** From the spawn of the killed broker's successor until it says how many messages the queue holds. */
+  /** From the start of the new process until it reports the number of messages in the queue. */
   readonly readyMs: number;
   readonly recovered: number;
   readonly consumedPerS: number;
@@ -28,7 +28,7 @@ export interface BacklogFigures {
   readonly mostRssAnonMib: number;
 }
 
-/** Throws where a message is missing, damaged, doubled or out of order. */
+/** Throws if a message is missing, damaged, duplicated or out of order. */
 export async function runBacklog(messages: number): Promise<BacklogFigures> {
   const broker = await BrokerProcess.start();
   const memory = new MemoryWatch(broker);
@@ -54,7 +54,7 @@ export async function runBacklog(messages: number): Promise<BacklogFigures> {
   }
 }
 
-/** Looks at the broker's anonymous memory all the while. */
+/** Samples the broker's anonymous memory throughout. */
 class MemoryWatch {
   private readonly broker: BrokerProcess;
   private readonly stop: AbortController;
@@ -76,7 +76,7 @@ class MemoryWatch {
 
   private async watch(): Promise<void> {
     while (!this.stop.signal.aborted) {
-      // Between the kill and the restart there is no process to look at.
+      // Between the kill and the restart there is no process to sample.
       this.most = Math.max(this.most, await this.broker.statusMib('RssAnon').catch(() => 0));
       await delay(SAMPLE_MS, undefined, { signal: this.stop.signal }).catch(() => {});
     }
@@ -89,7 +89,7 @@ async function shortQueueRate(broker: BrokerProcess): Promise<number> {
     const channel = await openChannel(broker);
     await declare(channel, 'short');
     await publish(channel, 'short', SHORT);
-    // The first rounds compile; the best is what the broker can do.
+    // The first rounds warm up the compiler; the best round counts.
     rate = Math.max(rate, await consume(channel, 'short', SHORT));
     channel.destroy();
   }
@@ -112,7 +112,7 @@ async function declare(client: RawClient, queue: string): Promise<void> {
   await answer(client, METHOD.queueDeclareOk);
 }
 
-/** Messages that are ready in the queue. */
+/** Number of ready messages in the queue. */
 async function countOf(client: RawClient, queue: string): Promise<number> {
   client.send(amqp.checkQueue(1, queue));
   const frames = await answer(client, METHOD.queueDeclareOk);
@@ -152,7 +152,7 @@ async function publish(client: RawClient, queue: string, messages: number): Prom
   return (messages / (performance.now() - started)) * 1000;
 }
 
-/** Consumes so many, acknowledges every hundredth, and checks each body; resolves with the rate. */
+/** Consumes `count` messages, acknowledges every hundredth, and checks each body; resolves with the rate. */
 async function consume(client: RawClient, queue: string, messages: number): Promise<number> {
   let next = 0;
   let acknowledged = 0;
@@ -175,7 +175,7 @@ async function consume(client: RawClient, queue: string, messages: number): Prom
   return rate;
 }
 
-/** The number, then bytes that follow from it, so that a body of another message or a torn one shows. */
+/** The message's number, then bytes derived from it, so that a wrong or torn body is detected. */
 function writeBody(buffer: Buffer, at: number, index: number): void {
   buffer.writeUInt32BE(index, at);
   buffer.fill(index % 251, at + 4, at + BODY_BYTES);
@@ -191,7 +191,7 @@ function checkBody(buffer: Buffer, at: number, index: number): void {
     throw new Error(`the body of message ${index} is damaged`);
 }
 
-/** Waits for the frame of that method; returns all up to its end. */
+/** Waits for the frame of that method; returns all bytes up to its end. */
 function answer(client: RawClient, id: amqp.MethodId): Promise<Buffer> {
   return client.until((received) => {
     let end = 0;
@@ -202,7 +202,7 @@ function answer(client: RawClient, id: amqp.MethodId): Promise<Buffer> {
   });
 }
 
-/** Calls `onFrame` with the start and the end of each whole frame; returns where the last one ends. */
+/** Calls `onFrame` with start and end of each complete frame; returns the end of the last one. */
 function eachFrame(received: Buffer, onFrame: (at: number, next: number) => void): number {
   for (let at = 0; ; ) {
     const bytes = amqp.frameBytes(received, at, received.length);

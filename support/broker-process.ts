@@ -1,5 +1,5 @@
-// Trivium in a process of its own, on free ports and a data directory, for tests that kill it and for the bench. It is
-// ended by its process id. `restart` comes back on the same data and ports.
+// Trivium in its own process, on free ports and with a data directory, for tests that kill it and for the bench. It is
+// stopped by its process id. `restart` uses the same data and ports.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,9 +19,9 @@ const POLL_MS = 5;
 const START_TIMEOUT_MS = 60_000;
 
 export interface BrokerOptions {
-  /** Kept after `end`; without it a temporary directory is made and removed. */
+  /** Kept after `end`; without it a temporary directory is created and removed. */
   readonly dataDir?: string;
-  /** More flags for `trivium start`. */
+  /** Further flags for `trivium start`. */
   readonly flags?: readonly string[];
 }
 
@@ -36,7 +36,7 @@ interface Ports extends Endpoints {
 export class BrokerProcess {
   readonly endpoints: Ports;
   readonly dataDir: string;
-  /** From the spawn to the moment all ports accepted connections. */
+  /** Time from the spawn until all ports accepted connections. */
   startMs: number;
   private readonly flags: readonly string[];
   private readonly temporary: boolean;
@@ -53,7 +53,7 @@ export class BrokerProcess {
     this.child = this.spawn();
   }
 
-  /** Resolves when every port accepts connections. Rejects with the output where the process ends before. */
+  /** Resolves when every port accepts connections. Rejects with the output if the process exits before. */
   static async start(options: BrokerOptions = {}): Promise<BrokerProcess> {
     const [amqp, mqtt, stomp, webStomp, http] = await freePorts(5);
     const ports = { amqp: amqp!, mqtt: mqtt!, stomp: stomp!, webStomp: webStomp!, webStompPath: '/stomp', http: http! };
@@ -71,7 +71,7 @@ export class BrokerProcess {
     return this.child.exitCode === null && this.child.signalCode === null;
   }
 
-  /** The last of what it has printed. */
+  /** The last lines of its output. */
   get output(): string {
     return this.text;
   }
@@ -81,24 +81,24 @@ export class BrokerProcess {
     return (await statusKib(this.pid, field)) / 1024;
   }
 
-  /** SIGKILL, as a crash would: nothing is flushed, nobody is told. */
+  /** Sends SIGKILL, as in a crash: nothing is flushed and no client is notified. */
   async kill(): Promise<void> {
     await this.signal('SIGKILL');
   }
 
-  /** SIGTERM, and until it has ended. */
+  /** Sends SIGTERM and waits for the exit. */
   async stop(): Promise<void> {
     await this.signal('SIGTERM');
   }
 
-  /** On the same data and ports, once it has ended. */
+  /** Starts again on the same data and ports, once it has exited. */
   async restart(): Promise<void> {
     const spawned = performance.now();
     this.child = this.spawn();
     await this.ready(spawned);
   }
 
-  /** Ends it however it is and removes a temporary data directory. */
+  /** Ends the process in any state and removes a temporary data directory. */
   async end(): Promise<void> {
     await this.signal('SIGKILL');
     if (this.temporary) await rm(this.dataDir, { recursive: true, force: true });

@@ -1,5 +1,4 @@
-// Certificates for tests, made with openssl in a directory of their own when they are needed, so that no key is ever
-// in the repository.
+// Certificates for tests, created by openssl in a temporary directory, so that the repository contains no keys.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,7 +10,7 @@ export interface Pair {
   readonly keyFile: string;
 }
 
-/** Whether the machine has openssl. */
+/** Whether openssl is installed. */
 export function hasOpenssl(): boolean {
   try {
     execFileSync('openssl', ['version'], { stdio: 'ignore' });
@@ -21,7 +20,7 @@ export function hasOpenssl(): boolean {
   }
 }
 
-/** A certificate authority and what it signs. `remove` deletes all of it. */
+/** A certificate authority and the certificates that it signs. `remove` deletes all of them. */
 export class TestAuthority {
   readonly caFile: string;
   private readonly directory: string;

@@ -1,11 +1,11 @@
-// Child processes that must not outlive the process that started them: not when it ends, and not when it is told to end
-// (a runner that loses its patience sends SIGTERM). Only SIGKILL escapes.
+// Child processes that must not outlive this process, whether it exits or gets a signal (a test runner sends SIGTERM at
+// a timeout). Only SIGKILL escapes.
 
 import type { ChildProcess } from 'node:child_process';
 
 const children = new Set<ChildProcess>();
 
-/** The child is killed when this process ends before it. */
+/** Kills the child when this process ends before it. */
 export function endsWithUs(child: ChildProcess): void {
   if (children.size === 0) {
     process.once('exit', killAll);
@@ -24,7 +24,7 @@ function killAll(): void {
   for (const child of children) child.kill('SIGKILL');
 }
 
-/** As the signal would have ended us without a handler. */
+/** Ends this process as the signal would without a handler. */
 function endBySignal(signal: NodeJS.Signals): void {
   killAll();
   process.kill(process.pid, signal);

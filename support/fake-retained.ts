@@ -1,5 +1,5 @@
-// Retained messages in a map, committed as soon as they are set: for tests of those who use them. The real store has a
-// suite of its own (test/store/retained/retained-contract.ts).
+// Retained messages in a map, committed at once, for tests of their users. The real store has its own tests
+// (test/store/retained/retained-contract.ts).
 
 import type { Message } from '../src/core/message/message.ts';
 import { filterSelects, patternWords } from '../src/core/message/topic-pattern.ts';
@@ -15,9 +15,9 @@ export class FakeRetained implements RetainedStore {
   readonly hosts: Map<string, Map<string, Message>> = new Map();
   private readonly setAt: Map<Message, number> = new Map();
   private revision = 0;
-  /** Messages that one virtual host retains. */
+  /** Maximum of retained messages in one virtual host. */
   limit = Number.POSITIVE_INFINITY;
-  /** Messages that one read gives at most. */
+  /** Maximum of messages that one read returns. */
   mostAtOnce = 64;
 
   set(vhost: string, message: Message): boolean {
@@ -56,7 +56,7 @@ export class FakeRetained implements RetainedStore {
   }
 }
 
-/** The bytes that a message points to may be a socket's. */
+/** A copy, because the message may reference a socket's buffer. */
 function copyOf(message: Message): Message {
   const copy = message.copy({});
   copy.body = Buffer.from(message.body);

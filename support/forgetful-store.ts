@@ -1,5 +1,5 @@
-// A store that keeps nothing and commits at once, for what never reads back: registries, and transient messages that are
-// consumed as they come.
+// A store that keeps nothing and commits at once, for code that never reads back: registries, and transient messages
+// consumed at once.
 
 import type { QueueStore } from '../src/core/queue/queue-store.ts';
 

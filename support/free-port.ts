@@ -1,5 +1,5 @@
-// Ports for processes that cannot be told to take any, or that come back on the same one. They lie below the range from
-// which the system gives ports to outgoing connections, so that none of those takes one before its process does.
+// Ports for processes that need fixed ones or restart on the same one. They are below the ephemeral range, so that no
+// outgoing connection takes one before its process does.
 
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
@@ -8,13 +8,13 @@ import { connect, createServer, type Server } from 'node:net';
 const LOWEST = 12_000;
 const HIGHEST = 32_000;
 
-/** A port of loopback that was free a moment ago. */
+/** A loopback port that was free a moment ago. */
 export async function freePort(): Promise<number> {
   const [port] = await freePorts(1);
   return port!;
 }
 
-/** That many distinct free ports. */
+/** `count` distinct free ports. */
 export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   const servers: Server[] = [];
@@ -39,7 +39,7 @@ function listens(server: Server, port: number): Promise<boolean> {
   });
 }
 
-/** Whether somebody accepts connections there. */
+/** Whether a process accepts connections there. */
 export function listening(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: '127.0.0.1' });

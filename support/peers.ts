@@ -1,6 +1,6 @@
-// Other brokers as peers to compare with: RabbitMQ, Mosquitto and ActiveMQ where they are installed (Debian's packages).
-// Each runs on loopback, on free ports, with its data in a temporary directory, and is stopped by its process id.
-// Nothing that runs on the machine already is touched.
+// Other brokers for comparison: RabbitMQ, Mosquitto and ActiveMQ, if installed (Debian's packages). Each runs on
+// loopback, on free ports, with its data in a temporary directory, and is stopped by its process id. Instances that
+// already run on the machine are not touched.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,7 +15,7 @@ import { freePort, freePorts, listening } from './free-port.ts';
 export const PEERS = ['rabbitmq', 'mosquitto', 'activemq'] as const;
 export type PeerName = (typeof PEERS)[number];
 
-/** Where a broker listens; what it does not speak is absent. */
+/** The ports of a broker; protocols that it does not speak are absent. */
 export interface Endpoints {
   readonly amqp?: number;
   readonly mqtt?: number;
@@ -31,7 +31,7 @@ export interface RunningPeer {
   readonly name: PeerName;
   readonly pid: number;
   readonly endpoints: Endpoints;
-  /** What it has printed, for a failure's message. */
+  /** Its output, for the message of a failure. */
   output(): string;
   stop(): Promise<void>;
 }
@@ -42,7 +42,7 @@ const ACTIVEMQ = '/usr/share/activemq';
 const JAVA = '/usr/bin/java';
 const EPMD = '/usr/bin/epmd';
 
-/** Far above what any of them takes on a busy machine; a peer that ends early fails at once. */
+/** Far above the start time on a busy machine; a peer that exits early fails at once. */
 const START_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 20_000;
 const POLL_MS = 50;
@@ -60,7 +60,7 @@ export function installed(name: PeerName): boolean {
   }
 }
 
-/** Starts a peer and resolves when all its ports accept connections. Rejects with its output where it fails. */
+/** Starts a peer and resolves when all its ports accept connections. Rejects with its output if it fails. */
 export async function startPeer(name: PeerName): Promise<RunningPeer> {
   if (!installed(name)) throw new Error(`${name} is not installed`);
   const home = await mkdtemp(join(tmpdir(), `peer-${name}-`));
@@ -81,7 +81,7 @@ export async function startPeer(name: PeerName): Promise<RunningPeer> {
   }
 }
 
-/** One process of a peer, with the last of its output. */
+/** One process of a peer, with the last lines of its output. */
 class PeerProcess {
   readonly child: ChildProcess;
   private text: string;
@@ -121,7 +121,8 @@ class PeerProcess {
 async function startMosquitto(home: string): Promise<RunningPeer> {
   const [mqtt, webMqtt] = await freePorts(2);
   const config = join(home, 'mosquitto.conf');
-  // By default it queues little for a subscriber that lags, and answers wait for 40 ms (Nagle against delayed acks).
+  // By default Mosquitto queues little for a slow subscriber, and answers are delayed by 40 ms (Nagle with delayed
+  // acks).
   await writeFile(
     config,
     [
@@ -166,7 +167,7 @@ async function startRabbit(home: string): Promise<RunningPeer> {
     ].join('\n'),
   );
   const environment = { ...process.env, HOME: home, ERL_EPMD_PORT: String(epmdPort), ERL_EPMD_ADDRESS: '127.0.0.1' };
-  // An epmd of its own, so that ending it ends nobody else's.
+  // Its own epmd, so that stopping it affects no other node.
   const epmd = new PeerProcess(EPMD, ['-port', String(epmdPort), '-address', '127.0.0.1'], home, environment);
   await until(() => listening(epmdPort!), [epmd]);
   const server = new PeerProcess(RABBITMQ, [], home, {
@@ -178,7 +179,7 @@ async function startRabbit(home: string): Promise<RunningPeer> {
     RABBITMQ_ENABLED_PLUGINS_FILE: plugins,
     RABBITMQ_PID_FILE: join(home, 'pid'),
     RABBITMQ_DIST_PORT: String(dist),
-    // The script then becomes the server instead of waiting for it, so that the process id is the server's.
+    // The script then executes the server instead of waiting for it, so that the process id is the server's.
     RABBITMQ_ALLOW_INPUT: '1',
     RABBITMQ_SERVER_START_ARGS: '-noinput',
   });
@@ -214,7 +215,7 @@ async function startActive(home: string): Promise<RunningPeer> {
   return running('activemq', home, [server], { stomp });
 }
 
-/** Waits for the ports; the first of the processes is the broker, and they are stopped in this order. */
+/** Waits for the ports. The first process is the broker; the processes are stopped in this order. */
 async function running(
   name: PeerName,
   home: string,

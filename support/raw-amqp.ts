@@ -25,7 +25,7 @@ export interface Closed {
 export interface AmqpOptions {
   readonly frameMax?: number;
   readonly heartbeatSeconds?: number;
-  /** Capabilities that the client announces. */
+  /** The client's capabilities. */
   readonly capabilities?: readonly string[];
 }
 
@@ -34,7 +34,7 @@ export class RawAmqp extends RawClient {
     super(socket, (buffer) => amqp.frameBytes(buffer, 0, buffer.length));
   }
 
-  /** Connected; nothing was sent. */
+  /** Connected, without any bytes sent. */
   static override async connect(port: number): Promise<RawAmqp> {
     return new RawAmqp(await tcp(port));
   }
@@ -53,7 +53,7 @@ export class RawAmqp extends RawClient {
     return { type: frame[0]!, channel: frame.readUInt16BE(1), payload, method: methodOf(frame) };
   }
 
-  /** The next frame, which must be that method. Returns its arguments. */
+  /** The next frame, which must be of that method. Returns its arguments. */
   expect(method: number): Promise<Buffer> {
     return expectMethod(this, method);
   }
@@ -67,7 +67,7 @@ export class RawAmqp extends RawClient {
   }
 }
 
-/** Logged in as guest over a socket that is connected, with channel 1 open. */
+/** Logs in as guest over a connected socket and opens channel 1. */
 export async function openAmqp(socket: Socket, options: AmqpOptions = {}): Promise<RawAmqp> {
   const { frameMax = 131_072, heartbeatSeconds = 0, capabilities = [] } = options;
   const client = new RawAmqp(socket);
@@ -103,7 +103,7 @@ export function argumentsOf(frame: Buffer): Buffer {
   return frame.subarray(amqp.FRAME_HEAD_BYTES + 4, frame.length - 1);
 }
 
-/** The next frame of a client that speaks AMQP, which must be that method. Returns its arguments. */
+/** The next frame of an AMQP client, which must be of that method. Returns its arguments. */
 export async function expectMethod(client: RawClient, method: number): Promise<Buffer> {
   const frame = await client.next();
   assert.ok(frame !== null, `closed instead of method 0x${method.toString(16)}`);

@@ -1,11 +1,11 @@
-// A client that is only a socket: it sends any bytes and hands over what the broker sends, as bytes or cut into units (a
-// frame, a packet). For tests of rules that a client library would keep by itself, and of what leaves the broker when.
+// A client that is only a socket: it sends any bytes and returns the broker's bytes, whole or split into units (frames,
+// packets). For tests of rules that a client library would keep by itself, and of the order of output.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
-/** Length of the unit at the beginning of `buffer`, or 0 while that is not known. */
+/** Length of the unit at the beginning of `buffer`, or 0 if more bytes are needed to know it. */
 export type UnitBytes = (buffer: Buffer) => number;
 
 export class RawClient {
@@ -15,7 +15,7 @@ export class RawClient {
   private over: boolean;
   private wake: () => void;
 
-  /** `unitBytes` cuts what arrives into units; without it a unit is all that has arrived. */
+  /** `unitBytes` splits received bytes into units; without it all received bytes are one unit. */
   constructor(socket: Socket, unitBytes: UnitBytes = (buffer) => buffer.length) {
     this.socket = socket;
     this.unitBytes = unitBytes;
@@ -39,7 +39,7 @@ export class RawClient {
     return new RawClient(await tcp(port));
   }
 
-  /** Bytes that have arrived and were not taken. */
+  /** Bytes received and not read yet. */
   get received(): number {
     return this.bytes.length;
   }
@@ -49,7 +49,7 @@ export class RawClient {
     return this.over;
   }
 
-  /** Returns whether the socket took all of it, as `Socket.write`. */
+  /** Returns false if the socket buffers the bytes, as `Socket.write`. */
   send(...parts: Buffer[]): boolean {
     return this.socket.write(Buffer.concat(parts));
   }
@@ -85,7 +85,7 @@ export class RawClient {
   }
 
   /**
-   * Waits until `find` returns where the wanted bytes end (0: they have not arrived), and takes everything up to there.
+   * Waits until `find` returns the end of the wanted bytes (0: not received yet), and reads everything up to there.
    * Throws if the broker closes the connection before.
    */
   async until(find: (received: Buffer) => number): Promise<Buffer> {
@@ -97,7 +97,7 @@ export class RawClient {
     }
   }
 
-  /** Waits for these bytes anywhere in what arrives, and takes everything up to their end. */
+  /** Waits for these bytes anywhere in the input, and reads everything up to their end. */
   async untilBytes(bytes: Buffer): Promise<void> {
     await this.until((received) => {
       const at = received.indexOf(bytes);
@@ -105,7 +105,7 @@ export class RawClient {
     });
   }
 
-  /** Takes what arrives: `take` returns how much of it is used, until `done`. */
+  /** Reads until `done`: `take` returns how many of the received bytes it has used. */
   async drain(take: (received: Buffer) => number, done: () => boolean): Promise<void> {
     for (;;) {
       this.cut(take(this.bytes));
@@ -115,7 +115,7 @@ export class RawClient {
     }
   }
 
-  /** Stops reading: output stays in the kernel's buffers, and then in the broker. */
+  /** Stops reading, so that the broker's output fills the kernel's buffers and then the outbox. */
   stall(): void {
     this.socket.pause();
   }

@@ -18,7 +18,7 @@ export function rawMqtt(socket: Socket): RawClient {
   return new RawClient(socket, packetBytes);
 }
 
-/** Logged in as guest: CONNACK was taken. */
+/** Logged in as guest; CONNACK was read. */
 export async function openMqtt(
   socket: Socket,
   clientId: string,

@@ -17,7 +17,7 @@ function stompBytes(buffer: Buffer): number {
 
 export interface StompFrame {
   readonly command: string;
-  /** Names and values as in the frame, escaped. */
+  /** Names and values as in the frame, still escaped. */
   readonly lines: readonly (readonly [string, string])[];
   readonly body: Buffer;
 }
@@ -41,7 +41,7 @@ export async function expectStomp(client: RawClient, command: string): Promise<S
   return frame;
 }
 
-/** Logged in as guest: CONNECTED was taken. */
+/** Logged in as guest; CONNECTED was read. */
 export async function openStomp(socket: Socket): Promise<RawClient> {
   const client = new RawClient(socket, stompBytes);
   client.send(stomp.connect('guest', 'guest'));

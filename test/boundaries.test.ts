@@ -1,5 +1,5 @@
-// The code base keeps its own rules: imports point one way, nothing is dead, nothing is switched off. Each check is also
-// shown to fail on a sample that breaks its rule.
+// The rules of the code base itself: import directions, no dead files, no disabled tests. Each check is also shown to
+// fail on a sample that violates its rule.
 
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';

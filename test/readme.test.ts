@@ -1,5 +1,5 @@
-// What README.md promises of the repository: its configuration table is the schema's, and its links lead somewhere.
-// CONTRIBUTING.md: its links, the files it names and the npm scripts it calls are there.
+// Protects README.md: its configuration table equals the schema, and its links have targets. Protects CONTRIBUTING.md:
+// its links, files and npm scripts exist.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';

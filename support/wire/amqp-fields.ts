@@ -20,7 +20,7 @@ const NUMBERS = {
   d: [8, 'DoubleBE'],
 } as const;
 
-/** `F`'s braces with their fields, as a table with its length in front. */
+/** A table in the notation of `F`, encoded with its length. */
 export function encodeTable(notation: string): Buffer {
   const reader = new Notation(notation);
   const table = reader.table();

@@ -1,5 +1,5 @@
-// AMQP 0-9-1 bytes built by hand (AMQP 0-9-1 §4.2), for load generators, fuzzers and tests that must not trust the
-// broker's own codec. Fields are small buffers that a frame strings together.
+// AMQP 0-9-1 frames built independently of the broker's codec (AMQP 0-9-1 §4.2), for load generators, fuzzers and
+// tests. Fields are small buffers that a frame concatenates.
 
 export const PROTOCOL_HEADER = Buffer.from('AMQP\x00\x00\x09\x01', 'latin1');
 
@@ -232,7 +232,7 @@ export function connectionClose(): Buffer {
   return method(0, METHOD.connectionClose, short(200), shortstr('bye'), short(0), short(0));
 }
 
-/** Bytes of the frame that starts at `offset`, or 0 where its head is not there yet. It may not be there whole. */
+/** Length of the frame at `offset`, or 0 if its header is incomplete. The frame itself may be incomplete. */
 export function frameBytes(buffer: Buffer, offset: number, end: number): number {
   if (end - offset < FRAME_HEAD_BYTES) return 0;
   return buffer.readUInt32BE(offset + 3) + FRAME_HEAD_BYTES + 1;

@@ -1,5 +1,4 @@
-// MQTT 3.1.1 bytes built by hand (MQTT 3.1.1 §2), for load generators, fuzzers and tests that must not trust the
-// broker's own codec.
+// MQTT 3.1.1 packets built independently of the broker's codec (MQTT 3.1.1 §2), for load generators, fuzzers and tests.
 
 export const PACKET = {
   connect: 1,
@@ -83,7 +82,7 @@ export function unsubscribe(id: number, filter: string): Buffer {
   return packet(PACKET.unsubscribe, 2, uint16(id), text(filter));
 }
 
-/** `id` is left out at QoS 0. */
+/** `id` is omitted at QoS 0. */
 export function publish(topic: string, payload: Buffer, qos: QoS, id: number, retain = false): Buffer {
   const parts = qos === 0 ? [text(topic), payload] : [text(topic), uint16(id), payload];
   return packet(PACKET.publish, (qos << 1) | (retain ? 1 : 0), ...parts);

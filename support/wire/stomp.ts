@@ -1,6 +1,6 @@
-// STOMP 1.2 frames built by hand, for load generators, fuzzers and tests that must not trust the broker's own codec.
+// STOMP 1.2 frames built independently of the broker's codec, for load generators, fuzzers and tests.
 
-/** A frame. Header names and values are written as they are: escape what needs it. */
+/** A frame. Header names and values are written unchanged: the caller escapes them. */
 export function frame(
   command: string,
   headers: Readonly<Record<string, string | number>>,

@@ -1,5 +1,5 @@
-// WebSocket bytes built by hand (RFC 6455 §5), the client's side: masked with a key of zeros, which leaves the payload
-// as it is, so that a prepared batch stays prepared.
+// WebSocket client frames built independently of the broker's codec (RFC 6455 §5), masked with a key of zeros, which
+// leaves a prebuilt payload unchanged.
 
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 

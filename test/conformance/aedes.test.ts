@@ -1,5 +1,5 @@
-// Protects the MQTT checks against asking what no other broker does: the fast ones give the results that are recorded for
-// aedes, which is always at hand and speaks 3.1 and 3.1.1. peers.test.ts asks those that are installed.
+// Protects the MQTT checks against demands that no other broker meets: the fast checks give the results recorded for
+// aedes, which is a development dependency and speaks 3.1 and 3.1.1. peers.test.ts runs the brokers that are installed.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -11,7 +11,7 @@ import { readExpectations, unexpected } from '../../conformance/expectations.ts'
 import { MQTT_CHECKS } from '../../conformance/mqtt/checks.ts';
 import { runChecks } from '../../conformance/runner.ts';
 
-/** As it is installed; it does not export its package.json. */
+/** The installed version, read from the file because aedes does not export its package.json. */
 const { version } = JSON.parse(
   readFileSync(new URL('../../node_modules/aedes/package.json', import.meta.url), 'utf8'),
 ) as { version: string };

@@ -1,5 +1,5 @@
-// Protects the kit's claim to be whole: every normative statement has a check or a reason, every check has a statement,
-// and ids are what they seem.
+// Protects the completeness of the kit: every normative statement has a check or a reason, every check has a statement,
+// and ids are well-formed.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,5 +1,5 @@
-// Protects the records of what brokers do: each speaks of checks that there are, once, with a reason for each that fails;
-// and what is recorded anew keeps what was known.
+// Protects the recorded results of brokers: each names existing checks, once, with a reason for each failure, and a new
+// record keeps earlier reasons.
 
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';

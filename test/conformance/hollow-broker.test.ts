@@ -1,6 +1,6 @@
-// Protects the MQTT checks against taking nothing for something: in front of a broker that only seems to be one, none of
-// them passes but those that are about the answers which it gives. A check that waits for the end of a connection, or for
-// nothing to come, must have seen before that there was something to end, and that something does come.
+// Protects the MQTT checks against passing without evidence: in front of a fake broker only the checks about its few
+// answers pass. A check that expects the end of a connection, or no packet, must first have seen an open connection and
+// a packet.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -19,18 +19,18 @@ import {
 import { frame, LEVEL, type Level, type TypeName } from '../../conformance/mqtt/wire/packets.ts';
 import { OUTCOME, runChecks } from '../../conformance/runner.ts';
 
-/** What comes from such a broker comes at once; a check that is cut off on a busy machine has not passed. */
+/** The fake broker answers at once; a check that times out on a busy machine has not passed. */
 const TIMEOUT_MS = 1_000;
 const PARALLEL = 64;
 
-/** About CONNACK, or about the end alone. */
+/** Checks about CONNACK, or only about the end of the connection. */
 const OF_CONNECT = [
   ...['connect.accepted', 'connect.in-pieces', 'connect.user-properties', 'connack.reserved', 'disconnect.closed'],
   ...['pingreq', 'publish', 'subscribe', 'disconnect', 'connack'].map((type) => `connect.first.${type}`),
   ...['allowed', 'long', 'empty', 'not-assigned', '23'].map((which) => `connect.client-id.${which}`),
   ...['connect.flags.password-without-user', 'connect.response-information', 'connect.auth.none'],
 ];
-/** About acknowledgements alone. */
+/** Checks only about acknowledgements. */
 const OF_ANSWERS = [
   ...['subscribe.suback', 'subscribe.codes', 'subscribe.user-properties', 'unsubscribe.unsuback', 'unsubscribe.none'],
   ...['publish.pubrel.unknown', 'publish.pubrel.reconnected', 'publish.no-subscriber', 'receive-maximum.in', 'ping'],
@@ -39,7 +39,7 @@ const OF_ANSWERS = [
 
 type Answers = (packet: MqttPacket, version: Level) => Buffer | null;
 
-/** Accepts every CONNECT; what else comes is answered with this, and null ends the connection. */
+/** Accepts every CONNECT and answers every other packet with `answer`; null ends the connection. */
 async function hollow(answers: Answers) {
   const serve = (socket: Socket): void => {
     const packets = MQTT_FORMAT.client();
@@ -63,7 +63,7 @@ function said(type: TypeName, packetId: number, version: Level, reasons: Answer[
   return writeAnswer(type, { packetId, reasons, properties: [] }, version).bytes;
 }
 
-/** As if all were well. */
+/** Answers that report success. */
 function agreeing(packet: MqttPacket, version: Level): Buffer | null {
   const { type, body } = packet;
   const packetId = body.length < 2 ? 1 : body.readUInt16BE();

@@ -1,7 +1,6 @@
-// Protects the mutations of MQTT against being about everything. Those that pass over one violation act in the checks of
-// its rule and in no other: what no mutation touches it cannot fail, so one run is enough to know this of all of them, in
-// which the judge says of every packet of every check which rule it breaks, in front of a broker that breaks none. And no
-// check lives on mutations alone that are named for many rules.
+// Protects the MQTT mutations against being too broad. A mutation that ignores one violation changes packets only in
+// the checks of its rule. One run shows that for all of them: the judge determines the broken rule of every packet of
+// every check, in front of a correct broker. And no check depends only on mutations that are named for many rules.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -16,12 +15,15 @@ import { namedFor } from '../../conformance/mutations/set.ts';
 import { OUTCOME, runCheck } from '../../conformance/runner.ts';
 
 const PARALLEL = 16;
-/** Far above what any takes: only what is sent matters here. */
+/** Far above the duration of any check: only the packets sent matter here. */
 const TIMEOUT_MS = 30_000;
-/** A restart would disturb the others, and over WebSocket nothing is sent that breaks a rule of MQTT's packets. */
+/**
+ * Skips checks that restart the broker, which would disturb others, and those over WebSocket, whose packets are all
+ * legal.
+ */
 const CHECKS = MQTT_CHECKS.filter(({ needs, webSocket }) => needs !== 'restart' && !webSocket);
 
-/** A mutation that is named for more rules than this says little of each; retain.lost has so many. */
+/** Maximum number of rules that a specific mutation is named for; retain.lost has this many. */
 const RULES_MAX = 8;
 
 let target: EmbeddedTarget;

@@ -1,5 +1,5 @@
-// Protects the numbers of MQTT's statements: they are those of appendix B of each specification, none missing, none made
-// up. What is compared with is the number of the last statement of each section.
+// Protects the numbers of MQTT's statements: they are those of appendix B of each specification, none missing and none
+// invented. The test compares them with the number of the last statement in each section.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -88,7 +88,7 @@ const V5: Readonly<Record<string, number>> = {
   '3.15.1': 1,
   '3.15.2': 3,
   '4.1.0': 2,
-  // The text of the specification calls it 4.2-1, its appendix as here.
+  // The specification's text calls it 4.2-1; its appendix has this number.
   '4.2.0': 1,
   '4.3.1': 1,
   '4.3.2': 5,
@@ -108,7 +108,7 @@ const V5: Readonly<Record<string, number>> = {
   '4.13.2': 1,
   '6.0.0': 4,
 };
-/** The appendix of 5.0 passes over it. */
+/** The appendix of 5.0 omits it. */
 const ABSENT = new Set(['v5 2.2.1-1']);
 
 function numbers(version: string, sections: Readonly<Record<string, number>>): string[] {

@@ -1,6 +1,6 @@
-// Protects the kit against checks that cannot fail: each that passes against our broker is failed by every mutation that
-// is named for it, and by what the mutation does. Shown first on a protocol of lines that the runner of the pairs tells
-// apart a check that notices, one that does not, one whose mutation had nothing to do, and one that only ran out of time.
+// Protects the kit against checks that cannot fail: each check that passes against Trivium is failed by every mutation
+// that is named for it, because of the mutation. First, a simple line protocol shows that the pair runner distinguishes
+// a check that detects the mutation, one that does not, one whose mutation had no effect, and one that timed out.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -19,7 +19,7 @@ import { Wire } from '../../conformance/wire.ts';
 
 const expectations = await readExpectations(new URL('../../conformance/expectations/trivium.json', import.meta.url));
 
-/** For a stall of the machine: nothing is withheld for so long, and every check gets its answer sooner. */
+/** Timeout for withheld packets, long enough for a stalled machine: a check gets an answer sooner. */
 const TIMEOUT_MS = 60_000;
 
 function mutationsOf(set: (typeof MUTATION_SETS)[number]): void {
@@ -54,7 +54,7 @@ function mutationsOf(set: (typeof MUTATION_SETS)[number]): void {
   });
 }
 
-// Each protocol has a broker of its own, and most of the time is spent waiting for what never comes.
+// Each protocol has its own broker, because most of the time is spent waiting for withheld packets.
 describe('mutations', { concurrency: MUTATION_SETS.length }, () => {
   for (const set of MUTATION_SETS) mutationsOf(set);
 });
@@ -73,7 +73,7 @@ describe('pairs', () => {
     };
   }
 
-  /** What the proxy answers with in place of `word`. */
+  /** The proxy's answer in place of `word`. */
   function answering(id: string, word: string, ...instead: string[]): Mutation<Packet> {
     return {
       id,
@@ -88,7 +88,7 @@ describe('pairs', () => {
     };
   }
 
-  /** Says hello to an echo, and looks at the answer or not. */
+  /** Sends hello to an echo server, and reads the answer or not. */
   function hello(id: string, looks: boolean): Check {
     return {
       ...CHECKS.find(({ protocol }) => protocol === 'stomp')!,
@@ -126,7 +126,7 @@ describe('pairs', () => {
     const target = { endpoints: { stomp: endpoint }, controls: {} };
     const results = [
       ...(await runPairs(set, pairs.slice(0, -1), target, TIMEOUT_MS)),
-      // The last alone has no answer, and nothing says that it is withheld.
+      // Only the last one gets no answer, without a mutation that withholds it.
       ...(await runPairs(set, pairs.slice(-1), target, 100)),
     ];
     assert.deepEqual(

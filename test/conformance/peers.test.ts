@@ -1,6 +1,6 @@
-// Protects what is recorded of other brokers: the checks give today what they gave when they were recorded, against the
-// very version of the package. A check that was changed so that it fits our broker alone is found here. Each run takes a
-// fixed part of the checks; CI_LONG=1 all of them.
+// Protects the recorded results of other brokers: the checks give the recorded results for the recorded package
+// version. This detects a check that was changed to fit only Trivium. Each run takes a fixed part of the checks;
+// CI_LONG=1 runs all.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -14,14 +14,17 @@ import { type Endpoints, installed, PEERS, type PeerName, startPeer } from '../.
 
 const LONG = process.env.CI_LONG === '1';
 
-/** Who may come in: RabbitMQ has this user from the start, others ask nobody. */
+/** The user for logging in: RabbitMQ has it by default, other brokers accept any. */
 const USER = { host: '127.0.0.1', user: 'guest', password: 'guest' };
-/** Less than against our own broker: queues of a peer may be processes, and its disk is synced more often. */
+/** Fewer concurrent checks than against Trivium: a peer's queues may be processes, and it syncs its disk more often. */
 const PARALLEL = 8;
-/** What takes time by its nature, or says over another transport what is said over TCP already; so does what never comes. */
+/**
+ * Slow checks, and those that repeat over another transport what a TCP check shows; checks that end by timeout are slow
+ * too.
+ */
 const NOT_EACH_TIME = /^(amqp\.(expiry|queue\.expires|dead-letter)|stomp\.(v10|v11|ws)|mqtt\.(v31|ws))\./;
 
-/** The version of the Debian package, or null where there is none. */
+/** The version of the Debian package, or null if it is not installed. */
 function versionOf(name: PeerName): string | null {
   try {
     const wanted = name === 'rabbitmq' ? 'rabbitmq-server' : name;
@@ -36,7 +39,7 @@ function recordOf(name: PeerName, version: string | null): URL {
   return new URL(`../../conformance/expectations/${name}-${version}.json`, import.meta.url);
 }
 
-/** Why a peer is not asked, or false. */
+/** Why a peer is skipped, or false. */
 function reason(name: PeerName): string | false {
   if (!installed(name)) return `${name} is not installed`;
   const version = versionOf(name);
@@ -58,7 +61,7 @@ function target({ amqp, mqtt, webMqtt, stomp, webStomp, webStompPath }: Endpoint
   return { endpoints, controls: {} };
 }
 
-/** Checks of the protocols that something is recorded of. */
+/** Checks of the protocols that have recorded results. */
 function recorded({ passed, failed, skipped }: Expectations): Check[] {
   const ids = [...passed, ...skipped, ...Object.keys(failed)];
   return CHECKS.filter(({ protocol }) => ids.some((id) => id.startsWith(`${protocol}.`)));

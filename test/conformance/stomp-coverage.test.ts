@@ -1,5 +1,5 @@
-// Protects the names in STOMP's coverage list: it speaks of rules without version, so that a name which no check has
-// would vanish where the others of its statement have checks.
+// Protects the names in STOMP's coverage list. The list names rules without a version, so a name without checks would
+// go unnoticed if other names of its statement have checks.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,5 +1,5 @@
-// Protects the wire that STOMP's checks read with: what no broker may send is an error, and a frame is the same wherever
-// the stream is cut.
+// Protects the codec of the STOMP checks: frames that no broker may send are errors, and frames are parsed the same at
+// every split.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

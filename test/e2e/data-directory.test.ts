@@ -21,7 +21,7 @@ function directory(t: TestContext): string {
   return path;
 }
 
-test('the lock of a broker that was killed does not stay', async (t) => {
+test('the lock of a killed broker is released', async (t) => {
   const path = directory(t);
   const child = spawn(process.execPath, [CHILD, 'hold', path], { stdio: ['ignore', 'pipe', 'inherit'] });
   await once(child.stdout!, 'data');
@@ -31,7 +31,7 @@ test('the lock of a broker that was killed does not stay', async (t) => {
   await LmdbKv.open(path).close();
 });
 
-test('a confirm leaves only after the data was synced', async (t) => {
+test('a confirm is sent only after the data was synced', async (t) => {
   if (spawnSync('strace', ['-V']).error !== undefined) {
     t.skip('strace is not installed');
     return;

@@ -1,6 +1,6 @@
-// Checks of the code base itself, as pure functions over path and text so that the checker can be shown to fail: which
-// way imports point, within a part too, circles of imports, files that nobody imports, calls that do not belong, files
-// that do not say what they are, and comments that name a file which is not there.
+// Checks of the code base itself, as pure functions over path and text, so that tests can show them failing: import
+// directions between and within parts, import circles, files without importers, forbidden calls, files without an
+// opening comment, and comments that name missing files.
 
 import { posix } from 'node:path';
 
@@ -8,15 +8,15 @@ import { posix } from 'node:path';
 export type Sources = ReadonlyMap<string, string>;
 
 interface Part {
-  /** Every path that begins with this belongs to the part; the first part that fits counts. */
+  /** Paths with this prefix belong to the part; the first matching part counts. */
   readonly prefix: string;
-  /** Prefixes of what it may import besides itself. */
+  /** Prefixes of what it may import besides its own files. */
   readonly imports: readonly string[];
-  /** Packages, and builtins that reach outside of the process, that it may use. */
+  /** Packages that it may use, and builtins that access resources outside the process. */
   readonly packages: readonly string[];
 }
 
-/** Builtins that any part may use: they touch neither disk nor network. */
+/** Builtins that every part may use: they access neither disk nor network. */
 const HARMLESS = [
   'node:buffer',
   'node:crypto',
@@ -42,7 +42,7 @@ const PARTS: readonly Part[] = [
   { prefix: 'src/metrics/', imports: ['src/core/'], packages: ['prom-client'] },
   {
     prefix: 'src/store/',
-    // Of the core only the ports and what is kept: nothing that routes, nothing that is addressed by clients.
+    // Of the core only the ports and the stored data types: nothing that routes, nothing that clients address.
     imports: ['src/core/invariant.ts', 'src/core/message/', 'src/core/turn/', 'src/core/ports/', 'src/core/queue/'],
     packages: ['lmdb', 'node:fs', 'node:fs/promises', 'node:sqlite'],
   },
@@ -54,13 +54,13 @@ const PARTS: readonly Part[] = [
   { prefix: 'protocols/amqp/', imports: ['src/core/', 'src/net/'], packages: [] },
   { prefix: 'protocols/mqtt/', imports: ['src/core/', 'src/net/'], packages: [] },
   { prefix: 'protocols/stomp/', imports: ['src/core/', 'src/net/'], packages: [] },
-  // The command and the wiring know everything; nothing else may know them.
+  // The command and the wiring may import everything; no other part may import them.
   { prefix: 'src/', imports: ['src/', 'protocols/'], packages: ['pino', 'pino-pretty', 'node:fs', 'node:module'] },
 ];
 
 /**
- * Within a part: its floors from the bottom. A room (a folder, or a file at the part's root) imports only itself and rooms
- * on floors below; rooms on one floor do not import each other. A file in no room is a problem of its own.
+ * The floors within a part, from the bottom. A room (a folder, or a file at the part's root) imports only itself and
+ * rooms on floors below; rooms on the same floor do not import each other. A file in no room is reported.
  */
 export const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   'src/core/': [
@@ -94,10 +94,10 @@ export const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = 
   ],
 };
 
-/** The one aggregate whose files may refer to each other in a circle: a queue, its entries, window and consumers. */
+/** The one aggregate whose files may import each other in a circle: a queue, its entries, window and consumers. */
 const QUEUE_AGGREGATE = 'src/core/queue/';
 
-/** Where the program begins; `bin` and `exports` of package.json name these. */
+/** The entry points of the program, which `bin` and `exports` of package.json name. */
 export const ENTRIES = ['src/entry.js', 'src/broker.ts'];
 
 const IMPORT =
@@ -108,7 +108,7 @@ export function importsOf(source: string): string[] {
   return [...source.matchAll(IMPORT)].map((match) => (match[1] ?? match[2] ?? match[3])!);
 }
 
-/** Imports that point the wrong way, as sentences. */
+/** Imports between parts in a forbidden direction, as sentences. */
 export function directionProblems(sources: Sources): string[] {
   const problems: string[] = [];
   for (const [path, source] of sources) {
@@ -132,7 +132,7 @@ export function directionProblems(sources: Sources): string[] {
   return problems;
 }
 
-/** Imports that lead up the floors of their part, or to another room of the same floor, as sentences. */
+/** Imports within a part to a higher floor, or to another room on the same floor, as sentences. */
 export function floorProblems(sources: Sources, floors: typeof FLOORS = FLOORS): string[] {
   const problems: string[] = [];
   for (const [part, rooms] of Object.entries(floors)) {
@@ -159,14 +159,16 @@ export function floorProblems(sources: Sources, floors: typeof FLOORS = FLOORS):
   return problems;
 }
 
-/** What the shipped tools may import besides themselves: nothing of the tests, and support nothing of the tools. */
+/**
+ * What the shipped tools may import besides their own files: nothing of the tests, and support nothing of the tools.
+ */
 const TOOLS: Readonly<Record<string, readonly string[]>> = {
   'support/': ['src/', 'protocols/'],
   'conformance/': ['support/', 'src/', 'protocols/'],
   'bench/': ['support/', 'src/', 'protocols/'],
 };
 
-/** Imports by which the conformance kit, the bench or their support could not be shipped, as sentences. */
+/** Imports that would prevent shipping the conformance kit, the bench or their support files, as sentences. */
 export function toolProblems(sources: Sources): string[] {
   const problems: string[] = [];
   for (const [path, source] of sources) {
@@ -181,7 +183,7 @@ export function toolProblems(sources: Sources): string[] {
   return problems;
 }
 
-/** What starts a process or a thread. */
+/** Modules that start a process or a thread. */
 const STARTERS = ['node:child_process', 'node:cluster', 'node:worker_threads', 'playwright-core'];
 /** Runs openssl, once for each certificate. */
 const MAY_START = ['support/certificates.ts'];
@@ -191,7 +193,7 @@ export function unitProblems(sources: Sources, tests: readonly string[]): string
   const problems: string[] = [];
   for (const test of tests) {
     const reached = new Set([test]);
-    // A set goes on to what is added while it is walked.
+    // Iterating over a set includes elements added meanwhile.
     for (const path of reached) {
       const source = sources.get(path) ?? '';
       if (importsOf(source).some((specifier) => STARTERS.includes(specifier)) && !MAY_START.includes(path)) {
@@ -204,7 +206,7 @@ export function unitProblems(sources: Sources, tests: readonly string[]): string
   return problems;
 }
 
-/** Circles of imports (types included) outside the queue's aggregate: for each, its files in order. */
+/** Import circles (types included) outside the queue's aggregate: for each, its files in order. */
 export function circles(sources: Sources): string[][] {
   const found: string[][] = [];
   const order = new Map<string, number>();
@@ -235,7 +237,7 @@ export function circles(sources: Sources): string[][] {
   return found.filter((files) => !files.every((file) => file.startsWith(QUEUE_AGGREGATE)));
 }
 
-/** Files of the core that name a protocol outside of comments, each with the reason why the name belongs there. */
+/** Files of the core that name a protocol outside comments, each with the reason. */
 export const PROTOCOL_NAMES: ReadonlyMap<string, string> = new Map([
   ['src/core/message/topic-pattern.ts', 'dialects of binding keys have the names of whose grammar they are; stored'],
   ['src/core/exchange/topic.ts', 'a trie for each dialect'],
@@ -248,7 +250,7 @@ export const PROTOCOL_NAMES: ReadonlyMap<string, string> = new Map([
 const PROTOCOL_NAME = /\w*(?:amqp|mqtt|stomp)\w*/gi;
 const COMMENTS = /\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm;
 
-/** Names of protocols in code of the core where they do not belong, and files that may name one and do not, as sentences. */
+/** Core files that name a protocol without permission, and permitted files that no longer do, as sentences. */
 export function protocolNames(sources: Sources, allowed: typeof PROTOCOL_NAMES = PROTOCOL_NAMES): string[] {
   const problems: string[] = [];
   const naming = new Set<string>();
@@ -262,23 +264,23 @@ export function protocolNames(sources: Sources, allowed: typeof PROTOCOL_NAMES =
   return problems;
 }
 
-/** Files of ours that a source imports, by path. */
+/** Repository files that a source imports, by path. */
 function localImports(path: string, source: string): string[] {
   return importsOf(source)
     .filter((specifier) => specifier.startsWith('.'))
     .map((specifier) => posix.join(posix.dirname(path), specifier));
 }
 
-/** Words in comments that look like a file and are a project's or a product's name, or an example. */
+/** Words in comments that look like a file name, but are a project's or a product's name, or an example. */
 const NO_FILES = new Set(['Node.js', 'MQTT.js', 'stomp.py', 'b.c']);
 const COMMENT = /^\s*(?:\/\/|\/?\*+)(.*)$|\s\/\/ (.*)$/gm;
 const FILE_NAME = /(?<![\w/.*<-])((?:[\w-]+\/)*[\w.-]*\w\.(?:ts|js|mjs|md|py|html))\b(?![.\w])/g;
 
-/** Comments that name a file which is not there, as sentences. `paths`: all files of the repository. */
+/** Comments that name a missing file, as sentences. `paths`: all files of the repository. */
 export function missingFiles(sources: Sources, paths: Iterable<string>): string[] {
   const known = new Set<string>();
   for (const path of paths) {
-    // `docs/queues.md` is named so, or by any end of its path.
+    // A comment may name `docs/queues.md` by its path or any suffix of it.
     for (let at = 0; at !== -1; at = path.indexOf('/', at + 1)) known.add(path.slice(at === 0 ? 0 : at + 1));
   }
   const problems: string[] = [];
@@ -294,7 +296,7 @@ export function missingFiles(sources: Sources, paths: Iterable<string>): string[
   return problems;
 }
 
-/** Calls by which a front-end or the HTTP API would act on the core past a session, by what they act on. */
+/** Calls by which a front-end or the HTTP API would bypass the session, by the object called. */
 const PAST_THE_SESSION: readonly RegExp[] = [
   /\b(?:vhost|host)[!?]*\.(?:declareExchange|deleteExchange|declareQueue|deleteQueue|bind|unbind|recover|retainer|replies|changes)\b/,
   /\bqueue[!?]*\.(?:accept|hold|releaseHeld|discard|acknowledge|reject|rejectTransferred|requeue|purge|delete|takeNext)\(/,
@@ -305,7 +307,7 @@ const PAST_THE_SESSION: readonly RegExp[] = [
   /\b(?:exchange|source)[!?]*\.(?:add|remove|detach|invalidate)\(/,
 ];
 
-/** Places where front-ends or the HTTP API act on the core past a session. */
+/** Places where front-ends or the HTTP API bypass the session. */
 export function sessionProblems(sources: Sources): string[] {
   const problems: string[] = [];
   for (const [path, source] of sources) {
@@ -318,7 +320,7 @@ export function sessionProblems(sources: Sources): string[] {
   return problems;
 }
 
-/** Files that no entry reaches. */
+/** Files that no entry point imports, directly or indirectly. */
 export function deadFiles(sources: Sources, entries: readonly string[]): string[] {
   const reached = new Set<string>();
   const open = [...entries];
@@ -332,7 +334,7 @@ export function deadFiles(sources: Sources, entries: readonly string[]): string[
   return [...sources.keys()].filter((path) => !reached.has(path));
 }
 
-/** What the product's sources must not call. */
+/** Calls that the product's sources must not contain. */
 export function callProblems(sources: Sources): string[] {
   const problems: string[] = [];
   for (const [path, source] of sources) {
@@ -346,14 +348,14 @@ export function callProblems(sources: Sources): string[] {
   return problems;
 }
 
-/** Tests that are switched off, or that switch all others off. */
+/** Disabled tests, and tests that disable all others. */
 export function switchedOff(sources: Sources): string[] {
   return [...sources]
     .filter(([, source]) => /\b(?:it|test|describe|suite)\.(?:only|skip|todo)\(/.test(source))
     .map(([path]) => `${path}: switches tests off`);
 }
 
-/** A file begins with a paragraph in comments that says what it owns. */
+/** Files that do not start with a comment paragraph. */
 export function withoutParagraph(sources: Sources): string[] {
   return [...sources]
     .filter(([, source]) => !/^(#!.*\n)?\/\/ \S/.test(source))

@@ -1,5 +1,5 @@
-// Runs commands and watches their output: for tests of the command line and of the package. A command and what it
-// starts are ended by their own process group and never outlive the test.
+// Runs commands and watches their output, for tests of the command line and of the package. A command and its children
+// are killed by process group and do not outlive the test.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -31,7 +31,7 @@ export class Command {
       cwd: options.cwd,
       env: { ...cleanEnvironment(), ...options.environment },
       stdio: ['ignore', 'pipe', 'pipe'],
-      // A group of its own, so that what the command starts ends with it.
+      // Its own process group, so that its children end with it.
       detached: true,
     });
     this.child.stdout!.setEncoding('utf8').on('data', (text: string) => {
@@ -44,12 +44,12 @@ export class Command {
     t.after(() => this.end());
   }
 
-  /** Kills it and everything that it started. */
+  /** Kills it and all its children. */
   private async end(): Promise<void> {
     try {
       process.kill(-this.child.pid!, 'SIGKILL');
     } catch {
-      // They have all ended.
+      // All have exited already.
     }
     await this.closed;
   }
@@ -60,7 +60,7 @@ export class Command {
     return { code: exitCode, signal: signalCode, stdout: this.stdout, stderr: this.stderr };
   }
 
-  /** The first line of standard output for which `pick` gives something. Rejects where the process ends before. */
+  /** Resolves with the first result of `pick` for a line of standard output. Rejects if the process exits before. */
   async line<Result>(pick: (line: string) => Result | null): Promise<Result> {
     for (;;) {
       const lines = this.stdout.split('\n').slice(0, -1);
@@ -85,7 +85,7 @@ export function record(message: string) {
   };
 }
 
-/** Ours, but with this Node.js first, and without what npm and the test runner tell the processes that they start. */
+/** This process' environment, with this Node.js first in PATH and without the variables of npm and the test runner. */
 function cleanEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(
     ([name]) => !/^(npm_(?!config_registry)|NODE_(TEST|OPTIONS|COMPILE)|TRIVIUM_)/.test(name),

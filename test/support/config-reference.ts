@@ -1,5 +1,5 @@
-// The configuration table of README.md, generated from the schema. `npm run reference` writes it there; a test checks
-// that it is what the schema says.
+// The configuration table of README.md, generated from the schema. `npm run reference` writes it; a test compares it
+// with the schema.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -23,7 +23,7 @@ export function configReference(): string {
   return `\n${tables.join('\n\n')}\n\n`;
 }
 
-/** The text with the generated part replaced. Throws where the marks are missing. */
+/** The text with the generated part replaced. Throws if the markers are missing. */
 export function withReference(text: string): string {
   const begin = text.indexOf(BEGIN);
   const end = text.indexOf(END);

@@ -1,6 +1,5 @@
-// A store in a test's hand: commits end when the test says so, well or not, and loads answer at once or when they are
-// told to. It keeps what a real one keeps (queue-store.ts is checked against the same rules by its own suite) and
-// asserts what it is told: no entry is appended twice, none is settled twice.
+// A store that the test controls: commits succeed or fail when the test says so, and loads complete at once or on
+// request. It stores what a real one stores, and asserts that no entry is appended or settled twice.
 
 import assert from 'node:assert/strict';
 import type { Message } from '../../src/core/message/message.ts';
@@ -15,9 +14,9 @@ import { RecordedDefinitions } from './recorded-definitions.ts';
 export interface FakeStoreOptions {
   /** Each seal commits what it submits before it returns. */
   readonly automatic?: boolean;
-  /** Loads answer when `answerLoads` is called. */
+  /** Loads complete when `answerLoads` is called. */
   readonly late?: boolean;
-  /** Entries that one load gives at most, whatever it is asked for. */
+  /** Maximum of entries that one load returns. */
   readonly entriesPerLoad?: number;
 }
 
@@ -33,12 +32,12 @@ export class FakeStore implements QueueStore {
   readonly entriesPerLoad: number;
   /** Committed entries by queue and sequence. */
   readonly committed: Map<number, Map<number, QueueEntry>>;
-  /** Messages as they were handed over: an entry may let go of its bytes later. */
+  /** Messages as appended: an entry may release its bytes later. */
   private readonly written: Map<string, Message>;
-  /** What `recover` says, by queue. */
+  /** The result of `recover`, by queue. */
   readonly metas: Map<number, QueueMeta>;
   readonly delivering: Set<number>;
-  /** Loads fail with this. */
+  /** If not null, loads fail with this error. */
   damage: Error | null;
   pending: QueueEntry[];
   private committing: QueueEntry[] | null;
@@ -174,12 +173,12 @@ export class FakeStore implements QueueStore {
     return [...this.pending, ...(this.committing ?? [])].reduce((sum, entry) => sum + entry.message.bodyLength, 0);
   }
 
-  /** Entries of the commit in flight, those that were settled meanwhile left out. */
+  /** Entries of the commit in flight, without those settled meanwhile. */
   get inFlight(): readonly QueueEntry[] {
     return (this.committing ?? []).filter((entry) => entry.storeState === STORE_STATE.committing);
   }
 
-  /** Puts a record where an earlier start would have left it. */
+  /** Adds a record as an earlier start would have left it. */
   stored(queue: Queue, seq: number, message: Message): void {
     const entry = new QueueEntry(queue, seq, message, NEVER_EXPIRES, false);
     entry.storeState = STORE_STATE.committed;
@@ -188,19 +187,19 @@ export class FakeStore implements QueueStore {
     this.written.set(`${queue.id} ${seq}`, message);
   }
 
-  /** From here on a commit ends when `commit`, `fail` or `release` is called. */
+  /** From now on a commit ends when `commit`, `fail` or `release` is called. */
   hold(): void {
     this.automatic = false;
   }
 
-  /** Commits all that waits; from here on each seal commits what it submits. */
+  /** Commits everything that is pending; from now on each seal commits what it submits. */
   release(): void {
     this.automatic = true;
     this.commit();
     this.seal();
   }
 
-  /** The commit in flight ends well. */
+  /** Completes the commit in flight. */
   commit(): void {
     const { entries, callbacks } = this.takeInFlight();
     for (const entry of entries) {
@@ -212,14 +211,14 @@ export class FakeStore implements QueueStore {
       settle(entry);
       entry.queue.committed(entry);
     }
-    // In memory it is there at once.
+    // In memory it is committed at once.
     void this.packetKv.commit(this.packetBatch);
     this.packetBatch = new KvBatch();
     this.packets.committed();
     for (const done of callbacks) done(null);
   }
 
-  /** The commit in flight fails for want of space: its new entries are withdrawn. */
+  /** Fails the commit in flight because the disk is full: its new entries are withdrawn. */
   fail(): void {
     const { entries, callbacks } = this.takeInFlight();
     for (const entry of entries) {
@@ -235,7 +234,7 @@ export class FakeStore implements QueueStore {
     for (const done of callbacks) done(new Error('no space left on device'));
   }
 
-  /** Answers the loads that wait. */
+  /** Completes pending loads. */
   answerLoads(): void {
     const loads = this.loads;
     this.loads = [];

@@ -1,13 +1,13 @@
-// A `Kv` whose disk does what disks do. Its fault model, which is all that the simulation assumes:
+// A `Kv` with the faults of real disks. Its fault model, which is all that the simulation assumes:
 //
-//   1. A commit takes as long as the test likes (`hold`); reads meanwhile see what was there before.
-//   2. A commit that ended well is there for good. Nothing that was reported is ever lost.
-//   3. A commit may fail for want of space: nothing of it is there then. On a full disk batches that add records fail;
-//      whether those succeed that only free space is the test's choice (`fullForAll`).
-//   4. At a crash a commit that has not ended is there as a whole or not at all; nobody was told which.
-//   5. A commit may fail for a reason that is not known, and be there as a whole or not at all.
+//   1. A commit takes as long as the test decides (`hold`); reads meanwhile see the state before it.
+//   2. A successful commit is permanent. Nothing that was reported is ever lost.
+//   3. A commit may fail because the disk is full: nothing of it is written. On a full disk batches that add records
+//      fail; the test decides whether batches that only free space succeed (`fullForAll`).
+//   4. At a crash a pending commit is written as a whole or not at all; its outcome is not reported.
+//   5. A commit may fail for an unknown reason, and be written as a whole or not at all.
 //   6. Reads may have to wait for the disk (`cold`).
-//   7. Whoever changes a value that was handed over before its commit ended is caught.
+//   7. Changing a submitted value before its commit has ended is detected.
 
 import assert from 'node:assert/strict';
 import { kindOf } from '../../src/store/keys.ts';
@@ -16,24 +16,24 @@ import { MemoryKv } from '../../src/store/kv/memory.ts';
 
 interface InFlight {
   readonly given: KvBatch;
-  /** What the batch said when it was handed over. */
+  /** The changes of the batch when it was submitted. */
   readonly copy: KvBatch;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
 
-/** Records that make the data grow; the others only say what is gone. */
+/** Records that make the data grow; the others only record removals. */
 const GROWING: readonly (string | null)[] = ['entry', 'late', 'body', 'ref', 'named', 'kept'];
 
 export class FaultyKv implements Kv {
-  /** What is on the disk for certain. */
+  /** The committed state of the disk. */
   readonly disk: MemoryKv;
   /** Whether commits wait for `release`, `fail` or `crash`. */
   hold: boolean;
   full: boolean;
   fullForAll: boolean;
   cold: boolean;
-  /** Commits that were handed over. */
+  /** Number of submitted commits. */
   commits: number;
   private inFlight: InFlight | null;
 
@@ -47,7 +47,7 @@ export class FaultyKv implements Kv {
     this.inFlight = null;
   }
 
-  /** Whether a commit waits. */
+  /** Whether a commit is pending. */
   get waiting(): boolean {
     return this.inFlight !== null;
   }
@@ -62,7 +62,7 @@ export class FaultyKv implements Kv {
     });
   }
 
-  /** Ends the commit that waits: well, or for want of space where the disk is full. */
+  /** Ends the pending commit: successfully, or with an error if the disk is full. */
   release(): void {
     const ended = this.take();
     if (this.full && (this.fullForAll || grows(ended.copy))) {
@@ -73,14 +73,14 @@ export class FaultyKv implements Kv {
     ended.resolve();
   }
 
-  /** Ends the commit that waits with an error that nobody understands. */
+  /** Ends the pending commit with an unknown error. */
   fail(applied: boolean): void {
     const ended = this.take();
     if (applied) this.disk.apply(ended.copy);
     ended.reject(new Error('EIO'));
   }
 
-  /** The power goes: what the next start finds. A commit that waits never ends. */
+  /** Power failure: returns the state that the next start finds. A pending commit never ends. */
   crash(applied: boolean): MemoryKv {
     if (this.inFlight !== null && applied) this.disk.apply(this.take().copy);
     this.inFlight = null;

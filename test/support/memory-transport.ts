@@ -1,5 +1,5 @@
-// One end of a connection without a socket: what the broker writes is kept, what the client sends goes straight to the
-// handler, and the test says when the peer reads.
+// A connection without a socket: it records the broker's output, passes the client's bytes directly to the handler, and
+// lets the test decide when the peer reads.
 
 import type { Turn } from '../../src/core/turn/turn.ts';
 import type { HttpCredentials } from '../../src/net/http-credentials.ts';
@@ -8,14 +8,14 @@ import { Outbox, type OutboxLimits } from '../../src/net/outbox.ts';
 import type { SlabPool } from '../../src/net/slab-pool.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 
-/** What all transports of a broker share. */
+/** Shared by all transports of a broker. */
 export interface TransportSurroundings {
   readonly turn: Turn;
   readonly pool: SlabPool;
   readonly outboxLimits: OutboxLimits;
 }
 
-/** Bytes that were written, with the kind of WebSocket message that would have carried them. */
+/** The bytes written, with the type of WebSocket message that would carry them. */
 export interface Written {
   readonly kind: MessageKind;
   readonly bytes: Buffer;
@@ -37,13 +37,13 @@ export class MemoryTransport implements Transport {
   handler: TransportHandler | null;
   ended: boolean;
   paused: boolean;
-  /** While true writes do not end: the peer reads nothing. */
+  /** While true, writes do not complete: the peer does not read. */
   stuck: boolean;
   private kind: MessageKind;
   private readonly waiting: Buffer[];
   private readonly unsent: { bytes: number; sent: (() => void) | undefined }[];
 
-  /** `kind` is that of the WebSocket messages in which the client speaks. */
+  /** `kind` is the type of the client's WebSocket messages. */
   constructor(
     { turn, pool, outboxLimits }: TransportSurroundings,
     kind: MessageKind = MESSAGE_KIND.binary,
@@ -85,7 +85,7 @@ export class MemoryTransport implements Transport {
     return this.kind;
   }
 
-  /** What was written so far goes out in a message of the kind before. */
+  /** Ends the current message, whose bytes have the previous type. */
   set messageKind(kind: MessageKind) {
     if (kind === this.kind) return;
     this.outbox.flush();
@@ -103,7 +103,7 @@ export class MemoryTransport implements Transport {
     else this.handler!.data(chunk);
   }
 
-  /** The peer reads what waits. */
+  /** The peer reads all pending output. */
   unstick(): void {
     this.stuck = false;
     for (const { sent } of this.unsent.splice(0)) sent?.();

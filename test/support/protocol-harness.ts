@@ -1,5 +1,5 @@
-// A front-end's surroundings for its tests: a real core without sockets and without a disk. Commits and ticks happen when
-// the test says so. Each protocol's harness extends it with its front-end and a client.
+// The dependencies of a front-end in tests: a real core without sockets or disk. The test triggers commits and ticks.
+// Each protocol's harness extends it with its front-end and a client.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
@@ -34,7 +34,7 @@ export interface CoreOptions {
   readonly unackedPerChannel?: number;
   readonly coreLimits?: Partial<CoreLimits>;
   readonly allows?: (permission: Permission, resource: string) => boolean | Promise<boolean>;
-  /** Topic permissions, in every topic exchange. */
+  /** Topic permissions for every topic exchange. */
   readonly topics?: (permission: string, routingKey: string, clientId: string | null) => boolean;
   readonly login?: Authenticator['authenticate'];
   readonly log?: Logger;
@@ -42,9 +42,9 @@ export interface CoreOptions {
 }
 
 export class ProtocolHarness implements Authorizer, TransportSurroundings {
-  /** Of permissions: a test that changes them moves it. */
+  /** Generation of the permissions: a test that changes them increments it. */
   generation: number;
-  /** Milliseconds since the epoch; the test moves it. */
+  /** Milliseconds since the epoch; the test sets it. */
   clock: number;
   readonly turn: Turn;
   readonly ticker: Ticker;
@@ -54,7 +54,7 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
   readonly hosts: VirtualHosts;
   readonly connections: ClientConnections;
   readonly access: AccessControl;
-  /** What the broker gives to a front-end. */
+  /** The dependencies that the broker passes to a front-end. */
   readonly context: FrontEndContext;
   readonly outboxLimits: OutboxLimits;
   readonly pool: SlabPool;
@@ -131,17 +131,17 @@ export class ProtocolHarness implements Authorizer, TransportSurroundings {
     return this.topics!(permission, routingKey, clientId);
   }
 
-  /** A session as another protocol's front-end would hold it. */
+  /** A session as another protocol's front-end would open it. */
   session(): Promise<Session> {
     return this.access.login({ user: 'guest', password: 'guest', vhost: '/', loopback: true });
   }
 
-  /** Lets everything that is under way finish: promises, turns, commits that are not held. */
+  /** Completes pending work: promises, turns, and commits that are not held. */
   async settle(): Promise<void> {
     for (let i = 0; i < 20; i++) await nextTurn();
   }
 
-  /** Time passes: so many ticks, with the timers that are due by then. */
+  /** Advances the time by this many ticks and fires due timers. */
   tick(ticks: number): void {
     for (let i = 0; i < ticks; i++) {
       this.clock += TICK_MS;

@@ -1,6 +1,6 @@
-// The full recount of what queues count as they go: ready entries and their bytes, those that are out, what each consumer
-// holds, and the memory of all. Too much for every operation of a broker; models and simulations do it after each step.
-// It looks into private fields, so that the product needs no method that only tests call.
+// A full recount of the counters that queues keep: ready entries and their bytes, unacknowledged entries, the count of
+// each consumer, and the memory of all. It is too slow for every operation of a broker; models and simulations run it
+// after each step. It reads private fields, so that the product needs no methods for tests.
 
 import assert from 'node:assert/strict';
 import type { Consumer } from '../../src/core/queue/consumer.ts';
@@ -25,14 +25,14 @@ interface OpenedWindow {
   readonly held: ReadonlySet<number> | null;
 }
 
-/** Asserts that every count of these queues, which are all that there are, is what a recount says. */
+/** Asserts that every counter of these queues, which are all queues of the core, equals the recount. */
 export function checkQueues(queues: Iterable<Queue>, memory: MemoryBudget): void {
   let held = 0;
   for (const queue of queues) held += recount(queue);
   assert.equal(memory.held, held, 'memory of messages');
 }
 
-/** Asserts the counts of a queue. Returns the memory that it holds. */
+/** Asserts the counters of a queue. Returns its memory. */
 function recount(queue: Queue): number {
   const { window, outstanding } = queue as unknown as OpenedQueue;
   const { name } = queue;

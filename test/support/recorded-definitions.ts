@@ -1,4 +1,4 @@
-// A DefinitionStore that keeps its records in a map, for tests of what owns definitions.
+// A DefinitionStore over a map, for tests of its users.
 
 import type { DefinitionKind, DefinitionStore, DefinitionValue } from '../../src/core/ports/definitions.ts';
 

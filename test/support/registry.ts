@@ -1,5 +1,5 @@
-// The core's registries without a disk or a socket, for tests of what reads them: virtual hosts over a store that
-// keeps nothing, and connections that only say who they are.
+// The core's registries without disk or sockets, for tests of their readers: virtual hosts over a store that keeps
+// nothing, and connections that only have properties.
 
 import { amqpRewriter } from '../../protocols/amqp/foreign-properties.ts';
 import { DEFAULT_LIMITS } from '../../src/core/limits.ts';
@@ -44,7 +44,7 @@ export function registry(): Registry {
   return { hosts, connections: new ClientConnections(), meters, memory };
 }
 
-/** Declares a durable queue that nobody owns. */
+/** Declares a durable, non-exclusive queue. */
 export function declare(hosts: VirtualHosts, vhost: string, name: string, args: FieldTable = EMPTY_TABLE): void {
   hosts.get(vhost)!.declareQueue({ name, durable: true, autoDelete: false, args, owner: null });
 }

@@ -1,5 +1,5 @@
-// What `npm test` prints: a line for each file, and at the end everything about what failed. What a file's process
-// writes itself is shown only where the file failed.
+// The output of `npm test`: a line for each file, and at the end the details of all failures. The output of a file's
+// process is shown only if the file failed.
 
 import { relative } from 'node:path';
 import { inspect } from 'node:util';
@@ -32,7 +32,7 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
     const file = data.file === undefined ? '' : relative(process.cwd(), data.file);
     switch (type) {
       case 'test:diagnostic':
-        // Something went wrong after its test had ended.
+        // An error after its test had ended.
         if (data.level === 'error') output.set(file, `${output.get(file) ?? ''}${data.message}\n`);
         break;
       case 'test:stdout':
@@ -43,7 +43,7 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
         if (typeof data.skip === 'string') yield `- ${file}: ${data.name} (left out: ${data.skip})\n`;
         break;
       case 'test:fail':
-        // A suite fails because of what is in it, which has been told.
+        // A suite fails because of its tests, which were reported already.
         if (data.details?.error?.failureType === 'subtestsFailed') break;
         failures.push(
           `✖ ${file}:${data.line}: ${data.name}\n${indent(inspect(data.details?.error?.cause, { depth: 5 }))}`,
@@ -51,7 +51,7 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
         break;
       case 'test:summary':
         if (data.file === undefined) {
-          // What is left is of files that failed, or that ended before they could say anything.
+          // The remaining output belongs to files that failed, or that exited before reporting.
           for (const [from, text] of output) failures.push(`output of ${from}:\n${indent(text)}`);
           yield `${total(data, failures)}\n`;
         } else {
@@ -67,7 +67,8 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
 function total(data: TestEvent['data'], failures: readonly string[]): string {
   const { tests, passed, failed, skipped } = data.counts!;
   const details = failures.length === 0 ? '' : `\n${failures.join('\n\n')}\n`;
-  // Tests that were cut short (a time limit) are neither passed nor failed to the runner, and failed to everybody else.
+  // The runner counts cancelled tests (time limit) neither as passed nor as failed; this reporter counts them as
+  // failed.
   const broken = Math.max(failed, tests - passed - skipped);
   return `${details}\n${tests} tests in ${seconds(data.duration_ms!)}\n${passed} passed, ${broken} failed, ${skipped} skipped`;
 }

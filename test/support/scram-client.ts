@@ -1,4 +1,4 @@
-// The client's side of SCRAM-SHA-256, written from RFC 5802 §3 independently of the broker's.
+// A SCRAM-SHA-256 client, written from RFC 5802 §3 independently of the broker's code.
 
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
 
@@ -26,7 +26,7 @@ export class ScramClient {
     return Buffer.from(`${this.header}${this.bare}`);
   }
 
-  /** `repeated`: the header as the final message says that it was. */
+  /** `repeated`: the GS2 header that the final message repeats. */
   final(serverFirst: Buffer, repeated = this.header): Buffer {
     const message = serverFirst.toString();
     const [, nonce, salt, iterations] = /^r=([^,]+),s=([^,]+),i=(\d+)$/.exec(message)!;
@@ -42,7 +42,7 @@ export class ScramClient {
     return Buffer.from(`${withoutProof},p=${proof.toString('base64')}`);
   }
 
-  /** Whether the server knows the password too. */
+  /** Whether the server has proved that it knows the password. */
   verifies(serverFinal: Buffer): boolean {
     return serverFinal.toString() === `v=${this.signature}`;
   }
