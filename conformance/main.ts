@@ -5,7 +5,7 @@
 //   npm run conformance -- --stomp stomp://localhost:61613 --stomp-ws ws://localhost:15674/ws
 //   npm run conformance -- --only amqp.queue --junit report.xml
 //
-// Ends with 0 where no check failed, 1 where one did, 2 where it was not told right what to do.
+// Exit code 0: no check failed; 1: a check failed; 2: wrong arguments.
 
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';

@@ -1,7 +1,7 @@
 // A process that holds a data directory, for tests that kill or trace it:
 //
-//   hold     opens the data, says `open` and waits to be killed
-//   confirm  appends a message, and says `confirmed` when the store says that it is committed
+//   hold     opens the data, prints `open` and waits to be killed
+//   confirm  appends a message, and prints `confirmed` when the store reports it committed
 
 import { writeSync } from 'node:fs';
 import { LmdbKv } from '../../src/store/kv/lmdb.ts';

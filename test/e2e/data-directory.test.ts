@@ -1,5 +1,5 @@
-// A data directory and the processes that use it: the lock of one that was killed does not stay, and a confirm leaves
-// only when the operating system has synced the data.
+// A data directory and its processes: the lock of a killed process is released, and a confirm is sent
+// only after the operating system has synced the data.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn, spawnSync } from 'node:child_process';

@@ -1,5 +1,5 @@
-// Frames of AMQP 0-9-1 (§4.2.3), and what they carry: methods and content headers. Builds them and takes them apart,
-// strictly: a frame without its end octet, a property flag nobody knows, or a byte too many is an error.
+// Frames of AMQP 0-9-1 (§4.2.3) and their payloads: methods and content headers. Encodes them, and decodes them strictly:
+// a frame without its end octet, an unknown property flag, or a trailing byte is an error.
 //
 //   frame  = type(octet) channel(short) size(long) payload end(0xCE)
 //   method = class-id(short) method-id(short) fields

@@ -1,6 +1,6 @@
-// Frames of STOMP 1.0, 1.1 and 1.2. Builds them as a version asks for, and takes the broker's apart, strictly: a command
-// that no server has, a header without a colon, an escape nobody defined, or a body that does not end where it was said
-// to is an error.
+// Frames of STOMP 1.0, 1.1 and 1.2. Encodes them for a version, and decodes the broker's strictly: a command that no
+// server has, a header without a colon, an undefined escape, or a body that does not end at its content-length is an
+// error.
 //
 //   frame  = command EOL *(name ":" value EOL) EOL body NUL *EOL
 //   EOL    = LF in 1.0 and 1.1, [CR] LF in 1.2
