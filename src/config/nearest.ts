@@ -1,4 +1,4 @@
-// Which known name somebody probably meant: for the hint behind an unknown key, flag or variable.
+// Finds the known name nearest to an unknown key, flag or variable, for a hint in the error.
 
 /** The candidate with the fewest single-character edits, or null where none is near (a third of the name). */
 export function nearest(name: string, candidates: Iterable<string>): string | null {

@@ -1,5 +1,5 @@
-// The client of the fuzzer waits for a broker that is slow: one whose reads, or whose answer, come long after the client
-// has said all. Only one that waits for more input is left.
+// The fuzzer's client waits for a slow broker, which reads or answers long after the client has sent everything. It
+// leaves only a broker that waits for more input.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';

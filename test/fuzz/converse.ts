@@ -1,25 +1,25 @@
-// Sends one input to the broker and gathers its answer until the broker closes the connection. A broker that waits for
-// more input does not close; then the client leaves. The broker runs in this process, so the client looks at the broker's
-// end of the connection and leaves only once the broker has read all input, reads on and has nothing on its way. A fixed
-// time would not do: on a busy machine the loopback, or a password's hash, takes longer than any.
+// Sends one input to the broker and collects its answer until the broker closes the connection. A broker that waits for
+// more input does not close; then the client leaves. The broker runs in this process, so the client inspects the
+// broker's end of the connection. It leaves only once the broker has read all input, is reading, and has no output
+// pending. A fixed time would fail: on a busy machine the loopback, or a password hash, may take longer.
 
 import { subscribe } from 'node:diagnostics_channel';
 import { connect, type Socket } from 'node:net';
 
 /**
- * How the client leaves. `fin`: it ends its side and the broker must close. `reset`: it resets the connection, so that no
- * port of this machine waits for a minute. `never`: the broker must close by itself.
+ * How the client leaves. `fin`: it ends its side and the broker must close. `reset`: it resets the connection, which
+ * avoids ports in TIME_WAIT. `never`: the broker must close by itself.
  */
 export const LEAVING = ['fin', 'reset', 'never'] as const;
 export type Leaving = (typeof LEAVING)[number];
 
 /**
- * The client leaves after so many ticks in a row at which the broker only waited for input. A tick is at least one round
- * of the event loop: rounds enough for a turn to be sealed and flushed and for its answers to arrive.
+ * The client leaves after this many consecutive ticks at which the broker only waited for input. A tick is at least one
+ * iteration of the event loop; together they suffice to seal and flush a turn and to receive its answers.
  */
 const IDLE_TICKS = 8;
 const TICK_MS = 2;
-/** After this an open connection is a failure. */
+/** A connection still open after this time is a failure. */
 const LIMIT_MS = 60_000;
 
 export interface Answer {
@@ -42,9 +42,9 @@ subscribe('net.server.socket', (message) => {
 });
 
 /**
- * Sends the pieces, each when the broker has read what was before it: so the broker meets the cuts, and no write fails
- * on a connection that the broker has closed and takes its last answer along. Rejects where the broker does not close,
- * although it must.
+ * Sends each piece when the broker has read the previous one, so that the broker sees the splits, and no write fails on
+ * a connection that the broker has closed, which would lose its last answer. Rejects if the broker must close and does
+ * not.
  */
 export function converse(port: number, pieces: readonly Buffer[], leaving: Leaving): Promise<Answer> {
   return new Promise((resolve, reject) => {
@@ -67,7 +67,7 @@ export function converse(port: number, pieces: readonly Buffer[], leaving: Leavi
       chunks.push(chunk);
       arrived += chunk.length;
     });
-    // The broker has said all that it will. A reset in answer keeps its side, too, from waiting for a minute.
+    // The broker has sent everything. A reset also avoids TIME_WAIT on the broker's side.
     socket.on('end', () => socket.resetAndDestroy());
     socket.on('error', () => {
       // A reset while it was sending is an answer too.

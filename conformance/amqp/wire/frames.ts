@@ -48,7 +48,7 @@ export function encodeFrame(type: number, channel: number, payload: Uint8Array):
   return out.done();
 }
 
-/** The first frame of the bytes, or null where it is not all there. Throws on a wrong end octet. */
+/** The first frame of the bytes, or null if it is incomplete. Throws on a wrong end octet. */
 export function firstFrame(bytes: Buffer): Frame | null {
   if (bytes.length < FRAME_OVERHEAD) return null;
   const size = bytes.readUInt32BE(3);
@@ -108,7 +108,7 @@ export function decodeHeader(payload: Buffer): ContentHeader {
   const weight = input.short();
   if (weight !== 0) throw new Error(`malformed: a content header of weight ${weight}`);
   const bodySize = input.longlong();
-  // The last bit of a word says that another one follows; there are no properties for its bits.
+  // The last bit of a word announces another one; no property uses the bits of that word.
   const flags = input.short();
   for (let word = flags; (word & 1) !== 0; ) {
     word = input.short();

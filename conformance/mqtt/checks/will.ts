@@ -209,7 +209,8 @@ export const WILL_CHECKS: readonly (readonly MqttCheck[])[] = [
       const began = performance.now();
       client.cut();
       await watcher.message('will');
-      // How late it may come is not said. Brokers count in whole seconds, so it may come half a second early.
+      // The specification gives no upper bound for the delay. Brokers count whole seconds, so the will may come half a
+      // second early.
       const seconds = (performance.now() - began) / 1000;
       assert.ok(seconds > 0.5, `published after ${seconds.toFixed(2)} s`);
     },

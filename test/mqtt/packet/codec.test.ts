@@ -23,7 +23,7 @@ const scanner = new PropertyScanner(DEFAULT_MQTT_LIMITS.propertyBytes);
 const control = new ControlPackets(scanner, DEFAULT_MQTT_LIMITS);
 const connects = new ConnectReader({ topicBytes: 4096, topicLevels: 128 }, scanner);
 
-/** Where the content of a packet starts. */
+/** Offset of a packet's content. */
 function bodyOf(bytes: Buffer): number {
   let at = 1;
   while (bytes[at++]! > 127);
@@ -108,7 +108,7 @@ describe('acknowledgements', () => {
   });
 });
 
-/** What only MQTT 5 says, as it stands in a CONNECT of 3.1.1. */
+/** Fields that only MQTT 5 has, as a CONNECT of 3.1.1 decodes them. */
 const V4 = {
   level: 4,
   receiveMaximum: 65_535,
@@ -179,7 +179,7 @@ describe('CONNECT', () => {
     ] as const) {
       assert.throws(() => readConnect(connect({ name, level })), { reason: REASON.unsupportedVersion });
     }
-    // Whatever follows belongs to that version.
+    // The rest of the packet belongs to that version.
     assert.throws(() => readConnect(connect({ level: 6, flags: 1 })), { name: 'ConnectRefused' });
   });
 
@@ -215,7 +215,7 @@ describe('CONNECT', () => {
     for (let length = bodyOf(whole); length < whole.length; length++) {
       assert.throws(() => connects.read(whole, bodyOf(whole), length), { name: 'MalformedPacket' });
     }
-    // Nothing is left of it: the next packet is read.
+    // The reader keeps no state: the next packet is read.
     assert.equal(readConnect(whole).user, 'u');
   });
 });

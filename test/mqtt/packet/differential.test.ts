@@ -1,6 +1,6 @@
-// The readers of control packets and the writers of answers against mqtt-packet, an independent codec. Generated packets
-// of every version are decoded by both to the same values; of mutated ones both refuse the same, except for the
-// differences that are listed here, in which the specification is on our side.
+// Compares the readers of control packets and the writers of answers with mqtt-packet, an independent codec. Both
+// decode generated packets of every version to the same values, and refuse the same mutated ones, except for the
+// differences listed here, in which the specification agrees with our codec.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -25,7 +25,7 @@ import { packet, text, u16 } from '../bytes.ts';
 
 type Version = 3 | 4 | 5;
 type Values = Record<string, unknown>;
-/** The values of a packet, or why it was refused. */
+/** The values of a packet, or the reason for its refusal. */
 type Outcome = { readonly values: Values } | { readonly refusal: string };
 
 const SEED = 63;
@@ -37,7 +37,8 @@ const control = new ControlPackets(scanner, DEFAULT_MQTT_LIMITS);
 const connects = new ConnectReader(DEFAULT_MQTT_LIMITS, scanner);
 
 /**
- * What mqtt-packet accepts and we refuse: our message (numbers as #), where the specification forbids it, and such a packet.
+ * Packets that mqtt-packet accepts and we refuse: our message (numbers as #), the section that forbids it, and an
+ * example.
  */
 const STRICTER: readonly (readonly [message: string, section: string, version: Version, bytes: Buffer])[] = [
   ['packet id # [MQTT-#.#.#-#]', '3.1.1 §2.3.1', 4, packet(0x82, u16(0), text('a'), Buffer.from([0]))],
@@ -110,12 +111,12 @@ const STRICTER: readonly (readonly [message: string, section: string, version: V
   ],
 ];
 
-/** What we accept and mqtt-packet refuses: its message, where the specification allows it, and such a packet. */
+/** Packets that we accept and mqtt-packet refuses: its message, the section that allows it, and an example. */
 const MORE_LENIENT: readonly (readonly [message: string, section: string, version: Version, bytes: Buffer])[] = [
   ['Invalid auth reason code', '§3.15.2.1: reason code 0 may be left out', 5, packet(0xf0)],
 ];
 
-/** A CONNECT that is built byte by byte; the properties of MQTT 5 come first in `parts`. */
+/** A CONNECT built byte by byte; the properties of MQTT 5 come first in `parts`. */
 function connectBytes(level: number, flags: number, ...parts: Buffer[]): Buffer {
   return packet(0x10, text('MQTT'), Buffer.from([level, flags, 0, 0]), ...parts);
 }
@@ -131,7 +132,7 @@ function bodyOf(bytes: Buffer): number {
   return at;
 }
 
-/** What our reader makes of a packet. */
+/** The result of our reader. */
 function ours(bytes: Buffer, version: Version): Outcome {
   try {
     return { values: read(bytes, version) };
@@ -170,7 +171,7 @@ function comparable(request: ConnectRequest): Values {
 // biome-ignore lint/suspicious/noExplicitAny: its types do not tell the packets of the versions apart.
 type Decoded = any;
 
-/** Packets as mqtt-packet decodes them. Throws what it emits. */
+/** Packets decoded by mqtt-packet. Throws the error that it emits. */
 function decode(bytes: Buffer, version: Version): Decoded[] {
   const packets: Packet[] = [];
   let failure: Error | null = null;
@@ -185,7 +186,7 @@ function decode(bytes: Buffer, version: Version): Decoded[] {
   return packets;
 }
 
-/** What mqtt-packet makes of a packet, in our terms. */
+/** The result of mqtt-packet, converted to our terms. */
 function theirs(bytes: Buffer, version: Version): Outcome {
   let decoded: Decoded;
   try {
@@ -273,7 +274,7 @@ function difference(bytes: Buffer, version: Version): string | null {
   return null;
 }
 
-// Generated packets. What is undefined in the properties is left out of the packet.
+// Generated packets. Undefined properties are omitted from the packet.
 
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const u16s = fc.integer({ min: 0, max: 65_535 });
@@ -385,7 +386,7 @@ const encoded = fc
     return { version, bytes: generate(model, { protocolVersion: version }) };
   });
 
-/** Bytes of a packet's content that are replaced, added or removed at `at`, a part of its length. */
+/** Bytes of a packet's content to replace, insert or remove at `at`, a fraction of its length. */
 const mutations = fc.array(
   fc.record({
     at: fc.double({ min: 0, max: 1, noNaN: true }),

@@ -1,4 +1,4 @@
-// The framer hands on whole packets whatever the chunks, in bounded memory, and stops where it is told to.
+// The framer emits whole packets for any chunks, in bounded memory, and stops on request.
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
