@@ -172,7 +172,12 @@ const LIST: readonly (readonly [string, readonly Version[], Binds, string])[] = 
   ['rabbitmq.amq-queue', ALL, extension, '/amq/queue/NAME is a queue that is there'],
   ['rabbitmq.temp-queue', ALL, extension, '/temp-queue/NAME in reply-to is a queue of the connection'],
   ['rabbitmq.temp-queue.only-reply-to', V12, extension, 'it stands in reply-to only'],
-  ['rabbitmq.durable', ALL, extension, 'durable subscriptions keep what comes while nobody is there, and need an id'],
+  [
+    'rabbitmq.durable',
+    ALL,
+    extension,
+    'durable subscriptions keep messages while no subscriber is connected, and need an id',
+  ],
   ['rabbitmq.durable.end', V12, extension, 'they end with an UNSUBSCRIBE that says durable'],
   ['rabbitmq.queue-name', V12, extension, 'x-queue-name names the queue of a subscription'],
   ['rabbitmq.prefetch', SINCE_11, extension, 'prefetch-count bounds what is out'],

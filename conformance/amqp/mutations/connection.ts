@@ -180,7 +180,7 @@ export const CONNECTION_MUTATIONS: readonly AmqpMutation[] = [
   altersAnswer('close.text', 'closes the connection with a text of its own', 'connection.close', () => ({
     replyText: 'closed',
   })),
-  breaks('close.silent', 'ends the connection without a word', (link) => ({
+  breaks('close.silent', 'ends the connection without close', (link) => ({
     fromBroker(packet) {
       if (packet.method?.name !== 'connection.close') return [packet];
       link.end();
@@ -213,7 +213,7 @@ export const CONNECTION_MUTATIONS: readonly AmqpMutation[] = [
     },
   },
 
-  breaks('blocked.confirms', 'confirms what is published on a connection that it holds', (link) => {
+  breaks('blocked.confirms', 'confirms publishes on a blocked connection', (link) => {
     let blocked = false;
     return {
       fromBroker(packet) {

@@ -267,7 +267,7 @@ export const CONSUME_MUTATIONS: readonly AmqpMutation[] = [
   refuses('settle.zero-refused', 'refuses tag 0 with multiple', 'basic.ack', 406, ({ deliveryTag }) => {
     return deliveryTag === 0n;
   }),
-  pretends('recover.not-done', 'does not bring back what is out', ['basic.recover', 'basic.recover-async']),
+  pretends('recover.not-done', 'does not redeliver unacknowledged messages', ['basic.recover', 'basic.recover-async']),
   altersRequest('recover.always-requeues', 'takes recover without requeue for one with', 'basic.recover', (args) => {
     return args.requeue ? null : { requeue: true };
   }),

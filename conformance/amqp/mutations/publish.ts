@@ -47,7 +47,7 @@ function mistakes(id: string, words: string, asked: 'tx.commit' | 'tx.rollback',
 }
 
 export const PUBLISH_MUTATIONS: readonly AmqpMutation[] = [
-  altersPublish('publish.lost', 'loses what is published', () => [], WITHHOLDS),
+  altersPublish('publish.lost', 'drops published messages', () => [], WITHHOLDS),
   altersRequest(
     'publish.exchange-ignored',
     'takes a publish to an exchange that does not exist',
@@ -128,8 +128,8 @@ export const PUBLISH_MUTATIONS: readonly AmqpMutation[] = [
   pretends('tx.none-taken', 'takes a commit or rollback of no transaction', ['tx.commit', 'tx.rollback']),
   pretends('tx.at-once', 'does at once what waits for its commit', ['tx.select', 'tx.commit', 'tx.rollback']),
   refuses('tx.select.once', 'refuses a second tx.select', 'tx.select', 406, (_args, { talk }) => talk.times('tx') > 0),
-  mistakes('tx.commit.rolls-back', 'does nothing of what is committed', 'tx.commit', 'tx.rollback'),
-  mistakes('tx.rollback.commits', 'does what is rolled back', 'tx.rollback', 'tx.commit'),
+  mistakes('tx.commit.rolls-back', 'commits nothing', 'tx.commit', 'tx.rollback'),
+  mistakes('tx.rollback.commits', 'commits on rollback', 'tx.rollback', 'tx.commit'),
   breaks('tx.close.commits', 'commits where a channel closes', () => {
     const transacted = new Set<number>();
     const committing = new Set<number>();
@@ -146,7 +146,7 @@ export const PUBLISH_MUTATIONS: readonly AmqpMutation[] = [
       },
     };
   }),
-  breaks('tx.rollback.requeues', 'puts back what is not acknowledged where a transaction is rolled back', () => ({
+  breaks('tx.rollback.requeues', 'requeues unacknowledged messages when a transaction is rolled back', () => ({
     fromClient(packet) {
       if (packet.method?.name !== 'tx.rollback') return [packet];
       return [packet, methodPacket(packet.channel, 'basic.recover', { requeue: true })];

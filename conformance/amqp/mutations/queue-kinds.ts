@@ -66,7 +66,7 @@ export const QUEUE_KIND_MUTATIONS: readonly AmqpMutation[] = [
     if (expiration === undefined || deliveryMode !== 2) return message.packets;
     return withProperties(message, { ...others, deliveryMode });
   }),
-  breaks('expiry.unacked-too', 'lets expire what is out', () => ({
+  breaks('expiry.unacked-too', 'expires unacknowledged messages', () => ({
     fromClient({ method, ...packet }) {
       if (method?.name !== 'basic.ack') return [{ method, ...packet }];
       const { deliveryTag, multiple } = method.args;

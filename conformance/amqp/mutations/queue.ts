@@ -130,7 +130,7 @@ export const QUEUE_MUTATIONS: readonly AmqpMutation[] = [
   pretends('queue.purge.not-done', 'keeps what it has purged', 'queue.purge', () => true, {
     answer: () => ({ messageCount: 3 }),
   }),
-  breaks('queue.purge.unacked-too', 'purges what is not acknowledged', () => {
+  breaks('queue.purge.unacked-too', 'purges unacknowledged messages', () => {
     let purged = false;
     return {
       fromClient(packet) {

@@ -432,7 +432,7 @@ export const CONNECT_MUTATIONS: readonly MqttMutation[] = [
   altersAnswer('disconnect.unknown-reason', 'gives a reason that does not exist', ['DISCONNECT'], () => ({
     reasons: [0xf0],
   })),
-  altersAnswer('disconnect.other-reason', 'says another reason than what is wrong', ['DISCONNECT'], () => ({
+  altersAnswer('disconnect.other-reason', 'sends a reason that does not match the violation', ['DISCONNECT'], () => ({
     reasons: [0x97],
   })),
   altersAnswer(

@@ -151,7 +151,7 @@ export const DELIVERY_MUTATIONS: readonly StompMutation[] = [
   pretends('destination.any', 'takes any text for a destination', (packet) => {
     return isCommand(packet, 'SEND', 'SUBSCRIBE') && isInvalid(headerOf(packet, 'destination'));
   }),
-  pretends('destination.missing', 'takes what is not there for a destination', (packet) => {
+  pretends('destination.missing', 'accepts a destination that does not exist', (packet) => {
     return /^\/(exchange\/conformance|amq\/queue\/conformance)/.test(headerOf(packet, 'destination') ?? '');
   }),
   breaks('send.one-destination', 'sends everything where the first subscription is', (_link, talk) => ({
@@ -174,7 +174,7 @@ export const DELIVERY_MUTATIONS: readonly StompMutation[] = [
     }),
     WITHHOLDS,
   ),
-  breaks('send.topic-kept', 'keeps for a topic what nobody subscribed to', () => {
+  breaks('send.topic-kept', 'stores topic messages without a subscriber', () => {
     let early: StompPacket | null = null;
     return {
       fromClient(packet) {
@@ -432,7 +432,7 @@ export const DELIVERY_MUTATIONS: readonly StompMutation[] = [
     without('durable', 'auto-delete'),
     WITHHOLDS,
   ),
-  pretends('durable.no-id', 'takes a durable subscription that nobody can find again', (packet) => {
+  pretends('durable.no-id', 'accepts a durable subscription without an id', (packet) => {
     return packet.command === 'SUBSCRIBE' && headerOf(packet, 'durable') === 'true' && lacks(packet, 'id');
   }),
   altersRequest('unsubscribe.not-durable', 'keeps a durable subscription for ever', 'UNSUBSCRIBE', without('durable')),

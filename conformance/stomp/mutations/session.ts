@@ -299,7 +299,7 @@ export const SESSION_MUTATIONS: readonly StompMutation[] = [
   ),
   altersFrame('heart-beat.unwilling', 'says that it wants no beats', 'CONNECTED', set('heart-beat', '0,0')),
   loses('beats.lost', 'does not beat', isEol, { withholds: true }),
-  breaks('beats.unwanted', 'beats where nobody wants it', (link) => ({
+  breaks('beats.unwanted', 'sends heart-beats that were not requested', (link) => ({
     fromClient(packet) {
       if (isEol(packet)) link.toClient(bytesPacket(Buffer.from('\n')));
       return [packet];
@@ -310,7 +310,7 @@ export const SESSION_MUTATIONS: readonly StompMutation[] = [
     return packet.command === 'SEND' && talk.times('sends') >= 2;
   }),
   pretends('send.pretended', 'keeps no message and gives the receipt', (packet) => isCommand(packet, 'SEND')),
-  altersFrame('message.headers-lost', 'drops what is no header of the frame', 'MESSAGE', (lines) =>
+  altersFrame('message.headers-lost', 'drops user-defined headers', 'MESSAGE', (lines) =>
     lines.filter(([name]) => FRAME_HEADERS.includes(name)),
   ),
 ];
