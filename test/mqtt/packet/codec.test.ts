@@ -282,3 +282,22 @@ describe('SUBSCRIBE and UNSUBSCRIBE', () => {
     assert.equal(readSubscribe(subscribe(3, ['a', 1])).packetId, 3);
   });
 });
+
+describe('DISCONNECT and AUTH', () => {
+  const readDisconnect = (...bytes: number[]) => control.disconnect(Buffer.from(bytes), 0, 2, bytes.length, LEVEL.v5);
+  const readAuth = (...bytes: number[]) => control.auth(Buffer.from(bytes), 0, 2, bytes.length);
+
+  it('are read without the fields that may be left out', () => {
+    assert.deepEqual(readDisconnect(0xe0, 0), { reason: REASON.success, expirySeconds: null });
+    assert.deepEqual(readDisconnect(0xe0, 1, 0x04), { reason: REASON.disconnectWithWill, expirySeconds: null });
+    assert.deepEqual(readAuth(0xf0, 0), { reason: REASON.success, method: null, data: null });
+    assert.deepEqual(readAuth(0xf0, 1, 0x18), { reason: REASON.continueAuthentication, method: null, data: null });
+  });
+
+  it('are refused with reserved flags [MQTT-3.14.1-1] [MQTT-3.15.1-1]', () => {
+    for (const flags of [1, 2, 4, 8, 15]) {
+      assert.throws(() => readDisconnect(0xe0 | flags, 0), { name: 'MalformedPacket' }, `DISCONNECT ${flags}`);
+      assert.throws(() => readAuth(0xf0 | flags, 0), { name: 'MalformedPacket' }, `AUTH ${flags}`);
+    }
+  });
+});
