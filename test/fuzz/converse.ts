@@ -28,16 +28,23 @@ export interface Answer {
   readonly closedFirst: boolean;
 }
 
-/** The broker's ends of open connections, by the client's port. */
-const brokerEnds = new Map<number, Socket>();
+/**
+ * The broker's ends of open connections, by the broker's port and the client's. The client's port alone does not
+ * suffice: the kernel gives the same one to connections that lead to different ports.
+ */
+const brokerEnds = new Map<string, Socket>();
+
+function endsKey(brokerPort: number, clientPort: number | undefined): string {
+  return `${brokerPort} ${clientPort}`;
+}
 
 subscribe('net.server.socket', (message) => {
   const { socket } = message as { readonly socket: Socket };
-  const { remotePort } = socket;
-  if (remotePort === undefined) return;
-  brokerEnds.set(remotePort, socket);
+  if (socket.localPort === undefined || socket.remotePort === undefined) return;
+  const key = endsKey(socket.localPort, socket.remotePort);
+  brokerEnds.set(key, socket);
   socket.once('close', () => {
-    if (brokerEnds.get(remotePort) === socket) brokerEnds.delete(remotePort);
+    if (brokerEnds.get(key) === socket) brokerEnds.delete(key);
   });
 });
 
@@ -58,8 +65,8 @@ export function converse(port: number, pieces: readonly Buffer[], leaving: Leavi
     const ticks = setInterval(tick, TICK_MS);
     const limit = setTimeout(() => {
       clearInterval(ticks);
+      const end = brokerEnds.get(endsKey(port, socket.localPort));
       socket.destroy();
-      const end = brokerEnds.get(socket.localPort ?? 0);
       const read = end === undefined ? 'is gone' : `has read ${end.bytesRead} bytes${end.isPaused() ? ', paused' : ''}`;
       reject(new Error(`the connection is still open after ${LIMIT_MS} ms; of ${sent} bytes the broker ${read}`));
     }, LIMIT_MS);
@@ -79,7 +86,7 @@ export function converse(port: number, pieces: readonly Buffer[], leaving: Leavi
     });
 
     function tick(): void {
-      const end = brokerEnds.get(socket.localPort ?? 0);
+      const end = brokerEnds.get(endsKey(port, socket.localPort));
       if (socket.connecting || !socket.writable || end === undefined || end.bytesRead < sent) {
         idleTicks = 0;
         return;
