@@ -1,6 +1,6 @@
 // The open transactions of one connection (STOMP 1.2, BEGIN, COMMIT, ABORT): routed SENDs, and ACKs and NACKs that were
-// checked. The publisher commits one through the session; ABORT, an ERROR and the end of the connection discard what is
-// open. Bounded in number, operations and bytes.
+// checked. publisher.ts commits one (core/session/transaction.ts does the work); ABORT, an ERROR and the end of the
+// connection discard what is open. Bounded in number, operations and bytes.
 
 import type { Settlement, TransactedPublish } from '../../src/core/session/transaction.ts';
 import type { Destination } from './destination.ts';

@@ -22,7 +22,7 @@ export async function hashPassword(password: string, cost: number): Promise<stri
 }
 
 /** A hash that no password has: checking it takes as long as checking a real one. */
-export function hashOfNobody(cost: number): string {
+export function hashThatNeverMatches(cost: number): string {
   return stored(cost, Buffer.alloc(SALT_BYTES), Buffer.alloc(HASH_BYTES));
 }
 

@@ -9,7 +9,7 @@ import { BrokerError } from '../core/errors.ts';
 import type { DefinitionStore } from '../core/ports/definitions.ts';
 import { type LimitHits, newLimitHits } from '../core/ports/limit-hits.ts';
 import { Gate } from './gate.ts';
-import { hashOfNobody, hashPassword, PASSWORD_BYTES, verifyPassword } from './password-hash.ts';
+import { hashPassword, hashThatNeverMatches, PASSWORD_BYTES, verifyPassword } from './password-hash.ts';
 import { type ScramVerifier, scramVerifier } from './scram.ts';
 
 /** Tags that the management API knows, as in RabbitMQ. Other tags are stored without a meaning. */
@@ -134,7 +134,9 @@ export class Users {
   }
 
   private async check(account: Account | null, password: string, digest: Buffer): Promise<Verdict> {
-    const matches = await this.gate.pass(() => verifyPassword(password, account?.hash ?? hashOfNobody(this.cost)));
+    const matches = await this.gate.pass(() =>
+      verifyPassword(password, account?.hash ?? hashThatNeverMatches(this.cost)),
+    );
     if (matches === null) {
       this.limitHits['limits.passwordQueue']++;
       return VERDICT.busy;

@@ -1,5 +1,5 @@
 // Every key of the configuration with its three names: in YAML (`amqp.tlsPort`), as a flag (`--amqp-tls-port`) and as a
-// variable (`TRIVIUM_AMQP_TLS_PORT`). All are derived from the schema.
+// variable (`TRIVIUM_AMQP_TLS_PORT`). The keys themselves are defined in schema.ts; this file derives their names.
 
 import type { Leaf } from './leaf.ts';
 import { ConfigSchema } from './schema.ts';

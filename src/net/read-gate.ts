@@ -2,13 +2,14 @@
 // happens, and is told when to go on with input that it has received and not handled. Invariant: outside of a call the
 // transport is paused exactly while some reason in READ_STOP applies.
 //
-// Reading stops, and with it what the peer can make the broker buffer. What has been received already is handled:
-//   - up to the operation that has to be awaited (`workPending`), or while the publisher is `throttled`, no further;
-//   - while publishers are held, up to the next publish, which waits: also the first one of a connection. What stands
-//     before it (acknowledgements above all) is handled, because consumers that go on are what ends the hold. RabbitMQ
-//     accepts the publish that makes a connection a publisher and stops behind it; here that publish waits too, so that
-//     clients which connect for one message each cannot get past the memory limit, and a full disk refuses none of them;
-//   - while the peer does not take its answers, to the end: that input is at most a chunk.
+// While reading is stopped, the peer cannot make the broker buffer more. Input that was already received is handled as
+// follows:
+//   - `workPending`, `throttled`: not handled until the reason ends;
+//   - `publishersHeld`: up to the next publish, which waits: also the first one of a connection. What stands before it
+//     (acknowledgements above all) is handled, because consumers that go on are what ends the hold. RabbitMQ accepts the
+//     publish that makes a connection a publisher and stops behind it; here that publish waits too, so that clients which
+//     connect for one message each cannot get past the memory limit, and a full disk refuses none of them;
+//   - `peerLags`: all of it: that input is at most a chunk.
 // A connection that has never published is not held, nor is one whose closing handshake is under way.
 
 import type { Transport } from './transport.ts';
@@ -121,9 +122,9 @@ export class ReadGate {
   }
 
   /**
-   * After each chunk of input. Deliveries stop at the outbox's high watermark, and the last of them may reach far beyond
-   * it: a client that publishes before it reads is still read. What is added from then on are answers to what the peer
-   * sends, and it is read no further once they are a high watermark more.
+   * After each chunk of input. A full outbox alone does not stop reading: it may be full of deliveries, and the client
+   * may publish before it reads them. Whatever is added after that answers the peer's own input; when it exceeds one more
+   * high watermark, reading stops.
    */
   inputHandled(): void {
     const { outbox } = this.transport;
@@ -156,7 +157,10 @@ export class ReadGate {
     this.update();
   }
 
-  /** The hold has ended since the publish began to wait, unless the input that others took up meanwhile renewed it. */
+  /**
+   * Runs some time after the release. If other connections' input has caused a new hold by then, the publish keeps
+   * waiting.
+   */
   retryPublish(): void {
     if (!this.publishWaits || this.held || this.ended) return;
     this.input.countWaitingInput();

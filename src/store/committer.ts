@@ -60,7 +60,7 @@ export class Committer {
   private stage: (typeof STAGE)[keyof typeof STAGE];
   private retryDue: boolean;
   private retryScheduled: boolean;
-  private waiting: Callback[];
+  private pendingCallbacks: Callback[];
   private inFlightCallbacks: Callback[];
   private inFlight: Promise<void> | null;
   private closing: boolean;
@@ -74,7 +74,7 @@ export class Committer {
     this.stage = STAGE.normal;
     this.retryDue = false;
     this.retryScheduled = false;
-    this.waiting = [];
+    this.pendingCallbacks = [];
     this.inFlightCallbacks = [];
     this.inFlight = null;
     this.closing = false;
@@ -92,7 +92,7 @@ export class Committer {
   }
 
   whenCommitted(done: Callback): void {
-    if (this.participants.some((participant) => participant.hasPending())) this.waiting.push(done);
+    if (this.participants.some((participant) => participant.hasPending())) this.pendingCallbacks.push(done);
     else if (this.inFlight !== null) this.inFlightCallbacks.push(done);
     else done(null);
   }
@@ -101,22 +101,24 @@ export class Committer {
   seal(): void {
     if (this.inFlight !== null || this.stopped) return;
     if (this.stage === STAGE.waiting && !this.retryDue) return;
-    if (this.stage === STAGE.normal && this.waiting.length === 0 && !this.closing && !this.isDue()) return;
+    if (this.stage === STAGE.normal && this.pendingCallbacks.length === 0 && !this.closing && !this.isDue()) return;
     const whole = this.stage !== STAGE.freeing;
-    const asked = this.closing || this.waiting.length > 0;
+    const asked = this.closing || this.pendingCallbacks.length > 0;
     const batch = new KvBatch();
     const probing = whole && this.stage !== STAGE.normal;
-    // Before the others where it may be all there is: the header joins no empty batch, and no data may be without it.
+    // On a timed retry the probe goes in first, because it may be the only record: the header joins only a batch that is
+    // not empty, and every written batch needs the header.
     if (probing && this.retryDue) batch.put(headerKey(HEADER.probe), Buffer.alloc(PROBE_BYTES));
     for (const participant of this.participants) participant.gather(batch, whole, asked);
     if (probing && !this.retryDue && batch.size > 0) batch.put(headerKey(HEADER.probe), Buffer.alloc(PROBE_BYTES));
     if (probing) this.retryDue = false;
     if (whole) {
-      this.inFlightCallbacks = this.waiting;
-      this.waiting = [];
+      this.inFlightCallbacks = this.pendingCallbacks;
+      this.pendingCallbacks = [];
     }
     if (batch.size === 0) {
-      // Everything was withdrawn before it was written: it is settled as if it had been.
+      // Nothing to write: what was pending was taken back or, while freeing, there is nothing to free. Answers as after a
+      // successful commit.
       if (this.stage === STAGE.freeing) this.try();
       this.settle();
       return;

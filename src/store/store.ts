@@ -1,4 +1,5 @@
-// The store as the broker holds it: queues, retained messages and definitions over one `Kv`, in the same transactions.
+// What survives a restart: queues, retained messages, definitions and MQTT packet ids, over one `Kv` and in the same
+// transactions. keys.ts lists every record.
 
 import type { PropertyCodec } from '../core/message/properties.ts';
 import { type Meters, newMeters } from '../core/ports/meters.ts';

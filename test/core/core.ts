@@ -71,10 +71,10 @@ export class Core {
     this.meters = newMeters();
     this.log = SILENT;
     this.retained = new FakeRetained();
-    this.host = new VirtualHost('/', this.surroundings);
+    this.host = new VirtualHost('/', this.dependencies);
   }
 
-  get surroundings() {
+  get dependencies() {
     const { store, turn, memory, meters, limits, log, retained } = this;
     const { definitions } = store;
     const topics = { retained, retainedExchange: 'amq.topic' };

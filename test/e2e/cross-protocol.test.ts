@@ -7,11 +7,11 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { type Broker, createBroker } from '../../src/broker.ts';
 import { type Cell, type Row, readTable, tableNames } from './cross-protocol-page.ts';
-import type { Line, Road, Watcher } from './road.ts';
-import { AmqpRoad } from './road-amqp.ts';
-import { MqttRoad } from './road-mqtt.ts';
-import { Mqtt5Road } from './road-mqtt5.ts';
-import { StompRoad } from './road-stomp.ts';
+import type { Line, TableClient, Watcher } from './table-client.ts';
+import { AmqpTableClient } from './table-client-amqp.ts';
+import { MqttTableClient } from './table-client-mqtt.ts';
+import { Mqtt5TableClient } from './table-client-mqtt5.ts';
+import { StompTableClient } from './table-client-stomp.ts';
 
 const page = readFileSync(new URL('../../docs/cross-protocol.md', import.meta.url), 'utf8');
 
@@ -80,16 +80,16 @@ const EVERYTHING: Readonly<Record<Protocol, readonly Line[]>> = {
 };
 
 let broker: Broker;
-let roads: Readonly<Record<Protocol, Road>>;
+let clients: Readonly<Record<Protocol, TableClient>>;
 
 before(async () => {
   broker = await createBroker();
   const { amqp, mqtt, stomp } = broker.ports;
-  roads = {
-    amqp: await AmqpRoad.open(amqp!),
-    mqtt: await MqttRoad.open(mqtt!),
-    mqtt5: await Mqtt5Road.open(mqtt!),
-    stomp: await StompRoad.open(stomp!),
+  clients = {
+    amqp: await AmqpTableClient.open(amqp!),
+    mqtt: await MqttTableClient.open(mqtt!),
+    mqtt5: await Mqtt5TableClient.open(mqtt!),
+    stomp: await StompTableClient.open(stomp!),
   };
   const vhost = broker.hosts.get('/')!;
   for (const name of ['readings', 'plant/1']) {
@@ -98,12 +98,12 @@ before(async () => {
 });
 
 after(async () => {
-  for (const protocol of PROTOCOLS) await roads[protocol].close();
+  for (const protocol of PROTOCOLS) await clients[protocol].close();
   await broker.stop();
 });
 
 function linesOf(protocol: Protocol, cell: Cell): Line[] {
-  return (cell ?? []).map((text) => roads[protocol].line(text));
+  return (cell ?? []).map((text) => clients[protocol].line(text));
 }
 
 /** What a consumer gets, without the address unless the expected cell names it. */
@@ -112,7 +112,7 @@ function compared(seen: ReadonlyMap<string, string>, expected: ReadonlyMap<strin
 }
 
 async function watchAll(): Promise<Record<Protocol, Watcher>> {
-  const all = await Promise.all(PROTOCOLS.map((name) => roads[name].watch(EVERYTHING[name])));
+  const all = await Promise.all(PROTOCOLS.map((name) => clients[name].watch(EVERYTHING[name])));
   const [amqp, mqtt, mqtt5, stomp] = all;
   return { amqp: amqp!, mqtt: mqtt!, mqtt5: mqtt5!, stomp: stomp! };
 }
@@ -123,7 +123,7 @@ async function closeAll(watchers: Readonly<Record<Protocol, Watcher>>): Promise<
 
 /** An empty retained message deletes the retained one. */
 function forgetRetained(): Promise<void> {
-  return roads.mqtt.publish([
+  return clients.mqtt.publish([
     ['retain', '1'],
     ['body', '""'],
   ]);
@@ -167,7 +167,7 @@ for (const publisher of PROTOCOLS) {
 
     for (const row of rows) {
       test(row.id, PATIENCE, async () => {
-        await roads[publisher].publish(linesOf(publisher, row.cells[0]!));
+        await clients[publisher].publish(linesOf(publisher, row.cells[0]!));
         await check(row, bare, (protocol) => watchers[protocol].next());
       });
     }
@@ -179,7 +179,7 @@ describe('delivered again', () => {
     test(row.id, PATIENCE, async () => {
       const publisher = row.id as Protocol;
       const watchers = await watchAll();
-      await roads[publisher].publish(linesOf(publisher, row.cells[0]!));
+      await clients[publisher].publish(linesOf(publisher, row.cells[0]!));
       await check(row, null, (protocol) => watchers[protocol].nextAgain());
       await closeAll(watchers);
     });
@@ -196,10 +196,10 @@ describe('addresses', () => {
         test(`${row.id}, ${publisher} to ${consumer}`, PATIENCE, async () => {
           // A protocol without such an address gets nothing: its next message is the one published afterwards.
           const watched = where === null ? [] : linesOf(consumer, where);
-          const watcher = await roads[consumer].watch(watched);
-          await roads[publisher].publish(linesOf(publisher, address));
+          const watcher = await clients[consumer].watch(watched);
+          await clients[publisher].publish(linesOf(publisher, address));
           if (where === null) {
-            await roads[publisher].publish([]);
+            await clients[publisher].publish([]);
             assert.equal((await watcher.next()).get('topic'), 'parts');
           } else {
             const seen = await watcher.next();
@@ -216,10 +216,10 @@ describe('retained', () => {
   for (const row of readTable(page, 'retained')) {
     test(row.id, PATIENCE, async () => {
       const published = linesOf('mqtt', row.cells[0]!);
-      await roads.mqtt.publish(published);
+      await clients.mqtt.publish(published);
       const watchers = await watchAll();
       // A message published now comes after the retained ones.
-      await roads.mqtt.publish([['body', '"after"']]);
+      await clients.mqtt.publish([['body', '"after"']]);
       for (const [column, protocol] of PROTOCOLS.entries()) {
         const cell = row.cells[column + 1]!;
         if (cell !== null) {

@@ -22,7 +22,7 @@ const HELD = { reason: 'test', alarm: true, disk: false };
 const OUTBOX = { ...OUTBOX_DEFAULTS, highWatermarkBytes: 256, lowWatermarkBytes: 16 };
 
 /** The frames that a client sends, in each protocol. */
-interface Speech {
+interface Dialogue {
   readonly protocol: string;
   accept(broker: Broker): Accept;
   /** The login, step by step. */
@@ -32,7 +32,7 @@ interface Speech {
   readonly question: Buffer;
 }
 
-const SPEECHES: readonly Speech[] = [
+const DIALOGUES: readonly Dialogue[] = [
   {
     protocol: 'AMQP',
     accept: (broker) => amqpFrontEnd(broker.context, broker.ticker),
@@ -75,10 +75,10 @@ class Broker extends ProtocolHarness {
     this.permission = permission;
   }
 
-  async connect(speech: Speech): Promise<MemoryTransport> {
+  async connect(dialogue: Dialogue): Promise<MemoryTransport> {
     const transport = new MemoryTransport(this);
-    transport.handler = speech.accept(this)(transport);
-    for (const step of speech.login) {
+    transport.handler = dialogue.accept(this)(transport);
+    for (const step of dialogue.login) {
       transport.receive(step);
       await this.settle();
     }
@@ -90,14 +90,14 @@ class Broker extends ProtocolHarness {
 
 const ONE = Buffer.from('1');
 
-for (const speech of SPEECHES) {
-  describe(`${speech.protocol}: a socket is not read`, () => {
+for (const dialogue of DIALOGUES) {
+  describe(`${dialogue.protocol}: a socket is not read`, () => {
     test('while an operation is awaited', async () => {
       const broker = new Broker();
-      const transport = await broker.connect(speech);
+      const transport = await broker.connect(dialogue);
       const { promise, resolve } = Promise.withResolvers<boolean>();
       broker.permission.known = promise;
-      transport.receive(Buffer.concat([speech.publish('a', ONE), speech.publish('b', ONE)]));
+      transport.receive(Buffer.concat([dialogue.publish('a', ONE), dialogue.publish('b', ONE)]));
       await broker.settle();
       assert.deepEqual([transport.reading, broker.meters.published], [false, 0]);
       resolve(true);
@@ -108,12 +108,12 @@ for (const speech of SPEECHES) {
 
     test('while publishers are blocked, if it publishes', async () => {
       const broker = new Broker();
-      const publisher = await broker.connect(speech);
-      publisher.receive(speech.publish('a', ONE));
+      const publisher = await broker.connect(dialogue);
+      publisher.receive(dialogue.publish('a', ONE));
       await broker.settle();
       broker.connections.hold(HELD);
       assert.equal(publisher.reading, false);
-      publisher.receive(speech.publish('a', ONE));
+      publisher.receive(dialogue.publish('a', ONE));
       broker.connections.hold(null);
       await broker.settle();
       assert.deepEqual([publisher.reading, broker.meters.published], [true, 2]);
@@ -121,18 +121,18 @@ for (const speech of SPEECHES) {
 
     test('from its first publish on, which waits, and not before', async () => {
       const broker = new Broker();
-      const client = await broker.connect(speech);
+      const client = await broker.connect(dialogue);
       broker.connections.hold(HELD);
       client.written.length = 0;
-      client.receive(speech.question);
+      client.receive(dialogue.question);
       await broker.settle();
       assert.equal(client.reading, true);
       assert.ok(client.written.length > 0, 'who only consumes is answered');
       client.written.length = 0;
       // It may arrive in two chunks, between other bytes.
-      const publish = speech.publish('a', ONE);
-      client.receive(Buffer.concat([speech.question, publish.subarray(0, 10)]));
-      client.receive(Buffer.concat([publish.subarray(10), speech.publish('a', ONE), speech.question]));
+      const publish = dialogue.publish('a', ONE);
+      client.receive(Buffer.concat([dialogue.question, publish.subarray(0, 10)]));
+      client.receive(Buffer.concat([publish.subarray(10), dialogue.publish('a', ONE), dialogue.question]));
       await broker.settle();
       assert.deepEqual([client.reading, broker.meters.published], [false, 0]);
       const before = client.written.splice(0);
@@ -146,8 +146,8 @@ for (const speech of SPEECHES) {
 
     test('to the end of the turn once it has published much', async () => {
       const broker = new Broker();
-      const transport = await broker.connect(speech);
-      const message = speech.publish('a', Buffer.alloc(60_000));
+      const transport = await broker.connect(dialogue);
+      const message = dialogue.publish('a', Buffer.alloc(60_000));
       transport.receive(Buffer.concat(Array.from({ length: 10 }, () => message)));
       assert.equal(transport.reading, false);
       transport.receive(message);
@@ -157,12 +157,12 @@ for (const speech of SPEECHES) {
 
     test('while its peer does not read answers', async () => {
       const broker = new Broker();
-      const transport = await broker.connect(speech);
+      const transport = await broker.connect(dialogue);
       transport.stuck = true;
       let asked = 0;
       while (transport.reading) {
         assert.ok(++asked < 2000, 'answers pile up without end');
-        transport.receive(speech.question);
+        transport.receive(dialogue.question);
         await broker.settle();
       }
       assert.ok(transport.outbox.unsentBytes < 4 * OUTBOX.highWatermarkBytes);

@@ -18,7 +18,7 @@ const FIN_SHARE = 0.05;
 /**
  * Share of mutations that keep the login unchanged: most faults are after it, and a wrong password is slow on purpose.
  */
-const BEHIND_LOGIN = 0.85;
+const SHARE_AFTER_LOGIN = 0.85;
 
 export const INPUT_KINDS = ['mutated', 'random frames', 'random bytes'] as const;
 export type InputKind = (typeof INPUT_KINDS)[number];
@@ -124,7 +124,7 @@ function makeFrames(protocol: FuzzProtocol, carrier: Carrier, kind: InputKind, i
   const login = protocol.handshakeFrames + carrier.handshakeFrames;
   switch (kind) {
     case 'mutated': {
-      const from = random.chance(BEHIND_LOGIN) ? login : 0;
+      const from = random.chance(SHARE_AFTER_LOGIN) ? login : 0;
       const donor = carrier.wrap(random.pick(conversations));
       // Mutates inside the WebSocket messages or the frames themselves, to reach both parsers.
       const inside = carrier.handshakeFrames === 0 || random.chance(0.5);

@@ -55,8 +55,8 @@ const QUEUES: Readonly<Record<string, FieldTable>> = {
   quorum: [...deadTo('plain'), textField('x-queue-type', 'quorum'), ...integer('x-delivery-limit', 2)],
 };
 const NAMES = Object.keys(QUEUES);
-/** Queues in which a message may have an expiration: they have a dead letter queue, so that it is not lost. */
-const MORTAL = NAMES.filter((name) => QUEUES[name]!.length > 0);
+/** Queues whose messages may have an expiration: they have a dead letter queue, so that it is not lost. */
+const EXPIRING = NAMES.filter((name) => QUEUES[name]!.length > 0);
 
 /** Small limits, so that queues page, shrink their windows and release unacknowledged messages from memory. */
 const LIMITS = { ...DEFAULT_LIMITS, queueWindowEntries: 3, memoryHighBytes: 24_000 };
@@ -246,7 +246,7 @@ export class CoreWorld {
     };
     this.sent.set(sent.id, sent);
     const name = random.pick(NAMES)!;
-    const expirationMs = MORTAL.includes(name) && random.chance(0.3) ? random.below(40) : -1;
+    const expirationMs = EXPIRING.includes(name) && random.chance(0.3) ? random.below(40) : -1;
     const body = Buffer.from(`${sent.id}:${'x'.repeat(random.pick([0, 10, 300, 5000])!)}`);
     const priority = random.below(5);
     const expiration = expirationMs === -1 ? null : `${expirationMs}`;

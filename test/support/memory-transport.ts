@@ -9,7 +9,7 @@ import type { SlabPool } from '../../src/net/slab-pool.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 
 /** Shared by all transports of a broker. */
-export interface TransportSurroundings {
+export interface TransportDependencies {
   readonly turn: Turn;
   readonly pool: SlabPool;
   readonly outboxLimits: OutboxLimits;
@@ -45,7 +45,7 @@ export class MemoryTransport implements Transport {
 
   /** `kind` is the type of the client's WebSocket messages. */
   constructor(
-    { turn, pool, outboxLimits }: TransportSurroundings,
+    { turn, pool, outboxLimits }: TransportDependencies,
     kind: MessageKind = MESSAGE_KIND.binary,
     httpCredentials: HttpCredentials | null = null,
   ) {

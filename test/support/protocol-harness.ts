@@ -26,7 +26,7 @@ import { SlabPool } from '../../src/net/slab-pool.ts';
 import { TICK_MS, Ticker } from '../../src/net/ticker.ts';
 import { FakeRetained } from '../../support/fake-retained.ts';
 import { FakeStore } from './fake-store.ts';
-import type { TransportSurroundings } from './memory-transport.ts';
+import type { TransportDependencies } from './memory-transport.ts';
 
 export interface CoreOptions {
   readonly outbox?: OutboxLimits;
@@ -41,7 +41,7 @@ export interface CoreOptions {
   readonly exchange?: (method: string) => AuthenticationExchange | null;
 }
 
-export class ProtocolHarness implements Authorizer, TransportSurroundings {
+export class ProtocolHarness implements Authorizer, TransportDependencies {
   /** Generation of the permissions: a test that changes them increments it. */
   generation: number;
   /** Milliseconds since the epoch; the test sets it. */

@@ -40,7 +40,7 @@ export class Judge {
   /** Packet identifiers of the client's unacknowledged messages. */
   private readonly open: Set<number>;
   /** Set after a violation: later packets are not judged. */
-  private over: boolean;
+  private violated: boolean;
 
   constructor() {
     this.version = LEVEL.v3;
@@ -50,7 +50,7 @@ export class Judge {
     this.method = null;
     this.aliases = new Set();
     this.open = new Set();
-    this.over = false;
+    this.violated = false;
   }
 
   private get v5(): boolean {
@@ -67,22 +67,22 @@ export class Judge {
     return this.method !== null && this.limits === null;
   }
 
-  /** The rule that the packet breaks, or null. Null for every packet after a violation, until `pardon`. */
+  /** The rule that the packet breaks, or null. Null for every packet after a violation, until `forget`. */
   client(packet: MqttPacket): string | null {
-    if (this.over) return null;
+    if (this.violated) return null;
     try {
       this.judge(packet);
       return null;
     } catch (error) {
       if (!(error instanceof Broken)) throw error;
-      this.over = true;
+      this.violated = true;
       return error.rule;
     }
   }
 
   /** Ignores the last violation: the connection continues as if the packet had not been sent. */
-  pardon(): void {
-    this.over = false;
+  forget(): void {
+    this.violated = false;
   }
 
   /** Notes the limits and acknowledgements in a packet of the broker. */

@@ -33,7 +33,7 @@ export function acceptance(id: string): MqttMutation {
       return {
         fromClient(packet) {
           if (judge.client(packet) !== rule) return [packet];
-          judge.pardon();
+          judge.forget();
           const { toBroker, toClient } = asIfWellFormed(packet, talk, judge);
           talk.link.toClient(...toClient);
           return toBroker;

@@ -1,8 +1,8 @@
 // The QoS 1 and 2 deliveries of one session that its client has not acknowledged: each from PUBLISH to PUBACK or PUBCOMP
 // (§4.3), its packet id, and its redelivery over the next connection (§4.4). Called by delivery.ts.
 //
-// A persistent session keeps an order with the store at QoS 2. The packet id is committed with its entry before PUBLISH is
-// sent; that the client has the message is committed, together with the removal of the entry, before PUBREL is sent.
+// At QoS 2 a persistent session waits for two commits. PUBLISH is sent after the commit of the packet id and its entry.
+// PUBREL is sent after the commit that removes the entry and records that the client has the message.
 // session.ts discards completions of the store that belong to an earlier connection (see `epoch` there).
 
 import type { Message } from '../../../src/core/message/message.ts';
@@ -108,7 +108,10 @@ export class Outgoing {
     return this.inflight.awaitsRedeliveries ? this.releaseUpTo(entry.queue.id, entry.seq) : 0;
   }
 
-  /** Releases ids that wait for entries of a queue below `seq`, which will not come. Returns what waits for `seq` itself. */
+  /**
+   * Entries come in order, so an id that still waits for an entry below `seq` waits in vain: releases those ids. Returns
+   * the redelivery state of `seq`.
+   */
   releaseUpTo(queueId: number, seq: number): Redelivery {
     const gone: Redelivery[] = [];
     const redelivery = this.inflight.takeRedelivery(queueId, seq, gone);
@@ -235,7 +238,7 @@ export class Outgoing {
     if (connection !== null) this.pubrel(id, REASON.success);
   }
 
-  /** Null if it was sent over a connection that is gone. */
+  /** Takes the delivery that waits for its id to be stored. Null if its connection has closed since. */
   private takeWaiting(id: number): Waiting | null {
     const waiting = this.waiting?.get(id);
     if (this.connection === null || waiting === undefined) return null;

@@ -38,9 +38,9 @@ export class QueueWindow implements ReadyEntries {
   readonly lane: number;
   /** The first sequence number that was never used. */
   nextSeq: number;
-  /** The number after the last entry that was ever delivered. */
+  /** One more than the highest sequence number delivered; restored at a restart. */
   deliveredTo: number;
-  /** The number after the last entry that was ever taken from here. */
+  /** One more than the highest sequence number that `take` has returned since the start. */
   private takenTo: number;
   private readonly queue: Queue;
   private readonly dependencies: WindowDependencies;
@@ -297,7 +297,8 @@ export class QueueWindow implements ReadyEntries {
 
   /** Whether an entry that becomes ready late must join the head, even if the head is full. */
   private belongsInHead({ seq, storeState }: QueueEntry): boolean {
-    // Reading its neighbours back would also return outstanding entries.
+    // It must not join `paged`: reading that part of the disk would also return entries that are delivered and not yet
+    // acknowledged.
     const isOvertaken = seq < this.takenTo || seq < this.deliveredTo;
     // An entry that could not be written cannot be read back among those on disk, so it joins the head before them.
     const isMissedByLoads = storeState !== STORE_STATE.committed && seq < this.pagedTo;
@@ -312,7 +313,9 @@ export class QueueWindow implements ReadyEntries {
     return head.length > 0 ? head.at(head.length - 1)!.seq : 0;
   }
 
-  /** Whether later entries are in the head already. */
+  /**
+   * Whether its place is in the head: before the range on disk or, if nothing is on disk, before the head's last entry.
+   */
   private isPassed(seq: number): boolean {
     const { head } = this;
     if (this.pagedCount > 0) return seq < this.pagedFrom;

@@ -44,7 +44,10 @@ export class Transaction<P extends TransactedPublish = TransactedPublish> implem
   private publishes: readonly P[];
   /** Entries that wait for the commit in their queues, in order. */
   private readonly held: Map<Queue, QueueEntry[]>;
-  /** QoS 0 messages, which bypass a queue: accepted after the commit. */
+  /**
+   * Messages without a held entry (QoS 0 that bypasses the queue; dead letters that a full queue would refuse): given to
+   * the queue after the commit.
+   */
   private readonly passing: { readonly message: Message; readonly target: Target }[];
   /** Settlements that change nothing on disk: done after the commit. */
   private later: Settlement[];
@@ -159,6 +162,7 @@ export class Transaction<P extends TransactedPublish = TransactedPublish> implem
           }
         }
       });
+      // Each entry that is added settles the slot too, when it is committed. Removals do not: they have to be awaited.
       if (adds || !removes) ring.settle(slot);
       else this.settleWhenCommitted(ring, slot);
     });

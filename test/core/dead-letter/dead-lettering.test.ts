@@ -429,7 +429,7 @@ describe('a persistent dead letter', () => {
       assert.ok(entry.unloaded);
       core.store.damage = new Error('damaged');
       core.turn.begin();
-      const commit = new Transaction(core.surroundings, core.host).commit([], [{ entry, outcome: 'rejected' }]);
+      const commit = new Transaction(core.dependencies, core.host).commit([], [{ entry, outcome: 'rejected' }]);
       const failed = assert.rejects(commit, TransactionFailed);
       await turns();
       core.store.answerLoads();

@@ -203,7 +203,7 @@ describe('a queue with x-message-ttl', () => {
 
 describe('after a restart', () => {
   const restarted = (): VirtualHost => {
-    const host = new VirtualHost('/', core.surroundings);
+    const host = new VirtualHost('/', core.dependencies);
     host.recover();
     return host;
   };

@@ -47,7 +47,7 @@ function leave(queue: Queue, lanes: number): void {
 }
 
 function restarted(): VirtualHost {
-  const host = new VirtualHost('/', core.surroundings);
+  const host = new VirtualHost('/', core.dependencies);
   host.recover();
   return host;
 }
@@ -262,7 +262,7 @@ describe('a transaction with rejections', () => {
     let done = false;
     const sent = message({ key: 'q', body: 'c', persistent: true });
     core.turn.begin();
-    const commit = new Transaction(core.surroundings, core.host).commit(
+    const commit = new Transaction(core.dependencies, core.host).commit(
       [{ message: sent, targets: queue.selfRoute }],
       [
         { entry: rejected, outcome: 'rejected' },

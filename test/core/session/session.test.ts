@@ -57,7 +57,7 @@ function start(automatic: boolean): void {
   store = new FakeStore({ automatic });
   core = new Core(store);
   authorizer = new FakeAuthorizer();
-  hosts = new VirtualHosts(core.surroundings);
+  hosts = new VirtualHosts(core.dependencies);
   hosts.recover();
 }
 
@@ -74,7 +74,7 @@ function around() {
     exchange: () => null,
     mayEnter: () => true,
   };
-  return { ...core.surroundings, hosts, authenticator, authorizer };
+  return { ...core.dependencies, hosts, authenticator, authorizer };
 }
 
 function queueRequest(name: string, options: Partial<QueueRequest> = {}): QueueRequest {
@@ -543,7 +543,7 @@ describe('taking one message', () => {
   it('waits for the disk, and says what is left', async () => {
     store = new FakeStore({ automatic: true, late: true });
     core = new Core(store, { queueWindowEntries: 1 });
-    hosts = new VirtualHosts(core.surroundings);
+    hosts = new VirtualHosts(core.dependencies);
     hosts.recover();
     const client = session();
     await client.declareQueue(queueRequest('q'));
@@ -565,7 +565,7 @@ describe('taking one message', () => {
     for (const late of [false, true]) {
       store = new FakeStore({ automatic: true, late });
       core = new Core(store, { queueWindowEntries: 1 });
-      hosts = new VirtualHosts(core.surroundings);
+      hosts = new VirtualHosts(core.dependencies);
       hosts.recover();
       const client = session();
       await client.declareQueue(queueRequest('q'));

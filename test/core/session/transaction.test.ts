@@ -118,7 +118,7 @@ describe('a transaction', () => {
       message: message({ key: queue.name, body, persistent: true }),
       targets: queue.selfRoute,
     }));
-    return new Transaction(core.surroundings, core.host).commit(publishes, settlements);
+    return new Transaction(core.dependencies, core.host).commit(publishes, settlements);
   }
 
   it('that a full queue refuses a part of leaves nothing, and what it settles comes again', async () => {

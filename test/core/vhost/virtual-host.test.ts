@@ -179,7 +179,7 @@ describe('a virtual host', () => {
     ] as const)
       core.store.stored(queue, seq, message({ body }));
 
-    const host = new VirtualHost('/', core.surroundings);
+    const host = new VirtualHost('/', core.dependencies);
     host.recover();
     const again = host.queues.get('q')!;
     assert.deepEqual([again.autoDelete, again.durable, again.args], [true, true, args]);
@@ -217,7 +217,7 @@ describe('a virtual host', () => {
     const queue = core.queue('q');
     core.store.metas.set(queue.id, { count: 5, bytes: 2, nextSeq: 9, floor: 1, deliveredTo: 0 });
     core.store.stored(queue, 5, message({ body: 'a' }));
-    const host = new VirtualHost('/', core.surroundings);
+    const host = new VirtualHost('/', core.dependencies);
     host.recover();
     const again = host.queues.get('q')!;
     assert.equal(again.readyCount, 5);
@@ -230,11 +230,11 @@ describe('a virtual host', () => {
 
 describe('virtual hosts', () => {
   it('start with / and are remembered', () => {
-    const hosts = new VirtualHosts(core.surroundings);
+    const hosts = new VirtualHosts(core.dependencies);
     hosts.recover();
     assert.equal(hosts.create('/'), hosts.get('/'));
     hosts.create('other').declareQueue({ name: 'q', durable: true, autoDelete: false, args: [], owner: null });
-    const again = new VirtualHosts(core.surroundings);
+    const again = new VirtualHosts(core.dependencies);
     again.recover();
     assert.deepEqual([...again].map(({ name }) => name).sort(), ['/', 'other']);
     assert.deepEqual([again.get('/')!.queues.size, again.get('other')!.queues.size], [0, 1]);

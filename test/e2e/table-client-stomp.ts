@@ -4,12 +4,12 @@ import assert from 'node:assert/strict';
 import { type RawClient, tcp } from '../../support/raw-client.ts';
 import { expectStomp, headerOf, openStomp, type StompFrame } from '../../support/raw-stomp.ts';
 import * as stomp from '../../support/wire/stomp.ts';
-import { bodyOf, bodyText, type Line, lineOf, type Road, spacedLine, type Watcher } from './road.ts';
+import { bodyOf, bodyText, type Line, lineOf, spacedLine, type TableClient, type Watcher } from './table-client.ts';
 
 /** Headers of MESSAGE that describe the delivery, not the message. */
 const FRAME_ONLY: readonly string[] = ['subscription', 'message-id', 'ack', 'content-length'];
 
-export class StompRoad implements Road {
+export class StompTableClient implements TableClient {
   private readonly port: number;
   private readonly publisher: RawClient;
 
@@ -18,8 +18,8 @@ export class StompRoad implements Road {
     this.publisher = publisher;
   }
 
-  static async open(port: number): Promise<StompRoad> {
-    return new StompRoad(port, await openStomp(await tcp(port)));
+  static async open(port: number): Promise<StompTableClient> {
+    return new StompTableClient(port, await openStomp(await tcp(port)));
   }
 
   line(text: string): Line {

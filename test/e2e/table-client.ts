@@ -1,6 +1,6 @@
 // A protocol in the notation of the cross-protocol tables: a message is a list of lines (`name`, `value`), encoded and
 // decoded without the broker's codecs. Parts that every message has and the tables do not compare (tags, packet ids,
-// lengths) are omitted. One file for each protocol implements `Road`.
+// lengths) are omitted. One file for each protocol implements `TableClient`.
 
 import assert from 'node:assert/strict';
 import { isUtf8 } from 'node:buffer';
@@ -15,7 +15,7 @@ export interface Watcher {
   close(): Promise<void>;
 }
 
-export interface Road {
+export interface TableClient {
   /** Splits a line of the table. */
   line(text: string): Line;
   /** Publishes, and resolves when the broker has accepted the message. */

@@ -6,7 +6,7 @@ import { argumentsOf, expectMethod, methodOf, openAmqp } from '../../support/raw
 import { type RawClient, tcp } from '../../support/raw-client.ts';
 import * as amqp from '../../support/wire/amqp.ts';
 import { encodeField, encodeTable, readFields } from '../../support/wire/amqp-fields.ts';
-import { bodyOf, bodyText, type Line, lineOf, type Road, spacedLine, type Watcher } from './road.ts';
+import { bodyOf, bodyText, type Line, lineOf, spacedLine, type TableClient, type Watcher } from './table-client.ts';
 
 /** The properties in the order of their flags (§4.2.6.1 and class basic); the first one is bit 15. */
 const PROPERTIES = [
@@ -85,7 +85,7 @@ function headerName(name: string): string {
   return `headers.${/^[^\s":\\]+$/.test(name) ? name : JSON.stringify(name)}`;
 }
 
-export class AmqpRoad implements Road {
+export class AmqpTableClient implements TableClient {
   private readonly port: number;
   private readonly publisher: RawClient;
 
@@ -94,11 +94,11 @@ export class AmqpRoad implements Road {
     this.publisher = publisher;
   }
 
-  static async open(port: number): Promise<AmqpRoad> {
+  static async open(port: number): Promise<AmqpTableClient> {
     const publisher = await openAmqp(await tcp(port));
     publisher.send(amqp.confirmSelect(1));
     await expectMethod(publisher, amqp.METHOD.confirmSelectOk);
-    return new AmqpRoad(port, publisher);
+    return new AmqpTableClient(port, publisher);
   }
 
   line(text: string): Line {

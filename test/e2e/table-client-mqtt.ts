@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { type RawClient, tcp } from '../../support/raw-client.ts';
 import { openMqtt, readMqttPublish } from '../../support/raw-mqtt.ts';
 import * as mqtt from '../../support/wire/mqtt.ts';
-import { bodyOf, bodyText, type Line, lineOf, type Road, spacedLine, type Watcher } from './road.ts';
+import { bodyOf, bodyText, type Line, lineOf, spacedLine, type TableClient, type Watcher } from './table-client.ts';
 
-export class MqttRoad implements Road {
+export class MqttTableClient implements TableClient {
   private readonly port: number;
   private readonly publisher: RawClient;
   private watchers: number;
@@ -17,8 +17,8 @@ export class MqttRoad implements Road {
     this.watchers = 0;
   }
 
-  static async open(port: number): Promise<MqttRoad> {
-    return new MqttRoad(port, await openMqtt(await tcp(port), 'publisher'));
+  static async open(port: number): Promise<MqttTableClient> {
+    return new MqttTableClient(port, await openMqtt(await tcp(port), 'publisher'));
   }
 
   line(text: string): Line {

@@ -6,12 +6,12 @@ import { type RawClient, tcp } from '../../support/raw-client.ts';
 import { rawMqtt } from '../../support/raw-mqtt.ts';
 import * as mqtt from '../../support/wire/mqtt.ts';
 import * as v5 from '../../support/wire/mqtt5.ts';
-import { bodyOf, bodyText, type Line, lineOf, type Road, spacedLine, type Watcher } from './road.ts';
+import { bodyOf, bodyText, type Line, lineOf, spacedLine, type TableClient, type Watcher } from './table-client.ts';
 
 /** A watcher's session lives until the watcher is closed. */
 const NEVER = 0xffff_ffff;
 
-export class Mqtt5Road implements Road {
+export class Mqtt5TableClient implements TableClient {
   private readonly port: number;
   private readonly publisher: RawClient;
   private watchers: number;
@@ -22,8 +22,8 @@ export class Mqtt5Road implements Road {
     this.watchers = 0;
   }
 
-  static async open(port: number): Promise<Mqtt5Road> {
-    return new Mqtt5Road(port, await connected(port, 'publisher-5', true));
+  static async open(port: number): Promise<Mqtt5TableClient> {
+    return new Mqtt5TableClient(port, await connected(port, 'publisher-5', true));
   }
 
   line(text: string): Line {
