@@ -18,7 +18,7 @@ const MIN_MS = 1000;
 
 const exchange = new TopicExchange(
   { name: 'bench', durable: false, autoDelete: false, internal: false, args: [] },
-  () => null,
+  { find: () => null, generation: 0 },
 );
 const queues = standInQueues(1000);
 for (let i = 0; i < BINDINGS; i++)

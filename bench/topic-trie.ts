@@ -23,7 +23,7 @@ printFigures(figures);
 function measure(dialect: Dialect): Figure[] {
   const exchange = new TopicExchange(
     { name: 'bench', durable: false, autoDelete: false, internal: false, args: [] },
-    () => null,
+    { find: () => null, generation: 0 },
   );
   const queues = standInQueues(1000);
   const heapBefore = process.memoryUsage().heapUsed;

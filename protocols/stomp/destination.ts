@@ -10,6 +10,7 @@
 // A slash inside a name is %2F, a percent sign may be %25. RabbitMQ writes both and reads only the first; reading both
 // makes every name survive the round trip.
 
+import { routingKeyFault } from '../../src/core/routing-key.ts';
 import { StompError } from './stomp-error.ts';
 
 export const DESTINATION_KIND = {
@@ -45,8 +46,15 @@ const PREFIXES: readonly (readonly [string, DestinationKind])[] = [
 
 const REPLY_QUEUE_PREFIX = '/reply-queue/';
 
-/** Throws StompError unless the text is a destination. */
+/** Throws StompError unless the text is a destination, and its routing key is one. */
 export function parseDestination(text: string): Destination {
+  const destination = split(text);
+  const fault = routingKeyFault(destination.routingKey);
+  if (fault === null) return destination;
+  throw new StompError('Invalid destination', `the routing key of a destination is invalid: ${fault}`);
+}
+
+function split(text: string): Destination {
   for (const [prefix, kind] of PREFIXES) {
     if (!text.startsWith(prefix)) continue;
     const rest = text.slice(prefix.length);

@@ -51,7 +51,7 @@ export class MessageHead {
       message.routingKey === this.routingKey &&
       message.exchange === this.exchange
     ) {
-      return this.kept !== null || this.start.length + headersLength < MAX_KEPT_BYTES;
+      return this.kept !== null || this.start.length + headersLength + this.addressLength < MAX_KEPT_BYTES;
     }
     // Headers within a larger buffer belong to a stored message: they come once, and caching them would pin the buffer.
     if (headers.length !== headersLength && headersLength > 0) {
@@ -73,6 +73,11 @@ export class MessageHead {
       this.kept = Buffer.concat([this.start, lines.line(this.exchange, this.routingKey), headers, this.fresh]);
     }
     return this.kept;
+  }
+
+  /** The longest that the destination line may be, roughly: escaping makes three bytes of a slash or a percent sign. */
+  private get addressLength(): number {
+    return 3 * (this.exchange.length + this.routingKey.length);
   }
 
   private forget(): void {

@@ -34,6 +34,8 @@ const INVALID = [
   '/topic/a/b',
   '/exchange/',
   '/exchange//k',
+  `/topic/${'k'.repeat(4097)}`,
+  `/exchange/x/${'a.'.repeat(128)}a`,
 ];
 
 describe('destinations', () => {

@@ -64,7 +64,7 @@ const PARTS: readonly Part[] = [
  */
 export const FLOORS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   'src/core/': [
-    ['errors.ts', 'invariant.ts', 'limits.ts', 'logger.ts'],
+    ['errors.ts', 'invariant.ts', 'limits.ts', 'logger.ts', 'routing-key.ts'],
     ['message/'],
     ['turn/'],
     ['ports/'],

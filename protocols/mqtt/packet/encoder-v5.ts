@@ -23,13 +23,18 @@ const ALIAS_BYTES = 3;
 export const WRITTEN = { written: 0, noTopic: 1, tooLarge: 2 } as const;
 export type Written = (typeof WRITTEN)[keyof typeof WRITTEN];
 
+/** The longest message expiry that a property holds. */
+const LONGEST_EXPIRY_S = 0xffff_ffff;
+
 /**
  * Seconds until a message expires, or -1 if it does not. At least 1: an expired message is not delivered, except one with
- * an expiry of 0 that was delivered at once.
+ * an expiry of 0 that was delivered at once. Never more than the publisher asked for, also after the clock went back.
  */
 function secondsLeft(message: Message, now: number): number {
-  if (message.expirationMs <= 0) return message.expirationMs === 0 ? 0 : -1;
-  return Math.max(1, Math.ceil((message.expirationMs - (now - message.receivedAt)) / 1000));
+  const { expirationMs, receivedAt } = message;
+  if (expirationMs <= 0) return expirationMs === 0 ? 0 : -1;
+  const leftMs = expirationMs - Math.max(0, now - receivedAt);
+  return Math.min(Math.max(1, Math.ceil(leftMs / 1000)), LONGEST_EXPIRY_S);
 }
 
 /** As in AMQP, a message with an expiry of 0 is delivered only if a consumer can take it at once. */

@@ -7,15 +7,18 @@ import type { Queue } from '../queue/queue.ts';
 import { DEFAULT_SUBSCRIPTION_OPTIONS } from '../queue/subscription-options.ts';
 import { NO_TARGETS, type Target } from '../queue/target.ts';
 import type { Binding } from './exchange.ts';
-import { Exchange } from './exchange.ts';
+import { Exchange, type ExchangeGraph } from './exchange.ts';
 import type { Route } from './route.ts';
+
+/** It leads to no other exchange. */
+const ALONE: ExchangeGraph = { find: () => null, generation: 0 };
 
 export class DefaultExchange extends Exchange {
   readonly kind = 'direct';
   private readonly queues: ReadonlyMap<string, Queue>;
 
   constructor(queues: ReadonlyMap<string, Queue>) {
-    super({ name: '', durable: true, autoDelete: false, internal: false, args: EMPTY_TABLE }, () => null);
+    super({ name: '', durable: true, autoDelete: false, internal: false, args: EMPTY_TABLE }, ALONE);
     this.queues = queues;
   }
 

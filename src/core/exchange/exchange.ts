@@ -13,6 +13,7 @@ import { BindingChanges } from './binding-changes.ts';
 import type { Retainer } from './retainer.ts';
 import { Route } from './route.ts';
 import { RouteCache } from './route-cache.ts';
+import { SiblingBindings } from './sibling-bindings.ts';
 
 export interface ExchangeOptions {
   readonly name: string;
@@ -23,8 +24,16 @@ export interface ExchangeOptions {
   readonly args: FieldTable;
 }
 
-/** Finds another exchange of the same virtual host by name. */
-export type FindExchange = (name: string) => Exchange | null;
+/** The exchanges of one virtual host, as each of them sees the others. */
+export interface ExchangeGraph {
+  /** The exchange of that name, or null. */
+  find(name: string): Exchange | null;
+  /**
+   * Grows when bindings change in an exchange that others lead to. One number for all, and not a walk to those others:
+   * clients can build chains of any length, and change their ends as often as they like.
+   */
+  generation: number;
+}
 
 export abstract class Exchange {
   abstract readonly kind: string;
@@ -40,10 +49,12 @@ export abstract class Exchange {
   retainer: Retainer | null;
   /** Exchanges whose routes pass through this one: sources of bindings to it, and exchanges whose alternate it is. */
   readonly dependents: Set<Exchange>;
-  private readonly find: FindExchange;
+  private readonly graph: ExchangeGraph;
+  /** The generation of the graph that the cached routes know. */
+  private graphGeneration: number;
   private readonly changes: BindingChanges;
-  /** The first binding of each identity; `sibling` links the others. */
-  private readonly bindings: Map<string, Binding>;
+  /** By identity: the binding, or several that differ in arguments or dialect. */
+  private readonly bindings: Map<string, Binding | SiblingBindings<Binding>>;
   /** Bindings that lead to other exchanges, by destination; created with the first. */
   private leads: Map<Exchange, Set<Binding>> | null;
   private cache: RouteCache | null;
@@ -52,7 +63,7 @@ export abstract class Exchange {
   private keyedGeneration: number;
   private count: number;
 
-  constructor(options: ExchangeOptions, find: FindExchange) {
+  constructor(options: ExchangeOptions, graph: ExchangeGraph) {
     this.name = options.name;
     this.durable = options.durable;
     this.autoDelete = options.autoDelete;
@@ -62,7 +73,8 @@ export abstract class Exchange {
     this.deleted = false;
     this.retainer = null;
     this.dependents = new Set();
-    this.find = find;
+    this.graph = graph;
+    this.graphGeneration = graph.generation;
     this.changes = new BindingChanges((bindingKey, routingKey) => this.mayMatch(bindingKey, routingKey));
     this.bindings = new Map();
     this.leads = null;
@@ -98,6 +110,7 @@ export abstract class Exchange {
    * that it leads to.
    */
   get generation(): number {
+    if (this.graphGeneration !== this.graph.generation) this.followGraph();
     return this.changes.generation;
   }
 
@@ -133,17 +146,18 @@ export abstract class Exchange {
 
   /** The binding with that destination and key (see `Binding.identity`), arguments and dialect, or null. */
   findBinding(identity: string, args: FieldTable, dialect: Dialect): Binding | null {
-    for (let binding = this.bindings.get(identity) ?? null; binding !== null; binding = binding.sibling) {
-      if (binding.same(args, dialect)) return binding;
-    }
-    return null;
+    const known = this.bindings.get(identity);
+    if (known === undefined) return null;
+    if (known instanceof SiblingBindings) return known.find(args, dialect);
+    return known.same(args, dialect) ? known : null;
   }
 
   /** A binding with that destination and key in that dialect, with any arguments, or null. */
   findInDialect(identity: string, dialect: Dialect): Binding | null {
-    for (let binding = this.bindings.get(identity) ?? null; binding !== null; binding = binding.sibling) {
-      if (binding.dialect === dialect) return binding;
-    }
+    const known = this.bindings.get(identity);
+    if (known === undefined) return null;
+    if (!(known instanceof SiblingBindings)) return known.dialect === dialect ? known : null;
+    for (const binding of known.values()) if (binding.dialect === dialect) return binding;
     return null;
   }
 
@@ -151,8 +165,10 @@ export abstract class Exchange {
   add(binding: Binding): void {
     this.file(binding);
     const { identity } = binding;
-    binding.sibling = this.bindings.get(identity) ?? null;
-    this.bindings.set(identity, binding);
+    const known = this.bindings.get(identity);
+    if (known === undefined) this.bindings.set(identity, binding);
+    else if (known instanceof SiblingBindings) known.add(binding);
+    else this.bindings.set(identity, new SiblingBindings(known, binding));
     this.count++;
     if (binding.exchange !== null) this.lead(binding, binding.exchange);
     this.changed(binding);
@@ -178,8 +194,9 @@ export abstract class Exchange {
 
   /** All bindings, in no order. */
   *all(): IterableIterator<Binding> {
-    for (const first of this.bindings.values()) {
-      for (let binding: Binding | null = first; binding !== null; binding = binding.sibling) yield binding;
+    for (const known of this.bindings.values()) {
+      if (known instanceof SiblingBindings) yield* known.values();
+      else yield known;
     }
   }
 
@@ -196,16 +213,17 @@ export abstract class Exchange {
   }
 
   private invalidateDependents(): void {
-    if (this.dependents.size === 0) return;
-    const seen = new Set<Exchange>([this]);
-    for (const exchange of seen) {
-      if (exchange !== this) exchange.changes.anything();
-      for (const dependent of exchange.dependents) seen.add(dependent);
-    }
+    if (this.dependents.size > 0) this.graph.generation++;
+  }
+
+  /** Somewhere an exchange that others lead to has changed: if this one leads to others, its routes are void. */
+  private followGraph(): void {
+    this.graphGeneration = this.graph.generation;
+    if (this.leads !== null || this.alternate !== null) this.changes.anything();
   }
 
   alternateExchange(): Exchange | null {
-    return this.alternate === null ? null : this.find(this.alternate);
+    return this.alternate === null ? null : this.graph.find(this.alternate);
   }
 
   private walk(message: Message): readonly Target[] {
@@ -216,16 +234,12 @@ export abstract class Exchange {
 
   private unlink(binding: Binding): void {
     const { identity } = binding;
-    const first = this.bindings.get(identity)!;
-    if (first === binding) {
-      if (binding.sibling === null) this.bindings.delete(identity);
-      else this.bindings.set(identity, binding.sibling);
-    } else {
-      let before = first;
-      while (before.sibling !== binding) before = before.sibling!;
-      before.sibling = binding.sibling;
+    const known = this.bindings.get(identity)!;
+    if (known instanceof SiblingBindings) {
+      known.remove(binding);
+      if (known.size > 0) return;
     }
-    binding.sibling = null;
+    this.bindings.delete(identity);
   }
 
   private lead(binding: Binding, to: Exchange): void {
@@ -241,6 +255,7 @@ export abstract class Exchange {
     known.delete(binding);
     if (known.size > 0) return;
     this.leads!.delete(to);
+    if (this.leads!.size === 0) this.leads = null;
     if (this.alternate !== to.name) to.dependents.delete(this);
   }
 
@@ -268,8 +283,6 @@ export class Binding {
   readonly dialect: Dialect;
   /** Options of an MQTT subscription for the messages that it matches (arguments `x-mqtt-…`). */
   readonly subscriptionOptions: SubscriptionOptions;
-  /** The next binding with the same destination and key but other arguments or dialect; its source's list. */
-  sibling: Binding | null;
   /** Its index in the list of bindings with the same pattern; the topic trie maintains it. */
   place: number;
 
@@ -281,7 +294,6 @@ export class Binding {
     this.args = args;
     this.dialect = dialect;
     this.subscriptionOptions = readSubscriptionOptions(args);
-    this.sibling = null;
     this.place = 0;
   }
 

@@ -1,7 +1,7 @@
 // The kinds of exchanges, and the exchanges that every virtual host has.
 
 import { DirectExchange } from './direct.ts';
-import type { Exchange, ExchangeOptions } from './exchange.ts';
+import type { Exchange, ExchangeGraph, ExchangeOptions } from './exchange.ts';
 import { FanoutExchange } from './fanout.ts';
 import { HeadersExchange } from './headers.ts';
 import { TopicExchange } from './topic.ts';
@@ -23,23 +23,18 @@ export function isExchangeKind(kind: string): kind is ExchangeKind {
 }
 
 /**
- * Creates an exchange of that kind. `find` looks up other exchanges of its virtual host: its alternate, which may be
- * declared later.
+ * Creates an exchange of that kind. `graph` has the other exchanges of its virtual host, which may be declared later.
  */
-export function newExchange(
-  kind: ExchangeKind,
-  options: ExchangeOptions,
-  find: (name: string) => Exchange | null,
-): Exchange {
+export function newExchange(kind: ExchangeKind, options: ExchangeOptions, graph: ExchangeGraph): Exchange {
   switch (kind) {
     case 'direct':
-      return new DirectExchange(options, find);
+      return new DirectExchange(options, graph);
     case 'fanout':
-      return new FanoutExchange(options, find);
+      return new FanoutExchange(options, graph);
     case 'topic':
-      return new TopicExchange(options, find);
+      return new TopicExchange(options, graph);
     case 'headers':
-      return new HeadersExchange(options, find);
+      return new HeadersExchange(options, graph);
     default:
       throw new TypeError(`unknown exchange kind ${kind satisfies never}`);
   }

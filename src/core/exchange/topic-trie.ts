@@ -11,6 +11,9 @@
 import { MULTI, type PatternWord, SINGLE } from '../message/topic-pattern.ts';
 import type { Binding } from './exchange.ts';
 
+/** Longer keys are matched level by level: `walk` recurses once for each word. */
+const WALKED_WORDS = 256;
+
 /** Called for each binding whose pattern matches. */
 export type OnMatch = (binding: Binding) => void;
 
@@ -126,14 +129,19 @@ export class TopicTrie {
    * with a wildcard are left out (MQTT topics that start with `$`).
    */
   match(words: readonly string[], rootWildcards: boolean, onMatch: OnMatch): void {
+    const isLong = words.length > WALKED_WORDS;
     if (rootWildcards) {
-      this.walk(this.root, words, 0, onMatch);
+      if (isLong) this.sweep(this.root, words, 0, onMatch);
+      else this.walk(this.root, words, 0, onMatch);
       if (this.ambiguous !== null) this.sweep(this.ambiguous, words, 0, onMatch);
       return;
     }
     if (words.length === 0) return;
     const start = this.root.get(words[0]!);
-    if (start !== undefined) this.walk(start, words, 1, onMatch);
+    if (start !== undefined) {
+      if (isLong) this.sweep(start, words, 1, onMatch);
+      else this.walk(start, words, 1, onMatch);
+    }
     const ambiguous = this.ambiguous?.get(words[0]!);
     if (ambiguous !== undefined) this.sweep(ambiguous, words, 1, onMatch);
   }

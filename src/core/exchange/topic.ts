@@ -3,7 +3,7 @@
 
 import { type Dialect, keyWords, patternWords } from '../message/topic-pattern.ts';
 import type { Binding } from './exchange.ts';
-import { Exchange, type ExchangeOptions, type FindExchange } from './exchange.ts';
+import { Exchange, type ExchangeGraph, type ExchangeOptions } from './exchange.ts';
 import { isBrokerTopic } from './retainer.ts';
 import type { Route } from './route.ts';
 import { TopicTrie } from './topic-trie.ts';
@@ -17,8 +17,8 @@ export class TopicExchange extends Exchange {
   private readonly amqp: TopicTrie;
   private readonly mqtt: TopicTrie;
 
-  constructor(options: ExchangeOptions, find: FindExchange) {
-    super(options, find);
+  constructor(options: ExchangeOptions, graph: ExchangeGraph) {
+    super(options, graph);
     this.amqp = new TopicTrie();
     this.mqtt = new TopicTrie();
   }

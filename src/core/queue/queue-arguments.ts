@@ -11,6 +11,7 @@ import {
   integerOf,
   textOf,
 } from '../message/field-table.ts';
+import { routingKeyFault } from '../routing-key.ts';
 import { OVERFLOWS, type Overflow, type QueueLimits } from './queue-limits.ts';
 
 /** Where the dead letters of a queue go. */
@@ -53,32 +54,32 @@ const ANY: readonly QueueType[] = QUEUE_TYPES;
 /**
  * The arguments, with the queue types that accept them. Two declarations must agree in all of these to be equivalent.
  */
-const KNOWN: Readonly<Record<string, readonly QueueType[]>> = {
-  'x-expires': ANY,
-  'x-message-ttl': ANY,
-  'x-dead-letter-exchange': ANY,
-  'x-dead-letter-routing-key': ANY,
-  'x-dead-letter-strategy': QUORUM,
-  'x-max-length': ANY,
-  'x-max-length-bytes': ANY,
-  'x-overflow': ANY,
-  'x-max-priority': CLASSIC,
-  'x-single-active-consumer': ANY,
-  'x-delivery-limit': QUORUM,
-  'x-queue-mode': CLASSIC,
-  'x-queue-version': CLASSIC,
-  'x-queue-master-locator': CLASSIC,
-  'x-queue-leader-locator': QUORUM,
-  'x-quorum-initial-group-size': QUORUM,
-  'x-max-in-memory-length': QUORUM,
-  'x-max-in-memory-bytes': QUORUM,
-  'x-max-age': STREAM,
-  'x-stream-max-segment-size-bytes': STREAM,
-  'x-initial-cluster-size': STREAM,
-};
+const KNOWN: ReadonlyMap<string, readonly QueueType[]> = new Map([
+  ['x-expires', ANY],
+  ['x-message-ttl', ANY],
+  ['x-dead-letter-exchange', ANY],
+  ['x-dead-letter-routing-key', ANY],
+  ['x-dead-letter-strategy', QUORUM],
+  ['x-max-length', ANY],
+  ['x-max-length-bytes', ANY],
+  ['x-overflow', ANY],
+  ['x-max-priority', CLASSIC],
+  ['x-single-active-consumer', ANY],
+  ['x-delivery-limit', QUORUM],
+  ['x-queue-mode', CLASSIC],
+  ['x-queue-version', CLASSIC],
+  ['x-queue-master-locator', CLASSIC],
+  ['x-queue-leader-locator', QUORUM],
+  ['x-quorum-initial-group-size', QUORUM],
+  ['x-max-in-memory-length', QUORUM],
+  ['x-max-in-memory-bytes', QUORUM],
+  ['x-max-age', STREAM],
+  ['x-stream-max-segment-size-bytes', STREAM],
+  ['x-initial-cluster-size', STREAM],
+]);
 
 /** Arguments that two declarations must agree in, without `x-queue-type`. RabbitMQ ignores all others too. */
-export const COMPARED_ARGUMENTS: readonly string[] = Object.keys(KNOWN);
+export const COMPARED_ARGUMENTS: readonly string[] = [...KNOWN.keys()];
 
 /** The properties of a declaration that the queue type restricts. */
 export interface DeclaredProperties {
@@ -98,14 +99,16 @@ export function checkQueueDeclaration(
   const type = reader.oneOf('x-queue-type', QUEUE_TYPES, 'classic', (asked) => `"unsupported queue type '${asked}'"`);
   if (type === 'stream') throw reader.invalid('x-queue-type', `"queue type 'stream' is not supported by this broker"`);
   for (const { name } of args) {
-    const types = KNOWN[name];
+    const types = KNOWN.get(name);
     if (types === undefined || types.includes(type)) continue;
     throw new BrokerError(
       'precondition-failed',
       `invalid arg '${name}' for queue '${queue}' in vhost '${vhost}' of queue type rabbit_${type}_queue`,
     );
   }
-  readQueueArguments(args, queue, vhost);
+  const { deadLetters } = readQueueArguments(args, queue, vhost);
+  const fault = routingKeyFault(deadLetters?.routingKey ?? '');
+  if (fault !== null) throw reader.invalid('x-dead-letter-routing-key', `"${fault}"`);
   reader.checkWithoutEffect();
   if (type !== 'quorum') return;
   const { durable, exclusive, autoDelete } = properties;

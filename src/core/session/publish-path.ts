@@ -9,6 +9,7 @@ import type { Message } from '../message/message.ts';
 import { FAN_OUT_SLICE, FanOut } from '../queue/fan-out.ts';
 import type { Queue } from '../queue/queue.ts';
 import { NO_TARGETS, Target } from '../queue/target.ts';
+import { routingKeyFault } from '../routing-key.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
 import type { VirtualHost } from '../vhost/virtual-host.ts';
 import type { PermissionCache } from './permission-cache.ts';
@@ -141,6 +142,7 @@ export class PublishPath {
   private targetsOf(message: Message, routingKeys: readonly string[]): readonly Target[] | null {
     const exchange = this.enterExchange(message.exchange);
     if (exchange === null) return null;
+    for (const routingKey of routingKeys) requireRoutingKey(routingKey);
     for (const routingKey of [message.routingKey, ...routingKeys]) {
       requirePublic(exchange, routingKey);
       if (this.restricted && !this.permissions.knowsTopic('write', exchange, routingKey)) return null;
@@ -204,6 +206,12 @@ function withoutNoLocal(targets: readonly Target[], own: Queue): readonly Target
   return target.ownPublishOptions === null
     ? targets.toSpliced(at, 1)
     : targets.with(at, new Target(own, target.ownPublishOptions));
+}
+
+/** A key in a header has no bound of its own. */
+function requireRoutingKey(routingKey: string): void {
+  const fault = routingKeyFault(routingKey);
+  if (fault !== null) throw new BrokerError('precondition-failed', `invalid routing key in CC or BCC: ${fault}`);
 }
 
 /** Only the broker publishes below `$SYS`. */

@@ -6,7 +6,7 @@ import { DeadLettering } from '../dead-letter/dead-lettering.ts';
 import { BrokerError } from '../errors.ts';
 import { AlternateExchanges } from '../exchange/alternate-exchanges.ts';
 import { DefaultExchange } from '../exchange/default.ts';
-import type { Exchange, ExchangeOptions } from '../exchange/exchange.ts';
+import type { Exchange, ExchangeGraph, ExchangeOptions } from '../exchange/exchange.ts';
 import { Binding, type Destination } from '../exchange/exchange.ts';
 import { EXCHANGE_KINDS, type ExchangeKind, isExchangeKind, newExchange, PREDECLARED } from '../exchange/kinds.ts';
 import { Retainer } from '../exchange/retainer.ts';
@@ -50,6 +50,7 @@ export class VirtualHost implements QueueEvents {
   private readonly alternates: AlternateExchanges;
   private readonly definitions: HostDefinitions;
   private readonly queueBindings: QueueBindings;
+  private readonly graph: ExchangeGraph;
   private bindingCount: number;
 
   constructor(name: string, dependencies: VirtualHostDependencies) {
@@ -64,6 +65,7 @@ export class VirtualHost implements QueueEvents {
     this.alternates = new AlternateExchanges();
     this.definitions = new HostDefinitions(name, dependencies.definitions);
     this.queueBindings = new QueueBindings();
+    this.graph = { find: (exchange) => this.exchanges.get(exchange) ?? null, generation: 0 };
     this.bindingCount = 0;
     this.exchanges.set('', new DefaultExchange(this.queues));
     for (const [exchange, kind] of PREDECLARED) {
@@ -304,7 +306,7 @@ export class VirtualHost implements QueueEvents {
   }
 
   private makeExchange(kind: ExchangeKind, options: ExchangeOptions): Exchange {
-    const exchange = newExchange(kind, options, (name) => this.exchanges.get(name) ?? null);
+    const exchange = newExchange(kind, options, this.graph);
     if (kind === 'topic' && options.name === this.dependencies.retainedExchange) exchange.retainer = this.retainer;
     return exchange;
   }

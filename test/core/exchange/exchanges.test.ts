@@ -317,3 +317,69 @@ describe('an auto-delete exchange', () => {
     assert.deepEqual([...core.store.definitions.all('binding')], []);
   });
 });
+
+describe('bindings that differ in their arguments only', () => {
+  it('are found by them, whatever the order and width of their fields', () => {
+    const args = (n: number): FieldTable => [field('n', 'I', n), textField('text', 'x')];
+    for (let n = 0; n < 50; n++) assert.ok(bind('amq.direct', 'a', 'k', args(n)) !== false, `binding ${n}`);
+    const exchange = core.host.exchange('amq.direct');
+    assert.equal(exchange.bindingCount, 50);
+    bind('amq.direct', 'a', 'k', [textField('text', 'x'), field('n', 'l', 7n)]);
+    assert.equal(exchange.bindingCount, 50, 'equal to the one with n = 7');
+    for (let n = 0; n < 49; n++) unbind('amq.direct', 'a', 'k', args(n));
+    assert.deepEqual(core.reached('amq.direct', 'k'), ['a']);
+    unbind('amq.direct', 'a', 'k', args(3));
+    assert.equal(exchange.bindingCount, 1);
+    unbind('amq.direct', 'a', 'k', args(49));
+    assert.deepEqual(core.reached('amq.direct', 'k'), []);
+    assert.equal(exchange.bindingCount, 0);
+  });
+
+  it('are added and removed without a search among them', () => {
+    const COUNT = 2000;
+    const { steps } = counted(() => {
+      for (let n = 0; n < COUNT; n++) bind('amq.direct', 'a', 'k', [field('n', 'I', n)]);
+      for (let n = 0; n < COUNT; n++) unbind('amq.direct', 'a', 'k', [field('n', 'I', n)]);
+    });
+    assert.ok(steps < COUNT * 200, `${steps} steps`);
+    assert.equal(core.host.exchange('amq.direct').bindingCount, 0);
+  });
+
+  for (const [name, one, other] of [
+    ['a value', [field('n', 'I', 1)], [field('n', 'I', 2)]],
+    ['a type', [field('n', 'I', 1)], [textField('n', '1')]],
+    ['a name', [field('n', 'I', 1)], [field('m', 'I', 1)]],
+    ['nothing against void', [], [field('n', 'V', null)]],
+    ['nested fields', [field('n', 'F', [field('a', 'I', 1)])], [field('n', 'F', [field('a', 'I', 2)])]],
+    ['the border of name and text', [textField('ab', 'c')], [textField('a', 'bc')]],
+    [
+      'the order of an array',
+      [field('n', 'A', [field('', 'I', 1).value, field('', 'I', 2).value])],
+      [field('n', 'A', [field('', 'I', 2).value, field('', 'I', 1).value])],
+    ],
+  ] as [string, FieldTable, FieldTable][]) {
+    it(`are two if they differ in ${name}`, () => {
+      bind('amq.direct', 'a', 'k', one);
+      bind('amq.direct', 'a', 'k', other);
+      bind('amq.direct', 'a', 'k', other);
+      assert.equal(core.host.exchange('amq.direct').bindingCount, 2);
+    });
+  }
+});
+
+describe('a long chain of exchanges', () => {
+  it('leads to what its end is bound to, after each change', () => {
+    const LENGTH = 2000;
+    for (let i = 0; i < LENGTH; i++) {
+      core.exchange(`e${i}`, 'fanout');
+      if (i > 0) lead(`e${i - 1}`, `e${i}`, '');
+    }
+    for (const queue of ['a', 'b', 'c']) {
+      const { steps } = counted(() => bind(`e${LENGTH - 1}`, queue, ''));
+      assert.ok(steps < LENGTH, `a change at the end took ${steps} steps`);
+      assert.ok(core.reached('e0', 'k').includes(queue));
+      unbind(`e${LENGTH - 1}`, queue, '');
+      assert.deepEqual(core.reached('e0', 'k'), []);
+    }
+  });
+});

@@ -144,3 +144,16 @@ describe('the topic trie', () => {
     assert.equal(trie.size, 1);
   });
 });
+
+describe('a key of 32,000 words', () => {
+  it('matches as a short one does', () => {
+    const trie = new TopicTrie();
+    const key = Array<string>(32_000).fill('a').join('.');
+    const matching = ['#', 'a.#', '#.a', '*.#', key, '#.a.*.a.#'].map((pattern) => bindingOf(pattern, 'amqp'));
+    const others = ['#.b', `${key}.*`, 'a'].map((pattern) => bindingOf(pattern, 'amqp'));
+    for (const binding of [...matching, ...others]) add(trie, binding);
+    assert.deepEqual(found(trie, key, 'amqp'), new Set(matching));
+    for (const binding of [...matching, ...others]) remove(trie, binding);
+    assert.equal(trie.size, 0);
+  });
+});

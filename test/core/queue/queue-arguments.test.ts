@@ -167,3 +167,15 @@ describe('arguments of a queue', () => {
     assert.throws(() => declared([QUORUM, textField('x-delivery-limit', 'a')]), { kind: 'precondition-failed' });
   });
 });
+
+describe('arguments from hostile clients', () => {
+  it('may have the names of object members', () => {
+    for (const name of ['__proto__', 'constructor', 'hasOwnProperty', 'toString']) declared([textField(name, 'x')]);
+  });
+
+  it('refuse a dead letter routing key that is too long for one, but not at a restart', () => {
+    const args = [textField('x-dead-letter-exchange', 'dlx'), textField('x-dead-letter-routing-key', 'a.'.repeat(200))];
+    assert.throws(() => declared(args), /invalid arg 'x-dead-letter-routing-key' .* more than 128 words/);
+    assert.equal(readQueueArguments(args, 'q', '/').deadLetters?.exchange, 'dlx');
+  });
+});
