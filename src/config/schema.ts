@@ -286,6 +286,18 @@ export const ConfigSchema = Type.Object(
         queuesPerVhost: count(200_000, 1, 100_000_000, 'Maximum queues of one virtual host.'),
         exchangesPerVhost: count(100_000, 1, 100_000_000, 'Maximum exchanges of one virtual host.'),
         bindingsPerVhost: count(2_000_000, 1, 1_000_000_000, 'Maximum bindings of one virtual host.'),
+        deadLetterCopies: count(
+          256,
+          1,
+          1_000_000,
+          'Maximum copies that the deaths of one message make of it; a first death may make more.',
+        ),
+        deadLetterDepth: count(
+          32,
+          1,
+          10_000,
+          'Maximum elements of `x-death`: a message that has died in so many queues or ways is dropped at its next death.',
+        ),
         passwordHashes: count(2, 1, 16, 'Maximum passwords hashed at the same time (16 MiB and a thread each).'),
         passwordCost: count(14, 10, 17, 'Cost of a new password hash; each step doubles its time and memory.'),
         passwordQueue: count(4096, 1, 1_000_000, 'Maximum logins that wait for a hash; more are refused.'),

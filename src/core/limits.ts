@@ -13,6 +13,9 @@ export interface CoreLimits {
   readonly queuesPerVhost: number;
   readonly exchangesPerVhost: number;
   readonly bindingsPerVhost: number;
+  /** Copies of one message that later deaths than its first may make, and different deaths that a message may die. */
+  readonly deadLetterCopies: number;
+  readonly deadLetterDepth: number;
 }
 
 const MIB = 1024 * 1024;
@@ -27,4 +30,6 @@ export const DEFAULT_LIMITS: CoreLimits = Object.freeze({
   queuesPerVhost: 200_000,
   exchangesPerVhost: 100_000,
   bindingsPerVhost: 2_000_000,
+  deadLetterCopies: 256,
+  deadLetterDepth: 32,
 });

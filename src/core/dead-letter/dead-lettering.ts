@@ -8,6 +8,7 @@
 // slices repeats it.
 
 import type { Exchange } from '../exchange/exchange.ts';
+import type { CoreLimits } from '../limits.ts';
 import { type Message, NEVER } from '../message/message.ts';
 import type { PropertyRewriter } from '../message/property-rewriter.ts';
 import { Ring } from '../message/ring.ts';
@@ -18,7 +19,7 @@ import type { LoadedRange, QueueStore } from '../queue/queue-store.ts';
 import { NO_TARGETS, type Target } from '../queue/target.ts';
 import type { Task, Turn } from '../turn/turn.ts';
 import { DeadLetterTransfer } from './dead-letter-transfer.ts';
-import { furtherKeys, propertiesOfDead } from './x-death.ts';
+import { copiesOf, deathsOf, furtherKeys, isAutomatic, isAutomaticCycle, propertiesOfDead } from './x-death.ts';
 
 /**
  * Dead letters in one slice of the work list, and offers to queues after which a slice ends. A dead letter with at most
@@ -32,6 +33,7 @@ export interface DeadLetterDependencies {
   readonly turn: Turn;
   readonly rewriter: PropertyRewriter;
   readonly meters: Meters;
+  readonly limits: CoreLimits;
 }
 
 const COUNTED = {
@@ -121,17 +123,45 @@ export class DeadLettering implements Task {
     const { rewriter, turn, meters } = this.dependencies;
     if (exchange === undefined) return { dead: message, targets: NO_TARGETS };
     meters[COUNTED[death]]++;
-    const properties = propertiesOfDead(message, queue.name, death, turn.now, address.routingKey !== null);
-    const native = rewriter.rewrite(message, properties);
+    const before = message.properties().headers;
+    const event = { queue: queue.name, death, nowMs: turn.now, readdressed: address.routingKey !== null };
+    // A client that rejects a message takes part: what follows is a chain of its own.
+    const copies = isAutomatic(death) ? copiesOf(before) : 1;
+    const properties = propertiesOfDead(message, event, copies);
     const dead = message.copy({
       exchange: exchange.name,
       routingKey: address.routingKey ?? message.routingKey,
-      native,
+      native: rewriter.rewrite(message, properties),
       codec: rewriter.codec,
       // It was that of its time in this queue.
       expirationMs: NEVER,
     });
-    return { dead, targets: exchange.routeCopies(dead, furtherKeys(properties.headers)) };
+    const routed = exchange.routeCopies(dead, furtherKeys(properties.headers));
+    const isLater = isAutomatic(death) && deathsOf(before).length > 0;
+    const targets = isLater ? this.bounded(routed, dead, death, copies) : routed;
+    if (targets.length < 2) return { dead, targets };
+    const counted = propertiesOfDead(message, event, copies * targets.length);
+    return { dead: dead.copy({ native: rewriter.rewrite(message, counted) }), targets };
+  }
+
+  /**
+   * The targets that a message may have which has died before and was not rejected since. Queues that dead-letter to each
+   * other give it a path through every order of them, and each path is a copy. So the copies that its deaths have made are
+   * counted in `x-death`, and bounded: a death that would make too many makes as many as are left, at least one.
+   */
+  private bounded(targets: readonly Target[], dead: Message, death: Death, copies: number): readonly Target[] {
+    const { limits, meters } = this.dependencies;
+    const { headers } = dead.properties();
+    if (deathsOf(headers).length > limits.deadLetterDepth) {
+      meters.limitHits['limits.deadLetterDepth']++;
+      return NO_TARGETS;
+    }
+    const most = Math.max(1, Math.floor(limits.deadLetterCopies / copies));
+    if (targets.length <= most) return targets;
+    const open = targets.filter(({ queue }) => !isAutomaticCycle(headers, queue.name, death));
+    if (open.length <= most) return open;
+    meters.limitHits['limits.deadLetterCopies']++;
+    return open.slice(0, most);
   }
 
   private begin({ entry, death }: DeadLetter): DeadLetterTransfer {

@@ -9,19 +9,29 @@ import type { Death } from '../queue/death-reason.ts';
 
 type Table = Extract<FieldValue, { type: 'F' }>;
 
+/** One death of a message. */
+export interface DeathEvent {
+  readonly queue: string;
+  readonly death: Death;
+  readonly nowMs: number;
+  /** Whether the queue sets the routing key of its dead letters. */
+  readonly readdressed: boolean;
+}
+
+/** Field of the newest element of `x-death`, beside RabbitMQ's: copies that the deaths of the message have made of it. */
+const COPIES = 'copies';
+
 /**
- * The properties of a message that died in `queue`: one more element of `x-death`, `x-first-death-…` at the first
- * death, no expiration. If the queue sets a routing key (`readdressed`) the CC header is removed.
+ * The properties of a message that died: one more element of `x-death`, `x-first-death-…` at the first death, no
+ * expiration. If the queue sets a routing key the CC header is removed. `copies` is noted in the element if it is more
+ * than 1.
  */
-export function propertiesOfDead(
-  message: Message,
-  queue: string,
-  death: Death,
-  nowMs: number,
-  readdressed: boolean,
-): Properties {
+export function propertiesOfDead(message: Message, event: DeathEvent, copies: number): Properties {
+  const { queue, death, nowMs, readdressed } = event;
   const properties = message.properties();
-  let headers = withDeath(properties.headers, queue, death, eventOf(message, queue, death, nowMs));
+  const fields = eventOf(message, queue, death, nowMs);
+  if (copies > 1) fields.push({ name: COPIES, value: { type: 'l', value: BigInt(copies) } });
+  let headers = withDeath(properties.headers, queue, death, fields);
   if (readdressed) headers = headers.filter(({ name }) => name !== 'CC');
   return { ...properties, headers, expiration: null };
 }
@@ -35,6 +45,24 @@ export function furtherKeys(headers: FieldTable): string[] {
   const keys: string[] = [];
   for (const item of field.value) if (item.type === 'S') keys.push(item.value.toString());
   return keys;
+}
+
+/** The elements of `x-death`, the latest first; none if a client set the header to something else. */
+export function deathsOf(headers: FieldTable): readonly FieldValue[] {
+  const deaths = findField(headers, 'x-death');
+  return deaths?.type === 'A' ? deaths.value : [];
+}
+
+/** Whether a message dies without a client's doing: it was neither rejected nor delivered too often. */
+export function isAutomatic(death: Death): boolean {
+  return death === 'expired' || death === 'maxlen';
+}
+
+/** Copies of the message that its deaths have made, this one included: 1 unless the latest death says more. */
+export function copiesOf(headers: FieldTable): number {
+  const latest = deathsOf(headers)[0];
+  const copies = latest?.type === 'F' ? integerOf(findField(latest.value, COPIES)) : null;
+  return copies !== null && copies > 0 && Number.isSafeInteger(copies) ? copies : 1;
 }
 
 /**
@@ -87,7 +115,9 @@ function withDeath(headers: FieldTable, queue: string, death: Death, event: read
     textOf(findField(each.value, 'reason')) === death;
   const before = deaths.find(same);
   const latest =
-    before === undefined ? counted(event, 1n) : counted((before as Table).value, countOf(before as Table) + 1n);
+    before === undefined
+      ? counted(event, 1n)
+      : counted(again((before as Table).value, event), countOf(before as Table) + 1n);
   return [...others, deathsField([latest, ...deaths.filter((each) => !same(each))])];
 }
 
@@ -98,6 +128,12 @@ function deathsField(deaths: readonly FieldValue[]): Field {
 function counted(event: FieldTable, count: bigint): Table {
   const fields = event.filter(({ name }) => name !== 'count');
   return { type: 'F', value: [{ name: 'count', value: { type: 'l', value: count } }, ...fields] };
+}
+
+/** The element of a death that happened before: only its copies are those of this time. */
+function again(before: FieldTable, event: FieldTable): FieldTable {
+  const copies = event.filter(({ name }) => name === COPIES);
+  return [...before.filter(({ name }) => name !== COPIES), ...copies];
 }
 
 function countOf(event: Table): bigint {

@@ -12,6 +12,8 @@ export const CORE_COUNTED_LIMITS = [
   'limits.queuesPerVhost',
   'limits.exchangesPerVhost',
   'limits.bindingsPerVhost',
+  'limits.deadLetterCopies',
+  'limits.deadLetterDepth',
   'limits.passwordQueue',
 ] as const;
 export type CoreCountedLimit = (typeof CORE_COUNTED_LIMITS)[number];

@@ -603,3 +603,60 @@ it('a full disk does not dead-letter a message whose write is only delayed', asy
   await turns();
   assert.deepEqual(drained(dead), []);
 });
+
+describe('queues that dead-letter to each other', () => {
+  const QUEUES = 9;
+  const args: FieldTable = [integer('x-message-ttl', 0), textField('x-dead-letter-exchange', 'all')];
+
+  function completeGraph(): void {
+    core.exchange('all', 'fanout');
+    const all = core.host.exchange('all');
+    for (let i = 0; i < QUEUES; i++) {
+      core.host.bind(all, { queue: core.queue(`q${i}`, { args }) }, '', [], 'amqp');
+    }
+  }
+
+  it('pass a message on in a bounded number of copies, and all of them end', async () => {
+    completeGraph();
+    core.publish({ exchange: 'all', key: '', body: 'a' });
+    await core.pass(1);
+    for (let before = -1; before !== core.meters.deadLetteredExpired; ) {
+      before = core.meters.deadLetteredExpired;
+      await turns();
+    }
+    const { deadLetteredExpired, limitHits } = core.meters;
+    assert.ok(deadLetteredExpired >= QUEUES * QUEUES, `${deadLetteredExpired} deaths reach every queue`);
+    const most = QUEUES * core.limits.deadLetterCopies * QUEUES;
+    assert.ok(deadLetteredExpired < most, `${deadLetteredExpired} deaths`);
+    assert.ok(limitHits['limits.deadLetterCopies'] > 0);
+    assert.equal(core.memory.held, 0);
+  });
+
+  it('of which there are more than the limit drop a message at the end of the limit', async () => {
+    const length = core.limits.deadLetterDepth + 10;
+    for (let i = 0; i < length; i++) {
+      const next = [textField('x-dead-letter-exchange', ''), textField('x-dead-letter-routing-key', `c${i + 1}`)];
+      core.queue(`c${i}`, { args: [integer('x-message-ttl', 0), ...next] });
+    }
+    core.publish({ key: 'c0', body: 'a' });
+    await core.pass(1);
+    for (let i = 0; i < length; i++) await turns();
+    assert.equal(core.meters.deadLetteredExpired, core.limits.deadLetterDepth + 1);
+    assert.equal(core.meters.limitHits['limits.deadLetterDepth'], 1);
+    assert.equal(core.meters.deadLettersLost, 1);
+    assert.equal(core.memory.held, 0);
+  });
+
+  it('make as many copies as ever of a message that a client rejects each time', async () => {
+    core.exchange('both', 'fanout');
+    const both = core.host.exchange('both');
+    const work = core.queue('work', { args: [textField('x-dead-letter-exchange', 'both')] });
+    for (const queue of [work, dead]) core.host.bind(both, { queue }, '', [], 'amqp');
+    core.publish({ key: 'work', body: 'a' });
+    for (let round = 0; round < 20; round++) {
+      work.reject(taken(work));
+      await turns();
+    }
+    assert.equal(drained(dead).length, 20);
+  });
+});

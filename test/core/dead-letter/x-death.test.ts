@@ -3,7 +3,13 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { furtherKeys, isAutomaticCycle, propertiesOfDead } from '../../../src/core/dead-letter/x-death.ts';
+import {
+  copiesOf,
+  deathsOf,
+  furtherKeys,
+  isAutomaticCycle,
+  propertiesOfDead,
+} from '../../../src/core/dead-letter/x-death.ts';
 import type { Field, FieldTable, FieldValue } from '../../../src/core/message/field-table.ts';
 import { findField, textField } from '../../../src/core/message/field-table.ts';
 import type { Properties } from '../../../src/core/message/properties.ts';
@@ -27,7 +33,7 @@ function plainValue(value: FieldValue): Plain {
 
 function died(properties: Partial<Properties>, queue = 'q', death: Death = 'expired', readdressed = false): Properties {
   const dead = message({ exchange: 'x', key: 'k', properties });
-  return propertiesOfDead(dead, queue, death, NOW, readdressed);
+  return propertiesOfDead(dead, { queue, death, nowMs: NOW, readdressed }, 1);
 }
 
 const array = (name: string, value: readonly FieldValue[]): Field => ({ name, value: { type: 'A', value } });
@@ -150,5 +156,32 @@ describe('a dead letter', () => {
     assert.deepEqual(furtherKeys([array('CC', [text('a'), { type: 'I', value: 1 }, text('b')])]), ['a', 'b']);
     assert.deepEqual(furtherKeys([textField('CC', 'a')]), []);
     assert.deepEqual(furtherKeys([array('BCC', [text('a')])]), []);
+  });
+});
+
+describe('the copies that deaths make', () => {
+  const copied = (headers: FieldTable, copies: number): FieldTable =>
+    propertiesOfDead(
+      message({ properties: { headers } }),
+      { queue: 'q', death: 'expired', nowMs: NOW, readdressed: false },
+      copies,
+    ).headers;
+
+  it('are noted in the latest element, if there are several', () => {
+    assert.equal(copiesOf([]), 1);
+    assert.equal(copiesOf(copied([], 1)), 1);
+    const once = copied([], 6);
+    assert.equal(copiesOf(once), 6);
+    assert.equal(copiesOf(copied(once, 12)), 12);
+    assert.equal(copiesOf(copied(once, 1)), 1);
+    assert.equal(deathsOf(copied(once, 12)).length, 1);
+  });
+
+  it('are one where a client says something impossible', () => {
+    for (const value of [-1n, 0n, 2n ** 63n - 1n]) {
+      const copies = { name: 'copies', value: { type: 'l', value } } as const;
+      assert.equal(copiesOf([{ name: 'x-death', value: { type: 'A', value: [{ type: 'F', value: [copies] }] } }]), 1);
+    }
+    assert.equal(copiesOf([textField('x-death', 'x')]), 1);
   });
 });
