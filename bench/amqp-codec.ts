@@ -45,6 +45,8 @@ class Loop implements FrameSink {
       names: new ShortStringCache(),
       scanner: new PropertyScanner(),
       maxMessageBytes: 1 << 27,
+      unfinished: { bytes: 0 },
+      unfinishedBytes: MAX_PAYLOAD_BYTES,
       replyAddress: null,
       fail: (error) => {
         throw error;

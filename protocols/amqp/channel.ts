@@ -39,6 +39,8 @@ export interface ChannelConnection {
   readonly channelMax: number;
   /** Bytes that the open transactions of its channels hold. */
   readonly transacted: { bytes: number };
+  /** Bytes that are allocated for bodies which have begun, on all its channels. */
+  readonly unfinished: { bytes: number };
   /** Whether the client supports consumer cancel notifications. */
   readonly notifiesCancel: boolean;
   send(frame: Buffer): void;
@@ -61,6 +63,8 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
   readonly transactionOperations: number;
   readonly transactionBytes: number;
   readonly transacted: { bytes: number };
+  readonly unfinished: { bytes: number };
+  readonly unfinishedBytes: number;
   readonly unacked: Unacked;
   readonly publishing: Publishing;
   readonly content: ContentParser;
@@ -95,6 +99,8 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     this.transactionOperations = limits.transactionOperations;
     this.transactionBytes = limits.transactionBytes;
     this.transacted = connection.transacted;
+    this.unfinished = connection.unfinished;
+    this.unfinishedBytes = Math.max(limits.unfinishedBytes, this.maxMessageBytes);
     this.unacked = new Unacked();
     this.closing = false;
     this.connection = connection;

@@ -26,7 +26,6 @@ import { bareMethod, closeMethod, connectionBlocked, HEARTBEAT_FRAME } from './m
 import { METHOD } from './method-ids.ts';
 import { readClose, readUpdateSecret } from './methods.ts';
 import { Reader } from './reader.ts';
-import { connectionName } from './server-properties.ts';
 import { FRAME_MIN_BYTES, UNTUNED_FRAME_BYTES } from './tuning.ts';
 import { isKnownMethod, unknownMethod } from './unknown-method.ts';
 
@@ -48,6 +47,7 @@ export class AmqpConnection
   maxPayloadBytes: number;
   channelMax: number;
   readonly transacted: { bytes: number };
+  readonly unfinished: { bytes: number };
   private readonly transport: Transport;
   private readonly parser: FrameParser;
   private readonly handshake: Handshake;
@@ -75,6 +75,7 @@ export class AmqpConnection
     this.maxPayloadBytes = FRAME_MIN_BYTES - FRAME_OVERHEAD_BYTES;
     this.channelMax = limits.channelMax;
     this.transacted = { bytes: 0 };
+    this.unfinished = { bytes: 0 };
     this.transport = transport;
     this.context = context;
     this.parser = new FrameParser(this, UNTUNED_FRAME_BYTES - FRAME_OVERHEAD_BYTES);
@@ -163,7 +164,7 @@ export class AmqpConnection
   }
 
   info(): ConnectionInfo {
-    const { clientProperties } = this.handshake;
+    const { clientProperties, name } = this.handshake;
     return {
       protocol: 'AMQP 0-9-1',
       user: this.loggedIn?.identity.user ?? null,
@@ -176,7 +177,7 @@ export class AmqpConnection
       bytesWritten: this.transport.bytesWritten,
       state: this.stateName(),
       clientProperties,
-      name: connectionName(clientProperties),
+      name,
     };
   }
 
@@ -353,9 +354,9 @@ export class AmqpConnection
     this.state = STATE.running;
     const { held } = this.context.connections;
     if (held !== null) this.block(held.reason, held.alarm);
-    const { user, vhost, clientProperties } = this.handshake;
+    const { user, vhost, name } = this.handshake;
     const details = { connection: this.id, peer: this.transport.peer, user, vhost };
-    this.context.log.info({ ...details, name: connectionName(clientProperties) }, 'AMQP connection opened');
+    this.context.log.info({ ...details, name }, 'AMQP connection opened');
   }
 
   private connectionMethod(method: number, reader: Reader): void {

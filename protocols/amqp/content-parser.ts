@@ -25,6 +25,9 @@ export interface ContentChannel {
   /** The largest payload of a frame, in both directions. */
   readonly maxPayloadBytes: number;
   readonly maxMessageBytes: number;
+  /** Bytes that are allocated for unfinished bodies on all channels of the connection, and how many there may be. */
+  readonly unfinished: { bytes: number };
+  readonly unfinishedBytes: number;
 }
 
 /** Receives the messages. */
@@ -35,8 +38,15 @@ export interface ContentSink {
    * bytes, or -1.
    */
   publishSpecial(message: Message, mandatory: boolean, replyToAt: number): void;
+  /**
+   * A body has begun whose end has not arrived. False: it would be refused, and the channel was closed; nothing of it is
+   * kept.
+   */
+  admits(exchange: string): boolean;
   /** Closes the channel: a content violates a rule. */
   refuse(why: string): void;
+  /** Closes the connection: its unfinished bodies take too much memory. */
+  overflowed(): void;
 }
 
 const EXPECT = { method: 0, header: 1, body: 2 } as const;
@@ -104,7 +114,7 @@ export class ContentParser {
 
   /** The channel closed: drops what was being assembled. */
   close(): void {
-    this.content = NOTHING;
+    this.dropContent();
     this.native = NOTHING;
   }
 
@@ -145,7 +155,7 @@ export class ContentParser {
       buffer[bodyEnd] !== FRAME_END
     ) {
       if (bodyLength === 0) this.complete(buffer, headerEnd, 0, false);
-      else this.expect = EXPECT.body;
+      else this.expectBody();
       return headerEnd + 1;
     }
     this.complete(buffer, body, bodyLength, false);
@@ -167,7 +177,7 @@ export class ContentParser {
     }
     if (!this.readHeader(buffer, at, end)) return;
     if (this.bodyLength === 0) this.complete(buffer, end, 0, false);
-    else this.expect = EXPECT.body;
+    else this.expectBody();
   }
 
   /** A content body frame of this channel. */
@@ -190,7 +200,7 @@ export class ContentParser {
       this.complete(buffer, at, bytes, alone);
       return;
     }
-    this.makeRoom(received);
+    if (!this.makeRoom(received)) return;
     buffer.copy(this.content, this.nativeLength + this.bodyReceived, at, end);
     this.bodyReceived = received;
     if (received < this.bodyLength) return;
@@ -283,7 +293,7 @@ export class ContentParser {
     );
     if (owned) {
       message.owned = true;
-      this.content = NOTHING;
+      this.dropContent();
     }
     this.native = NOTHING;
     if (this.special) this.sink.publishSpecial(message, this.mandatory, this.replyToAt);
@@ -296,17 +306,37 @@ export class ContentParser {
     this.nativeOffset = 0;
   }
 
-  private makeRoom(received: number): void {
+  /** A client that may not publish makes nobody gather its bodies. */
+  private expectBody(): void {
+    if (this.sink.admits(this.exchange)) this.expect = EXPECT.body;
+    else {
+      this.expect = EXPECT.method;
+      this.native = NOTHING;
+    }
+  }
+
+  private dropContent(): void {
+    this.channel.unfinished.bytes -= this.content.length;
+    this.content = NOTHING;
+  }
+
+  /** False: the connection's unfinished bodies would take too much memory. */
+  private makeRoom(received: number): boolean {
     const { content, nativeLength } = this;
+    const { unfinished, unfinishedBytes } = this.channel;
     const needed = nativeLength + received;
-    if (content.length >= needed) return;
+    if (content.length >= needed) return true;
     const whole = nativeLength + this.bodyLength;
     const larger = Buffer.allocUnsafeSlow(
       Math.min(whole, Math.max(needed, content.length * 2, nativeLength + FIRST_BODY_BYTES)),
     );
     if (content.length === 0) this.native.copy(larger, 0, this.nativeOffset, this.nativeOffset + nativeLength);
     else content.copy(larger, 0, 0, nativeLength + this.bodyReceived);
+    unfinished.bytes += larger.length - content.length;
     this.content = larger;
+    if (unfinished.bytes <= unfinishedBytes + nativeLength) return true;
+    this.sink.overflowed();
+    return false;
   }
 
   /** Whether the frame header at `at` has this channel's number. */

@@ -3,7 +3,8 @@
 // frames and errors for it, and goes on without it once `method` has returned a session.
 
 import { BrokerError } from '../../src/core/errors.ts';
-import { EMPTY_TABLE, type FieldTable } from '../../src/core/message/field-table.ts';
+import type { FieldTable } from '../../src/core/message/field-table.ts';
+import { ownBytes } from '../../src/core/message/own-bytes.ts';
 import type { Identity } from '../../src/core/ports/authorization.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import { certificateUser } from '../../src/net/certificate-login.ts';
@@ -11,17 +12,26 @@ import { ticksFor } from '../../src/net/ticker.ts';
 import type { Transport } from '../../src/net/transport.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import type { AmqpContext } from './context.ts';
+import { decodeTable } from './field-table-codec.ts';
 import { connectionOpenOk, connectionStart, connectionTune, PROTOCOL_HEADER } from './method-frames.ts';
 import { METHOD } from './method-ids.ts';
 import { readConnectionOpen, readStartOk, readTuneOk } from './methods.ts';
 import type { Reader } from './reader.ts';
 import { MECHANISM, mechanismsFor, readLogin } from './sasl.ts';
-import { type ClientCapabilities, clientCapabilities, NO_CAPABILITIES, serverProperties } from './server-properties.ts';
+import {
+  type ClientCapabilities,
+  clientCapabilities,
+  connectionName,
+  NO_CAPABILITIES,
+  serverProperties,
+} from './server-properties.ts';
 import { checkTuning, FRAME_MIN_BYTES } from './tuning.ts';
 import { unknownMethod } from './unknown-method.ts';
 
 /** What the client has to send next. */
 const STEP = { header: 0, startOk: 1, tuneOk: 2, open: 3, done: 4 } as const;
+
+const NO_PROPERTIES = Buffer.alloc(0);
 
 /** What a handshake needs of its connection. */
 export interface HandshakeConnection {
@@ -40,8 +50,11 @@ export class Handshake {
   /** Who the client says it is. */
   user: string;
   vhost: string;
-  clientProperties: FieldTable;
+  /** The name that the client gives the connection, or null. */
+  name: string | null;
   capabilities: ClientCapabilities;
+  /** As the client sent them: decoded they would take many times their bytes. */
+  private properties: Buffer;
   private readonly connection: HandshakeConnection;
   private readonly context: AmqpContext;
   private readonly transport: Transport;
@@ -54,7 +67,8 @@ export class Handshake {
   constructor(connection: HandshakeConnection, context: AmqpContext, transport: Transport) {
     this.user = '';
     this.vhost = '';
-    this.clientProperties = EMPTY_TABLE;
+    this.name = null;
+    this.properties = NO_PROPERTIES;
     this.capabilities = NO_CAPABILITIES;
     this.connection = connection;
     this.context = context;
@@ -63,6 +77,10 @@ export class Handshake {
     this.headerBytes = 0;
     this.identity = null;
     this.ticks = 0;
+  }
+
+  get clientProperties(): FieldTable {
+    return decodeTable(this.properties, 0, this.properties.length);
   }
 
   /** Whether frames are spoken by now. */
@@ -117,8 +135,9 @@ export class Handshake {
 
   private startOk(reader: Reader): void {
     const { clientProperties, mechanism, response } = readStartOk(reader);
-    this.clientProperties = clientProperties;
-    this.capabilities = clientCapabilities(clientProperties);
+    this.properties = ownBytes(clientProperties);
+    this.capabilities = clientCapabilities(this.clientProperties);
+    this.name = connectionName(this.clientProperties);
     const { limits } = this.context;
     const login = this.login(mechanism, response).then((identity) => {
       this.identity = identity;

@@ -12,6 +12,8 @@ export interface AmqpLimits {
   /** Publishes and acknowledgements of one uncommitted transaction, and bytes of all those of a connection. */
   readonly transactionOperations: number;
   readonly transactionBytes: number;
+  /** Bytes of bodies that have begun and not ended, over all channels of one connection. */
+  readonly unfinishedBytes: number;
   /** Which part of a verified client certificate is the user name for EXTERNAL. */
   readonly certificateLogin: CertificateLogin;
 }
@@ -23,6 +25,7 @@ export const AMQP_DEFAULTS: AmqpLimits = {
   consumersPerChannel: 65_536,
   transactionOperations: 100_000,
   transactionBytes: 64 * 1024 * 1024,
+  unfinishedBytes: 128 * 1024 * 1024,
   certificateLogin: 'common_name',
 };
 
@@ -33,5 +36,6 @@ export const AMQP_COUNTED_LIMITS = [
   'amqp.consumersPerChannel',
   'amqp.transactionOperations',
   'amqp.transactionBytes',
+  'amqp.unfinishedBytes',
 ] as const satisfies readonly `amqp.${keyof AmqpLimits}`[];
 export type AmqpCountedLimit = (typeof AMQP_COUNTED_LIMITS)[number];

@@ -6,12 +6,12 @@ import type { Reader } from './reader.ts';
 
 /** client-properties(table) mechanism(shortstr) response(longstr) locale(shortstr) */
 export function readStartOk(reader: Reader): {
-  clientProperties: FieldTable;
+  clientProperties: Buffer;
   mechanism: string;
   response: Buffer;
   locale: string;
 } {
-  const clientProperties = reader.table();
+  const clientProperties = reader.tableBytes();
   const mechanism = reader.shortString();
   const response = reader.longString();
   const locale = reader.shortString();

@@ -83,6 +83,21 @@ export class Publishing implements ConfirmSink, ContentSink {
     }
   }
 
+  admits(exchange: string): boolean {
+    try {
+      this.session.requirePublish(exchange);
+      return true;
+    } catch (error) {
+      this.channel.fail(error, METHOD.basicPublish);
+      return false;
+    }
+  }
+
+  overflowed(): void {
+    const text = `unfinished bodies take more than amqp.unfinishedBytes, which is ${this.channel.unfinishedBytes}`;
+    this.channel.fail(new AmqpError(REPLY.resourceError, text, 'amqp.unfinishedBytes'), METHOD.basicPublish);
+  }
+
   refuse(why: string): void {
     this.channel.fail(new AmqpError(REPLY.preconditionFailed, why, 'limits.messageBytes'), METHOD.basicPublish);
   }

@@ -3,7 +3,7 @@
 
 import type { FieldTable } from '../../src/core/message/field-table.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
-import { decodeTable } from './field-table-codec.ts';
+import { checkTable, decodeTable } from './field-table-codec.ts';
 
 export class Reader {
   private readonly buffer: Buffer;
@@ -62,6 +62,14 @@ export class Reader {
   longString(): Buffer {
     const length = this.long();
     const at = this.take(length);
+    return this.buffer.subarray(at, at + length);
+  }
+
+  /** The fields of a table as bytes, checked: a view of the chunk. */
+  tableBytes(): Buffer {
+    const length = this.long();
+    const at = this.take(length);
+    checkTable(this.buffer, at, at + length);
     return this.buffer.subarray(at, at + length);
   }
 

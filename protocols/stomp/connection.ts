@@ -19,7 +19,7 @@ import { type Beating, HeartBeat } from './heart-beat.ts';
 import { connectedFrame, logIn, readConnect } from './login.ts';
 import { Publisher } from './publisher.ts';
 import { type ReceiptClient, Receipts } from './receipts.ts';
-import { StompError, shownToPeer } from './stomp-error.ts';
+import { notConnected, StompError, shownToPeer } from './stomp-error.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { Transactions } from './transactions.ts';
 import { STOMP_VERSION, versionName } from './version.ts';
@@ -52,6 +52,7 @@ export class StompConnection
     this.transport = transport;
     this.context = context;
     this.parser = new FrameParser(context.limits);
+    this.parser.beforeLogin = true;
     this.gate = new ReadGate(transport, this);
     this.receipts = new Receipts(this, context.turn);
     this.heartBeat = new HeartBeat(transport, context.ticker, this, context.limits.loginTimeoutMs);
@@ -228,6 +229,7 @@ export class StompConnection
     if (this.state !== 'login') return;
     this.state = 'running';
     parser.version = version;
+    parser.beforeLogin = false;
     const destinations = context.destinations[version]!;
     const transactions = new Transactions(context.limits);
     this.subscriptions = new Subscriptions(this, session, destinations, transactions);
@@ -319,8 +321,4 @@ export class StompConnection
     // What is suspended may still declare and consume; it is given back when it is done.
     if (!this.gate.workPending) this.session?.close();
   }
-}
-
-function notConnected(): StompError {
-  return new StompError('Not connected', 'the first frame must be CONNECT or STOMP');
 }

@@ -20,7 +20,7 @@ import { COMMAND, commandAt, MAX_COMMAND_BYTES } from './command.ts';
 import { Frame } from './frame.ts';
 import type { StompLimits } from './limits.ts';
 import { SendTemplate } from './send-template.ts';
-import { limitExceeded, malformed, StompError } from './stomp-error.ts';
+import { limitExceeded, malformed, notConnected, StompError } from './stomp-error.ts';
 import { STOMP_VERSION } from './version.ts';
 
 const LF = 0x0a;
@@ -35,6 +35,8 @@ type State = (typeof STATE)[keyof typeof STATE];
 
 /** Bytes that are first taken from the next chunk when a frame's headers continue there. */
 const FIRST_JOIN_BYTES = 512;
+/** Command and header lines of a frame before the login: CONNECT may carry a token as its passcode. */
+const LOGIN_HEADER_BYTES = 16 * 1024;
 /** Memory that is allocated for a declared body before its bytes arrive is at most this. */
 const MAX_AHEAD_BYTES = 256 * 1024;
 
@@ -44,6 +46,8 @@ const DESTINATION = Buffer.from('destination');
 const RECEIPT = Buffer.from('receipt');
 
 export class FrameParser extends Frame {
+  /** Until the client has logged in only CONNECT is read, with few headers, so that nobody else is a burden. */
+  beforeLogin: boolean;
   private readonly limits: StompLimits;
   private state: State;
   private end: number;
@@ -64,6 +68,7 @@ export class FrameParser extends Frame {
 
   constructor(limits: StompLimits) {
     super();
+    this.beforeLogin = false;
     this.limits = limits;
     this.state = STATE.between;
     this.end = 0;
@@ -180,8 +185,14 @@ export class FrameParser extends Frame {
     this.cursor = at;
     this.colon = colon;
     if (this.command === COMMAND.none && at - this.lineStart > MAX_COMMAND_BYTES + 1) this.firstLine(at);
-    if (at - this.start > this.limits.maxHeaderBytes) throw limitExceeded('maxHeaderBytes', this.limits.maxHeaderBytes);
+    this.checkHead(at - this.start);
     return false;
+  }
+
+  private checkHead(bytes: number): void {
+    const { maxHeaderBytes } = this.limits;
+    const most = this.beforeLogin ? Math.min(maxHeaderBytes, LOGIN_HEADER_BYTES) : maxHeaderBytes;
+    if (bytes > most) throw limitExceeded('maxHeaderBytes', most);
   }
 
   private firstLine(stop: number): void {
@@ -194,7 +205,7 @@ export class FrameParser extends Frame {
     if (colon < 0) throw malformed('a header line has no colon');
     if (colon === this.lineStart) throw malformed('a header has no name');
     const { limits, start } = this;
-    if (stop - start > limits.maxHeaderBytes) throw limitExceeded('maxHeaderBytes', limits.maxHeaderBytes);
+    this.checkHead(stop - start);
     if (this.lineCount === limits.maxHeaders) throw limitExceeded('maxHeaders', limits.maxHeaders);
     if (3 * this.lineCount === this.lines.length) {
       const lines = new Int32Array(this.lines.length * 2);
@@ -209,7 +220,8 @@ export class FrameParser extends Frame {
 
   private endHead(): void {
     this.bodyStart = this.cursor - this.start;
-    if (this.bodyStart > this.limits.maxHeaderBytes) throw limitExceeded('maxHeaderBytes', this.limits.maxHeaderBytes);
+    this.checkHead(this.bodyStart);
+    if (this.beforeLogin && this.command === COMMAND.send) throw notConnected();
     this.state = STATE.body;
     const length = this.find(CONTENT_LENGTH);
     if (length >= 0) this.contentLength = this.digits(length);

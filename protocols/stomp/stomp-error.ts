@@ -25,6 +25,11 @@ export function malformed(detail: string): StompError {
   return new StompError('Malformed frame', detail);
 }
 
+/** A frame before CONNECT. */
+export function notConnected(): StompError {
+  return new StompError('Not connected', 'the first frame must be CONNECT or STOMP');
+}
+
 /** A bound was reached; the peer's owner learns under which key the configuration has it. */
 export function limitExceeded(limit: Exclude<keyof StompLimits, `${string}Ms`>, bound: number): StompError {
   const key = limit === 'maxBodyBytes' ? 'limits.messageBytes' : (`stomp.${limit}` as const);

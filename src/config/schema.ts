@@ -77,6 +77,12 @@ export const ConfigSchema = Type.Object(
           4096 * MIB,
           'Maximum bytes in the uncommitted transactions of one connection.',
         ),
+        unfinishedBytes: bytes(
+          128 * MIB,
+          1 * MIB,
+          64 * 1024 * MIB,
+          'Maximum bytes of bodies on one connection that have begun and not ended; at least `limits.messageBytes`.',
+        ),
         certificateLogin: oneOf(
           'common_name',
           ['common_name', 'distinguished_name', 'off'],

@@ -13,7 +13,7 @@ const METHOD = Buffer.from([0, 0, 0, 1, 0x6b, 0]);
 /** property-flags: content-type; property-list: its text. */
 const PROPERTIES = Buffer.concat([Buffer.from([0x80, 0, 4]), Buffer.from('text')]);
 
-function parser(published: Message[]): ContentParser {
+function parser(published: Message[], unfinished = { bytes: 0 }): ContentParser {
   return new ContentParser(
     {
       number: 1,
@@ -22,11 +22,15 @@ function parser(published: Message[]): ContentParser {
       scanner: new PropertyScanner(),
       maxPayloadBytes: 131_064,
       maxMessageBytes: 1 << 20,
+      unfinished,
+      unfinishedBytes: 1 << 20,
     },
     {
       publish: (message) => published.push(message),
       publishSpecial: () => assert.fail('nothing special was published'),
+      admits: () => true,
       refuse: (why) => assert.fail(why),
+      overflowed: () => assert.fail('too many bytes are unfinished'),
     },
   );
 }
@@ -72,4 +76,25 @@ test('a large body in a buffer with other frames is not kept there: it would pin
 test('a small body is not kept in its own buffer, because a slab wastes less memory', () => {
   const { message } = publish(8 * 1024 - 1, 0);
   assert.equal(message.owned, false);
+});
+
+test('a body in several frames counts as unfinished until its last frame, or until its channel closes', () => {
+  const unfinished = { bytes: 0 };
+  const published: Message[] = [];
+  const content = parser(published, unfinished);
+  const head = header(200_000);
+  const frame = Buffer.alloc(100_000, 0x78);
+  const begin = (): void => {
+    content.publish(METHOD, 0, METHOD.length, METHOD.length);
+    content.header(head, 0, head.length);
+    content.body(frame, 0, frame.length);
+  };
+  begin();
+  assert.ok(unfinished.bytes >= frame.length, `${unfinished.bytes} bytes`);
+  content.body(frame, 0, frame.length);
+  assert.equal(published.length, 1);
+  assert.equal(unfinished.bytes, 0);
+  begin();
+  content.close();
+  assert.equal(unfinished.bytes, 0);
 });

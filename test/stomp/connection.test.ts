@@ -51,6 +51,19 @@ describe('STOMP login', () => {
     assert.equal(headers.version, '1.0,1.1,1.2');
   });
 
+  it('refuses a SEND before CONNECT without waiting for its body', async () => {
+    const client = new Harness().open();
+    await refused(client, /Not connected/, Buffer.from('SEND\ndestination:/queue/x\ncontent-length:1000000\n\nabc'));
+  });
+
+  it('bounds the headers before CONNECT, and those of CONNECT', async () => {
+    const long = Buffer.from(`CONNECT\nlogin:guest\npasscode:${'x'.repeat(16 * 1024)}`);
+    await refused(new Harness().open(), /Limit exceeded: stomp\.maxHeaderBytes is 16384/, long);
+    const client = new Harness().open();
+    const token = `passcode:${'x'.repeat(15_000)}`;
+    await refused(client, /refused for user 'guest'/, frame('CONNECT', ['login:guest', token]));
+  });
+
   it('refuses a wrong password, no password, an unknown vhost', async () => {
     const harness = new Harness();
     await refused(

@@ -109,6 +109,14 @@ export class Session implements ConsumerOwner, QueueOwner {
     return this.publishing.publish(message, ring, slot);
   }
 
+  /**
+   * Before a body is received that is to be published there. Throws access-refused where it is known that it may not be,
+   * not-found.
+   */
+  requirePublish(exchange: string): void {
+    if (this.permissions.knows('write', 'exchange', exchange)) this.vhost.exchange(exchange);
+  }
+
   /** As `publish`, to further routing keys too (sender-selected distribution). Each queue gets the message once. */
   publishCopies(
     message: Message,
