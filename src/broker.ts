@@ -280,7 +280,7 @@ export class Broker {
       log: this.log,
       limits: http,
       metricsAuthenticated: http.metricsAuthenticated,
-      identify: (user, password, loopback) => authenticator.identify(user, password, loopback),
+      identify: (user, password, origin) => authenticator.identify(user, password, origin),
       mayEnter: (user, vhost) => permissions.mayEnter(user, vhost),
       ready: () => this.serving,
       listeners: () => this.openPorts(),

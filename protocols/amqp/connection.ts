@@ -87,6 +87,7 @@ export class AmqpConnection
     this.heartbeat = new Heartbeat(0);
     this.ticks = 0;
     this.gate = new ReadGate(transport, this);
+    this.gate.expectLogin();
     this.throttle = new PublisherThrottle(context.turn, this.gate);
     this.blockedNotified = false;
     this.gone = false;
@@ -352,6 +353,7 @@ export class AmqpConnection
     this.loggedIn = this.handshake.method(method, reader);
     if (this.loggedIn === null) return;
     this.state = STATE.running;
+    this.gate.loggedIn();
     const { held } = this.context.connections;
     if (held !== null) this.block(held.reason, held.alarm);
     const { user, vhost, name } = this.handshake;

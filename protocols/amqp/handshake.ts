@@ -156,7 +156,7 @@ export class Handshake {
     }
     const { user, password } = readLogin(mechanism, response);
     this.user = user;
-    return access.identify(user, password, this.transport.loopback);
+    return access.identify(user, password, this.transport);
   }
 
   private certificateUser(): string | null {

@@ -54,6 +54,7 @@ export class StompConnection
     this.parser = new FrameParser(context.limits);
     this.parser.beforeLogin = true;
     this.gate = new ReadGate(transport, this);
+    this.gate.expectLogin();
     this.receipts = new Receipts(this, context.turn);
     this.heartBeat = new HeartBeat(transport, context.ticker, this, context.limits.loginTimeoutMs);
     this.connectedAt = context.turn.now;
@@ -228,6 +229,7 @@ export class StompConnection
     this.session = session;
     if (this.state !== 'login') return;
     this.state = 'running';
+    this.gate.loggedIn();
     parser.version = version;
     parser.beforeLogin = false;
     const destinations = context.destinations[version]!;

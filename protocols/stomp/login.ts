@@ -95,12 +95,11 @@ export function connectedFrame(version: StompVersion, sessionId: string, context
  */
 async function enter(request: ConnectRequest, transport: Transport, { access }: StompContext): Promise<Session> {
   const { user, password, vhost } = request;
-  const { loopback } = transport;
   try {
-    return await access.login({ user, password, vhost, loopback });
+    return await access.login({ user, password, vhost, origin: transport });
   } catch (error) {
     if (!(error instanceof BrokerError) || !isOwnName(vhost, transport.local)) throw error;
-    return access.login({ user, password, vhost: DEFAULT_VHOST, loopback });
+    return access.login({ user, password, vhost: DEFAULT_VHOST, origin: transport });
   }
 }
 

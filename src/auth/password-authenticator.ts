@@ -1,7 +1,13 @@
 // Authenticates by user name and password: checks the broker's own users, their access to the virtual host, and that
 // some users (guest) connect from this machine only. Its reasons are for the log; the peer never sees them.
 
-import type { AuthenticationExchange, Authenticator, Credentials, Identity } from '../core/ports/authorization.ts';
+import type {
+  AuthenticationExchange,
+  Authenticator,
+  Credentials,
+  Identity,
+  LoginOrigin,
+} from '../core/ports/authorization.ts';
 import { ALL, type Permissions } from './permissions.ts';
 import { SCRAM_METHOD, ScramExchange } from './scram.ts';
 import { type Users, VERDICT } from './users.ts';
@@ -19,18 +25,24 @@ export class PasswordAuthenticator implements Authenticator {
 
   async authenticate(credentials: Credentials): Promise<Identity | { readonly refused: string }> {
     const { user, vhost } = credentials;
-    const identity = await this.identify(user, credentials.password, credentials.loopback);
+    const identity = await this.identify(user, credentials.password, credentials.origin);
     if ('refused' in identity) return identity;
     if (!this.mayEnter(user, vhost)) return { refused: `user '${user}' has no access to vhost '${vhost}'` };
     return identity;
   }
 
   /** As `authenticate`, without a virtual host; the management API uses it. */
-  async identify(user: string, password: string, loopback: boolean): Promise<Identity | { readonly refused: string }> {
-    const verdict = await this.users.verify(user, password);
+  async identify(
+    user: string,
+    password: string,
+    origin: LoginOrigin,
+  ): Promise<Identity | { readonly refused: string }> {
+    const verdict = await this.users.verify(user, password, origin);
     switch (verdict) {
       case VERDICT.busy:
         return { refused: 'too many logins wait for their password check' };
+      case VERDICT.gone:
+        return { refused: 'the connection ended before the password check' };
       case VERDICT.wrong:
         return { refused: `unknown user '${user}' or wrong password` };
       case VERDICT.accepted:
@@ -39,7 +51,7 @@ export class PasswordAuthenticator implements Authenticator {
         verdict satisfies never;
     }
     // Checked after the password, so that the answer does not reveal which users exist.
-    return this.certified(user, loopback);
+    return this.certified(user, origin.loopback);
   }
 
   certified(user: string, loopback: boolean): Identity | { readonly refused: string } {

@@ -6,9 +6,10 @@
 
 import { createHmac, createSecretKey, type KeyObject, randomBytes, timingSafeEqual } from 'node:crypto';
 import { BrokerError } from '../core/errors.ts';
+import type { LoginOrigin } from '../core/ports/authorization.ts';
 import type { DefinitionStore } from '../core/ports/definitions.ts';
 import { type LimitHits, newLimitHits } from '../core/ports/limit-hits.ts';
-import { Gate } from './gate.ts';
+import { Gate, REFUSED } from './gate.ts';
 import { hashPassword, hashThatNeverMatches, PASSWORD_BYTES, verifyPassword } from './password-hash.ts';
 import { type ScramVerifier, scramVerifier } from './scram.ts';
 
@@ -25,11 +26,14 @@ export interface UserLimits {
   readonly passwordHashes: number;
   /** Logins that may wait for a hash before more are refused. */
   readonly passwordQueue: number;
+  /** Those of one address. */
+  readonly passwordQueuePerAddress: number;
   /** Cost of new hashes, the logarithm of scrypt's N: each step doubles time and memory. */
   readonly passwordCost: number;
 }
 
-export const VERDICT = { accepted: 'accepted', wrong: 'wrong', busy: 'busy' } as const;
+/** `busy`: too many logins wait; `gone`: the connection has ended meanwhile. */
+export const VERDICT = { accepted: 'accepted', wrong: 'wrong', busy: 'busy', gone: 'gone' } as const;
 export type Verdict = (typeof VERDICT)[keyof typeof VERDICT];
 
 const NAME_BYTES = 255;
@@ -39,6 +43,12 @@ interface Account extends User {
   readonly hash: string;
   /** Null: the password was set by a version without SCRAM. */
   readonly scram: ScramVerifier | null;
+}
+
+/** A password check in progress, with the logins that wait for it. */
+interface Check {
+  readonly origins: LoginOrigin[];
+  readonly verdict: Promise<Verdict>;
 }
 
 export class Users {
@@ -51,13 +61,13 @@ export class Users {
   private readonly key: KeyObject;
   /** The HMAC of the last verified password, by user. */
   private readonly verified: Map<string, Buffer>;
-  /** Checks in progress, by user and HMAC: many logins with one password cost one hash. */
-  private readonly checking: Map<string, Promise<Verdict>>;
+  /** Checks in progress, by address, user and HMAC: many logins with one password cost one hash. */
+  private readonly checking: Map<string, Check>;
 
   constructor(definitions: DefinitionStore, limits: UserLimits, limitHits: LimitHits = newLimitHits()) {
     this.definitions = definitions;
     this.accounts = new Map();
-    this.gate = new Gate(limits.passwordHashes, limits.passwordQueue);
+    this.gate = new Gate(limits.passwordHashes, limits.passwordQueue, limits.passwordQueuePerAddress);
     this.cost = limits.passwordCost;
     this.limitHits = limitHits;
     this.key = createSecretKey(randomBytes(32));
@@ -106,21 +116,24 @@ export class Users {
   }
 
   /** Whether the password is correct. Checking an unknown user takes as long as a known one. */
-  async verify(name: string, password: string): Promise<Verdict> {
+  async verify(name: string, password: string, origin: LoginOrigin): Promise<Verdict> {
     if (Buffer.byteLength(password) > PASSWORD_BYTES) return VERDICT.wrong;
     const account = this.accounts.get(name);
     const digest = this.digest(password);
     const known = this.verified.get(name);
     if (known !== undefined && timingSafeEqual(known, digest)) return VERDICT.accepted;
-    const id = `${digest.toString('base64')} ${name}`;
-    let check = this.checking.get(id);
-    if (check === undefined) {
-      check = this.check(account ?? null, password, digest);
-      this.checking.set(id, check);
-      const done = (): void => void this.checking.delete(id);
-      check.then(done, done);
+    const id = `${digest.toString('base64')} ${origin.address} ${name}`;
+    const running = this.checking.get(id);
+    if (running !== undefined) {
+      running.origins.push(origin);
+      return running.verdict;
     }
-    return check;
+    const origins = [origin];
+    const verdict = this.check(account ?? null, name, password, digest, origins);
+    this.checking.set(id, { origins, verdict });
+    const done = (): void => void this.checking.delete(id);
+    verdict.then(done, done);
+    return verdict;
   }
 
   /** The SCRAM verifier of a user; `unknown`: no such user; null: the password was set by a version without SCRAM. */
@@ -133,12 +146,20 @@ export class Users {
     return createHmac('sha256', this.key).update(password).digest();
   }
 
-  private async check(account: Account | null, password: string, digest: Buffer): Promise<Verdict> {
-    const matches = await this.gate.pass(() =>
+  private async check(
+    account: Account | null,
+    user: string,
+    password: string,
+    digest: Buffer,
+    origins: readonly LoginOrigin[],
+  ): Promise<Verdict> {
+    const applicant = { user, address: origins[0]!.address, gone: () => origins.every(({ gone }) => gone) };
+    const matches = await this.gate.pass(applicant, () =>
       verifyPassword(password, account?.hash ?? hashThatNeverMatches(this.cost)),
     );
-    if (matches === null) {
-      this.limitHits['limits.passwordQueue']++;
+    if (matches === REFUSED.gone) return VERDICT.gone;
+    if (matches === REFUSED.full || matches === REFUSED.addressFull) {
+      this.limitHits[matches === REFUSED.full ? 'limits.passwordQueue' : 'limits.passwordQueuePerAddress']++;
       return VERDICT.busy;
     }
     if (!matches || account === null) return VERDICT.wrong;

@@ -2,10 +2,11 @@
 // none of the four tags is refused. `monitoring` and `administrator` see all virtual hosts and connections; other users
 // see their own.
 
+import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Identity } from '../core/ports/authorization.ts';
+import type { Identity, LoginOrigin } from '../core/ports/authorization.ts';
 import { basicCredentials } from '../net/http-credentials.ts';
-import { isLoopback } from '../net/socket-transport.ts';
+import { isLoopback, plainAddress } from '../net/socket-transport.ts';
 import type { HttpContext } from './context.ts';
 import { HttpError } from './http-error.ts';
 
@@ -24,7 +25,7 @@ export function authenticate(context: HttpContext) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const given = basicCredentials(request.headers.authorization);
     if (given === null) throw challenge(reply, 'no credentials');
-    const answer = await context.identify(given.user, given.password, isLoopback(request.socket.remoteAddress ?? ''));
+    const answer = await context.identify(given.user, given.password, originOf(request.socket));
     if ('refused' in answer) {
       context.log.warn({ peer: request.ip, user: given.user, reason: answer.refused }, 'management login refused');
       throw challenge(reply, 'login failed');
@@ -34,6 +35,17 @@ export function authenticate(context: HttpContext) {
       throw new HttpError(401, 'not_authorized', 'not a management user');
     }
     request.identity = identity;
+  };
+}
+
+function originOf(socket: Socket): LoginOrigin {
+  const address = plainAddress(socket.remoteAddress ?? '');
+  return {
+    address,
+    loopback: isLoopback(address),
+    get gone() {
+      return socket.destroyed;
+    },
   };
 }
 

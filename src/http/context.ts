@@ -1,7 +1,7 @@
 // What the broker gives to the HTTP API: the core's registries to read, and the authentication that all clients use.
 
 import type { Logger } from '../core/logger.ts';
-import type { Identity } from '../core/ports/authorization.ts';
+import type { Identity, LoginOrigin } from '../core/ports/authorization.ts';
 import type { Meters } from '../core/ports/meters.ts';
 import type { ClientConnections } from '../core/session/client-connection.ts';
 import type { VirtualHosts } from '../core/vhost/virtual-hosts.ts';
@@ -18,6 +18,8 @@ export interface ListenerInfo {
 export interface HttpLimits {
   /** Items of one page; longer lists must be requested in pages. */
   readonly pageSizeMax: number;
+  /** Connections to both ports at a time. */
+  readonly connections: number;
 }
 
 export interface HttpContext {
@@ -32,7 +34,7 @@ export interface HttpContext {
   /** Whether `/metrics` requires a login. */
   readonly metricsAuthenticated: boolean;
   /** The user with this name and password, without checking a virtual host. */
-  identify(user: string, password: string, loopback: boolean): Promise<Identity | { readonly refused: string }>;
+  identify(user: string, password: string, origin: LoginOrigin): Promise<Identity | { readonly refused: string }>;
   /** Whether the user has access to the virtual host. */
   mayEnter(user: string, vhost: string): boolean;
   /** Whether clients are served: false while the broker starts or stops. */

@@ -9,6 +9,7 @@ import fastify, { type FastifyInstance } from 'fastify';
 import { readTls, type TlsFiles, type TlsSettings } from '../net/tls.ts';
 import { authenticate } from './access.ts';
 import type { HttpContext } from './context.ts';
+import { HttpConnections } from './http-connections.ts';
 import { answerError, answerNotFound } from './http-error.ts';
 import { connectionRoutes } from './routes-connections.ts';
 import { healthRoutes } from './routes-health.ts';
@@ -18,18 +19,30 @@ import { LazyValidation } from './validation.ts';
 
 /** The API takes no bodies yet; a client that sends more than this is disconnected. */
 const BODY_BYTES = 64 * 1024;
-const CONNECTIONS = 1024;
-/** Time for a request to arrive in full, headers and body. */
+/** Time for a TLS handshake, for the headers of a request, and for the request in full; checked at that interval. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
+const CHECKING_INTERVAL_MS = 2_000;
 const KEEP_ALIVE_TIMEOUT_MS = 10_000;
 const PARAMETER_CHARACTERS = 1024;
 
+const HTTP_OPTIONS = {
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  connectionsCheckingInterval: CHECKING_INTERVAL_MS,
+};
+
 export class HttpServer {
   private readonly app: FastifyInstance;
+  private readonly connections: HttpConnections;
   private secure: TlsServer | null;
 
   constructor(context: HttpContext) {
     this.app = application(context);
+    this.connections = new HttpConnections(context.limits.connections, () => {
+      context.meters.limitHits['http.connections']++;
+    });
+    this.connections.watch(this.app.server);
     this.secure = null;
   }
 
@@ -53,10 +66,12 @@ export class HttpServer {
   async listenTls(host: string, port: number, files: TlsFiles): Promise<number> {
     const options = await readTls(files);
     await this.app.ready();
-    const server = createTlsServer(options, (request, response) => this.app.routing(request, response));
-    server.maxConnections = CONNECTIONS;
-    server.requestTimeout = REQUEST_TIMEOUT_MS;
-    server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
+    const timeouts = { ...HTTP_OPTIONS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS };
+    const server = createTlsServer(
+      { ...options, ...timeouts, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
+      (request, response) => this.app.routing(request, response),
+    );
+    this.connections.watch(server);
     await new Promise<void>((resolve, reject) => {
       server.once('error', (cause) => reject(cannotListen('https', host, port, cause)));
       server.listen(port, host, resolve);
@@ -87,6 +102,7 @@ function application(context: HttpContext): FastifyInstance {
   const app = fastify({
     logger: false,
     bodyLimit: BODY_BYTES,
+    http: HTTP_OPTIONS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     forceCloseConnections: true,
@@ -95,7 +111,6 @@ function application(context: HttpContext): FastifyInstance {
     routerOptions: { maxParamLength: PARAMETER_CHARACTERS },
     schemaController: validation.schemaController,
   });
-  app.server.maxConnections = CONNECTIONS;
   app.decorateRequest('identity', null);
   app.setErrorHandler(answerError(context.log));
   app.setNotFoundHandler(answerNotFound);

@@ -51,6 +51,9 @@ export class ReadGate {
   /** The next input is a publish that waits for the end of the hold. */
   private publishWaits: boolean;
   private closing: boolean;
+  /** Before the login: chunks that were read while an operation was awaited. */
+  private earlyChunks: number;
+  private beforeLogin: boolean;
   private ended: boolean;
   /** Unsent bytes when input was first handled behind a full outbox; 0: the outbox is not full. */
   private unsentWhenFull: number;
@@ -65,6 +68,8 @@ export class ReadGate {
     this.held = false;
     this.publishWaits = false;
     this.closing = false;
+    this.earlyChunks = 0;
+    this.beforeLogin = false;
     this.ended = false;
     this.unsentWhenFull = 0;
   }
@@ -76,6 +81,19 @@ export class ReadGate {
 
   get workPending(): boolean {
     return this.works > 0;
+  }
+
+  /**
+   * Until `loggedIn` one chunk is read while an operation is awaited: only a socket that is read shows that its peer has
+   * gone, and a login that nobody waits for is not worth a password hash.
+   */
+  expectLogin(): void {
+    this.beforeLogin = true;
+  }
+
+  loggedIn(): void {
+    this.beforeLogin = false;
+    this.update();
   }
 
   /** Whether it is a publisher that is held. */
@@ -109,7 +127,10 @@ export class ReadGate {
 
   /** The connection then settles what became of the operation, and calls `goOn`. */
   endWork(): void {
-    if (--this.works === 0) this.reasons &= ~READ_STOP.workPending;
+    if (--this.works === 0) {
+      this.reasons &= ~READ_STOP.workPending;
+      this.earlyChunks = 0;
+    }
   }
 
   /** The publisher is to rest, or rests no more. */
@@ -127,6 +148,7 @@ export class ReadGate {
    * high watermark, reading stops.
    */
   inputHandled(): void {
+    if (this.beforeLogin && this.works > 0 && ++this.earlyChunks > 1) this.update();
     const { outbox } = this.transport;
     if (outbox.writable || this.ended) return;
     if (this.unsentWhenFull === 0) this.unsentWhenFull = outbox.unsentBytes;
@@ -181,7 +203,8 @@ export class ReadGate {
   }
 
   private update(): void {
-    const pause = this.reasons !== 0;
+    const watching = this.beforeLogin && this.earlyChunks < 2;
+    const pause = (watching ? this.reasons & ~READ_STOP.workPending : this.reasons) !== 0;
     if (pause === this.paused || this.ended) return;
     this.paused = pause;
     if (pause) this.transport.pause();

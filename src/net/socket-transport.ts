@@ -55,6 +55,7 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   readonly outbox: Outbox;
   readonly peer: string;
   readonly loopback: boolean;
+  readonly address: string;
   messageKind: MessageKind;
   private readonly socket: Socket;
   private readonly context: TransportContext;
@@ -75,6 +76,7 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   constructor(socket: Socket, context: TransportContext, framing: WebSocketFraming | null, sink: OutboxSink = socket) {
     this.outbox = new Outbox(sink, this, context, framing);
     this.peer = address(socket.remoteAddress, socket.remotePort);
+    this.address = plainAddress(socket.remoteAddress ?? '');
     this.loopback = isLoopback(socket.remoteAddress ?? '');
     this.messageKind = MESSAGE_KIND.binary;
     this.socket = socket;
@@ -103,6 +105,10 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   /** Input still goes to the handler. */
   get isOpen(): boolean {
     return this.state === STATE.open && !this.socket.destroyed;
+  }
+
+  get gone(): boolean {
+    return !this.isOpen;
   }
 
   get local(): string {
@@ -296,13 +302,18 @@ function finish(transport: SocketTransport): void {
 
 function address(host: string | undefined, port: number | undefined): string {
   if (host === undefined) return '';
-  const plain = host.startsWith('::ffff:') ? host.slice(7) : host;
+  const plain = plainAddress(host);
   return plain.includes(':') ? `[${plain}]:${port}` : `${plain}:${port}`;
+}
+
+/** IPv4 within IPv6 as IPv4. */
+export function plainAddress(host: string): string {
+  return host.startsWith('::ffff:') ? host.slice(7) : host;
 }
 
 /** 127.0.0.0/8, ::1, and IPv4 within IPv6. */
 export function isLoopback(host: string): boolean {
-  const plain = host.startsWith('::ffff:') ? host.slice(7) : host;
+  const plain = plainAddress(host);
   return plain.startsWith('127.') || plain === '::1';
 }
 

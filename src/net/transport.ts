@@ -23,6 +23,10 @@ export interface Transport {
   readonly local: string;
   /** Whether the peer is on this machine, by its address. */
   readonly loopback: boolean;
+  /** The peer's address, without its port; IPv4 within IPv6 as IPv4. */
+  readonly address: string;
+  /** Whether the connection has ended, as far as is known: the end of a paused connection is not noticed. */
+  readonly gone: boolean;
   readonly secure: boolean;
   /** Null without TLS, and where the client gave none that our CA signed. */
   readonly clientCertificate: ClientCertificate | null;

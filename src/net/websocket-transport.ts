@@ -94,6 +94,14 @@ export class WebSocketTransport implements Transport, TransportHandler, FrameSin
     return this.carrier.loopback;
   }
 
+  get address(): string {
+    return this.carrier.address;
+  }
+
+  get gone(): boolean {
+    return this.carrier.gone;
+  }
+
   get secure(): boolean {
     return this.carrier.secure;
   }

@@ -9,13 +9,20 @@ import { RecordedDefinitions } from '../support/recorded-definitions.ts';
 
 async function brokerWithGuest() {
   const definitions = new RecordedDefinitions();
-  const users = new Users(definitions, { passwordHashes: 2, passwordQueue: 10, passwordCost: 10 });
+  const users = new Users(definitions, {
+    passwordHashes: 2,
+    passwordQueue: 10,
+    passwordQueuePerAddress: 100,
+    passwordCost: 10,
+  });
   const permissions = new Permissions(definitions);
   const made = await ensureFirstUser(users, permissions, '/', 'guest', 'guest');
   return { users, permissions, made, authenticator: new PasswordAuthenticator(users, permissions, ['guest']) };
 }
 
-const GUEST = { user: 'guest', password: 'guest', vhost: '/', loopback: true };
+const HERE = { loopback: true, address: '127.0.0.1', gone: false };
+const AWAY = { loopback: false, address: '192.0.2.1', gone: false };
+const GUEST = { user: 'guest', password: 'guest', vhost: '/', origin: HERE };
 
 test('a new broker has an administrator that may do everything on the first virtual host', async () => {
   const { authenticator, permissions, made } = await brokerWithGuest();
@@ -37,14 +44,14 @@ test('guest comes from this machine only, others from anywhere', async () => {
   const { authenticator, users, permissions } = await brokerWithGuest();
   await users.put('anna', 'secret', []);
   permissions.put('/', 'anna', { configure: '', write: '', read: '' });
-  const away = { ...GUEST, loopback: false };
+  const away = { ...GUEST, origin: AWAY };
   assert.match(refusal(await authenticator.authenticate(away)), /loopback/);
   assert.equal(refusal(await authenticator.authenticate({ ...away, user: 'anna', password: 'secret' })), '');
 });
 
 test('the error does not reveal which users are loopback only', async () => {
   const { authenticator } = await brokerWithGuest();
-  const reason = refusal(await authenticator.authenticate({ ...GUEST, password: 'guess', loopback: false }));
+  const reason = refusal(await authenticator.authenticate({ ...GUEST, password: 'guess', origin: AWAY }));
   assert.doesNotMatch(reason, /loopback/);
 });
 

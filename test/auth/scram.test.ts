@@ -10,7 +10,7 @@ import type { ExchangeStep } from '../../src/core/ports/authorization.ts';
 import { RecordedDefinitions } from '../support/recorded-definitions.ts';
 import { ScramClient } from '../support/scram-client.ts';
 
-const LIMITS = { passwordHashes: 1, passwordQueue: 10, passwordCost: 10 };
+const LIMITS = { passwordHashes: 1, passwordQueue: 10, passwordQueuePerAddress: 100, passwordCost: 10 };
 
 async function users(): Promise<Users> {
   const all = new Users(new RecordedDefinitions(), LIMITS);

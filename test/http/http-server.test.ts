@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
+import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import type { TSchema } from 'typebox';
 import { Value } from 'typebox/value';
@@ -43,7 +44,7 @@ async function serve(t: TestContext, changes: Partial<HttpContext> = {}) {
     connections: core.connections,
     meters: core.meters,
     log: { debug: record, info: record, warn: record, error: record },
-    limits: { pageSizeMax: 3 },
+    limits: { pageSizeMax: 3, connections: 4 },
     metricsAuthenticated: false,
     identify,
     mayEnter: (_user, vhost) => vhost === 'b',
@@ -64,7 +65,7 @@ async function serve(t: TestContext, changes: Partial<HttpContext> = {}) {
     if (response.status === 200) for (const item of [json].flat()) holdsTo(path, item);
     return { status: response.status, headers: response.headers, text, json };
   };
-  return { ...core, get, logged };
+  return { ...core, port, get, logged };
 }
 
 /** Answers are validated against their routes' schemas here; the server itself does not validate them. */
@@ -287,7 +288,7 @@ async function contextOnly(): Promise<HttpContext> {
     version: '1',
     startedAt: 0,
     log: silent,
-    limits: { pageSizeMax: 3 },
+    limits: { pageSizeMax: 3, connections: 4 },
     metricsAuthenticated: false,
     identify,
     mayEnter: () => false,
@@ -296,3 +297,36 @@ async function contextOnly(): Promise<HttpContext> {
     scrape: async () => ({ contentType: 'text/plain', body: '' }),
   };
 }
+
+test('silent connections make room for new ones, the one first that was quiet the longest', async (t) => {
+  const { port, get, meters } = await serve(t);
+  const silent: Socket[] = [];
+  for (let i = 0; i < 8; i++) {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => {});
+    await once(socket, 'connect');
+    if (i % 2 === 0) socket.write('GET /health/ready HTTP/1.1\r\nx-a: ');
+    silent.push(socket);
+  }
+  await Promise.all(silent.slice(0, 4).map((socket) => socket.closed || once(socket, 'close')));
+  assert.equal((await get('/health/ready', null)).status, 200);
+  assert.ok(meters.limitHits['http.connections'] >= 5);
+  for (const socket of silent) socket.destroy();
+});
+
+test('a connection with a request in progress is not closed for a new one', async (t) => {
+  let answer = (): void => {};
+  const scrape = async () => {
+    await new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    return { contentType: 'text/plain', body: 'up 1\n' };
+  };
+  const { port, get } = await serve(t, { scrape });
+  const metrics = get('/metrics', null);
+  const silent = Array.from({ length: 8 }, () => connect(port, '127.0.0.1').on('error', () => {}));
+  await Promise.all(silent.slice(0, 5).map((socket) => socket.closed || once(socket, 'close')));
+  answer();
+  assert.equal((await metrics).text, 'up 1\n');
+  for (const socket of silent) socket.destroy();
+});

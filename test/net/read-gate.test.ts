@@ -92,6 +92,21 @@ describe('a read gate', () => {
     assert.deepEqual([connection.handled, connection.paused], ['awbc', false]);
   });
 
+  it('reads one more chunk during a login, so that the end of the connection is noticed', () => {
+    const connection = new Connection();
+    connection.gate.expectLogin();
+    connection.receive('wa');
+    assert.deepEqual([connection.handled, connection.paused], ['w', false]);
+    connection.receive('b');
+    assert.deepEqual([connection.handled, connection.paused], ['w', true]);
+    connection.gate.loggedIn();
+    assert.equal(connection.paused, true);
+    connection.finishWork();
+    assert.deepEqual([connection.handled, connection.paused], ['wab', false]);
+    connection.receive('w');
+    assert.equal(connection.paused, true, 'after the login an operation stops the reading at once');
+  });
+
   it('stays closed, without a resume in between, if waiting input begins another operation', () => {
     const connection = new Connection();
     connection.receive('wwa');

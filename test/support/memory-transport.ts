@@ -25,6 +25,7 @@ export class MemoryTransport implements Transport {
   readonly outbox: Outbox;
   readonly peer = '127.0.0.1:1';
   readonly local = '127.0.0.1:2';
+  readonly address = '127.0.0.1';
   loopback: boolean;
   readonly secure = false;
   readonly clientCertificate = null;
@@ -90,6 +91,10 @@ export class MemoryTransport implements Transport {
     if (kind === this.kind) return;
     this.outbox.flush();
     this.kind = kind;
+  }
+
+  get gone(): boolean {
+    return this.ended;
   }
 
   get reading(): boolean {

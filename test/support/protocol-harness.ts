@@ -133,7 +133,8 @@ export class ProtocolHarness implements Authorizer, TransportDependencies {
 
   /** A session as another protocol's front-end would open it. */
   session(): Promise<Session> {
-    return this.access.login({ user: 'guest', password: 'guest', vhost: '/', loopback: true });
+    const origin = { loopback: true, address: '127.0.0.1', gone: false };
+    return this.access.login({ user: 'guest', password: 'guest', vhost: '/', origin });
   }
 
   /** Completes pending work: promises, turns, and commits that are not held. */

@@ -73,6 +73,7 @@ export class MqttConnection
     this.outbox = transport.outbox;
     this.sessions = sessions;
     this.gate = new ReadGate(transport, this);
+    this.gate.expectLogin();
     this.level = LEVEL.v3_1_1;
     this.v5 = false;
     this.receiveMaximum = context.limits.receiveMaximum;
@@ -288,6 +289,7 @@ export class MqttConnection
     }
     turn.begin();
     this.state = STATE.open;
+    this.gate.loggedIn();
     this.conversation = new Conversation(this, this.session!, this.context);
     this.framer.maxPacketBytes = limits.packetBytes;
     this.framer.limit = 'mqtt.packetBytes';

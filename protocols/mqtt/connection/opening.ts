@@ -2,7 +2,7 @@
 // handshake.ts.
 
 import { randomBytes } from 'node:crypto';
-import type { Identity } from '../../../src/core/ports/authorization.ts';
+import type { Credentials, Identity, LoginOrigin } from '../../../src/core/ports/authorization.ts';
 import type { Session } from '../../../src/core/session/session.ts';
 import { certificateUser } from '../../../src/net/certificate-login.ts';
 import type { Transport } from '../../../src/net/transport.ts';
@@ -107,26 +107,22 @@ async function logIn(
   const { clientCertificate, loopback } = transport;
   if (identity !== null) return access.enter(identity, vhostOf(request, options));
   const certified = request.user === null ? certificateUser(clientCertificate, options.certificateLogin) : null;
-  if (certified === null) return await access.login(credentialsOf(request, options, loopback));
+  if (certified === null) return await access.login(credentialsOf(request, options, transport));
   return access.enter(await access.identifyCertified(certified, loopback), options.vhost);
 }
 
 /** A user name `vhost:user` names a virtual host; it is split at the last colon, as in RabbitMQ. */
-function credentialsOf(
-  request: ConnectRequest,
-  options: MqttOptions,
-  loopback: boolean,
-): { user: string; password: string; vhost: string; loopback: boolean } {
+function credentialsOf(request: ConnectRequest, options: MqttOptions, origin: LoginOrigin): Credentials {
   const { user } = request;
   if (user === null) {
     const { anonymous, vhost } = options;
-    if (anonymous === null || (anonymous.loopbackOnly && !loopback)) {
+    if (anonymous === null || (anonymous.loopbackOnly && !origin.loopback)) {
       throw new ConnectRefused(REASON.notAuthorized, 'a user name is required');
     }
-    return { user: anonymous.user, password: anonymous.password, vhost, loopback };
+    return { user: anonymous.user, password: anonymous.password, vhost, origin };
   }
   const name = user.slice(user.lastIndexOf(':') + 1);
-  return { user: name, password: request.password ?? '', vhost: vhostOf(request, options), loopback };
+  return { user: name, password: request.password ?? '', vhost: vhostOf(request, options), origin };
 }
 
 function vhostOf({ user }: ConnectRequest, options: MqttOptions): string {

@@ -13,13 +13,22 @@ export interface Identity {
   readonly tags: readonly string[];
 }
 
+/** Where a login comes from. */
+export interface LoginOrigin {
+  /** Whether the peer is on this machine (`guest` may only connect from there). */
+  readonly loopback: boolean;
+  /** The peer's address, without its port. */
+  readonly address: string;
+  /** Whether the connection has ended, so that nobody waits for the answer. */
+  readonly gone: boolean;
+}
+
 /** The credentials of a client that logs in. Secrets are never logged. */
 export interface Credentials {
   readonly user: string;
   readonly password: string;
   readonly vhost: string;
-  /** Whether the peer is on this machine (`guest` may only connect from there). */
-  readonly loopback: boolean;
+  readonly origin: LoginOrigin;
 }
 
 /** The result of one step of an authentication exchange. */
@@ -38,7 +47,7 @@ export interface Authenticator {
   /** The identity, or the reason if user, password or vhost access is refused; the reason is for the log only. */
   authenticate(credentials: Credentials): Promise<Identity | { readonly refused: string }>;
   /** The first half of `authenticate`, for protocols that name the virtual host later (AMQP). */
-  identify(user: string, password: string, loopback: boolean): Promise<Identity | { readonly refused: string }>;
+  identify(user: string, password: string, origin: LoginOrigin): Promise<Identity | { readonly refused: string }>;
   /** As `identify`, for a client whose TLS certificate was verified: the user must exist, and needs no password. */
   certified(user: string, loopback: boolean): Identity | { readonly refused: string };
   /** Begins an exchange with a SASL mechanism; null: the mechanism is not supported. */

@@ -15,6 +15,8 @@ export const CORE_COUNTED_LIMITS = [
   'limits.deadLetterCopies',
   'limits.deadLetterDepth',
   'limits.passwordQueue',
+  'limits.passwordQueuePerAddress',
+  'http.connections',
 ] as const;
 export type CoreCountedLimit = (typeof CORE_COUNTED_LIMITS)[number];
 

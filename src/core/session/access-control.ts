@@ -1,7 +1,7 @@
 // Logins: credentials become a session or are refused. Every front-end and the HTTP API log in here.
 
 import { BrokerError } from '../errors.ts';
-import type { AuthenticationExchange, Credentials, Identity } from '../ports/authorization.ts';
+import type { AuthenticationExchange, Credentials, Identity, LoginOrigin } from '../ports/authorization.ts';
 import { Session } from './session.ts';
 import type { SessionContext } from './session-context.ts';
 
@@ -28,8 +28,8 @@ export class AccessControl {
   }
 
   /** The identity, for protocols that name the virtual host later. Throws BrokerError: `access-refused`. */
-  async identify(user: string, password: string, loopback: boolean): Promise<Identity> {
-    const answer = await this.context.authenticator.identify(user, password, loopback);
+  async identify(user: string, password: string, origin: LoginOrigin): Promise<Identity> {
+    const answer = await this.context.authenticator.identify(user, password, origin);
     if ('refused' in answer)
       throw new BrokerError('access-refused', `login refused for user '${user}': ${answer.refused}`);
     return answer;

@@ -601,10 +601,12 @@ describe('the default exchange', () => {
   });
 });
 
+const HERE = { loopback: true, address: '127.0.0.1', gone: false };
+
 describe('access control', () => {
   it('lets those in who are who they say, to virtual hosts that are there', async () => {
     const client = new AccessControl(around());
-    const credentials = { user: 'alice', password: 'secret', vhost: '/', loopback: true };
+    const credentials = { user: 'alice', password: 'secret', vhost: '/', origin: HERE };
     assert.equal((await client.login(credentials)).identity.user, 'alice');
     await assert.rejects(client.login({ ...credentials, user: 'mallory' }), { kind: 'access-refused' });
     await assert.rejects(client.login({ ...credentials, vhost: 'x' }), { kind: 'not-found' });

@@ -11,7 +11,12 @@ import { ScramClient } from '../../support/scram-client.ts';
 import { PINGREQ } from '../bytes.ts';
 import { type Client, Harness, reasonOf } from '../harness.ts';
 
-const users = new Users(new RecordedDefinitions(), { passwordHashes: 1, passwordQueue: 9, passwordCost: 10 });
+const users = new Users(new RecordedDefinitions(), {
+  passwordHashes: 1,
+  passwordQueue: 9,
+  passwordQueuePerAddress: 100,
+  passwordCost: 10,
+});
 
 before(async () => {
   await users.put('anna', 'secret', []);
