@@ -59,6 +59,7 @@ class Loop implements FrameSink {
       unacked: new Unacked(),
       encodedNames: new ShortStringEncoder(),
       hasCredit: () => true,
+      stopped: () => {},
       consumerCancelled: () => {},
     };
     this.delivery = delivers ? new Delivery('consumer', deliver) : null;
@@ -115,6 +116,7 @@ function deliver(bytes: number): number {
     encodedNames: new ShortStringEncoder(),
     maxPayloadBytes: MAX_PAYLOAD_BYTES,
     hasCredit: () => true,
+    stopped: () => {},
     consumerCancelled: () => {},
   });
   let started = 0n;

@@ -26,8 +26,9 @@ import { Backpressure } from './core/session/backpressure.ts';
 import { ClientConnections } from './core/session/client-connection.ts';
 import type { FrontEndContext } from './core/session/front-end-context.ts';
 import { SystemSession } from './core/session/system-session.ts';
-import { SYSTEM_CLOCK } from './core/turn/clock.ts';
+import { monotonicOf, SYSTEM_CLOCK } from './core/turn/clock.ts';
 import { Turn } from './core/turn/turn.ts';
+import { TurnWatch } from './core/turn/turn-watch.ts';
 import { DEFAULT_VHOST, VirtualHosts } from './core/vhost/virtual-hosts.ts';
 import type { HttpServer } from './http/http-server.ts';
 import { atMost, Listeners, PORT_NAMES, type PortName, type Ports, tlsFiles } from './listeners.ts';
@@ -43,6 +44,9 @@ import { VERSION } from './version.ts';
 const LAST_COMMIT_MS = 1_000;
 /** And so long for clients to say goodbye before it closes their sockets. */
 const GOODBYE_MS = 2_000;
+
+/** The work of a search for retained messages, as the watch logs it. */
+const RETAINED_SEARCH = { describeWork: () => ({ work: 'search for retained messages' }) };
 
 /** What a broker may be given besides its configuration. */
 export interface BrokerOptions {
@@ -119,7 +123,8 @@ export class Broker {
   constructor(config: Config, kv: Kv, options: BrokerOptions) {
     const { limits } = config;
     const log = options.log ?? SILENT;
-    const turn = new Turn(SYSTEM_CLOCK);
+    const watch = new TurnWatch(monotonicOf(SYSTEM_CLOCK), limits.slowWorkMs, log);
+    const turn = new Turn(SYSTEM_CLOCK, undefined, watch);
     this.config = config;
     this.log = log;
     this.turn = turn;
@@ -149,6 +154,7 @@ export class Broker {
       meters: this.meters,
       retained: config.mqtt,
       retainedLimitReached: (limit) => mqttHits[`mqtt.${limit}`]++,
+      pause: () => turn.slices.next(RETAINED_SEARCH),
     });
     const { queues: store, retained, definitions } = this.store;
     const backpressure = new Backpressure(limits, this.connections, this.memory, this.store, this.meters);
@@ -270,7 +276,8 @@ export class Broker {
     ]);
     const { meters, hosts, connections, memory, authenticator, permissions } = this;
     const store = this.store.queues;
-    const metrics = new Metrics({ meters, hosts, connections, memory, store, version: VERSION });
+    const { watch } = this.turn;
+    const metrics = new Metrics({ meters, hosts, connections, memory, store, watch, version: VERSION });
     this.http = new HttpServer({
       version: VERSION,
       startedAt: this.startedAt,

@@ -9,7 +9,8 @@ import type { Meters } from '../../src/core/ports/meters.ts';
 import { Unacked } from '../../src/core/queue/unacked.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { Outcome } from '../../src/core/session/transaction.ts';
-import type { Turn } from '../../src/core/turn/turn.ts';
+import type { Task, Turn } from '../../src/core/turn/turn.ts';
+import type { WorkDescription, Worker } from '../../src/core/turn/turn-watch.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
 import { Consumers, type ConsumersChannel } from './consumers.ts';
@@ -29,7 +30,7 @@ import { ChannelTransaction, type TransactionChannel } from './transaction.ts';
 import { unknownMethod } from './unknown-method.ts';
 
 /** What a channel needs of its connection. */
-export interface ChannelConnection {
+export interface ChannelConnection extends Worker {
   readonly session: Session;
   readonly outbox: Outbox;
   readonly turn: Turn;
@@ -48,7 +49,7 @@ export interface ChannelConnection {
   failChannel(channel: AmqpChannel, error: unknown, method: number): void;
 }
 
-export class AmqpChannel implements ConsumersChannel, PublishChannel, DefinitionsChannel, TransactionChannel {
+export class AmqpChannel implements ConsumersChannel, PublishChannel, DefinitionsChannel, TransactionChannel, Task {
   readonly number: number;
   readonly session: Session;
   readonly outbox: Outbox;
@@ -80,6 +81,8 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
   private channelPrefetch: number;
   /** Whether a delivery was refused because the channel had no credit. */
   private creditRefused: boolean;
+  /** Whether it is on the work list, to resume consumers. */
+  private resuming: boolean;
   private released: boolean;
 
   constructor(number: number, connection: ChannelConnection) {
@@ -110,6 +113,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     this.prefetch = 0;
     this.channelPrefetch = 0;
     this.creditRefused = false;
+    this.resuming = false;
     this.released = false;
     this.publishing = new Publishing(this);
     this.content = this.publishing.content;
@@ -207,10 +211,30 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     this.session.requeueAll(this.unacked.drain());
   }
 
-  /** The outbox became writable again, or the channel has credit again. */
+  /**
+   * The outbox became writable again, or the channel has credit again. Consumers resume at the end of the turn, once for
+   * all acknowledgements of the turn: 50,000 consumers may have stopped.
+   */
   resumeConsumers(): void {
     this.creditRefused = false;
+    if (this.resuming || !this.consumers.haveStopped) return;
+    this.resuming = true;
+    this.turn.work(this);
+  }
+
+  /** Resumes consumers: the channel as a task of the work list. */
+  run(): boolean {
+    this.resuming = false;
     this.consumers.resume();
+    return false;
+  }
+
+  describeWork(): WorkDescription {
+    return { ...this.connection.describeWork(), work: 'resumption of consumers', channel: this.number };
+  }
+
+  stopped(delivery: Delivery): void {
+    this.consumers.stopped(delivery);
   }
 
   hasCredit(): boolean {

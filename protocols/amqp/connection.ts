@@ -10,6 +10,7 @@ import type { ClientConnection, ConnectionInfo } from '../../src/core/session/cl
 import { PublisherThrottle } from '../../src/core/session/publisher-throttle.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
+import type { WorkDescription, Worker } from '../../src/core/turn/turn-watch.ts';
 import { MESSAGE_KIND } from '../../src/net/message-kind.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
 import { type GatedInput, ReadGate } from '../../src/net/read-gate.ts';
@@ -37,7 +38,15 @@ type State = (typeof STATE)[keyof typeof STATE];
 const CLOSE_OK_TICKS = ticksFor(3000);
 
 export class AmqpConnection
-  implements TransportHandler, ClientConnection, FrameSink, ChannelConnection, HandshakeConnection, GatedInput, Ticked
+  implements
+    TransportHandler,
+    ClientConnection,
+    FrameSink,
+    ChannelConnection,
+    HandshakeConnection,
+    GatedInput,
+    Ticked,
+    Worker
 {
   readonly id: number;
   readonly outbox: Outbox;
@@ -107,6 +116,16 @@ export class AmqpConnection
 
   data(chunk: Buffer): void {
     this.turn.input(chunk.length);
+    this.received(chunk);
+    this.turn.inputHandled(this);
+  }
+
+  describeWork(): WorkDescription {
+    const { user, vhost } = this.handshake;
+    return { work: 'AMQP input', connection: this.id, peer: this.transport.peer, user, vhost };
+  }
+
+  private received(chunk: Buffer): void {
     if (this.transport.lastMessageKind === MESSAGE_KIND.text) {
       this.refuseText();
       return;
@@ -434,11 +453,13 @@ export class AmqpConnection
 
   handleWaitingInput(): void {
     this.turn.begin();
+    const began = this.turn.watch.now();
     try {
       this.parser.resume();
     } catch (error) {
       this.framingFailed(error);
     }
+    this.turn.watch.ended('input', this, began);
   }
 
   /** Ends the connection with an error: tells the client and waits for its close-ok. */

@@ -32,6 +32,8 @@ export class Consumers implements ReplyReceiver {
   private readonly channel: ConsumersChannel;
   private readonly session: Session;
   private readonly byTag: Map<string, Delivery>;
+  /** Those that stopped since the last `resume`: a channel may have 65,536 consumers of which few have work. */
+  private waiting: Delivery[];
   private replies: Delivery | null;
   private ended: boolean;
 
@@ -40,6 +42,7 @@ export class Consumers implements ReplyReceiver {
     this.channel = channel;
     this.session = channel.session;
     this.byTag = new Map();
+    this.waiting = [];
     this.replies = null;
     this.ended = false;
   }
@@ -90,15 +93,31 @@ export class Consumers implements ReplyReceiver {
     if (this.channel.notifiesCancel) this.channel.send(consumerCancelled(this.channel.number, delivery.tag));
   }
 
+  /** Whether any consumer waits for `resume`. */
+  get haveStopped(): boolean {
+    return this.waiting.length > 0;
+  }
+
+  stopped(delivery: Delivery): void {
+    this.waiting.push(delivery);
+  }
+
   /** The outbox became writable, or the channel has credit again. */
   resume(): void {
-    for (const { consumer } of this.byTag.values()) consumer?.resume();
+    const { waiting } = this;
+    if (waiting.length === 0) return;
+    this.waiting = [];
+    for (const delivery of waiting) {
+      delivery.waits = false;
+      delivery.consumer?.resume();
+    }
   }
 
   end(): void {
     this.ended = true;
     for (const { consumer } of this.byTag.values()) if (consumer !== null) this.session.cancel(consumer);
     this.byTag.clear();
+    this.waiting = [];
     this.endReplies();
   }
 

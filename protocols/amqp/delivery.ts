@@ -46,6 +46,8 @@ export interface DeliveryChannel {
   readonly maxPayloadBytes: number;
   /** Whether the channel takes one more delivery that will be acknowledged. */
   hasCredit(): boolean;
+  /** The consumer stopped, because the channel has no credit or the outbox is full; it waits for `resume`. */
+  stopped(delivery: Delivery): void;
   /** The consumer's queue was deleted. */
   consumerCancelled(delivery: Delivery): void;
 }
@@ -54,6 +56,8 @@ export class Delivery implements DeliverySink {
   readonly tag: string;
   /** Set once the session has accepted the consumer. */
   consumer: Consumer | null;
+  /** Whether it waits for `resume`. */
+  waits: boolean;
   private readonly channel: DeliveryChannel;
   private readonly outbox: Outbox;
   /** The method frame up to the redelivered bit, with zeros for tag and bit; where the tag is in it. */
@@ -68,6 +72,7 @@ export class Delivery implements DeliverySink {
   constructor(tag: string, channel: DeliveryChannel) {
     this.tag = tag;
     this.consumer = null;
+    this.waits = false;
     this.channel = channel;
     this.outbox = channel.outbox;
     this.prefix = prefixOf(channel.number, channel.encodedNames.get(tag));
@@ -79,7 +84,12 @@ export class Delivery implements DeliverySink {
   }
 
   writable(consumer: Consumer): boolean {
-    return this.outbox.writable && (consumer.noAck || this.channel.hasCredit());
+    if (this.outbox.writable && (consumer.noAck || this.channel.hasCredit())) return true;
+    if (!this.waits) {
+      this.waits = true;
+      this.channel.stopped(this);
+    }
+    return false;
   }
 
   cancelled(): void {

@@ -1,5 +1,6 @@
 // The broker's own topics below `$SYS/broker`, with Mosquitto's names (mosquitto(8)). Their values are computed when a
-// subscription selects them, and at an interval those that have changed are published to subscribers. Nobody else can
+// subscription selects them, and at an interval those that have changed are published to subscribers. Computing them
+// visits every queue, so it is done in slices, and whoever asks within a short time gets the same values. Nobody else can
 // publish there (src/core/exchange/retainer.ts), and `#` and `+/…` do not select them [MQTT-4.7.2-1].
 //
 // Counts of published and delivered messages are of all protocols; counts of clients, packets, bytes and subscriptions
@@ -9,6 +10,8 @@ import { Message, NEVER } from '../../src/core/message/message.ts';
 import { NO_CODEC } from '../../src/core/message/properties.ts';
 import type { Meters } from '../../src/core/ports/meters.ts';
 import type { RetainedCursor, RetainedMoment } from '../../src/core/ports/retained-store.ts';
+import type { Task } from '../../src/core/turn/turn.ts';
+import type { WorkDescription } from '../../src/core/turn/turn-watch.ts';
 import type { VirtualHost } from '../../src/core/vhost/virtual-host.ts';
 import { TICK_MS, type Ticked } from '../../src/net/ticker.ts';
 import type { MqttContext } from './context.ts';
@@ -21,6 +24,10 @@ const ROOT = '$SYS';
 const NO_BYTES = Buffer.alloc(0);
 const NO_MOMENT: RetainedMoment = { epoch: 0, revision: 0 };
 const MINUTES = [1, 5, 15] as const;
+/** Values are computed again for those who ask after this time: one SUBSCRIBE may select them 10,000 times. */
+const VALUES_MS = 100;
+/** Queues and bindings that one slice counts. */
+const COUNT_SLICE = 512;
 
 const LOADS = [
   'messages/received',
@@ -91,7 +98,13 @@ export class Load {
   }
 }
 
-export class SysTopics implements BrokerTopics, Ticked {
+/** A topic of one virtual host that has subscribers. */
+interface Subscribed {
+  readonly host: VirtualHost;
+  readonly topic: string;
+}
+
+export class SysTopics implements BrokerTopics, Ticked, Task {
   private readonly context: MqttContext;
   private readonly sessions: Sessions;
   private readonly hosts: () => Iterable<VirtualHost>;
@@ -103,7 +116,14 @@ export class SysTopics implements BrokerTopics, Ticked {
   private maximumClients: number;
   private maximumHeap: number;
   /** The values that were published last, by topic. */
-  private published: Map<string, string>;
+  private published: ReadonlyMap<string, string>;
+  /** The values that were computed last, and when that began. */
+  private values: Promise<ReadonlyMap<string, string>> | null;
+  private valuesOf: number;
+  /** Topics that are still to be asked for subscribers, those that have some, and what is being published to these. */
+  private asked: Subscribed[];
+  private subscribed: Subscribed[];
+  private publishing: { readonly values: ReadonlyMap<string, string>; readonly topics: Subscribed[] } | null;
 
   /** `context.options.sysIntervalSeconds` is not 0. */
   constructor(context: MqttContext, sessions: Sessions, hosts: () => Iterable<VirtualHost>) {
@@ -117,16 +137,26 @@ export class SysTopics implements BrokerTopics, Ticked {
     this.maximumClients = 0;
     this.maximumHeap = 0;
     this.published = new Map();
+    this.values = null;
+    this.valuesOf = Number.NEGATIVE_INFINITY;
+    this.asked = [];
+    this.subscribed = [];
+    this.publishing = null;
     context.ticker.add(this);
   }
 
   /** The topics that a filter selects, as they are now, in the form of retained messages. */
   find(filter: string): RetainedCursor {
-    const found: Message[] = [];
-    for (const [topic, value] of this.values())
-      if (filterMatches(filter, topic)) found.push(this.messageOf(topic, value));
+    let left = TOPICS.filter((topic) => filterMatches(filter, topic));
+    const read = async (): Promise<readonly Message[]> => {
+      if (left.length === 0) return [];
+      const values = await this.currentValues();
+      const found = left.map((topic) => this.messageOf(topic, values.get(topic)!));
+      left = [];
+      return found;
+    };
     // The selection of these topics is never stored (see retained-feed.ts), so nobody resumes this search.
-    return { since: NO_MOMENT, empty: false, read: async () => found.splice(0), isCurrent: () => true };
+    return { since: NO_MOMENT, empty: left.length === 0, read, isCurrent: () => true };
   }
 
   tick(nowTick: number): void {
@@ -134,6 +164,10 @@ export class SysTopics implements BrokerTopics, Ticked {
     this.context.turn.begin();
     this.sample();
     this.publish();
+  }
+
+  describeWork(): WorkDescription {
+    return { work: '$SYS topics' };
   }
 
   private sample(): void {
@@ -156,30 +190,67 @@ export class SysTopics implements BrokerTopics, Ticked {
 
   /** Publishes the values that have changed. They are computed only if there is a subscriber. */
   private publish(): void {
-    const { system } = this.context;
-    let values: Map<string, string> | null = null;
+    if (this.asked.length > 0 || this.subscribed.length > 0 || this.publishing !== null) return;
     for (const host of this.hosts()) {
       const exchange = host.exchanges.get(this.context.options.exchange);
       if (exchange === undefined || exchange.bindingCount === 0) continue;
-      for (const topic of TOPICS) {
-        if (!system.reaches(host, this.messageOf(topic, ''))) continue;
-        values ??= this.values();
-        const value = values.get(topic)!;
-        if (this.published.get(topic) === value) continue;
-        system.publish(host, this.messageOf(topic, value));
-      }
+      for (const topic of TOPICS) this.asked.push({ host, topic });
     }
-    if (values !== null) this.published = values;
+    if (this.asked.length > 0) this.context.turn.work(this);
   }
 
-  private values(): Map<string, string> {
+  /** As a task of the work list: looks for the subscribers of one topic, or publishes one. */
+  run(): boolean {
+    const asked = this.asked.pop();
+    if (asked !== undefined) {
+      if (this.context.system.reaches(asked.host, this.messageOf(asked.topic, ''))) this.subscribed.push(asked);
+      if (this.asked.length > 0) return true;
+      if (this.subscribed.length > 0) this.publishLater();
+      return false;
+    }
+    const { values, topics } = this.publishing!;
+    const { host, topic } = topics.pop()!;
+    const value = values.get(topic)!;
+    if (this.published.get(topic) !== value) {
+      this.context.system.publish(host, this.messageOf(topic, value), this.context.turn);
+    }
+    if (topics.length > 0) return true;
+    this.published = values;
+    this.publishing = null;
+    return false;
+  }
+
+  private publishLater(): void {
+    const topics = this.subscribed;
+    this.subscribed = [];
+    const begin = (values: ReadonlyMap<string, string>): void => {
+      this.publishing = { values, topics };
+      this.context.turn.work(this);
+    };
+    // Values of this moment, not those that a subscription was sent before.
+    this.compute().then(begin, (error: unknown) => {
+      this.context.log.error({ error }, '$SYS topics cannot be published');
+    });
+  }
+
+  /** The values, computed not long ago. */
+  private currentValues(): Promise<ReadonlyMap<string, string>> {
+    const now = this.context.turn.watch.now();
+    if (this.values === null || now - this.valuesOf >= VALUES_MS) {
+      this.valuesOf = now;
+      this.values = this.compute();
+    }
+    return this.values;
+  }
+
+  private async compute(): Promise<ReadonlyMap<string, string>> {
+    const sums = await this.sums();
     const { meters, version, turn, traffic } = this.context;
     const { connected, disconnected } = this.sessions;
     this.maximumClients = Math.max(this.maximumClients, connected);
     const { heapUsed, external } = process.memoryUsage();
     const heap = heapUsed + external;
     this.maximumHeap = Math.max(this.maximumHeap, heap);
-    const sums = this.sums();
     const plain: Record<PlainTopic, string | number> = {
       version: `trivium version ${version}`,
       uptime: `${Math.floor((turn.now - this.startedAt) / 1000)} seconds`,
@@ -218,17 +289,25 @@ export class SysTopics implements BrokerTopics, Ticked {
     return values;
   }
 
-  private sums() {
+  /** Counts in slices. */
+  private async sums() {
     const sums = { messages: 0, bytes: 0, subscriptions: 0, shared: 0, retained: 0 };
+    let left = COUNT_SLICE;
     for (const host of this.hosts()) {
       const { messages, bytes } = this.context.retained.count(host.name);
       sums.retained += messages;
       sums.bytes += bytes;
       for (const queue of host.queues.values()) {
         sums.messages += queue.readyCount + queue.unackedCount;
-        const count = [...host.bindingsOf(queue)].filter(({ dialect }) => dialect === 'mqtt').length;
+        const bindings = host.bindingsOf(queue);
+        let count = 0;
+        for (const { dialect } of bindings) if (dialect === 'mqtt') count++;
         if (isShared(queue)) sums.shared += count;
         else sums.subscriptions += count;
+        left -= 1 + bindings.size;
+        if (left > 0) continue;
+        left = COUNT_SLICE;
+        await this.context.turn.slices.next(this);
       }
     }
     return sums;

@@ -7,6 +7,7 @@ import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import { countLimit } from '../../src/core/ports/limit-hits.ts';
 import type { ClientConnection, ConnectionInfo } from '../../src/core/session/client-connection.ts';
 import type { Session } from '../../src/core/session/session.ts';
+import type { WorkDescription, Worker } from '../../src/core/turn/turn-watch.ts';
 import { type GatedInput, ReadGate } from '../../src/net/read-gate.ts';
 import type { Transport, TransportHandler } from '../../src/net/transport.ts';
 import type { StompClient } from './client.ts';
@@ -27,7 +28,7 @@ import { STOMP_VERSION, versionName } from './version.ts';
 type State = 'login' | 'running' | 'closing' | 'closed';
 
 export class StompConnection
-  implements TransportHandler, ClientConnection, StompClient, ReceiptClient, Beating, GatedInput
+  implements TransportHandler, ClientConnection, StompClient, ReceiptClient, Beating, GatedInput, Worker
 {
   readonly id: number;
   readonly transport: Transport;
@@ -74,6 +75,18 @@ export class StompConnection
   data(chunk: Buffer): void {
     // Before anything else: what ends the turn may end this connection.
     this.context.turn.input(chunk.length);
+    this.received(chunk);
+    this.context.turn.inputHandled(this);
+  }
+
+  describeWork(): WorkDescription {
+    const { id: connection, session } = this;
+    const { peer } = this.transport;
+    const [user, vhost] = [session?.identity.user ?? null, session?.vhost.name ?? null];
+    return { work: 'STOMP input', connection, peer, user, vhost };
+  }
+
+  private received(chunk: Buffer): void {
     if (this.state === 'closing' || this.state === 'closed') return;
     if (this.state === 'login') this.writer.followClient();
     this.parser.push(chunk);
@@ -287,8 +300,11 @@ export class StompConnection
   }
 
   handleWaitingInput(): void {
-    this.context.turn.begin();
+    const { turn } = this.context;
+    turn.begin();
+    const began = turn.watch.now();
     this.pump();
+    turn.watch.ended('input', this, began);
   }
 
   /** Ends the connection with an ERROR frame. */

@@ -310,6 +310,12 @@ export const ConfigSchema = Type.Object(
           10_000,
           'Maximum elements of `x-death`: a message that has died in so many queues or ways is dropped at its next death.',
         ),
+        slowWorkMs: count(
+          50,
+          1,
+          60_000,
+          'Time of one piece of work above which it is counted and logged, because nobody else is served meanwhile.',
+        ),
         passwordHashes: count(2, 1, 16, 'Maximum passwords hashed at the same time (16 MiB and a thread each).'),
         passwordCost: count(14, 10, 17, 'Cost of a new password hash; each step doubles its time and memory.'),
         passwordQueue: count(4096, 1, 1_000_000, 'Maximum logins that wait for a hash; more are refused.'),

@@ -1,10 +1,11 @@
 // `/metrics` in the Prometheus text format: the broker's counters and gauges, read when scraped and stored only once.
 // prom-client loads with the first scrape, so that a broker without a scraper does not pay for it.
 
-import type { Gauge, Registry } from 'prom-client';
+import type { Counter, Gauge, Registry } from 'prom-client';
 import type { Meters } from '../core/ports/meters.ts';
 import type { MemoryBudget } from '../core/queue/memory-budget.ts';
 import type { ClientConnections } from '../core/session/client-connection.ts';
+import { type TurnWatch, WORK_KINDS } from '../core/turn/turn-watch.ts';
 import type { VirtualHost } from '../core/vhost/virtual-host.ts';
 
 /** The sources of the figures. */
@@ -14,6 +15,7 @@ export interface MetricSources {
   readonly connections: ClientConnections;
   readonly memory: Pick<MemoryBudget, 'held'>;
   readonly store: { readonly uncommittedBytes: number };
+  readonly watch: Pick<TurnWatch, 'figures'>;
   readonly version: string;
 }
 
@@ -134,9 +136,34 @@ export class Metrics {
         for (const [limit, hits] of Object.entries(meters.limitHits)) this.inc({ limit }, hits);
       },
     });
+    this.registerWork(Gauge, Counter, registers);
     this.registerQueues(Gauge, registers);
     this.registerConnections(Gauge, registers);
     return registry;
+  }
+
+  /** How long pieces of work keep the event loop. */
+  private registerWork(GaugeClass: typeof Gauge, CounterClass: typeof Counter, registers: Registry[]): void {
+    const { watch } = this.sources;
+    new GaugeClass({
+      name: 'trivium_work_longest_seconds',
+      help: 'The longest piece of work of the last one to two minutes; nobody else is served meanwhile.',
+      labelNames: ['kind'],
+      registers,
+      collect() {
+        for (const kind of WORK_KINDS) this.set({ kind }, watch.figures(kind).longestMs / 1000);
+      },
+    });
+    new CounterClass({
+      name: 'trivium_work_slow_total',
+      help: 'Pieces of work that were longer than `limits.slowWorkMs`.',
+      labelNames: ['kind'],
+      registers,
+      collect() {
+        this.reset();
+        for (const kind of WORK_KINDS) this.inc({ kind }, watch.figures(kind).slow);
+      },
+    });
   }
 
   /** Sums for each virtual host, computed in one walk over its queues. */

@@ -29,6 +29,8 @@ export interface StoreOptions {
   readonly clock?: Clock;
   /** Timers, for the retry on a full disk; `setTimeout` unless told otherwise. */
   readonly later?: Later;
+  /** Resolves when others had their turn in a long search; the next pass of the event loop unless told otherwise. */
+  readonly pause?: (() => Promise<void>) | undefined;
 }
 
 export class Store {
@@ -43,12 +45,12 @@ export class Store {
   constructor(kv: Kv, options: StoreOptions) {
     const { events, codecs, meters = newMeters(), later = unreferencedTimer } = options;
     const { reclaim = RECLAIM_LIMITS, retained = RETAINED_LIMITS, clock = { now: Date.now } } = options;
-    const { cachedPages = CACHED_PAGES, retainedLimitReached } = options;
+    const { cachedPages = CACHED_PAGES, retainedLimitReached, pause } = options;
     this.kv = kv;
     const header = new Header(kv);
     this.committer = new Committer(kv, events, later);
     this.queues = new KvQueueStore(kv, header, codecs, meters, this.committer, reclaim);
-    this.retained = new KvRetainedStore(kv, codecs, header.epoch, retained, clock, meters, retainedLimitReached);
+    this.retained = new KvRetainedStore(kv, codecs, header.epoch, retained, clock, meters, retainedLimitReached, pause);
     this.definitions = new Definitions(kv);
     this.committer.join(this.queues);
     this.packets = new PacketIds(kv, cachedPages);

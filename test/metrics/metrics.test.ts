@@ -8,6 +8,7 @@ import { STOMP_COUNTED_LIMITS } from '../../protocols/stomp/limits.ts';
 import { ConfigSchema } from '../../src/config/schema.ts';
 import { CORE_COUNTED_LIMITS, registerLimits } from '../../src/core/ports/limit-hits.ts';
 import { newMeters } from '../../src/core/ports/meters.ts';
+import { TurnWatch } from '../../src/core/turn/turn-watch.ts';
 import { Metrics } from '../../src/metrics/metrics.ts';
 import { connection, declare, registry } from '../support/registry.ts';
 
@@ -68,6 +69,7 @@ const UNCOUNTED = new Map([
   ['stomp.minHeartBeatMs', 'offered'],
   ['mqtt.receiveMaximum', 'makes a delivery wait'],
   ['limits.unackedPerChannel', 'makes a delivery wait'],
+  ['limits.slowWorkMs', 'counted by work_slow'],
   ['limits.outboxHighBytes', 'makes a delivery wait'],
   ['limits.outboxLowBytes', 'makes a delivery wait'],
   ['limits.memoryHighBytes', 'counted by publishers_blocked'],
@@ -98,6 +100,18 @@ test('a new limit is counted, or listed with a reason', () => {
       .map(([key]) => `${section}.${key}`),
   );
   assert.deepEqual(numbers.sort(), [...CORE_COUNTED_LIMITS, ...PROTOCOL_LIMITS, ...UNCOUNTED.keys()].sort());
+});
+
+test('the longest and the slow pieces of work are exposed by kind', async () => {
+  let now = 0;
+  const watch = new TurnWatch(() => now, 50);
+  const metrics = new Metrics({ ...registry(), watch, store: { uncommittedBytes: 0 }, version: '1' });
+  now = 60;
+  watch.ended('input', { describeWork: () => ({ work: 'a test' }) }, 0);
+  const samples = await scrape(metrics);
+  assert.equal(samples.get('trivium_work_longest_seconds{kind="input"}'), 0.06);
+  assert.equal(samples.get('trivium_work_slow_total{kind="input"}'), 1);
+  assert.equal(samples.get('trivium_work_slow_total{kind="task"}'), 0);
 });
 
 test('queues are summed by virtual host, without deleted ones', async () => {

@@ -13,6 +13,7 @@ import {
   type ConnectionInfo,
 } from '../../src/core/session/client-connection.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
+import type { TurnWatch } from '../../src/core/turn/turn-watch.ts';
 import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
 import { FakeRetained } from '../../support/fake-retained.ts';
 import { forgetfulStore } from '../../support/forgetful-store.ts';
@@ -23,10 +24,12 @@ export interface Registry {
   readonly connections: ClientConnections;
   readonly meters: Meters;
   readonly memory: MemoryBudget;
+  readonly watch: TurnWatch;
 }
 
 export function registry(): Registry {
   const meters = newMeters();
+  const turn = new Turn({ now: () => 0 });
   const memory = new MemoryBudget(DEFAULT_LIMITS.memoryHighBytes);
   const hosts = new VirtualHosts({
     definitions: new RecordedDefinitions(),
@@ -38,10 +41,10 @@ export function registry(): Registry {
     memory,
     meters,
     rewriter: amqpRewriter,
-    turn: new Turn({ now: () => 0 }),
+    turn,
   });
   hosts.recover();
-  return { hosts, connections: new ClientConnections(), meters, memory };
+  return { hosts, connections: new ClientConnections(), meters, memory, watch: turn.watch };
 }
 
 /** Declares a durable, non-exclusive queue. */

@@ -10,6 +10,7 @@ import { EMPTY_TABLE } from '../../../src/core/message/field-table.ts';
 import { countLimit } from '../../../src/core/ports/limit-hits.ts';
 import type { ClientConnection, ConnectionInfo } from '../../../src/core/session/client-connection.ts';
 import type { Session } from '../../../src/core/session/session.ts';
+import type { WorkDescription, Worker } from '../../../src/core/turn/turn-watch.ts';
 import { MESSAGE_KIND } from '../../../src/net/message-kind.ts';
 import type { Outbox } from '../../../src/net/outbox.ts';
 import { type GatedInput, ReadGate } from '../../../src/net/read-gate.ts';
@@ -37,7 +38,15 @@ type State = (typeof STATE)[keyof typeof STATE];
 const VERSIONS: Readonly<Record<number, string>> = { 3: 'MQTT 3.1', 4: 'MQTT 3.1.1', 5: 'MQTT 5.0' };
 
 export class MqttConnection
-  implements TransportHandler, ClientConnection, PacketHandler, OpenConnection, HandshakeConnection, GatedInput, Ticked
+  implements
+    TransportHandler,
+    ClientConnection,
+    PacketHandler,
+    OpenConnection,
+    HandshakeConnection,
+    GatedInput,
+    Ticked,
+    Worker
 {
   readonly id: number;
   readonly transport: Transport;
@@ -101,6 +110,15 @@ export class MqttConnection
   data(chunk: Buffer): void {
     // First: ending the turn may close this connection.
     this.context.turn.input(chunk.length);
+    this.received(chunk);
+    this.context.turn.inputHandled(this);
+  }
+
+  describeWork(): WorkDescription {
+    return { work: 'MQTT input', ...this.about(), vhost: this.coreSession?.vhost.name ?? null };
+  }
+
+  private received(chunk: Buffer): void {
     if (this.state === STATE.closed) return;
     // Before login, input does not extend the time limit, however slowly the bytes come.
     if (this.state === STATE.open) this.keepAlive.received = true;
@@ -358,12 +376,15 @@ export class MqttConnection
   }
 
   handleWaitingInput(): void {
-    this.context.turn.begin();
+    const { turn } = this.context;
+    turn.begin();
+    const began = turn.watch.now();
     try {
       this.framer.resume();
     } catch (error) {
       this.fail(error);
     }
+    turn.watch.ended('input', this, began);
   }
 
   /** Closes the connection after a protocol error, a refusal, or an error of our own, which is logged. */

@@ -4,6 +4,7 @@
 import type { Logger } from '../../../src/core/logger.ts';
 import type { RetainedCursor, RetainedPlace, RetainedStore } from '../../../src/core/ports/retained-store.ts';
 import type { Task, Turn } from '../../../src/core/turn/turn.ts';
+import type { WorkDescription } from '../../../src/core/turn/turn-watch.ts';
 import { type Ticked, type Ticker, ticksFor } from '../../../src/net/ticker.ts';
 import { selectsBrokerTopics, swapSeparators } from '../topic/topics.ts';
 
@@ -42,6 +43,10 @@ export class RetainedMessages implements Ticked, Task {
 
   tick(nowTick: number): void {
     if (nowTick % this.ticks === 0) this.turn.work(this);
+  }
+
+  describeWork(): WorkDescription {
+    return { work: 'expiry of retained messages' };
   }
 
   run(): boolean {

@@ -15,6 +15,8 @@ import {
   type SubscriptionOptions,
 } from '../../../src/core/queue/subscription-options.ts';
 import type { Target } from '../../../src/core/queue/target.ts';
+import type { Task } from '../../../src/core/turn/turn.ts';
+import type { WorkDescription } from '../../../src/core/turn/turn-watch.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import type { Subscription } from '../packet/control.ts';
 import { isExpired, publishByte } from '../packet/encoder-v5.ts';
@@ -40,7 +42,7 @@ interface ClaimedEntry {
   readonly message: Message;
 }
 
-export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
+export class Deliveries implements DeliverySink, DirectReceiver, GroupMember, Task {
   private readonly session: DeliverySession;
   private readonly context: SessionContext;
   private connection: SessionConnection | null;
@@ -52,6 +54,12 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
   private own: Consumer | null;
   /** The consumers of groups' queues. This and all below are made at first use: most sessions are idle. */
   private groups: Map<Consumer, { readonly group: SharedGroup; readonly options: SubscriptionOptions }> | null;
+  /** The consumers of groups' queues that stopped because nothing more could be sent. They resume once in a turn. */
+  private stopped: Set<Consumer> | null;
+  /** Whether it is on the work list, to resume them. */
+  private resuming: boolean;
+  /** Groups that have passed over this session, because it took no QoS 0 message. */
+  private unready: Set<SharedGroup> | null;
   private outgoing: Outgoing | null;
   private feed: RetainedFeed | null;
   private claimed: ClaimedEntry[] | null;
@@ -66,6 +74,9 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
     this.abandoned = false;
     this.own = null;
     this.groups = null;
+    this.stopped = null;
+    this.resuming = false;
+    this.unready = null;
     this.outgoing = null;
     this.feed = null;
     this.claimed = null;
@@ -87,11 +98,14 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
   join(consumer: Consumer, group: SharedGroup, options: SubscriptionOptions): void {
     this.groups ??= new Map();
     this.groups.set(consumer, { group, options });
+    (this.stopped ??= new Set()).add(consumer);
+    group.ready(this);
   }
 
   /** Leaves a group. Unacknowledged deliveries of its queue stay out until the connection closes. */
   leave(consumer: Consumer): void {
     this.groups?.delete(consumer);
+    this.stopped?.delete(consumer);
   }
 
   /** A group's queue was deleted: entries of it that were to be sent again are gone. */
@@ -120,6 +134,8 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
     this.windowFull = false;
     this.own = null;
     this.groups = null;
+    this.stopped = null;
+    this.unready = null;
     if (outgoing === null || connection === null) return;
     const claim = (entry: QueueEntry): void => this.context.groups.of(entry.queue).claim(entry.seq, this);
     const back = outgoing.detach(claim);
@@ -166,7 +182,27 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
     if (this.feed?.idle === true) this.feed = null;
     this.feed?.resume();
     this.own?.start();
-    if (this.groups !== null) for (const consumer of this.groups.keys()) consumer.start();
+    this.resumeGroups();
+    const { unready } = this;
+    this.unready = null;
+    if (unready !== null) for (const group of unready) group.ready(this);
+  }
+
+  /** Resumes the consumers of groups' queues that have stopped: as a task of the work list. */
+  run(): boolean {
+    this.resuming = false;
+    const { stopped, groups } = this;
+    this.stopped = null;
+    if (stopped === null) return false;
+    for (const consumer of stopped) {
+      if (groups?.has(consumer)) consumer.start();
+    }
+    return false;
+  }
+
+  describeWork(): WorkDescription {
+    const { vhost, clientId } = this.session;
+    return { work: 'resumption of shared subscriptions', vhost, clientId };
   }
 
   /** Restores a selection of retained messages that were not all sent before the restart. */
@@ -198,9 +234,9 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
     this.feed?.dropAll();
   }
 
-  /** Resolves when the first retained messages were read, so that they leave right after SUBACK. */
+  /** Resolves when the first retained messages were read, so that they leave right after SUBACK; or if that takes long. */
   async retainedFound(): Promise<void> {
-    await this.feed?.fill();
+    await this.feed?.firstFound();
   }
 
   /** Publishing is no longer blocked, so retained messages may be written to the session's queue again. */
@@ -245,18 +281,19 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
     this.openOutgoing().deliver(entry, message, options, redelivery, redelivered && (own || redelivery !== 0));
   }
 
-  writable(): boolean {
+  writable(consumer: Consumer): boolean {
     const { connection, outgoing } = this;
-    if (connection === null || !connection.outbox.writable) return false;
-    if (outgoing === null || outgoing.room > 0) return true;
-    this.windowFull = true;
+    const isWritable = connection?.outbox.writable === true;
+    if (isWritable && (outgoing === null || outgoing.room > 0)) return true;
+    if (isWritable) this.windowFull = true;
+    if (consumer !== this.own && this.groups?.has(consumer)) (this.stopped ??= new Set()).add(consumer);
     return false;
   }
 
   cancelled(consumer: Consumer): void {
     if (consumer === this.own) this.own = null;
     else {
-      this.groups?.delete(consumer);
+      this.leave(consumer);
       this.context.groups.forget(consumer.queue);
     }
     this.session.queueGone(consumer);
@@ -290,6 +327,10 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
   /** Whether a QoS 0 message would be taken now. */
   get takesDirect(): boolean {
     return this.started && this.connection?.outbox.writable === true;
+  }
+
+  passedOver(group: SharedGroup): void {
+    if (this.connection !== null) (this.unready ??= new Set()).add(group);
   }
 
   // Acknowledgements from the client.
@@ -344,7 +385,13 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember {
     this.drainClaimed();
     this.feed?.resume();
     this.own?.resume();
-    if (this.groups !== null) for (const consumer of this.groups.keys()) consumer.resume();
+    this.resumeGroups();
+  }
+
+  private resumeGroups(): void {
+    if (this.stopped === null || this.resuming) return;
+    this.resuming = true;
+    this.context.turn.work(this);
   }
 
   /** The options of an entry that was read back from disk. */

@@ -16,6 +16,7 @@ import type { Queue } from '../../../src/core/queue/queue.ts';
 import { retainedSubscriptionOptions } from '../../../src/core/queue/subscription-options.ts';
 import { ConfirmRing, type ConfirmSink } from '../../../src/core/turn/confirms.ts';
 import type { Task } from '../../../src/core/turn/turn.ts';
+import type { WorkDescription } from '../../../src/core/turn/turn-watch.ts';
 import { isExpired, publishByte } from '../packet/encoder-v5.ts';
 import { qosOf } from '../packet/property-codec.ts';
 import { selectsBrokerTopics } from '../topic/topics.ts';
@@ -26,6 +27,10 @@ import type { SessionContext } from './session-context.ts';
 /** Messages, and bytes of bodies, that are read ahead. */
 const READ_AHEAD_MESSAGES = 64;
 const READ_AHEAD_BYTES = 256 * 1024;
+/** Reads of searches before others have their turn; a search that takes longer makes pauses of its own. */
+const READS_SLICE = 8;
+/** Slices after which SUBACK is sent though no retained message was found yet. */
+const SUBACK_SLICES = 32;
 /** Messages that are enqueued ahead of their delivery. */
 const ENQUEUED_AHEAD = 64;
 
@@ -58,6 +63,8 @@ export class RetainedFeed implements Task, ConfirmSink {
   /** Messages that a full disk refused: they are enqueued again before all others. */
   private refused: Found[];
   private filling: Promise<void> | null;
+  /** Called when SUBACK waits no longer for a retained message; null: it does not wait. */
+  private enough: (() => void) | null;
   /** Counts connections: a read that was started for an earlier one is discarded. */
   private epoch: number;
   private scheduled: boolean;
@@ -78,6 +85,7 @@ export class RetainedFeed implements Task, ConfirmSink {
     this.at = 0;
     this.refused = [];
     this.filling = null;
+    this.enough = null;
     this.epoch = 0;
     this.scheduled = false;
     this.enqueuedTo = 0;
@@ -165,8 +173,16 @@ export class RetainedFeed implements Task, ConfirmSink {
     for (const filter of [...this.selections.keys()]) this.drop(filter);
   }
 
+  /** Reads ahead. Resolves when messages were read, none are left, or the searches take long. */
+  async firstFound(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.enough = resolve;
+    await Promise.race([this.fill(), promise]);
+    this.enough = null;
+  }
+
   /** Reads ahead. Resolves when messages were read or none are left. */
-  fill(): Promise<void> {
+  private fill(): Promise<void> {
     if (this.filling !== null) return this.filling;
     const { epoch } = this;
     // Reset after `read` and not in it: a read without anything to wait for would end before the assignment below.
@@ -187,6 +203,11 @@ export class RetainedFeed implements Task, ConfirmSink {
   /** An entry of the session's queue was delivered. */
   delivered(seq: number): void {
     if (seq + 1 >= this.enqueuedTo) this.resume();
+  }
+
+  describeWork(): WorkDescription {
+    const { vhost, clientId } = this.session;
+    return { work: 'retained messages of a session', vhost, clientId, selections: this.selections.size };
   }
 
   /** As a task of the turn's work list: sends or enqueues what was read, as far as possible. */
@@ -302,10 +323,17 @@ export class RetainedFeed implements Task, ConfirmSink {
     this.found = this.found.slice(this.at);
     this.at = 0;
     let bytes = 0;
+    let reads = 0;
     for (const { message } of this.found) bytes += message.bodyLength;
     for (const selection of this.selections.values()) {
       while (!selection.exhausted && this.found.length < READ_AHEAD_MESSAGES && bytes < READ_AHEAD_BYTES) {
         const cursor = (selection.cursor ??= this.cursorOf(selection));
+        if (++reads % READS_SLICE === 0) {
+          await this.context.turn.slices.next(this);
+          if (reads >= READS_SLICE * SUBACK_SLICES) this.enough?.();
+          if (epoch !== this.epoch) return;
+          if (selection.dropped) break;
+        }
         const messages = await this.readSome(selection, cursor);
         // Checked after every await: the connection may have closed, or the subscription be removed.
         if (epoch !== this.epoch) return;

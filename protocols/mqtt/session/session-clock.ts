@@ -6,6 +6,7 @@
 import { BrokerError } from '../../../src/core/errors.ts';
 import type { Session } from '../../../src/core/session/session.ts';
 import type { Timer } from '../../../src/core/turn/timers.ts';
+import type { WorkDescription } from '../../../src/core/turn/turn-watch.ts';
 import type { MqttContext } from '../context.ts';
 import { NEVER_ENDS } from '../packet/connect-packet.ts';
 import type { Will } from '../packet/will-record.ts';
@@ -98,6 +99,11 @@ export class SessionClock implements Timer {
     } catch (error) {
       this.context.log.error({ user: this.session.user, error }, 'a session failed to expire by a fault of ours');
     }
+  }
+
+  describeWork(): WorkDescription {
+    const { vhost, user } = this.session;
+    return { work: 'end of an MQTT session, or its will', vhost, user };
   }
 
   /** Publishes the will, if there is one. Null where that was done at once; else it resolves when it was. */

@@ -17,6 +17,8 @@ import { isShared, sharedQueueNameOf } from './session-queue.ts';
 export interface GroupMember {
   /** Whether it would take a QoS 0 message now. */
   readonly takesDirect: boolean;
+  /** The group passes over this member until it says that it is `ready` again. */
+  passedOver(group: SharedGroup): void;
   /** Sends a QoS 0 message to its client. */
   receiveWith(message: Message, options: SubscriptionOptions): void;
   /** An entry that it has claimed was handed to another member: it completes the delivery. */
@@ -29,6 +31,8 @@ export class SharedGroup implements DirectReceiver {
   readonly queue: Queue;
   /** Members, each with the options of its subscription. */
   readonly members: Map<GroupMember, SubscriptionOptions>;
+  /** Members that may take a QoS 0 message, in the order of their turns: of 10,000 members most may be away. */
+  private readonly takers: Set<GroupMember>;
   /** Subscriptions in progress, which may become members. */
   joining: number;
   /** The member that must complete an entry, by sequence number, ascending unless `unsorted`; null: none. */
@@ -39,6 +43,7 @@ export class SharedGroup implements DirectReceiver {
   constructor(queue: Queue, meters: Meters, system: SystemSession) {
     this.queue = queue;
     this.members = new Map();
+    this.takers = new Set();
     this.joining = 0;
     this.claims = null;
     this.unsorted = false;
@@ -48,14 +53,27 @@ export class SharedGroup implements DirectReceiver {
 
   /** A QoS 0 message goes to the first member whose client can take it now. Members take turns. */
   receive(message: Message): void {
-    for (const [member, options] of this.members) {
-      if (!member.takesDirect) continue;
-      this.members.delete(member);
-      this.members.set(member, options);
-      member.receiveWith(message, options);
+    for (const member of this.takers) {
+      this.takers.delete(member);
+      if (!member.takesDirect) {
+        member.passedOver(this);
+        continue;
+      }
+      this.takers.add(member);
+      member.receiveWith(message, this.members.get(member)!);
       return;
     }
     this.meters.droppedDirect++;
+  }
+
+  /** A member may take QoS 0 messages. */
+  ready(member: GroupMember): void {
+    if (this.members.has(member)) this.takers.add(member);
+  }
+
+  leave(member: GroupMember): void {
+    this.members.delete(member);
+    this.takers.delete(member);
   }
 
   claim(seq: number, member: GroupMember): void {
@@ -116,7 +134,7 @@ export class SharedGroups {
   leave(host: VirtualHost, filter: SharedFilter, member: GroupMember): void {
     const group = this.find(host, filter);
     if (group === null) return;
-    group.members.delete(member);
+    group.leave(member);
     this.deleteUnused(host, group);
   }
 

@@ -11,6 +11,7 @@ import type { Consumer } from '../../../src/core/queue/consumer.ts';
 import type { Queue } from '../../../src/core/queue/queue.ts';
 import { SUBSCRIPTION_ARGUMENT } from '../../../src/core/queue/subscription-options.ts';
 import type { QueueBinding, Session } from '../../../src/core/session/session.ts';
+import type { WorkDescription, Worker } from '../../../src/core/turn/turn-watch.ts';
 import type { VirtualHost } from '../../../src/core/vhost/virtual-host.ts';
 import type { Subscription } from '../packet/control.ts';
 import { refusalReasonOf } from '../packet/errors.ts';
@@ -28,8 +29,13 @@ const DIALECT: Dialect = 'mqtt';
 /** The binding arguments of subscriptions with no option but a QoS, shared by all of them. */
 const QOS_ARGUMENTS: readonly FieldTable[] = [0, 1, 2].map((value) => [qosField(value)]);
 
+/** Filters of one SUBSCRIBE or UNSUBSCRIBE that are handled before others have their turn. */
+const FILTERS_SLICE = 64;
+
 /** How many refusals of one connection are logged: one packet can ask for ten thousand subscriptions. */
 const LOGGED_REFUSALS = 16;
+
+const NOTHING_REMOVED: Promise<Reason> = Promise.resolve(REASON.noSubscriptionExisted);
 
 /** What subscriptions need of their session. */
 export interface Subscriber {
@@ -38,7 +44,7 @@ export interface Subscriber {
   shares: Map<string, SharedSubscription> | null;
 }
 
-export class Subscriptions {
+export class Subscriptions implements Worker {
   private readonly queue: Queue;
   private readonly host: VirtualHost;
   private readonly subscriber: Subscriber;
@@ -75,24 +81,38 @@ export class Subscriptions {
     // Concurrently, so that they share a commit; requests with the same filter run one after another.
     const byFilter = new Map<string, Promise<number>>();
     const all: Promise<number>[] = [];
-    for (const request of requests) {
+    for (const [i, request] of requests.entries()) {
+      if (i > 0 && i % FILTERS_SLICE === 0) await this.context.turn.slices.next(this);
+      // Checked after every slice: the connection may have closed meanwhile, so nobody awaits the answer.
+      if (this.detached) break;
       const before = byFilter.get(request.filter);
-      const adding = before === undefined ? this.addOne(request, core) : before.then(() => this.addOne(request, core));
+      if (before !== undefined) await before;
+      const adding = this.addOne(request, core);
+      // `Promise.all` reports a failure, but only after the last slice.
+      adding.catch(() => {});
       byFilter.set(request.filter, adding);
       all.push(adding);
     }
     return Promise.all(all);
   }
 
+  describeWork(): WorkDescription {
+    return { work: 'MQTT SUBSCRIBE or UNSUBSCRIBE', queue: this.queue.name, vhost: this.host.name };
+  }
+
   /** Unsubscribes. Resolves to the UNSUBACK codes in the order of the request (MQTT 5 §3.11.3). */
   async remove(filters: readonly string[], core: Session): Promise<Reason[]> {
-    // Concurrently, as in `add`; a repeated filter is removed once.
+    // Concurrently and in slices, as in `add`; a repeated filter is removed once.
     const seen = new Set<string>();
-    const all = filters.map((filter) => {
-      const again = seen.has(filter);
+    const all: Promise<Reason>[] = [];
+    for (const [i, filter] of filters.entries()) {
+      if (i > 0 && i % FILTERS_SLICE === 0) await this.context.turn.slices.next(this);
+      if (this.detached) break;
+      const removing = seen.has(filter) ? NOTHING_REMOVED : this.removeOne(filter, core);
+      removing.catch(() => {});
       seen.add(filter);
-      return again ? REASON.noSubscriptionExisted : this.removeOne(filter, core);
-    });
+      all.push(removing);
+    }
     return Promise.all(all);
   }
 
@@ -103,7 +123,10 @@ export class Subscriptions {
   async rejoin(core: Session): Promise<boolean> {
     const { deliveries, shares } = this.subscriber;
     let ended = false;
+    let joined = 0;
     for (const share of [...(shares?.values() ?? [])]) {
+      if (++joined % FILTERS_SLICE === 0) await this.context.turn.slices.next(this);
+      if (this.detached) return ended;
       try {
         await this.join(share, core);
       } catch (error) {
@@ -122,7 +145,9 @@ export class Subscriptions {
   async removeForbidden(core: Session): Promise<void> {
     const refused = await refusedBindings(this.queue, this.context.options.exchange, core);
     if (refused.length === 0) return;
+    let removed = 0;
     for (const binding of refused) {
+      if (++removed % FILTERS_SLICE === 0) await this.context.turn.slices.next(this);
       this.context.system.unbind(core.vhost, binding);
       this.subscriber.deliveries.dropRetained(swapSeparators(binding.routingKey));
       this.count--;

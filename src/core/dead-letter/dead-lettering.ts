@@ -18,6 +18,7 @@ import { type QueueEntry, storeIdOf } from '../queue/queue-entry.ts';
 import type { LoadedRange, QueueStore } from '../queue/queue-store.ts';
 import { NO_TARGETS, type Target } from '../queue/target.ts';
 import type { Task, Turn } from '../turn/turn.ts';
+import type { WorkDescription } from '../turn/turn-watch.ts';
 import { DeadLetterTransfer } from './dead-letter-transfer.ts';
 import { copiesOf, deathsOf, furtherKeys, isAutomatic, isAutomaticCycle, propertiesOfDead } from './x-death.ts';
 
@@ -74,6 +75,11 @@ export class DeadLettering implements Task {
     if (this.busy) return;
     this.busy = true;
     this.dependencies.turn.work(this);
+  }
+
+  describeWork(): WorkDescription {
+    const letter = this.letters.peek();
+    return { work: 'dead letters', queue: letter?.entry.queue.name ?? null, waiting: this.letters.length };
   }
 
   /** One slice, in the order of deaths: an entry that must be read back first delays those behind it. */

@@ -49,8 +49,10 @@ export class Consumer {
   prefetch: number;
   /** Entries that are outstanding with it. */
   unacked: number;
-  /** Whether the consumer set lists it as having credit; the set maintains this. */
+  /** Whether the consumer set lists it as having credit, and its neighbours there; the set maintains these. */
   listed: boolean;
+  nextListed: Consumer | null;
+  previousListed: Consumer | null;
   private readonly owner: ConsumerOwner | null;
   private state: 'waiting' | 'started' | 'ended';
 
@@ -65,6 +67,8 @@ export class Consumer {
     this.prefetch = options.prefetch;
     this.unacked = 0;
     this.listed = false;
+    this.nextListed = null;
+    this.previousListed = null;
     this.owner = owner;
     this.state = 'waiting';
   }

@@ -5,10 +5,12 @@
 import type { Message } from '../message/message.ts';
 import type { Timer } from '../turn/timers.ts';
 import type { Turn } from '../turn/turn.ts';
+import type { WorkDescription } from '../turn/turn-watch.ts';
 import { NEVER_EXPIRES, type QueueEntry } from './queue-entry.ts';
 
 /** The queue, as its expiry sees it. */
 export interface ExpiringQueue {
+  readonly name: string;
   /** Whether it has consumers. */
   readonly used: boolean;
   /** When the first entry expires; entries that are only on disk do not count. */
@@ -115,6 +117,10 @@ export class QueueExpiry implements Timer {
       this.turn.timers.set(this, until);
     }
     if (this.aging) this.queue.wake();
+  }
+
+  describeWork(): WorkDescription {
+    return { work: 'expiry of a queue or its messages', queue: this.queue.name };
   }
 
   /** The queue was deleted. */

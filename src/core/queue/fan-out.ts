@@ -4,6 +4,7 @@
 import type { Message } from '../message/message.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
 import type { Task, Turn } from '../turn/turn.ts';
+import type { WorkDescription } from '../turn/turn-watch.ts';
 import type { Target } from './target.ts';
 
 /** Targets of one slice; a publish with at most that many is done at once. */
@@ -43,6 +44,11 @@ export class FanOut implements Task {
     ring?.hold(slot);
     turn.retain(message);
     turn.work(this);
+  }
+
+  describeWork(): WorkDescription {
+    const { exchange, routingKey } = this.message;
+    return { work: 'fan-out of a message', exchange, routingKey, queues: this.targets.length };
   }
 
   run(): boolean {

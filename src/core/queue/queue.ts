@@ -12,6 +12,7 @@ import type { PropertyRewriter } from '../message/property-rewriter.ts';
 import type { DefinitionStore } from '../ports/definitions.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
 import type { Task } from '../turn/turn.ts';
+import type { WorkDescription } from '../turn/turn-watch.ts';
 import type { Consumer } from './consumer.ts';
 import { ConsumerSet } from './consumer-set.ts';
 import type { Death } from './death-reason.ts';
@@ -281,6 +282,10 @@ export class Queue implements Task, ExpiringQueue {
     if (this.waiting !== null) this.notifyWaiters(this.waiting);
     if (expiry.aging && !more) expiry.watch();
     return more;
+  }
+
+  describeWork(): WorkDescription {
+    return { work: 'deliveries of a queue', queue: this.name, vhost: this.events.name };
   }
 
   get used(): boolean {

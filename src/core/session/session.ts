@@ -16,6 +16,7 @@ import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } 
 import type { DirectReceiver, Queue, QueueOwner } from '../queue/queue.ts';
 import type { QueueEntry } from '../queue/queue-entry.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
+import type { WorkDescription, Worker } from '../turn/turn-watch.ts';
 import type { ExchangeDeclaration } from '../vhost/declarations.ts';
 import type { ReplyReceiver } from '../vhost/direct-replies.ts';
 import type { VirtualHost } from '../vhost/virtual-host.ts';
@@ -68,7 +69,10 @@ export interface GetResult {
 /** An AMQP short string (0-9-1 §4.2.5.3) has at most this length, so names are limited to it. */
 const MAX_NAME_BYTES = 255;
 
-export class Session implements ConsumerOwner, QueueOwner {
+/** Permissions that are asked for before others have their turn. */
+const PERMISSIONS_SLICE = 256;
+
+export class Session implements ConsumerOwner, QueueOwner, Worker {
   readonly vhost: VirtualHost;
   readonly identity: Identity;
   private readonly context: SessionContext;
@@ -315,10 +319,15 @@ export class Session implements ConsumerOwner, QueueOwner {
     if (!(await granted(this.requireBindPermissions({ queue, exchange: exchangeName })))) return routingKeys;
     if (!this.permissions.restrictsTopics(exchange)) return [];
     const refused: string[] = [];
-    for (const routingKey of routingKeys) {
+    for (const [i, routingKey] of routingKeys.entries()) {
+      if (i % PERMISSIONS_SLICE === PERMISSIONS_SLICE - 1) await this.context.turn.slices.next(this);
       if (!(await granted(this.requireTopicPermission(exchangeName, routingKey)))) refused.push(routingKey);
     }
     return refused;
+  }
+
+  describeWork(): WorkDescription {
+    return { work: 'permissions of bindings', user: this.identity.user, vhost: this.vhost.name };
   }
 
   /** A consumer that delivers once `start` is called on it. Throws not-found, access-refused, resource-locked. */

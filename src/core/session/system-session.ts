@@ -5,10 +5,12 @@
 
 import type { Binding } from '../exchange/exchange.ts';
 import type { Message } from '../message/message.ts';
+import { FAN_OUT_SLICE, FanOut } from '../queue/fan-out.ts';
 import type { DirectReceiver, Queue } from '../queue/queue.ts';
 import { NEVER_EXPIRES, type QueueEntry } from '../queue/queue-entry.ts';
 import type { Target } from '../queue/target.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
+import type { Turn } from '../turn/turn.ts';
 import type { VirtualHost } from '../vhost/virtual-host.ts';
 
 export class SystemSession {
@@ -45,9 +47,17 @@ export class SystemSession {
     entry.expiresAt = NEVER_EXPIRES;
   }
 
-  /** Publishes a message of the broker's own (`$SYS`), without a confirm. Nothing happens without such an exchange. */
-  publish(host: VirtualHost, message: Message): void {
-    for (const target of this.targetsOf(host, message)) target.queue.accept(message, target, null, 0);
+  /**
+   * Publishes a message of the broker's own (`$SYS`), without a confirm; to thousands of queues in slices. Nothing happens
+   * without such an exchange.
+   */
+  publish(host: VirtualHost, message: Message, turn: Turn): void {
+    const targets = this.targetsOf(host, message);
+    if (targets.length > FAN_OUT_SLICE) {
+      new FanOut(message, targets, null, 0, turn, () => {});
+      return;
+    }
+    for (const target of targets) target.queue.accept(message, target, null, 0);
   }
 
   /** Whether a message would reach a queue. */

@@ -9,3 +9,8 @@ export interface Clock {
 
 /** The machine's clocks. */
 export const SYSTEM_CLOCK: Clock = Object.freeze({ now: Date.now, monotonic: () => performance.now() });
+
+/** The clock that never jumps. */
+export function monotonicOf(clock: Clock): () => number {
+  return clock.monotonic === undefined ? () => clock.now() : () => clock.monotonic!();
+}

@@ -10,13 +10,14 @@
 // monotonic clock. A timer that stands for a point in time (a message's `expiresAt`) follows a jump; one that stands
 // for an interval (a session's expiry interval) does not.
 
-import type { Clock } from './clock.ts';
+import { type Clock, monotonicOf } from './clock.ts';
+import type { TurnWatch, Worker } from './turn-watch.ts';
 
 /** Starts a timer that does not keep the process alive. Returns a function that cancels it. */
 export type StartTimer = (delayMs: number, action: () => void) => () => void;
 
 /** An object with one timer. */
-export interface Timer {
+export interface Timer extends Worker {
   /** On the monotonic clock; Infinity: not set. Maintained by `Timers`. */
   dueAt: number;
   /** Its index in the heap, or -1. Maintained by `Timers`. */
@@ -30,11 +31,13 @@ export interface Timer {
 /** The parts of a turn that timers need. */
 export interface TimerTurn {
   readonly now: number;
+  readonly watch: TurnWatch;
   begin(): void;
 }
 
-/** Timers that one slice calls: their effects (deleting a queue) take time. */
+/** Timers that one slice calls, and its time: their effects (deleting a queue with its bindings) take time. */
 const FIRE_SLICE = 256;
+const FIRE_SLICE_MS = 5;
 /** With a longer delay Node's timers fire at once. */
 const LONGEST_DELAY_MS = 0x7fffffff;
 /** A smaller change of the difference between the clocks is jitter, or NTP's slow correction. */
@@ -43,6 +46,7 @@ const JUMP_MS = 10;
 export class Timers {
   private readonly turn: TimerTurn;
   private readonly clock: Clock;
+  private readonly monotonic: () => number;
   private readonly startTimer: StartTimer;
   /** Binary heap, the earliest first. */
   private readonly heap: Timer[];
@@ -59,6 +63,7 @@ export class Timers {
     this.clock = clock;
     this.startTimer = startTimer;
     this.heap = [];
+    this.monotonic = monotonicOf(clock);
     this.lead = clock.now() - this.monotonic();
     this.comparedAt = Number.NEGATIVE_INFINITY;
     this.timerAt = Number.POSITIVE_INFINITY;
@@ -97,12 +102,16 @@ export class Timers {
     this.turn.begin();
     this.compareClocks();
     const now = this.monotonic();
+    const { watch } = this.turn;
+    let time = watch.now();
+    const until = time + FIRE_SLICE_MS;
     try {
-      for (let left = FIRE_SLICE; left > 0; left--) {
+      for (let left = FIRE_SLICE; left > 0 && time < until; left--) {
         const first = this.heap[0];
         if (first === undefined || first.dueAt > now) break;
         this.remove(first);
         first.due();
+        time = watch.ended('timer', first, time);
       }
     } finally {
       this.arm();
@@ -113,10 +122,6 @@ export class Timers {
   close(): void {
     this.closed = true;
     this.disarm();
-  }
-
-  private monotonic(): number {
-    return this.clock.monotonic === undefined ? this.clock.now() : this.clock.monotonic();
   }
 
   /** Moves the timers that follow the wall clock when it has jumped. */

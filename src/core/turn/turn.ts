@@ -16,9 +16,12 @@
 
 import type { Message } from '../message/message.ts';
 import { MessageSlabs } from '../message/message-slabs.ts';
-import type { Clock } from './clock.ts';
+import { Ring } from '../message/ring.ts';
+import { type Clock, monotonicOf } from './clock.ts';
 import type { ConfirmRing, RingScheduler } from './confirms.ts';
+import { Slices } from './slices.ts';
 import { type StartTimer, Timers } from './timers.ts';
+import { TurnWatch, type Worker } from './turn-watch.ts';
 
 /** Something with output to write at the end of the turn: an outbox. */
 export interface Flushable {
@@ -31,7 +34,7 @@ export interface PublishCount {
 }
 
 /** Work that was deferred to the work list. */
-export interface Task {
+export interface Task extends Worker {
   /** Does one slice. True if more is left; it is then called again after the other tasks. */
   run(): boolean;
 }
@@ -51,15 +54,18 @@ export const TURN_INPUT_BYTES = 2 * 1024 * 1024;
 export const TURN_PUBLISHES = 16_384;
 /** Slices of the work list in one turn, before sockets are read again. */
 const MAX_SLICES = 256;
-/** Time that one turn gives to the work list, checked every few slices. */
-const MAX_WORK_MS = 5;
-const SLICES_A_LOOK = 16;
+/** Time that one turn gives to the work list, checked after each slice. */
+export const MAX_WORK_MS = 5;
 
 export class Turn implements RingScheduler {
   /** Milliseconds since the epoch, read once a turn. */
   now: number;
   /** Timers, which begin turns without input. */
   readonly timers: Timers;
+  /** Measures the work of each turn. */
+  readonly watch: TurnWatch;
+  /** Bounds work that awaits something between its slices. */
+  readonly slices: Slices;
   private readonly clock: Clock;
   private readonly slabs: MessageSlabs;
   private seal: () => void;
@@ -68,15 +74,19 @@ export class Turn implements RingScheduler {
   /** The counter of publishes, and its value when the turn began. */
   private publishes: PublishCount;
   private publishedBefore: number;
-  private tasks: Task[];
+  /** When the chunk of input began that is being handled, by the watch's clock. */
+  private inputBegan: number;
+  private readonly tasks: Ring<Task>;
   private rings: ConfirmRing[];
   private retained: Message[];
   private flushables: Flushable[];
   private readonly endings: (() => void)[];
 
   /** `startTimer` is the event loop's unless a test gives one. */
-  constructor(clock: Clock, startTimer?: StartTimer) {
+  constructor(clock: Clock, startTimer?: StartTimer, watch: TurnWatch = new TurnWatch(monotonicOf(clock))) {
     this.clock = clock;
+    this.watch = watch;
+    this.slices = new Slices(watch, MAX_WORK_MS);
     this.slabs = new MessageSlabs();
     this.seal = () => {};
     this.now = clock.now();
@@ -85,7 +95,8 @@ export class Turn implements RingScheduler {
     this.inputBytes = 0;
     this.publishes = { published: 0 };
     this.publishedBefore = 0;
-    this.tasks = [];
+    this.inputBegan = 0;
+    this.tasks = new Ring();
     this.rings = [];
     this.retained = [];
     this.flushables = [];
@@ -114,9 +125,16 @@ export class Turn implements RingScheduler {
     if (this.inputBytes >= TURN_INPUT_BYTES || published >= TURN_PUBLISHES) {
       this.finish();
       this.now = this.clock.now();
+      this.watch.turnBegins();
     }
     this.inputBytes += bytes;
     this.begin();
+    this.inputBegan = this.watch.now();
+  }
+
+  /** The input that the last call of `input` announced was handled. */
+  inputHandled(connection: Worker): void {
+    this.watch.ended('input', connection, this.inputBegan);
   }
 
   /** Every other entry from the event loop (timer, completion) calls this first. */
@@ -124,6 +142,7 @@ export class Turn implements RingScheduler {
     if (this.scheduled) return;
     this.scheduled = true;
     this.now = this.clock.now();
+    this.watch.turnBegins();
     setImmediate(this.end);
   }
 
@@ -167,26 +186,21 @@ export class Turn implements RingScheduler {
     this.seal();
     for (const hook of this.endings) hook();
     this.flushAll();
+    this.watch.turnEnds();
   }
 
+  /** Tasks take turns, a slice each: one that has more to do goes behind all others. */
   private runTasks(): void {
-    if (this.tasks.length === 0) return;
-    const until = this.clock.now() + MAX_WORK_MS;
-    let left = MAX_SLICES;
-    while (this.tasks.length > 0 && left > 0) {
-      const round = this.tasks;
-      this.tasks = [];
-      for (let i = 0; i < round.length; i++) {
-        if (left > 0 && left % SLICES_A_LOOK === 0 && this.clock.now() >= until) left = 0;
-        if (left === 0) {
-          for (let rest = i; rest < round.length; rest++) this.tasks.push(round[rest]!);
-          break;
-        }
-        left--;
-        if (round[i]!.run()) this.tasks.push(round[i]!);
-      }
+    const { tasks, watch } = this;
+    if (tasks.length === 0) return;
+    let now = watch.now();
+    const until = now + MAX_WORK_MS;
+    for (let left = MAX_SLICES; left > 0 && tasks.length > 0 && now < until; left--) {
+      const task = tasks.shift()!;
+      if (task.run()) tasks.push(task);
+      now = watch.ended('task', task, now);
     }
-    if (this.tasks.length > 0) this.begin();
+    if (tasks.length > 0) this.begin();
   }
 
   private drainRings(): void {

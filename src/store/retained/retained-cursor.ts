@@ -1,16 +1,22 @@
 // Reads the retained messages that a filter selects, as they were when the cursor was made, in the order of their keys: so
 // that a search can be left behind any of them and taken up again by another cursor.
 //
-// What was set and not committed by then is looked through at once and kept; the rest is found on disk, in slices. A
-// record that was set later carries a later revision and is left out: whoever made the cursor gets that one live. A key
+// What was set and not committed by then is looked through first; the rest is found on disk. Both in slices. A record that
+// was set later carries a later revision and is left out: whoever made the cursor gets that one live. A key
 // that has a change waiting is left out, too: that change was kept at the start, or came later.
 
 import type { Message } from '../../core/message/message.ts';
 import type { RetainedCursor, RetainedMoment } from '../../core/ports/retained-store.ts';
 import type { RetainedSearch } from './retained-search.ts';
 
-/** Keys that are looked at before others have their turn: about a millisecond. */
+/**
+ * Keys that are looked at before others have their turn: about a millisecond. The first slice is short, because a client
+ * may begin thousands of searches at once.
+ */
 const LOOKS = 256;
+const FIRST_LOOKS = 32;
+/** The same for messages that are in memory. */
+const EARLY_LOOKS = 1024;
 /** Keys that are gathered before their records are read. */
 const BATCH = 64;
 /** Bytes of records that are handed out at once. */
@@ -30,46 +36,71 @@ export interface EarlyMessage {
   readonly message: Message;
 }
 
+/** Looks through what was not committed when the cursor was made. */
+export interface EarlySearch {
+  /** What was found so far. */
+  readonly found: EarlyMessage[];
+  /** Looks at that many changes. True if there are more. */
+  look(looks: number): boolean;
+}
+
 export class KvRetainedCursor implements RetainedCursor {
   readonly since: RetainedMoment;
   readonly empty: boolean;
   private readonly source: RecordSource;
   /** Null where all keys are known. */
   private readonly search: RetainedSearch | null;
+  /** Null once everything that was not committed was looked through. */
+  private earlySearch: EarlySearch | null;
   /** Sorted from the last key to the first, so that the next one is popped. */
-  private readonly early: EarlyMessage[];
+  private early: EarlyMessage[];
   /** Keys whose records are to be read. */
   private readonly keys: Buffer[];
+  /** Resolves when others had their turn. */
+  private readonly pause: () => Promise<void>;
+  private looks: number;
 
   constructor(
     since: RetainedMoment,
     source: RecordSource,
     search: RetainedSearch | null,
-    early: readonly EarlyMessage[],
+    early: EarlySearch | null,
     keys: readonly Buffer[],
+    pause: () => Promise<void>,
   ) {
     this.since = since;
     this.empty = false;
     this.source = source;
     this.search = search;
-    this.early = [...early].sort((a, b) => b.key.compare(a.key));
+    this.earlySearch = early;
+    this.early = [];
     this.keys = [...keys];
+    this.pause = pause;
+    this.looks = FIRST_LOOKS;
   }
 
   async read(): Promise<readonly Message[]> {
+    if (this.earlySearch !== null) await this.searchEarly(this.earlySearch);
     for (;;) {
       const messages = await this.readRecords();
       if (this.keys.length === 0) this.takeEarly(this.search?.position ?? null, messages);
       if (messages.length > 0) return messages;
       if (this.keys.length > 0) continue;
       if (this.search === null || this.search.done) return [];
-      this.search.next(LOOKS, BATCH, this.keys);
-      if (this.keys.length === 0 && !this.search.done) await nextTurn();
+      this.search.next(this.looks, BATCH, this.keys);
+      this.looks = LOOKS;
+      if (this.keys.length === 0 && !this.search.done) await this.pause();
     }
   }
 
   isCurrent(message: Message): boolean {
     return this.source.isCurrent(message);
+  }
+
+  private async searchEarly(search: EarlySearch): Promise<void> {
+    while (search.look(EARLY_LOOKS)) await this.pause();
+    this.earlySearch = null;
+    this.early = search.found.sort((a, b) => b.key.compare(a.key));
   }
 
   private async readRecords(): Promise<Message[]> {
@@ -98,8 +129,4 @@ export class KvRetainedCursor implements RetainedCursor {
       early.pop();
     }
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -40,7 +40,7 @@ import {
   writeU64,
 } from '../keys.ts';
 import { DamagedDataError, type Kv, type KvBatch } from '../kv/kv.ts';
-import { type EarlyMessage, KvRetainedCursor, type RecordSource } from './retained-cursor.ts';
+import { type EarlyMessage, type EarlySearch, KvRetainedCursor, type RecordSource } from './retained-cursor.ts';
 import {
   costOf,
   decodeRetained,
@@ -115,6 +115,8 @@ class Waiter {
 class Change {
   readonly host: Host;
   readonly key: Buffer;
+  /** The key as latin1 text. */
+  readonly text: string;
   readonly routingKey: string;
   /** Null: removed. */
   readonly record: Buffer | null;
@@ -130,6 +132,7 @@ class Change {
   constructor(host: Host, key: Buffer, routingKey: string, record: Buffer | null, insists: boolean) {
     this.host = host;
     this.key = key;
+    this.text = key.toString('latin1');
     this.routingKey = routingKey;
     this.record = record;
     this.insists = insists;
@@ -144,6 +147,58 @@ class Change {
   }
 }
 
+/**
+ * Looks through the changes that waited or were being committed when it was made. Changes that came later are not part
+ * of it, and those that were committed since are. The latest change of a key counts.
+ */
+class ChangeSearch implements EarlySearch {
+  readonly found: EarlyMessage[];
+  /** The keys of changes that the filter selects. */
+  readonly given: Set<string>;
+  private readonly logs: readonly (readonly Change[])[];
+  private readonly selects: (change: Change) => boolean;
+  private readonly messageOf: (change: Change) => Message | null;
+  /** Which log is looked through, and how many of its changes are left: the latest comes first. */
+  private log: number;
+  private left: number;
+  private readonly olderLeft: number;
+
+  constructor(
+    pending: readonly Change[],
+    committing: readonly Change[],
+    selects: (change: Change) => boolean,
+    messageOf: (change: Change) => Message | null,
+  ) {
+    this.found = [];
+    this.given = new Set();
+    this.logs = [pending, committing];
+    this.selects = selects;
+    this.messageOf = messageOf;
+    this.log = 0;
+    this.left = pending.length;
+    this.olderLeft = committing.length;
+  }
+
+  look(looks: number): boolean {
+    for (let done = 0; done < looks; done++) {
+      if (this.left === 0) {
+        if (this.log === 1 || this.olderLeft === 0) return false;
+        this.log = 1;
+        this.left = this.olderLeft;
+      }
+      const change = this.logs[this.log]![--this.left]!;
+      if (!this.selects(change) || this.given.has(change.text)) continue;
+      this.given.add(change.text);
+      const message = this.messageOf(change);
+      if (message !== null) this.found.push({ key: change.key, message });
+    }
+    return true;
+  }
+}
+
+/** Superseded changes that the log of pending changes may hold beside as many current ones. */
+const SUPERSEDED_CHANGES = 1024;
+
 export class KvRetainedStore implements RetainedStore, Participant {
   private readonly kv: Kv;
   private readonly codecs: ReadonlyMap<number, PropertyCodec>;
@@ -152,10 +207,17 @@ export class KvRetainedStore implements RetainedStore, Participant {
   private readonly clock: Clock;
   private readonly meters: Meters;
   private readonly limitReached: (limit: keyof RetainedLimits) => void;
+  private readonly pause: () => Promise<void>;
   private readonly hosts: Map<string, Host>;
   /** By key as latin1 text. */
   private pending: Map<string, Change>;
   private committing: Map<string, Change>;
+  /**
+   * The same changes and some that they superseded, each behind those before it. A search keeps a log and its length,
+   * so that it has the changes of its time without copying them.
+   */
+  private pendingLog: Change[];
+  private committingLog: Change[];
   private pendingBytes: number;
   private committingBytes: number;
   private revision: number;
@@ -168,6 +230,7 @@ export class KvRetainedStore implements RetainedStore, Participant {
     clock: Clock,
     meters: Meters,
     limitReached: (limit: keyof RetainedLimits) => void = () => {},
+    pause: () => Promise<void> = nextTurn,
   ) {
     this.kv = kv;
     this.codecs = codecs;
@@ -176,9 +239,12 @@ export class KvRetainedStore implements RetainedStore, Participant {
     this.clock = clock;
     this.meters = meters;
     this.limitReached = limitReached;
+    this.pause = pause;
     this.hosts = new Map();
     this.pending = new Map();
     this.committing = new Map();
+    this.pendingLog = [];
+    this.committingLog = [];
     this.pendingBytes = 0;
     this.committingBytes = 0;
     this.revision = 0;
@@ -232,25 +298,23 @@ export class KvRetainedStore implements RetainedStore, Participant {
       const key = keptKey(host.prefix, filter);
       const source = this.sourceFor(host, pattern, since, now);
       // It has one key: behind it there is nothing.
-      if (behind !== null) return new KvRetainedCursor(since, source, null, [], []);
+      if (behind !== null) return new KvRetainedCursor(since, source, null, null, [], this.pause);
       const change = this.changeOf(key.toString('latin1'));
-      if (change === null) return new KvRetainedCursor(since, source, null, [], [key]);
+      if (change === null) return new KvRetainedCursor(since, source, null, null, [key], this.pause);
       const message = this.messageOf(host, key, change.record, pattern, since, now);
-      return new KvRetainedCursor(since, source, null, message === null ? [] : [{ key, message }], []);
+      const found = message === null ? [] : [{ key, message }];
+      return new KvRetainedCursor(since, source, null, { found, look: () => false }, [], this.pause);
     }
-    const early: EarlyMessage[] = [];
-    const given = new Set<string>();
-    for (const changes of [this.pending, this.committing]) {
-      for (const [text, { host: owner, key, routingKey, record }] of changes) {
-        if (owner !== host || given.has(text) || !filterSelects(pattern, routingKey)) continue;
-        given.add(text);
-        if (behind !== null && key.compare(behind) <= 0) continue;
-        const message = this.messageOf(host, key, record, pattern, since, now);
-        if (message !== null) early.push({ key, message });
-      }
-    }
+    const early = new ChangeSearch(
+      this.pendingLog,
+      this.committingLog,
+      ({ host: owner, routingKey }) => owner === host && filterSelects(pattern, routingKey),
+      ({ key, record }) =>
+        behind !== null && key.compare(behind) <= 0 ? null : this.messageOf(host, key, record, pattern, since, now),
+    );
     const search = new RetainedSearch(this.kv, host.prefix, pattern, behind);
-    return new KvRetainedCursor(since, this.sourceFor(host, pattern, since, now, given), search, early, []);
+    const source = this.sourceFor(host, pattern, since, now, early.given);
+    return new KvRetainedCursor(since, source, search, early, [], this.pause);
   }
 
   count(vhost: string): RetainedCount {
@@ -303,6 +367,13 @@ export class KvRetainedStore implements RetainedStore, Participant {
       this.pendingBytes -= weightOf(change);
       this.committingBytes += weightOf(change);
     }
+    if (this.pending.size === 0) {
+      this.committingLog = this.pendingLog;
+      this.pendingLog = [];
+    } else {
+      this.committingLog = [...this.committing.values()];
+      this.pendingLog = [...this.pending.values()];
+    }
     if (this.pending.size === 0) invariantEqual(this.pendingBytes, 0, 'the bytes of no retained messages that wait');
     for (const host of hosts) batch.put(tallyKey(host.name), encodeTally(host));
   }
@@ -311,6 +382,7 @@ export class KvRetainedStore implements RetainedStore, Participant {
     if (this.committing.size === 0) return;
     const ended = this.committing;
     this.committing = new Map();
+    this.committingLog = [];
     this.committingBytes = 0;
     for (const change of ended.values()) answer(change, true);
   }
@@ -339,12 +411,13 @@ export class KvRetainedStore implements RetainedStore, Participant {
       }
       answer(change, false);
     }
+    this.committingLog = [];
+    this.pendingLog = [...this.pending.values()];
   }
 
   /** Puts a change in its place; `before` is the record that it replaces, wherever that is. */
   private change(change: Change, before: Buffer | null): void {
-    const { host, key, record } = change;
-    const text = key.toString('latin1');
+    const { host, key, text, record } = change;
     const messages = (record === null ? 0 : 1) - (before === null ? 0 : 1);
     const bytes =
       (record === null ? 0 : costOf(key, host.prefix, record)) -
@@ -366,6 +439,9 @@ export class KvRetainedStore implements RetainedStore, Participant {
     }
     this.pending.set(text, change);
     this.pendingBytes += weightOf(change);
+    if (this.pendingLog.length > 2 * this.pending.size + SUPERSEDED_CHANGES) {
+      this.pendingLog = [...this.pending.values()];
+    } else this.pendingLog.push(change);
   }
 
   /** The bound that keeping the record would break, or null. */
@@ -454,6 +530,10 @@ export class KvRetainedStore implements RetainedStore, Participant {
     }
     this.hosts.set(vhost, new Host(vhost, readU64(tally, 1), readU64(tally, 9)));
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** The index record of a record that expires. */

@@ -265,6 +265,7 @@ describe('dead letters do not block the event loop', () => {
     for (let i = 0; i < 64; i++) queue.reject(taken(queue));
     let buried = 0;
     core.turn.work({
+      describeWork: () => ({ work: 'test' }),
       run: () => {
         buried = 64 - queue.unackedCount;
         return false;
@@ -282,6 +283,7 @@ describe('dead letters do not block the event loop', () => {
     queue.reject(taken(queue));
     const seen: [copies: number, out: number][] = [];
     const watch = {
+      describeWork: () => ({ work: 'test' }),
       run: () => {
         seen.push([copies(), queue.unackedCount]);
         return seen.length < 4;
@@ -304,6 +306,7 @@ describe('dead letters do not block the event loop', () => {
     await turns();
     queue.reject(taken(queue));
     core.turn.work({
+      describeWork: () => ({ work: 'test' }),
       run: () => {
         for (const gone of [queue, core.host.queues.get('many599')!]) core.host.deleteQueue(gone);
         return false;
@@ -535,6 +538,7 @@ describe('the confirm of a message that is dead-lettered before its commit', () 
     // The transfer takes three slices, and commits end between them.
     let commits = 0;
     core.turn.work({
+      describeWork: () => ({ work: 'test' }),
       run: () => {
         core.store.seal();
         core.store.commit();

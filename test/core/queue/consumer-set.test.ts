@@ -105,6 +105,78 @@ describe('a set of consumers', () => {
   });
 });
 
+describe('a set of 100,000 consumers', () => {
+  const MANY = 100_000;
+  let looks = 0;
+  const sink = {
+    deliver() {},
+    cancelled() {},
+    writable(consumer: Consumer): boolean {
+      looks++;
+      return consumer.unacked === 0;
+    },
+  };
+  const many = (single: boolean, priorityOf: (i: number) => number): [ConsumerSet, Consumer[]] => {
+    const set = new ConsumerSet(single);
+    const consumers = Array.from(
+      { length: MANY },
+      (_, i) => new Consumer(queue, sink, consumeOptions({ tag: `${i}`, priority: priorityOf(i) })),
+    );
+    listed(set, ...consumers);
+    looks = 0;
+    return [set, consumers];
+  };
+
+  for (const [priorities, priorityOf] of [
+    ['equal priorities', () => 0],
+    ['rising priorities', (i: number) => i],
+    ['falling priorities', (i: number) => -i],
+  ] as const) {
+    it(`with ${priorities} looks at each that has no credit once`, () => {
+      const [set, consumers] = many(false, priorityOf);
+      for (let i = 0; i < MANY; i++) set.next()!.unacked++;
+      assert.ok(looks <= 2 * MANY, `${looks} looks`);
+      for (let i = 0; i < 100; i++) assert.equal(set.next(), null);
+      assert.ok(looks <= 3 * MANY, `${looks} looks`);
+      looks = 0;
+      for (const consumer of consumers) {
+        consumer.unacked--;
+        set.list(consumer);
+        assert.equal(set.next(), consumer);
+        consumer.unacked++;
+      }
+      assert.ok(looks <= 3 * MANY, `${looks} looks`);
+      for (const consumer of consumers) set.remove(consumer);
+      assert.equal(set.size, 0);
+      assert.equal(set.next(), null);
+    });
+  }
+
+  it('with a single active one takes over in order as they leave', () => {
+    const [set, consumers] = many(true, (i) => i % 1000);
+    let active: Consumer | null = consumers[0]!;
+    let last = Number.POSITIVE_INFINITY;
+    for (let left = 0; active !== null; left++) {
+      assert.ok(left === 0 || active.priority <= last);
+      if (left > 0) last = active.priority;
+      active = set.remove(active);
+    }
+    assert.equal(set.size, 0);
+  });
+
+  it('keeps no group of a priority whose consumers are gone', () => {
+    const set = new ConsumerSet();
+    for (let i = 0; i < 1000; i++) {
+      const { consumer } = make(i);
+      listed(set, consumer);
+      assert.equal(set.next(), consumer);
+      set.remove(consumer);
+    }
+    const { lower } = set as unknown as { lower: { byPriority: Map<number, unknown> } };
+    assert.equal(lower.byPriority.size, 0);
+  });
+});
+
 describe('a set with a single active consumer', () => {
   const single = (...consumers: Consumer[]): ConsumerSet => {
     const set = new ConsumerSet(true);

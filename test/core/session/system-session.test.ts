@@ -72,9 +72,9 @@ describe('the system session', () => {
     core.host.bind(core.host.exchange('amq.topic'), { queue }, '$SYS.#', EMPTY_TABLE, 'mqtt');
     assert.equal(system.reaches(core.host, uptime), true);
     core.turn.begin();
-    system.publish(core.host, uptime);
+    system.publish(core.host, uptime, core.turn);
     assert.equal(queue.readyCount, 1);
-    system.publish(core.host, message({ exchange: 'none', key: 'a' }));
+    system.publish(core.host, message({ exchange: 'none', key: 'a' }), core.turn);
     assert.equal(system.reaches(core.host, message({ exchange: 'none', key: 'a' })), false);
   });
 });

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type Timer, Timers } from '../../../src/core/turn/timers.ts';
+import { TurnWatch } from '../../../src/core/turn/turn-watch.ts';
 
 class Sleeper implements Timer {
   dueAt = Number.POSITIVE_INFINITY;
@@ -20,6 +21,10 @@ class Sleeper implements Timer {
   due(): void {
     this.fired.push(this.clock.now);
   }
+
+  describeWork() {
+    return { work: 'sleeper' };
+  }
 }
 
 class World {
@@ -29,6 +34,7 @@ class World {
   turns = 0;
   started = 0;
   timer: { readonly at: number; readonly action: () => void } | null = null;
+  readonly watch = new TurnWatch(() => this.now - this.jumped);
   readonly timers = new Timers(
     this,
     { now: () => this.now, monotonic: () => this.now - this.jumped },
@@ -76,6 +82,24 @@ describe('a timer', () => {
     world.passTo(103);
     assert.equal(fired(), 1000);
     assert.equal(world.timer, null);
+  });
+
+  it('leaves others their turn if the timers that are due take long', () => {
+    const world = new World();
+    const sleepers = Array.from({ length: 4 }, () => new Sleeper(world));
+    for (const sleeper of sleepers) {
+      sleeper.due = () => {
+        sleeper.fired.push(world.now);
+        world.now += 3;
+      };
+      world.timers.set(sleeper, 100);
+    }
+    world.now = 100;
+    world.timers.fire();
+    assert.equal(sleepers.filter(({ fired }) => fired.length === 1).length, 2);
+    assert.notEqual(world.timer, null);
+    world.timers.fire();
+    assert.equal(world.timers.size, 0);
   });
 
   it('is called at its time, in a turn, and is over', () => {

@@ -38,6 +38,7 @@ function task(name: string, slices = 1, each: () => void = () => {}) {
       each();
       return --slices > 0;
     },
+    describeWork: () => ({ work: name }),
   };
 }
 
@@ -134,6 +135,21 @@ describe('a turn', () => {
     turn.work(task('b', 2));
     await turns(1);
     assert.deepEqual(events.slice(0, 5), ['task a', 'task b', 'task a', 'task b', 'task a']);
+  });
+
+  it('gives tasks a bounded time, and each its turn though others take all of it', async () => {
+    const tick = (): void => {
+      now += 2;
+    };
+    for (let i = 0; i < 6; i++) turn.work(task(`long ${i}`, 100, tick));
+    turn.work(task('canary'));
+    for (let pass = 0; pass < 3; pass++) {
+      const before = events.length;
+      await turns(1);
+      assert.ok(events.slice(before).filter((event) => event.startsWith('task long')).length <= 3);
+    }
+    assert.equal(events.filter((event) => event === 'task canary').length, 1);
+    await turns(250);
   });
 
   it('reads sockets between long works', async () => {

@@ -8,6 +8,7 @@ import { SessionClock, type TimedSession } from '../../../protocols/mqtt/session
 import type { SessionRecord } from '../../../protocols/mqtt/session/session-record.ts';
 import type { Session } from '../../../src/core/session/session.ts';
 import { Timers } from '../../../src/core/turn/timers.ts';
+import { TurnWatch } from '../../../src/core/turn/turn-watch.ts';
 
 const DAY_SECONDS = 86_400;
 const NO_EXPIRY = 0xffff_ffff;
@@ -26,6 +27,7 @@ class World implements TimedSession {
     const world = this;
     this.timers = new Timers(
       {
+        watch: new TurnWatch(() => this.monotonic),
         begin: () => {},
         get now() {
           return world.now;

@@ -56,6 +56,55 @@ export function retainedContract(name: string, newPlace: () => Promise<Place>): 
   }
 
   describe(`retained messages over ${name}`, () => {
+    check('a search has what waited for its commit when it began, however it is read', async (first) => {
+      for (let i = 0; i < 1900; i++) set(first, `a.${i}`, 'old');
+      first.store.seal();
+      for (let i = 0; i < 1900; i += 2) set(first, `a.${i}`, 'new');
+      for (let i = 0; i < 100; i++) set(first, 'a.again', `${i}`);
+      const cursor = first.retained.find('/', 'a.+');
+      for (let i = 0; i < 1900; i++) set(first, `a.${i}`, 'later');
+      set(first, 'a.again', '');
+      const found = new Map<string, string>();
+      let pauses = 0;
+      for (;;) {
+        let isRead = false;
+        const reading = cursor.read().then((messages) => {
+          isRead = true;
+          return messages;
+        });
+        while (!isRead) {
+          await new Promise((resolve) => setImmediate(resolve));
+          pauses++;
+        }
+        const messages = await reading;
+        if (messages.length === 0) break;
+        for (const each of messages) {
+          assert.ok(!found.has(each.routingKey), each.routingKey);
+          found.set(each.routingKey, each.bodyBytes().toString());
+        }
+        await first.store.flush();
+      }
+      assert.equal(found.size, 1901);
+      assert.equal(found.get('a.again'), '99');
+      for (let i = 0; i < 1900; i++) assert.equal(found.get(`a.${i}`), i % 2 === 0 ? 'new' : 'old');
+      assert.ok(pauses >= 3, `${pauses} pauses`);
+    });
+
+    check('thousands of searches at once share what waits, and look at none of it before they are read', (first) => {
+      for (let i = 0; i < 1000; i++) set(first, `a.${i}`, 'x');
+      const cursors = Array.from({ length: 1000 }, (_, i) => first.retained.find('/', `+.${i}`));
+      const early = cursors.map((cursor) => (cursor as unknown as { earlySearch: { logs: unknown[] } }).earlySearch);
+      assert.equal(new Set(early.map(({ logs }) => logs[0])).size, 1);
+      return Promise.resolve();
+    });
+
+    check('repeated changes of a key do not pile up while they wait', (first) => {
+      for (let i = 0; i < 10_000; i++) set(first, 'a', `${i}`);
+      const { pendingLog } = first.retained as unknown as { pendingLog: unknown[] };
+      assert.ok(pendingLog.length < 2000, `${pendingLog.length}`);
+      return Promise.resolve();
+    });
+
     check(
       'the last message of a key is found before its commit, after it, and after a restart',
       async (first, again) => {
