@@ -453,13 +453,13 @@ export class AmqpConnection
 
   handleWaitingInput(): void {
     this.turn.begin();
-    const began = this.turn.watch.now();
+    this.turn.inputContinues();
     try {
       this.parser.resume();
     } catch (error) {
       this.framingFailed(error);
     }
-    this.turn.watch.ended('input', this, began);
+    this.turn.inputHandled(this);
   }
 
   /** Ends the connection with an error: tells the client and waits for its close-ok. */

@@ -302,9 +302,9 @@ export class StompConnection
   handleWaitingInput(): void {
     const { turn } = this.context;
     turn.begin();
-    const began = turn.watch.now();
+    turn.inputContinues();
     this.pump();
-    turn.watch.ended('input', this, began);
+    turn.inputHandled(this);
   }
 
   /** Ends the connection with an ERROR frame. */

@@ -378,13 +378,13 @@ export class MqttConnection
   handleWaitingInput(): void {
     const { turn } = this.context;
     turn.begin();
-    const began = turn.watch.now();
+    turn.inputContinues();
     try {
       this.framer.resume();
     } catch (error) {
       this.fail(error);
     }
-    turn.watch.ended('input', this, began);
+    turn.inputHandled(this);
   }
 
   /** Closes the connection after a protocol error, a refusal, or an error of our own, which is logged. */

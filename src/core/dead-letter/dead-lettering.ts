@@ -7,6 +7,7 @@
 // for thousands of queues is handed over in slices, and leaves its own queue with the last slice: a crash between two
 // slices repeats it.
 
+import { CopiesRoute } from '../exchange/copies-route.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { CoreLimits } from '../limits.ts';
 import { type Message, NEVER } from '../message/message.ts';
@@ -27,6 +28,8 @@ import { copiesOf, deathsOf, furtherKeys, isAutomatic, isAutomaticCycle, propert
  * that many targets is transferred in one transaction.
  */
 const SLICE = 64;
+/** Time that a slice spends on the routing keys of one dead letter. */
+const ROUTING_MS = 2;
 const SLICE_OFFERS = 256;
 
 export interface DeadLetterDependencies {
@@ -49,13 +52,32 @@ interface DeadLetter {
   readonly death: Death;
 }
 
+/** A dead letter, and where it goes. */
+export interface DeadLetterAddress {
+  readonly dead: Message;
+  readonly targets: readonly Target[];
+}
+
+/** The search for a dead letter's targets, one routing key after another. */
+interface DeadLetterRoute {
+  readonly done: boolean;
+  next(): void;
+  /** Called when `done`. */
+  address(): DeadLetterAddress;
+}
+
+function nowhere(message: Message): DeadLetterRoute {
+  return { done: true, next() {}, address: () => ({ dead: message, targets: NO_TARGETS }) };
+}
+
 export class DeadLettering implements Task {
   private readonly exchanges: ReadonlyMap<string, Exchange>;
   private readonly dependencies: DeadLetterDependencies;
   private readonly letters: Ring<DeadLetter>;
   /** Whether it is on the work list, or will be when a pending read from disk has ended. */
   private busy: boolean;
-  /** The transfer of the first dead letter, while it is unfinished. */
+  /** The route of the first dead letter, and then its transfer, while it is unfinished. */
+  private routing: DeadLetterRoute | null;
   private transfer: DeadLetterTransfer | null;
   /** Offers to queues in this slice. */
   private offers: number;
@@ -65,6 +87,7 @@ export class DeadLettering implements Task {
     this.dependencies = dependencies;
     this.letters = new Ring();
     this.busy = false;
+    this.routing = null;
     this.transfer = null;
     this.offers = 0;
   }
@@ -99,7 +122,15 @@ export class DeadLettering implements Task {
           giveUp(entry);
           continue;
         }
-        this.transfer = this.begin(letter);
+        this.routing ??= this.route(letter);
+        // A client may give a message hundreds of routing keys, each of which matches thousands of bindings.
+        const { watch } = this.dependencies.turn;
+        for (const began = watch.now(); !this.routing.done; ) {
+          this.routing.next();
+          if (watch.now() - began > ROUTING_MS) return true;
+        }
+        this.transfer = this.begin(letter, this.routing);
+        this.routing = null;
       }
       this.continueTransfer(this.transfer);
     }
@@ -122,12 +153,18 @@ export class DeadLettering implements Task {
   }
 
   /** Builds the message that a dead entry becomes, and finds its targets. The queue has a dead letter exchange. */
-  address(entry: QueueEntry, death: Death): { readonly dead: Message; readonly targets: readonly Target[] } {
+  address(entry: QueueEntry, death: Death): DeadLetterAddress {
+    const route = this.route({ entry, death });
+    while (!route.done) route.next();
+    return route.address();
+  }
+
+  private route({ entry, death }: DeadLetter): DeadLetterRoute {
     const { queue, message } = entry;
     const address = queue.deadLetters!;
     const exchange = this.exchanges.get(address.exchange);
     const { rewriter, turn, meters } = this.dependencies;
-    if (exchange === undefined) return { dead: message, targets: NO_TARGETS };
+    if (exchange === undefined) return nowhere(message);
     meters[COUNTED[death]]++;
     const before = message.properties().headers;
     const event = { queue: queue.name, death, nowMs: turn.now, readdressed: address.routingKey !== null };
@@ -142,12 +179,21 @@ export class DeadLettering implements Task {
       // It was that of its time in this queue.
       expirationMs: NEVER,
     });
-    const routed = exchange.routeCopies(dead, furtherKeys(properties.headers));
+    const route = new CopiesRoute(exchange, dead, furtherKeys(properties.headers));
     const isLater = isAutomatic(death) && deathsOf(before).length > 0;
-    const targets = isLater ? this.bounded(routed, dead, death, copies) : routed;
-    if (targets.length < 2) return { dead, targets };
-    const counted = propertiesOfDead(message, event, copies * targets.length);
-    return { dead: dead.copy({ native: rewriter.rewrite(message, counted) }), targets };
+    const found = (): DeadLetterAddress => {
+      const targets = isLater ? this.bounded(route.targets, dead, death, copies) : route.targets;
+      if (targets.length < 2) return { dead, targets };
+      const counted = propertiesOfDead(message, event, copies * targets.length);
+      return { dead: dead.copy({ native: rewriter.rewrite(message, counted) }), targets };
+    };
+    return {
+      get done() {
+        return route.done;
+      },
+      next: () => route.next(),
+      address: found,
+    };
   }
 
   /**
@@ -170,8 +216,8 @@ export class DeadLettering implements Task {
     return open.slice(0, most);
   }
 
-  private begin({ entry, death }: DeadLetter): DeadLetterTransfer {
-    const { dead, targets } = this.address(entry, death);
+  private begin({ entry, death }: DeadLetter, route: DeadLetterRoute): DeadLetterTransfer {
+    const { dead, targets } = route.address();
     // Several slices: the message outlives this turn.
     if (targets.length > SLICE_OFFERS) this.dependencies.turn.retain(dead);
     return new DeadLetterTransfer(entry, death, dead, targets);

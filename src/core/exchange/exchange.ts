@@ -5,6 +5,7 @@
 
 import { type FieldTable, findField, sameTable, textOf } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
+import { type PackedTable, packTable, unpackTable } from '../message/packed-table.ts';
 import type { Dialect } from '../message/topic-pattern.ts';
 import type { Queue } from '../queue/queue.ts';
 import { readSubscriptionOptions, type SubscriptionOptions } from '../queue/subscription-options.ts';
@@ -41,7 +42,7 @@ export abstract class Exchange {
   readonly durable: boolean;
   readonly autoDelete: boolean;
   readonly internal: boolean;
-  readonly args: FieldTable;
+  private readonly packedArgs: PackedTable;
   /** Name of the alternate exchange, which gets what this one cannot route, or null. */
   readonly alternate: string | null;
   deleted: boolean;
@@ -68,7 +69,7 @@ export abstract class Exchange {
     this.durable = options.durable;
     this.autoDelete = options.autoDelete;
     this.internal = options.internal;
-    this.args = options.args;
+    this.packedArgs = packTable(options.args);
     this.alternate = textOf(findField(options.args, 'alternate-exchange'));
     this.deleted = false;
     this.retainer = null;
@@ -83,6 +84,13 @@ export abstract class Exchange {
     this.keyedGeneration = -1;
     this.count = 0;
   }
+
+  get args(): FieldTable {
+    return unpackTable(this.packedArgs);
+  }
+
+  /** Before a client's binding is added. Throws BrokerError for one that costs too much here. */
+  admit(_args: FieldTable): void {}
 
   /** Hands each binding that matches to `route.follow`. True if at least one matched. */
   abstract match(route: Route): boolean;
@@ -127,21 +135,6 @@ export abstract class Exchange {
     const targets = this.walk(message);
     this.cache.keep(message.routingKey, targets);
     return targets;
-  }
-
-  /** As `route`, by further routing keys too (sender-selected distribution). Each queue appears once. */
-  routeCopies(message: Message, routingKeys: readonly string[]): readonly Target[] {
-    const first = this.route(message);
-    if (routingKeys.length === 0) return first;
-    const byQueue = new Map<Queue, Target>();
-    for (const target of first) byQueue.set(target.queue, target);
-    for (const routingKey of routingKeys) {
-      for (const target of this.route(message.copy({ routingKey }))) {
-        const known = byQueue.get(target.queue);
-        if (known === undefined || known.qos < target.qos) byQueue.set(target.queue, target);
-      }
-    }
-    return [...byQueue.values()];
   }
 
   /** The binding with that destination and key (see `Binding.identity`), arguments and dialect, or null. */
@@ -279,7 +272,7 @@ export class Binding {
   readonly queue: Queue | null;
   readonly exchange: Exchange | null;
   readonly routingKey: string;
-  readonly args: FieldTable;
+  private readonly packedArgs: PackedTable;
   readonly dialect: Dialect;
   /** Options of an MQTT subscription for the messages that it matches (arguments `x-mqtt-…`). */
   readonly subscriptionOptions: SubscriptionOptions;
@@ -291,10 +284,14 @@ export class Binding {
     this.queue = 'queue' in destination ? destination.queue : null;
     this.exchange = 'exchange' in destination ? destination.exchange : null;
     this.routingKey = routingKey;
-    this.args = args;
+    this.packedArgs = packTable(args);
     this.dialect = dialect;
     this.subscriptionOptions = readSubscriptionOptions(args);
     this.place = 0;
+  }
+
+  get args(): FieldTable {
+    return unpackTable(this.packedArgs);
   }
 
   get durable(): boolean {

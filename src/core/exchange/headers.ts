@@ -11,6 +11,9 @@ import type { Route } from './route.ts';
 const MODES = ['all', 'any', 'all-with-x', 'any-with-x'] as const;
 type Mode = (typeof MODES)[number];
 
+/** Each message is compared with the arguments of all bindings. */
+const MOST_FIELDS = 256;
+
 interface Matcher {
   readonly binding: Binding;
   readonly any: boolean;
@@ -20,6 +23,12 @@ interface Matcher {
 export class HeadersExchange extends Exchange {
   readonly kind = 'headers';
   private readonly matchers = new Map<Binding, Matcher>();
+
+  override admit(args: FieldTable): void {
+    if (args.length <= MOST_FIELDS) return;
+    const text = `a binding of a headers exchange has at most ${MOST_FIELDS} arguments, not ${args.length}`;
+    throw new BrokerError('limit-exceeded', text);
+  }
 
   protected override get readsMessage(): boolean {
     return true;

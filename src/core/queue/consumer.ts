@@ -3,6 +3,7 @@
 
 import type { FieldTable } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
+import { type PackedTable, packTable, unpackTable } from '../message/packed-table.ts';
 import type { Queue } from './queue.ts';
 import type { QueueEntry } from './queue-entry.ts';
 
@@ -45,7 +46,7 @@ export class Consumer {
   readonly noAck: boolean;
   readonly exclusive: boolean;
   readonly priority: number;
-  readonly args: FieldTable;
+  private readonly packedArgs: PackedTable;
   prefetch: number;
   /** Entries that are outstanding with it. */
   unacked: number;
@@ -63,7 +64,7 @@ export class Consumer {
     this.noAck = options.noAck;
     this.exclusive = options.exclusive;
     this.priority = options.priority;
-    this.args = options.args;
+    this.packedArgs = packTable(options.args);
     this.prefetch = options.prefetch;
     this.unacked = 0;
     this.listed = false;
@@ -89,6 +90,10 @@ export class Consumer {
     if (this.state === 'ended') return;
     this.state = 'ended';
     this.owner?.ended(this);
+  }
+
+  get args(): FieldTable {
+    return unpackTable(this.packedArgs);
   }
 
   get ended(): boolean {

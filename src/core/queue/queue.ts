@@ -8,6 +8,7 @@
 import { invariant } from '../invariant.ts';
 import type { FieldTable } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
+import { type PackedTable, packTable, unpackTable } from '../message/packed-table.ts';
 import type { PropertyRewriter } from '../message/property-rewriter.ts';
 import type { DefinitionStore } from '../ports/definitions.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
@@ -81,7 +82,7 @@ export class Queue implements Task, ExpiringQueue {
   readonly name: string;
   readonly durable: boolean;
   readonly autoDelete: boolean;
-  readonly args: FieldTable;
+  private readonly packedArgs: PackedTable;
   readonly owner: QueueOwner | null;
   /** Whether the queue and its persistent messages survive a restart. Exclusive queues never do. */
   readonly persisted: boolean;
@@ -121,7 +122,7 @@ export class Queue implements Task, ExpiringQueue {
     this.name = options.name;
     this.durable = options.durable;
     this.autoDelete = options.autoDelete;
-    this.args = options.args;
+    this.packedArgs = packTable(options.args);
     this.owner = options.owner;
     this.persisted = options.durable && options.owner === null;
     this.selfRoute = [new Target(this, DEFAULT_SUBSCRIPTION_OPTIONS)];
@@ -148,6 +149,10 @@ export class Queue implements Task, ExpiringQueue {
     this.heldCount = 0;
     this.heldBodyBytes = 0;
     this.waiting = null;
+  }
+
+  get args(): FieldTable {
+    return unpackTable(this.packedArgs);
   }
 
   get readyCount(): number {

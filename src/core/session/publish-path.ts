@@ -3,6 +3,7 @@
 // elsewhere, a fan-out in slices) returns `pending`, and the caller waits.
 
 import { BrokerError } from '../errors.ts';
+import { CopiesRoute } from '../exchange/copies-route.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { isBrokerTopic } from '../exchange/retainer.ts';
 import type { Message } from '../message/message.ts';
@@ -11,6 +12,8 @@ import type { Queue } from '../queue/queue.ts';
 import { NO_TARGETS, Target } from '../queue/target.ts';
 import { routingKeyFault } from '../routing-key.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
+import { MAX_WORK_MS } from '../turn/turn.ts';
+import type { WorkDescription, Worker } from '../turn/turn-watch.ts';
 import type { VirtualHost } from '../vhost/virtual-host.ts';
 import type { PermissionCache } from './permission-cache.ts';
 import { parseReplyAddress } from './reply-address.ts';
@@ -21,10 +24,14 @@ import type { TransactedPublish } from './transaction.ts';
 export const PUBLISH = { unroutable: 0, routed: 1, pending: 2 } as const;
 export type PublishOutcome = (typeof PUBLISH)[keyof typeof PUBLISH];
 
+/** Routing keys of one message in CC and BCC. */
+const MOST_KEYS = 1024;
+/** Keys that are followed between two looks at the time. */
+const KEYS_SLICE = 4;
 /** Targets that `consumersBehind` checks: a fan-out to thousands is not searched. */
 const CROWDED_LOOKED_AT = 16;
 
-export class PublishPath {
+export class PublishPath implements Worker {
   /** The publisher's own queue, if one of its bindings is no-local (MQTT 5 §3.8.3.1); else null. */
   own: Queue | null;
   private readonly vhost: VirtualHost;
@@ -40,6 +47,13 @@ export class PublishPath {
   private targets: readonly Target[];
   /** The fan-out in progress, or null. */
   private fanOut: FanOut | null;
+  /** The route in progress of a message with further routing keys, or null. */
+  private copies: CopiesRoute | null;
+  /** Whether `ready` is to wait for a slice of the turn. */
+  private waits: boolean;
+  /** Whether that slice has come, and nothing was done in it yet; when it began; Infinity: there is none. */
+  private sliceIsFresh: boolean;
+  private sliceBegan: number;
 
   constructor(vhost: VirtualHost, permissions: PermissionCache, context: SessionContext) {
     this.own = null;
@@ -53,6 +67,10 @@ export class PublishPath {
     this.routeGeneration = -1;
     this.targets = NO_TARGETS;
     this.fanOut = null;
+    this.copies = null;
+    this.waits = false;
+    this.sliceIsFresh = false;
+    this.sliceBegan = Number.POSITIVE_INFINITY;
   }
 
   /**
@@ -77,6 +95,8 @@ export class PublishPath {
       requirePublic(exchange, message.routingKey);
       if (this.restricted && !this.permissions.knowsTopic('write', exchange, message.routingKey))
         return PUBLISH.pending;
+      if (this.isOverdue()) return PUBLISH.pending;
+      this.sliceBegan = Number.POSITIVE_INFINITY;
       this.targets = exchange.route(message);
       this.routingKey = exchange.cacheable ? message.routingKey : null;
       this.routeGeneration = exchange.generation;
@@ -142,12 +162,38 @@ export class PublishPath {
   private targetsOf(message: Message, routingKeys: readonly string[]): readonly Target[] | null {
     const exchange = this.enterExchange(message.exchange);
     if (exchange === null) return null;
-    for (const routingKey of routingKeys) requireRoutingKey(routingKey);
-    for (const routingKey of [message.routingKey, ...routingKeys]) {
-      requirePublic(exchange, routingKey);
-      if (this.restricted && !this.permissions.knowsTopic('write', exchange, routingKey)) return null;
+    let { copies } = this;
+    if (copies?.message !== message) {
+      requireRoutingKeys(routingKeys);
+      copies = new CopiesRoute(exchange, message, routingKeys);
     }
-    return exchange.routeCopies(message, routingKeys);
+    this.copies = null;
+    for (let followed = 0; !copies.done; followed++) {
+      requirePublic(exchange, copies.nextKey);
+      const known = !this.restricted || this.permissions.knowsTopic('write', exchange, copies.nextKey);
+      if (!known || (followed % KEYS_SLICE === 0 && this.isOverdue())) {
+        this.copies = copies;
+        return null;
+      }
+      copies.next();
+    }
+    this.sliceBegan = Number.POSITIVE_INFINITY;
+    return copies.targets;
+  }
+
+  /** Whether a route is to be found later, because this input has taken its time. Then `ready` waits for that. */
+  private isOverdue(): boolean {
+    const { turn } = this.context;
+    const isFresh = this.sliceIsFresh;
+    this.sliceIsFresh = false;
+    if (isFresh) return false;
+    const isOver = this.sliceBegan !== Number.POSITIVE_INFINITY && turn.watch.now() - this.sliceBegan > MAX_WORK_MS;
+    this.waits = isOver || turn.overdue;
+    return this.waits;
+  }
+
+  describeWork(): WorkDescription {
+    return { work: 'routing', exchange: this.exchange?.name ?? null, vhost: this.vhost.name };
   }
 
   /** Delivers a message that reached no queue to the requester whose direct reply it is. False if it is none. */
@@ -166,7 +212,14 @@ export class PublishPath {
 
   /** Resolves when the reason of `pending` is gone: the permission is known, or the fan-out has ended. */
   ready(): Promise<void> {
-    return this.fanOut?.done ?? this.permissions.settled();
+    if (this.fanOut !== null) return this.fanOut.done;
+    if (!this.waits) return this.permissions.settled();
+    this.waits = false;
+    const { turn } = this.context;
+    return turn.slices.next(this).then(() => {
+      this.sliceIsFresh = true;
+      this.sliceBegan = turn.watch.now();
+    });
   }
 
   /** Hands a message to its queues, in slices if they are many. */
@@ -208,10 +261,16 @@ function withoutNoLocal(targets: readonly Target[], own: Queue): readonly Target
     : targets.with(at, new Target(own, target.ownPublishOptions));
 }
 
-/** A key in a header has no bound of its own. */
-function requireRoutingKey(routingKey: string): void {
-  const fault = routingKeyFault(routingKey);
-  if (fault !== null) throw new BrokerError('precondition-failed', `invalid routing key in CC or BCC: ${fault}`);
+/** Keys in headers have no bound of their own. */
+function requireRoutingKeys(routingKeys: readonly string[]): void {
+  if (routingKeys.length > MOST_KEYS) {
+    const text = `a message has at most ${MOST_KEYS} routing keys in CC and BCC, not ${routingKeys.length}`;
+    throw new BrokerError('precondition-failed', text);
+  }
+  for (const routingKey of routingKeys) {
+    const fault = routingKeyFault(routingKey);
+    if (fault !== null) throw new BrokerError('precondition-failed', `invalid routing key in CC or BCC: ${fault}`);
+  }
 }
 
 /** Only the broker publishes below `$SYS`. */

@@ -192,6 +192,7 @@ export class VirtualHost implements QueueEvents {
     const binding = new Binding(source, destination, routingKey, args, dialect);
     if (source.findBinding(binding.identity, args, dialect) !== null) return false;
     this.requireRoom(this.bindingCount, 'bindings');
+    source.admit(args);
     this.link(binding);
     if (!binding.durable) return false;
     this.definitions.putBinding(binding);

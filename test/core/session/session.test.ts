@@ -807,3 +807,62 @@ describe('retained messages of other protocols', () => {
     assert.deepEqual(kept(), []);
   });
 });
+
+describe('a publish whose route must be found', () => {
+  it('waits for a later slice if its input has taken its time, and then goes ahead', async () => {
+    start(true);
+    const client = session();
+    const host = hosts.get('/')!;
+    const { queue } = host.declareQueue({ ...queueRequest('q'), owner: null });
+    host.bind(host.exchange('amq.topic'), { queue }, '#', [], 'amqp');
+    core.turn.input(1);
+    assert.equal(client.publish(message({ exchange: 'amq.topic', key: 'a' }), null, 0), PUBLISH.routed);
+    core.time += 11;
+    assert.equal(client.publish(message({ exchange: 'amq.topic', key: 'a' }), null, 0), PUBLISH.routed, 'it is known');
+    const late = message({ exchange: 'amq.topic', key: 'b' });
+    assert.equal(client.publish(late, null, 0), PUBLISH.pending);
+    assert.equal(queue.readyCount, 2);
+    await client.ready();
+    assert.equal(client.publish(late, null, 0), PUBLISH.routed);
+    assert.equal(client.publish(message({ exchange: 'amq.topic', key: 'c' }), null, 0), PUBLISH.pending);
+    assert.equal(queue.readyCount, 3);
+  });
+
+  it('by many keys is done in slices, and reaches each queue once', async () => {
+    start(true);
+    const client = session();
+    const host = hosts.get('/')!;
+    const queues = ['q0', 'q1', 'q2'].map((name) => {
+      const { queue } = host.declareQueue({ ...queueRequest(name), owner: null });
+      host.bind(host.exchange('amq.topic'), { queue }, `*.${name}`, [], 'amqp');
+      return queue;
+    });
+    const sent = message({ exchange: 'amq.topic', key: 'a.q0' });
+    const keys = Array.from({ length: 100 }, (_, i) => `b${i}.q${i % 3}`);
+    core.turn.input(1);
+    core.time += 11;
+    let slices = 0;
+    while (client.publishCopies(sent, keys, null, 0) === PUBLISH.pending) {
+      assert.deepEqual(
+        queues.map(({ readyCount }) => readyCount),
+        [0, 0, 0],
+      );
+      slices++;
+      await client.ready();
+    }
+    assert.ok(slices > 10, `${slices} slices`);
+    assert.deepEqual(
+      queues.map(({ readyCount }) => readyCount),
+      [1, 1, 1],
+    );
+  });
+
+  it('by too many keys, or one that is too long, is refused', () => {
+    start(true);
+    const client = session();
+    const sent = message({ exchange: 'amq.topic', key: 'a' });
+    const keys = Array.from({ length: 1025 }, (_, i) => `${i}`);
+    assert.throws(() => client.publishCopies(sent, keys, null, 0), /at most 1024 routing keys in CC and BCC, not 1025/);
+    assert.throws(() => client.publishCopies(sent, ['k'.repeat(5000)], null, 0), /longer than 4096 bytes/);
+  });
+});
