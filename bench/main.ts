@@ -26,6 +26,7 @@ const MICRO = [
   'stomp-codec',
   'net',
   'store',
+  'hostile',
 ] as const;
 const REST_MS = 2000;
 const START_TARGET_S = 0.5;

@@ -1,7 +1,7 @@
 // The fuzzer: generates inputs from a seed, sends many at a time while the canaries exchange messages, and counts how
 // deep each input got and what the broker answered. Seed and index determine an input, so a failure names them.
 
-import type { Canary } from './canary.ts';
+import type { Canary } from '../../support/canary.ts';
 import type { Carrier } from './carrier.ts';
 import { converse, type Leaving } from './converse.ts';
 import { type Frames, mutate } from './mutate.ts';

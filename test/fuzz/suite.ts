@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import amqplib from 'amqplib';
 import { type Broker, createBroker } from '../../src/broker.ts';
-import { type Canary, startCanaries } from './canary.ts';
+import { type Canary, startCanaries } from '../../support/canary.ts';
 import { type Carrier, overTcp, overWebSocket } from './carrier.ts';
 import { converse } from './converse.ts';
 import { fuzz } from './fuzzer.ts';
