@@ -44,6 +44,7 @@ const NO_BYTES = Buffer.alloc(0);
 const CONTENT_LENGTH = Buffer.from('content-length');
 const DESTINATION = Buffer.from('destination');
 const RECEIPT = Buffer.from('receipt');
+const ACCEPT_VERSION = Buffer.from('accept-version');
 
 export class FrameParser extends Frame {
   /** Until the client has logged in only CONNECT is read, with few headers, so that nobody else is a burden. */
@@ -207,15 +208,16 @@ export class FrameParser extends Frame {
     const { limits, start } = this;
     this.checkHead(stop - start);
     if (this.lineCount === limits.maxHeaders) throw limitExceeded('maxHeaders', limits.maxHeaders);
-    if (3 * this.lineCount === this.lines.length) {
+    if (4 * this.lineCount === this.lines.length) {
       const lines = new Int32Array(this.lines.length * 2);
       lines.set(this.lines);
       this.lines = lines;
     }
-    const at = 3 * this.lineCount++;
+    const at = 4 * this.lineCount++;
     this.lines[at] = this.lineStart - start;
     this.lines[at + 1] = colon - start;
-    this.lines[at + 2] = stop - start;
+    this.lines[at + 2] = colon + 1 - start;
+    this.lines[at + 3] = stop - start;
   }
 
   private endHead(): void {
@@ -223,6 +225,7 @@ export class FrameParser extends Frame {
     this.checkHead(this.bodyStart);
     if (this.beforeLogin && this.command === COMMAND.send) throw notConnected();
     this.state = STATE.body;
+    if (this.version === STOMP_VERSION.v1_0 || this.isOldConnect) this.trim();
     const length = this.find(CONTENT_LENGTH);
     if (length >= 0) this.contentLength = this.digits(length);
     if (this.contentLength > this.limits.maxBodyBytes) throw limitExceeded('maxBodyBytes', this.limits.maxBodyBytes);
@@ -258,6 +261,28 @@ export class FrameParser extends Frame {
         length < 0 ? -1 : this.valueStart(length) - this.start,
         length < 0 ? -1 : this.valueEnd(length) - this.start,
       );
+    }
+  }
+
+  /** A CONNECT that names no versions is one of 1.0. */
+  private get isOldConnect(): boolean {
+    return this.command === COMMAND.connect && this.find(ACCEPT_VERSION) < 0;
+  }
+
+  /**
+   * 1.0 clients may write spaces around names and values, as the specification's examples do. Here, before anything
+   * compares a header: what is checked is what is kept.
+   */
+  private trim(): void {
+    const { lines, buffer, start } = this;
+    for (let at = 0; at < 4 * this.lineCount; at += 2) {
+      let first = lines[at]!;
+      let end = lines[at + 1]!;
+      while (first < end && isSpace(buffer[start + first]!)) first++;
+      while (end > first && isSpace(buffer[start + end - 1]!)) end--;
+      if (first === end && at % 4 === 0) throw malformed('a header has no name');
+      lines[at] = first;
+      lines[at + 1] = end;
     }
   }
 
@@ -364,4 +389,8 @@ export class FrameParser extends Frame {
     this.buffer = buffer;
     this.joined = true;
   }
+}
+
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 0x09;
 }

@@ -36,7 +36,7 @@ export class Frame {
   /** The frame is in a buffer of its own that contains little else. */
   alone: boolean;
   lineCount: number;
-  /** name start, colon, end of each header line, relative to `start`. */
+  /** Start and end of the name, and of the value, of each header line, relative to `start`. */
   protected lines: Int32Array;
 
   constructor() {
@@ -54,7 +54,7 @@ export class Frame {
     this.sameDestination = false;
     this.alone = false;
     this.lineCount = 0;
-    this.lines = new Int32Array(3 * 16);
+    this.lines = new Int32Array(4 * 16);
   }
 
   /** The value of its receipt header, byte for byte (latin1), or null. */
@@ -68,8 +68,8 @@ export class Frame {
     const { lines, buffer, start } = this;
     const length = name.length;
     next: for (let i = 0; i < this.lineCount; i++) {
-      const nameAt = lines[3 * i]!;
-      if (lines[3 * i + 1]! - nameAt !== length) continue;
+      const nameAt = lines[4 * i]!;
+      if (lines[4 * i + 1]! - nameAt !== length) continue;
       for (let j = 0; j < length; j++) if (buffer[start + nameAt + j] !== name[j]) continue next;
       return i;
     }
@@ -77,16 +77,16 @@ export class Frame {
   }
 
   nameStart(line: number): number {
-    return this.start + this.lines[3 * line]!;
+    return this.start + this.lines[4 * line]!;
   }
   nameEnd(line: number): number {
-    return this.start + this.lines[3 * line + 1]!;
+    return this.start + this.lines[4 * line + 1]!;
   }
   valueStart(line: number): number {
-    return this.start + this.lines[3 * line + 1]! + 1;
+    return this.start + this.lines[4 * line + 2]!;
   }
   valueEnd(line: number): number {
-    return this.start + this.lines[3 * line + 2]!;
+    return this.start + this.lines[4 * line + 3]!;
   }
 
   /** The text of that header, unescaped, or null where the frame has none. */
@@ -101,7 +101,6 @@ export class Frame {
     // CONNECT is never escaped («Value Encoding»).
     if (this.command === COMMAND.connect) return raw;
     if (this.version === STOMP_VERSION.v1_2 && raw.includes('\r')) throw malformed('CR inside a header');
-    // 1.0 clients may write a space after the colon, as its examples do.
-    return this.version === STOMP_VERSION.v1_0 ? raw.trimStart() : unescapeHeader(raw, this.version);
+    return unescapeHeader(raw, this.version);
   }
 }

@@ -81,7 +81,7 @@ export function readSendHeaders(frame: Frame, replyTo: string | null): SendHeade
     if (name === NAME.frame || repeats(frame, line)) continue;
     let replaced: string | null = null;
     if (name !== NAME.other) {
-      const value = frame.decode(nameEnd + 1, end);
+      const value = frame.decode(frame.valueStart(line), end);
       switch (name) {
         case NAME.persistent:
           persistent = isTrue(value);
@@ -117,7 +117,7 @@ export function readSendHeaders(frame: Frame, replyTo: string | null): SendHeade
     const text = frame.decode(start, nameEnd);
     // Only an escaped name can still turn out to be one of the frame's.
     if (FRAME_HEADERS.has(text)) continue;
-    const bytes = lineBytes(text, replaced ?? frame.decode(nameEnd + 1, end));
+    const bytes = lineBytes(text, replaced ?? frame.decode(frame.valueStart(line), end));
     // Rare, so that making room each time is cheap enough.
     native = Buffer.concat([native.subarray(0, length), bytes, Buffer.alloc(frame.bodyStart)]);
     length += bytes.length;

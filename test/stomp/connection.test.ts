@@ -51,6 +51,27 @@ describe('STOMP login', () => {
     assert.equal(headers.version, '1.0,1.1,1.2');
   });
 
+  it('trims all headers of 1.0 before anything compares them', async () => {
+    const harness = new Harness();
+    const client = harness.open();
+    const [connected] = await client.exchange(frame('CONNECT', ['login: guest', ' passcode : guest ']));
+    assert.equal(connected!.headers.version, '1.0');
+    const [receipt] = await client.exchange(frame('SEND', ['destination: /queue/a', ' receipt:\tr ', 'k: v'], 'x'));
+    assert.equal(receipt!.headers['receipt-id'], 'r');
+    const [message] = await client.exchange(frame('SUBSCRIBE', ['destination:/queue/a ']));
+    assert.equal(message!.headers.k, 'v');
+    await refused(client, /user-id/, frame('SEND', ['destination:/queue/a', ' user-id:somebody'], 'x'));
+  });
+
+  it('trims nothing in 1.1 and 1.2', async () => {
+    for (const version of ['1.1', '1.2']) {
+      const client = new Harness().open();
+      await client.exchange(frame('CONNECT', [...LOGIN, `accept-version:${version}`]));
+      const [receipt] = await client.exchange(frame('SEND', ['destination:/topic/a', 'receipt: r '], 'x'));
+      assert.equal(receipt!.headers['receipt-id'], ' r ');
+    }
+  });
+
   it('refuses a SEND before CONNECT without waiting for its body', async () => {
     const client = new Harness().open();
     await refused(client, /Not connected/, Buffer.from('SEND\ndestination:/queue/x\ncontent-length:1000000\n\nabc'));

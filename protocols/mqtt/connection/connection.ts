@@ -235,6 +235,10 @@ export class MqttConnection
     this.session = session;
   }
 
+  get user(): string | null {
+    return this.coreSession?.identity.user ?? null;
+  }
+
   takenOver(): Promise<void> {
     this.close('another connection took the client id', REASON.sessionTakenOver);
     this.transport.end();

@@ -14,6 +14,7 @@ import { LEVEL } from '../packet/packet-types.ts';
 import { REASON } from '../packet/reason-codes.ts';
 import type { MqttSession } from '../session/session.ts';
 import type { SessionConnection } from '../session/session-connection.ts';
+import { queueNameOf } from '../session/session-queue.ts';
 import type { ClientIdHolder, Sessions } from '../session/sessions.ts';
 import { swapSeparators } from '../topic/topics.ts';
 
@@ -75,7 +76,15 @@ export async function openSession(
   const clientId = assigned ?? request.clientId;
   const { vhost } = core;
   core.clientId = swapSeparators(clientId);
+  const user = sessions.userOf(vhost.name, clientId);
   connection.loggedIn(core, clientId);
+  // Somebody else's: nothing happens to it unless this user could delete its queue, too.
+  if (user !== null && user !== core.identity.user) {
+    if (!(await core.mayConfigureQueue(queueNameOf(clientId)))) {
+      throw new ConnectRefused(REASON.notAuthorized, `the client id '${clientId}' belongs to another user`);
+    }
+    if (connection.isClosed()) return null;
+  }
   await sessions.claim(vhost.name, clientId, connection);
   if (connection.isClosed()) return null;
   const belongsToOther = await sessions.get(vhost.name, clientId)?.belongsToOther(core);

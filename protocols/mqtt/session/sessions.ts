@@ -10,6 +10,8 @@ import { recordFromJson, type SessionRecord } from './session-record.ts';
 
 /** A connection that has claimed a client id. */
 export interface ClientIdHolder {
+  /** The user that has logged in, or null. */
+  readonly user: string | null;
   /** Another connection claims the client id: detach from the session and close at once. Resolves when done. */
   takenOver(): Promise<void>;
 }
@@ -36,6 +38,12 @@ export class Sessions implements SessionRegistry {
     const before = this.holders.get(key);
     this.holders.set(key, holder);
     await before?.takenOver();
+  }
+
+  /** The user whose connection or session has that client id; null: it is free. */
+  userOf(vhost: string, clientId: string): string | null {
+    const key = keyOf(vhost, clientId);
+    return this.holders.get(key)?.user ?? this.persistent.get(key)?.user ?? null;
   }
 
   /** The holder has closed. */

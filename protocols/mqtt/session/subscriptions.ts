@@ -314,7 +314,7 @@ export class Subscriptions implements Worker {
 export async function refusedBindings(queue: Queue, exchange: string, core: Session): Promise<readonly Binding[]> {
   const bindings = [...core.vhost.bindingsOf(queue)].filter(({ dialect }) => dialect === DIALECT);
   const keys = bindings.map(({ routingKey }) => routingKey);
-  const refused = new Set(await core.unbindable(queue.name, exchange, keys));
+  const refused = new Set(await core.unbindable(queue.name, exchange, keys, DIALECT));
   return refused.size === 0 ? [] : bindings.filter(({ routingKey }) => refused.has(routingKey));
 }
 

@@ -9,6 +9,7 @@
 
 import { CopiesRoute } from '../exchange/copies-route.ts';
 import type { Exchange } from '../exchange/exchange.ts';
+import { isBrokerTopic } from '../exchange/retainer.ts';
 import type { CoreLimits } from '../limits.ts';
 import { type Message, NEVER } from '../message/message.ts';
 import type { PropertyRewriter } from '../message/property-rewriter.ts';
@@ -165,6 +166,8 @@ export class DeadLettering implements Task {
     const exchange = this.exchanges.get(address.exchange);
     const { rewriter, turn, meters } = this.dependencies;
     if (exchange === undefined) return nowhere(message);
+    // Nobody's message becomes one of the broker's own topics.
+    if (exchange.retainer !== null && isBrokerTopic(address.routingKey ?? message.routingKey)) return nowhere(message);
     meters[COUNTED[death]]++;
     const before = message.properties().headers;
     const event = { queue: queue.name, death, nowMs: turn.now, readdressed: address.routingKey !== null };

@@ -32,6 +32,8 @@ export class TopicExchange extends Exchange {
     };
     // Messages below `$SYS` reach only bindings that name `$SYS`.
     const ownTopic = this.retainer !== null && isBrokerTopic(route.routingKey);
+    // Only the broker publishes there, and to this exchange: what comes over another one is somebody else's.
+    if (ownTopic && route.message.exchange !== this.name) return false;
     if (this.amqp.size > 0) this.amqp.match(words, !ownTopic, onMatch);
     // [MQTT-4.7.2-1]
     if (this.mqtt.size > 0) this.mqtt.match(words, !route.routingKey.startsWith('$'), onMatch);

@@ -36,6 +36,11 @@ export function patternWords(bindingKey: string, dialect: Dialect): PatternWord[
   return words;
 }
 
+/** A binding key as topic permissions see it: their patterns know `*` for one word, in all dialects. */
+export function permissionKey(bindingKey: string, dialect: Dialect): string {
+  return dialect === 'mqtt' ? bindingKey.replace(/(^|\.)\+(?=\.|$)/g, '$1*') : bindingKey;
+}
+
 /** Whether a filter starts with a wildcard, which does not match a topic that starts with `$` [MQTT-4.7.2-1]. */
 export function startsWild(filter: readonly PatternWord[]): boolean {
   return typeof filter[0] !== 'string';

@@ -2,7 +2,6 @@
 // evaluates no regular expression. An authoriser may answer late: `knows` returns false then, `require` waits.
 
 import { BrokerError } from '../errors.ts';
-import type { Exchange } from '../exchange/exchange.ts';
 import type { Authorizer, Identity, Permission, TopicPermission } from '../ports/authorization.ts';
 
 /** Answers cached for one session; above that the cache is emptied. */
@@ -10,6 +9,12 @@ const CAPACITY = 4096;
 
 /** The name of the default exchange in permissions, as in RabbitMQ. */
 const DEFAULT_EXCHANGE_RESOURCE = 'amq.default';
+
+/** An exchange, or the name of one that may be declared later. */
+export interface TopicResource {
+  readonly name: string;
+  readonly kind: string;
+}
 
 /** The kinds of resources that permissions apply to. */
 export type ResourceType = 'exchange' | 'queue';
@@ -50,18 +55,27 @@ export class PermissionCache {
   }
 
   /** Whether some routing keys of an exchange may be refused. */
-  restrictsTopics(exchange: Exchange): boolean {
+  restrictsTopics(exchange: TopicResource): boolean {
     return exchange.kind === 'topic' && this.authorizer.restrictsTopics(this.identity, this.vhost, exchange.name);
   }
 
+  /**
+   * Throws access-refused if some routing keys of an exchange may be refused: for what lets messages reach it whose keys
+   * are not checked (bindings between exchanges, alternate and dead letter exchanges).
+   */
+  requireAllTopics(exchange: TopicResource): void {
+    if (!this.restrictsTopics(exchange)) return;
+    throw this.refusal(`write access to all topics of exchange '${exchange.name}' in vhost '${this.vhost}'`);
+  }
+
   /** Throws access-refused unless that routing or binding key may be used with a topic exchange. */
-  async requireTopic(permission: TopicPermission, exchange: Exchange, routingKey: string): Promise<void> {
+  async requireTopic(permission: TopicPermission, exchange: TopicResource, routingKey: string): Promise<void> {
     if (!this.restrictsTopics(exchange)) return;
     while (!this.knowsTopic(permission, exchange, routingKey)) await this.settled();
   }
 
   /** As `requireTopic` for restricted topics; false while the answer is pending. */
-  knowsTopic(permission: TopicPermission, exchange: Exchange, routingKey: string): boolean {
+  knowsTopic(permission: TopicPermission, exchange: TopicResource, routingKey: string): boolean {
     const allowed = this.checkTopic(permission, exchange.name, routingKey);
     if (allowed !== false) return allowed !== null;
     const where = `exchange '${exchange.name}' in vhost '${this.vhost}'`;

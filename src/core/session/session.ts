@@ -10,7 +10,7 @@ import { BrokerError } from '../errors.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import { type FieldTable, findField, textOf } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
-import { DEFAULT_DIALECT, type Dialect } from '../message/topic-pattern.ts';
+import { DEFAULT_DIALECT, type Dialect, permissionKey } from '../message/topic-pattern.ts';
 import type { Identity } from '../ports/authorization.ts';
 import { type ConsumeOptions, Consumer, type ConsumerOwner, type DeliverySink } from '../queue/consumer.ts';
 import type { DirectReceiver, Queue, QueueOwner } from '../queue/queue.ts';
@@ -20,7 +20,7 @@ import type { WorkDescription, Worker } from '../turn/turn-watch.ts';
 import type { ExchangeDeclaration } from '../vhost/declarations.ts';
 import type { ReplyReceiver } from '../vhost/direct-replies.ts';
 import type { VirtualHost } from '../vhost/virtual-host.ts';
-import { PermissionCache } from './permission-cache.ts';
+import { PermissionCache, type TopicResource } from './permission-cache.ts';
 import { type PublishOutcome, PublishPath } from './publish-path.ts';
 import type { SessionContext } from './session-context.ts';
 import { type Settlement, type TransactedPublish, Transaction } from './transaction.ts';
@@ -194,6 +194,7 @@ export class Session implements ConsumerOwner, QueueOwner, Worker {
     if (alternate !== null) {
       await this.permissions.require('read', 'exchange', declaration.name);
       await this.permissions.require('write', 'exchange', alternate);
+      this.permissions.requireAllTopics(this.topicResource(alternate));
     }
     if (this.vhost.declareExchange(declaration)) {
       await this.vhost.changes.committed(() => this.vhost.deleteExchange(declaration.name, false));
@@ -262,6 +263,11 @@ export class Session implements ConsumerOwner, QueueOwner, Worker {
     return stateOf(queue);
   }
 
+  /** Whether the user may declare and delete a queue of that name. */
+  mayConfigureQueue(name: string): Promise<boolean> {
+    return granted(this.permissions.require('configure', 'queue', name));
+  }
+
   /** Deletes a queue; resolves to the number of ready messages. A queue that does not exist counts 0. */
   async deleteQueue(
     name: string,
@@ -313,7 +319,12 @@ export class Session implements ConsumerOwner, QueueOwner, Worker {
    * The routing keys, of these, under which this user may not bind the queue. The bindings may be another user's, or
    * older than the permissions.
    */
-  async unbindable(queue: string, exchangeName: string, routingKeys: readonly string[]): Promise<readonly string[]> {
+  async unbindable(
+    queue: string,
+    exchangeName: string,
+    routingKeys: readonly string[],
+    dialect: Dialect = DEFAULT_DIALECT,
+  ): Promise<readonly string[]> {
     const exchange = this.vhost.exchanges.get(exchangeName);
     if (exchange === undefined || routingKeys.length === 0) return [];
     if (!(await granted(this.requireBindPermissions({ queue, exchange: exchangeName })))) return routingKeys;
@@ -321,7 +332,7 @@ export class Session implements ConsumerOwner, QueueOwner, Worker {
     const refused: string[] = [];
     for (const [i, routingKey] of routingKeys.entries()) {
       if (i % PERMISSIONS_SLICE === PERMISSIONS_SLICE - 1) await this.context.turn.slices.next(this);
-      if (!(await granted(this.requireTopicPermission(exchangeName, routingKey)))) refused.push(routingKey);
+      if (!(await granted(this.requireTopicPermission(exchangeName, routingKey, dialect)))) refused.push(routingKey);
     }
     return refused;
   }
@@ -447,6 +458,7 @@ export class Session implements ConsumerOwner, QueueOwner, Worker {
   private async exchangePair(binding: ExchangeBinding): Promise<[Exchange, Exchange]> {
     await this.permissions.require('write', 'exchange', binding.destination);
     await this.permissions.require('read', 'exchange', binding.source);
+    this.permissions.requireAllTopics(this.topicResource(binding.destination));
     if (binding.destination === '' || binding.source === '') {
       throw new BrokerError('access-refused', 'operation not permitted on the default exchange');
     }
@@ -455,7 +467,7 @@ export class Session implements ConsumerOwner, QueueOwner, Worker {
 
   private async bindingEnds(binding: QueueBinding): Promise<[Exchange, Queue]> {
     await this.requireBindPermissions(binding);
-    await this.requireTopicPermission(binding.exchange, binding.routingKey);
+    await this.requireTopicPermission(binding.exchange, binding.routingKey, binding.dialect);
     const queue = this.vhost.queue(binding.queue, this);
     return [this.vhost.exchange(binding.exchange), queue];
   }
@@ -466,9 +478,10 @@ export class Session implements ConsumerOwner, QueueOwner, Worker {
   }
 
   /** Throws access-refused unless a key may be bound to a topic exchange. */
-  private async requireTopicPermission(exchangeName: string, routingKey: string): Promise<void> {
+  private async requireTopicPermission(exchangeName: string, bindingKey: string, dialect?: Dialect): Promise<void> {
     const exchange = this.vhost.exchanges.get(exchangeName);
-    if (exchange !== undefined) await this.permissions.requireTopic('read', exchange, routingKey);
+    if (exchange === undefined) return;
+    await this.permissions.requireTopic('read', exchange, permissionKey(bindingKey, dialect ?? DEFAULT_DIALECT));
   }
 
   /**
@@ -480,6 +493,14 @@ export class Session implements ConsumerOwner, QueueOwner, Worker {
     if (exchange === null) return;
     await this.permissions.require('read', 'queue', queue);
     await this.permissions.require('write', 'exchange', exchange);
+    const routingKey = textOf(findField(args, 'x-dead-letter-routing-key'));
+    if (routingKey === null) this.permissions.requireAllTopics(this.topicResource(exchange));
+    else await this.permissions.requireTopic('write', this.topicResource(exchange), routingKey);
+  }
+
+  /** An exchange that is not there yet may become a topic exchange. */
+  private topicResource(name: string): TopicResource {
+    return this.vhost.exchanges.get(name) ?? { name, kind: 'topic' };
   }
 }
 

@@ -77,6 +77,8 @@ function around() {
   return { ...core.dependencies, hosts, authenticator, authorizer };
 }
 
+const EXCHANGE = { durable: false, autoDelete: false, internal: false, args: [] };
+
 function queueRequest(name: string, options: Partial<QueueRequest> = {}): QueueRequest {
   return { name, durable: true, exclusive: false, autoDelete: false, args: EMPTY_TABLE, ...options };
 }
@@ -673,6 +675,39 @@ describe('topic permissions', () => {
     });
   }
 
+  it('refuse ways to the exchange on which no key is checked', async () => {
+    const client = session();
+    await client.declareExchange({ ...EXCHANGE, name: 'mine', kind: 'fanout' });
+    const bound = client.bindExchange({ source: 'mine', destination: 'amq.topic', routingKey: '', args: [] });
+    await assert.rejects(bound, /write access to all topics of exchange 'amq.topic' in vhost '\/' refused/);
+    assert.equal(hosts.get('/')!.exchange('mine').bindingCount, 0);
+    const alternate = [textField('alternate-exchange', 'amq.topic')];
+    const declared = client.declareExchange({ ...EXCHANGE, name: 'other', kind: 'direct', args: alternate });
+    await assert.rejects(declared, { kind: 'access-refused' });
+    assert.equal(hosts.get('/')!.exchanges.has('other'), false);
+    authorizer.answer = (question) => !question.includes('secret');
+    const dead = (key: string | null) => [
+      textField('x-dead-letter-exchange', 'amq.topic'),
+      ...(key === null ? [] : [textField('x-dead-letter-routing-key', key)]),
+    ];
+    await assert.rejects(client.declareQueue(queueRequest('q', { args: dead(null) })), { kind: 'access-refused' });
+    await assert.rejects(client.declareQueue(queueRequest('q', { args: dead('secret') })), { kind: 'access-refused' });
+    assert.equal(hosts.get('/')!.queues.has('q'), false);
+    await client.declareQueue(queueRequest('q', { args: dead('a.b') }));
+  });
+
+  it('see a + of the MQTT dialect as *', async () => {
+    const client = session();
+    await client.declareQueue(queueRequest('q'));
+    authorizer.asked = [];
+    const filter = { queue: 'q', exchange: 'amq.topic', routingKey: '+.a+.+.+', args: [], dialect: 'mqtt' } as const;
+    await client.bindQueue(filter);
+    assert.deepEqual(
+      authorizer.asked.filter((question) => question.includes(' in ')),
+      ['read *.a+.*.* in amq.topic by null'],
+    );
+  });
+
   it('are asked of further keys and in transactions', () => {
     authorizer.answer = (question) => !question.includes('secret');
     const client = session();
@@ -864,5 +899,28 @@ describe('a publish whose route must be found', () => {
     const keys = Array.from({ length: 1025 }, (_, i) => `${i}`);
     assert.throws(() => client.publishCopies(sent, keys, null, 0), /at most 1024 routing keys in CC and BCC, not 1025/);
     assert.throws(() => client.publishCopies(sent, ['k'.repeat(5000)], null, 0), /longer than 4096 bytes/);
+  });
+});
+
+describe("the broker's own topics", () => {
+  it('get no message over another exchange, nor a dead letter', async () => {
+    start(true);
+    const client = session();
+    const host = hosts.get('/')!;
+    const { queue } = host.declareQueue({ ...queueRequest('watch'), owner: null });
+    host.bind(host.exchange('amq.topic'), { queue }, '$SYS.#', [], 'amqp');
+    await client.declareExchange({ ...EXCHANGE, name: 'mine', kind: 'fanout' });
+    await client.bindExchange({ source: 'mine', destination: 'amq.topic', routingKey: '', args: [] });
+    const key = '$SYS.broker.version';
+    assert.equal(client.publish(message({ exchange: 'mine', key }), null, 0), PUBLISH.unroutable);
+    const alternate = [textField('alternate-exchange', 'amq.topic')];
+    await client.declareExchange({ ...EXCHANGE, name: 'other', kind: 'direct', args: alternate });
+    assert.equal(client.publish(message({ exchange: 'other', key }), null, 0), PUBLISH.unroutable);
+    const args = [textField('x-dead-letter-exchange', 'amq.topic'), textField('x-dead-letter-routing-key', key)];
+    await client.declareQueue(queueRequest('dying', { args }));
+    client.publish(message({ exchange: '', key: 'dying', expirationMs: 0 }), null, 0);
+    await turns();
+    assert.equal(queue.readyCount, 0);
+    assert.equal(core.meters.deadLettersLost, 1);
   });
 });

@@ -51,6 +51,46 @@ test('topic permissions hold for publish, subscription and will, by client id', 
   await broker.stop();
 });
 
+test("a client id with somebody else's session is refused to who may not configure its queue", async () => {
+  const broker = await createBroker();
+  for (const name of ['dev', 'bob', 'boss']) await broker.users.put(name, name, []);
+  broker.permissions.put('/', 'dev', ALL);
+  broker.permissions.put('/', 'boss', ALL);
+  broker.permissions.put('/', 'bob', { configure: '', write: '', read: '' });
+  const url = `mqtt://127.0.0.1:${broker.ports.mqtt}`;
+  const as = (name: string, options: IClientOptions = {}) =>
+    mqtt.connectAsync(url, { ...OPTIONS, clientId: 'meter', username: name, password: name, ...options });
+  const session: IClientOptions = { clean: false, properties: { sessionExpiryInterval: 3600 } };
+  const will = { topic: 'meter/dead', payload: Buffer.from('will'), qos: 1 as const, retain: false };
+  const watcher = await as('boss', { clientId: 'watcher' });
+  const wills: string[] = [];
+  watcher.on('message', (topic) => wills.push(topic));
+  await watcher.subscribeAsync('meter/dead', { qos: 1 });
+
+  const online = await as('dev', { ...session, will });
+  await online.subscribeAsync('meter/#', { qos: 1 });
+  for (const clean of [true, false]) {
+    await assert.rejects(as('bob', { clean }), { code: NOT_AUTHORIZED });
+    await assert.rejects(as('bob', { clean, protocolVersion: 4 }), { code: 5 });
+  }
+  assert.equal(online.connected, true);
+  await online.endAsync();
+
+  await watcher.publishAsync('meter/x', 'kept', { qos: 1 });
+  await assert.rejects(as('bob'), { code: NOT_AUTHORIZED });
+  const again = mqtt.connect(url, { ...OPTIONS, clientId: 'meter', username: 'dev', password: 'dev', ...session });
+  const payload = await new Promise<string>((resolve) =>
+    again.once('message', (_topic, body) => resolve(String(body))),
+  );
+  assert.equal(payload, 'kept');
+  assert.deepEqual(wills, [], 'the will was not sent');
+  await again.endAsync();
+  // Who may delete the queue may take the session over.
+  await (await as('boss')).endAsync();
+  await watcher.endAsync();
+  await broker.stop();
+});
+
 describe('a client certificate', { skip: hasOpenssl() ? false : 'openssl is not installed' }, () => {
   let authority: TestAuthority;
   let server: Pair;
