@@ -87,7 +87,7 @@ export class Publisher implements ConfirmSink {
       throw new MalformedPacket('a message over the limit', REASON.malformed, 'limits.messageBytes');
     }
     const routingKey = topicKeys.keyOf(buffer, reader.topicStart, reader.topicLength);
-    if (qos === 2 && this.openSlot === -1 && !this.isNewQos2(packetId)) return NEXT.goOn;
+    if (qos === 2 && this.openSlot === -1 && !this.isNewQos2(packetId, reader.duplicate)) return NEXT.goOn;
     const message = new Message(
       options.exchange,
       routingKey,
@@ -120,7 +120,7 @@ export class Publisher implements ConfirmSink {
     }
     const routingKey = this.keyOf(buffer);
     checkResponseTopic(buffer, scanner, limits);
-    if (qos === 2 && this.openSlot === -1 && !this.isNewQos2(packetId)) return NEXT.goOn;
+    if (qos === 2 && this.openSlot === -1 && !this.isNewQos2(packetId, reader.duplicate)) return NEXT.goOn;
     if (qos === 1 && this.openSlot === -1) this.requireReceiveMaximum();
     if (qos > 0 && this.openSlot === -1) this.outstanding++;
     const kept = isKeepable(buffer, scanner);
@@ -281,7 +281,7 @@ export class Publisher implements ConfirmSink {
    * Whether a QoS 2 PUBLISH is new and not repeated. Throws MalformedPacket if a new one is over a limit, before its id is
    * registered.
    */
-  private isNewQos2(packetId: number): boolean {
+  private isNewQos2(packetId: number, dup: boolean): boolean {
     if (!this.session.hasReceived(packetId)) {
       if (this.session.unreleased >= this.context.limits.unreleased) {
         throw new MalformedPacket(
@@ -292,7 +292,7 @@ export class Publisher implements ConfirmSink {
       }
       if (this.connection.v5) this.requireReceiveMaximum();
     }
-    return this.session.receiveOnce(packetId);
+    return this.session.receiveOnce(packetId, dup);
   }
 
   /** [MQTT-3.3.4-7]: throws MalformedPacket if the client exceeds the receive maximum that CONNACK announced. */

@@ -12,7 +12,9 @@ const STAGE = {
   repeated: 1,
   settled: 2,
 } as const;
-type Stage = (typeof STAGE)[keyof typeof STAGE];
+/** A stage takes the two lowest bits of a value; the rest is the number of the connection that sent the PUBLISH. */
+const STAGE_BITS = 3;
+const CONNECTION = 4;
 
 /** What a QoS 2 PUBLISH needs. */
 export const ARRIVAL = {
@@ -22,14 +24,24 @@ export const ARRIVAL = {
   wait: 1,
   /** It is repeated and settled: PUBREC is due now. */
   answer: 2,
+  /** It is no repetition (DUP 0), and its id belongs to a publish of the same connection. */
+  inUse: 3,
 } as const;
 export type Arrival = (typeof ARRIVAL)[keyof typeof ARRIVAL];
 
 export class Received {
-  private readonly stages: PacketIdMap<Stage>;
+  private readonly stages: PacketIdMap<number>;
+  /** Counts the connections of the session, from 1; ids of an earlier start of the broker have 0. */
+  private connection: number;
 
   constructor() {
     this.stages = new PacketIdMap();
+    this.connection = 1;
+  }
+
+  /** The client connected again. */
+  connected(): void {
+    this.connection++;
   }
 
   get size(): number {
@@ -41,17 +53,36 @@ export class Received {
     return this.stages.has(id);
   }
 
+  /** Whether the core has settled the publish with that id. */
+  isSettled(id: number): boolean {
+    return ((this.stages.get(id) ?? 0) & STAGE_BITS) === STAGE.settled;
+  }
+
   /** Restores an id after a restart. */
   recover(id: number): void {
     this.stages.set(id, STAGE.settled);
   }
 
-  /** A PUBLISH with this id came. */
-  arrived(id: number): Arrival {
-    const stage = this.stages.get(id);
-    if (stage === STAGE.settled) return ARRIVAL.answer;
-    this.stages.set(id, stage === undefined ? STAGE.offered : STAGE.repeated);
-    return stage === undefined ? ARRIVAL.first : ARRIVAL.wait;
+  /**
+   * A PUBLISH with this id came. A client that forgot its session uses ids again that it once sent: without DUP, and with
+   * an id of an earlier connection, it is a new message [MQTT-3.3.1-1].
+   */
+  arrived(id: number, dup: boolean): Arrival {
+    const known = this.stages.get(id);
+    const here = this.connection * CONNECTION;
+    if (known === undefined) {
+      this.stages.set(id, STAGE.offered + here);
+      return ARRIVAL.first;
+    }
+    const isOfThisConnection = known >= here;
+    const isSettled = (known & STAGE_BITS) === STAGE.settled;
+    if (!dup && isSettled && !isOfThisConnection) {
+      this.stages.set(id, STAGE.offered + here);
+      return ARRIVAL.first;
+    }
+    this.stages.set(id, (isSettled ? STAGE.settled : STAGE.repeated) + here);
+    if (!dup && isOfThisConnection) return ARRIVAL.inUse;
+    return isSettled ? ARRIVAL.answer : ARRIVAL.wait;
   }
 
   /**
@@ -59,9 +90,10 @@ export class Received {
    * the client repeated it. A refused publish is forgotten, so that the client may send it again.
    */
   settled(id: number, ok: boolean, connected: boolean): boolean {
-    const stage = this.stages.get(id);
-    if (stage === undefined) return false;
-    if (ok) this.stages.set(id, STAGE.settled);
+    const known = this.stages.get(id);
+    if (known === undefined) return false;
+    const stage = known & STAGE_BITS;
+    if (ok) this.stages.set(id, STAGE.settled + known - stage);
     else this.stages.delete(id);
     return connected || stage === STAGE.repeated;
   }

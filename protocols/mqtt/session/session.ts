@@ -169,6 +169,7 @@ export class MqttSession implements DeliverySession, PacketWaiter, TimedSession 
    */
   async attach(connection: SessionConnection, expirySeconds: number, will: Will | null): Promise<void> {
     this.epoch++;
+    this.received?.connected();
     this.connection = connection;
     this.user = connection.core.identity.user;
     this.clock.connected(expirySeconds, will, connection.core);
@@ -270,9 +271,14 @@ export class MqttSession implements DeliverySession, PacketWaiter, TimedSession 
   // QoS 2 publishes of the client.
 
   /** A QoS 2 PUBLISH came. True if it is new and must be published. A repeated one gets its PUBREC here, or when settled. */
-  receiveOnce(id: number): boolean {
-    const arrival = (this.received ??= new Received()).arrived(id);
-    if (arrival === ARRIVAL.answer) this.sendPubrec(id, REASON.success);
+  receiveOnce(id: number, dup: boolean): boolean {
+    const arrival = (this.received ??= new Received()).arrived(id, dup);
+    const { connection } = this;
+    // Up to 3.1.1 there is no way to say that the id is in use: it is taken for a repetition.
+    if (arrival === ARRIVAL.inUse && connection?.v5) this.sendPubrec(id, REASON.packetIdInUse);
+    else if (arrival === ARRIVAL.answer || (arrival === ARRIVAL.inUse && this.received.isSettled(id))) {
+      this.sendPubrec(id, REASON.success);
+    }
     return arrival === ARRIVAL.first;
   }
 

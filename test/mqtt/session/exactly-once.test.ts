@@ -49,6 +49,39 @@ describe('a QoS 2 publish into a persistent session', () => {
     assert.deepEqual(records(broker), []);
   });
 
+  it('with an id of an earlier connection and without DUP is a new message: the client forgot its ids', async () => {
+    const broker = new Harness();
+    const subscriber = await persistent(broker, 'sub');
+    const forgetful = await broker.connect5('pub', KEPT);
+    forgetful.send(publish5('a/1', 'first', { qos: 2, id: 5 }));
+    await broker.settle();
+    forgetful.drop();
+    const again = await broker.connect5('pub', KEPT);
+    again.send(publish5('a/1', 'first', { qos: 2, id: 5, dup: true }));
+    await broker.settle();
+    assert.deepEqual(again.take(), hex(ack(0x50, 5)), 'a repetition');
+    again.drop();
+    const last = await broker.connect5('pub', KEPT);
+    last.send(publish5('a/1', 'second', { qos: 2, id: 5 }));
+    await broker.settle();
+    last.send(ack(0x62, 5));
+    await broker.settle();
+    assert.deepEqual(last.take(), hex(ack(0x50, 5), ack(0x70, 5)));
+    const bodies = subscriber.take().map((packet) => /first|second/.exec(Buffer.from(packet, 'hex').toString())?.[0]);
+    assert.deepEqual(bodies, ['first', 'second']);
+  });
+
+  it('with an id of the same connection and without DUP is refused: 0x91', async () => {
+    const broker = new Harness();
+    const publisher = await broker.connect5('pub', KEPT);
+    publisher.send(publish5('a/1', 'x', { qos: 2, id: 5 }));
+    await broker.settle();
+    publisher.take();
+    publisher.send(publish5('a/1', 'y', { qos: 2, id: 5 }));
+    await broker.settle();
+    assert.deepEqual(publisher.take(), hex(reason5(0x50, 5, 0x91)));
+  });
+
   it('above the receive maximum is not stored, so that it may be sent again', async () => {
     const broker = new Harness({ limits: { publishMaximum: 2 } });
     const publisher = await broker.connect5('pub', KEPT);
@@ -67,12 +100,12 @@ describe('a QoS 2 publish into a persistent session', () => {
   it('that was received before is answered again even at the limit', async () => {
     const broker = new Harness({ limits: { unreleased: 2, publishMaximum: 2 } });
     const publisher = await broker.connect5('pub', KEPT);
-    const publishes = [1, 2].map((id) => publish5('a/1', `${id}`, { qos: 2, id }));
-    publisher.send(...publishes);
+    const publishes = (dup: boolean) => [1, 2].map((id) => publish5('a/1', `${id}`, { qos: 2, id, dup }));
+    publisher.send(...publishes(false));
     await broker.settle();
     publisher.drop();
     const back = await broker.connect5('pub', KEPT);
-    back.send(...publishes);
+    back.send(...publishes(true));
     await broker.settle();
     assert.deepEqual(back.take(), hex(ack(0x50, 1), ack(0x50, 2)));
     back.send(publish5('a/1', '3', { qos: 2, id: 3 }));
