@@ -31,6 +31,7 @@ import { Turn } from './core/turn/turn.ts';
 import { TurnWatch } from './core/turn/turn-watch.ts';
 import { DEFAULT_VHOST, VirtualHosts } from './core/vhost/virtual-hosts.ts';
 import type { HttpServer } from './http/http-server.ts';
+import { identityOf } from './identity.ts';
 import { atMost, Listeners, PORT_NAMES, type PortName, type Ports, tlsFiles } from './listeners.ts';
 import type { CollectYoung } from './net/chunk-garbage.ts';
 import { Ticker } from './net/ticker.ts';
@@ -192,6 +193,7 @@ export class Broker {
       messageBytes: limits.messageBytes,
       unackedPerChannel: limits.unackedPerChannel,
       version: VERSION,
+      identity: identityOf(config.identity, VERSION),
     };
     const { defaultUser: user, defaultPassword: password } = config.auth;
     const first = { user, password };
@@ -280,6 +282,7 @@ export class Broker {
     const metrics = new Metrics({ meters, hosts, connections, memory, store, watch, version: VERSION });
     this.http = new HttpServer({
       version: VERSION,
+      identity: identityOf(this.config.identity, VERSION),
       startedAt: this.startedAt,
       hosts,
       connections,

@@ -33,6 +33,9 @@ const STEP = { header: 0, startOk: 1, tuneOk: 2, open: 3, done: 4 } as const;
 
 const NO_PROPERTIES = Buffer.alloc(0);
 
+/** Perl's clients and others send the second form for 0-9-1; RabbitMQ accepts both. */
+const ACCEPTED_HEADERS = [PROTOCOL_HEADER, Buffer.from([0x41, 0x4d, 0x51, 0x50, 1, 1, 0, 9])];
+
 /** What a handshake needs of its connection. */
 export interface HandshakeConnection {
   send(frame: Buffer): void;
@@ -60,6 +63,8 @@ export class Handshake {
   private readonly transport: Transport;
   private step: (typeof STEP)[keyof typeof STEP];
   private headerBytes: number;
+  /** The protocol headers that the client may be sending. */
+  private headers: readonly Buffer[];
   /** Who it is. */
   private identity: Identity | null;
   private ticks: number;
@@ -75,6 +80,7 @@ export class Handshake {
     this.transport = transport;
     this.step = STEP.header;
     this.headerBytes = 0;
+    this.headers = ACCEPTED_HEADERS;
     this.identity = null;
     this.ticks = 0;
   }
@@ -88,11 +94,17 @@ export class Handshake {
     return this.step !== STEP.header;
   }
 
-  /** §4.2.2: `AMQP`, 0, and the version 0-9-1. Returns what follows it, or null. */
+  /**
+   * §4.2.2: `AMQP`, 0, and the version 0-9-1, or as 0-8 and 0-9 wrote it: `AMQP`, 1, 1, and the version. Returns what
+   * follows it, or null.
+   */
   header(chunk: Buffer): Buffer | null {
     let at = 0;
     while (at < chunk.length && this.headerBytes < PROTOCOL_HEADER.length) {
-      if (chunk[at++] !== PROTOCOL_HEADER[this.headerBytes++]) {
+      const byte = chunk[at++];
+      this.headers = this.headers.filter((header) => header[this.headerBytes] === byte);
+      this.headerBytes++;
+      if (this.headers.length === 0) {
         this.refused('it does not speak AMQP 0-9-1');
         this.connection.send(PROTOCOL_HEADER);
         this.connection.end();
@@ -102,7 +114,7 @@ export class Handshake {
     if (this.headerBytes < PROTOCOL_HEADER.length) return null;
     this.step = STEP.startOk;
     const mechanisms = mechanismsFor(this.certificateUser());
-    this.connection.send(connectionStart(serverProperties(this.context.version), mechanisms));
+    this.connection.send(connectionStart(serverProperties(this.context.identity), mechanisms));
     return chunk.subarray(at);
   }
 

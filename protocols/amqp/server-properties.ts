@@ -1,6 +1,7 @@
 // The broker's properties in connection.start, and the client's properties in start-ok.
 
 import { type Field, type FieldTable, findField, textField, textOf } from '../../src/core/message/field-table.ts';
+import type { BrokerIdentity } from '../../src/core/ports/broker-identity.ts';
 
 /** Extensions of RabbitMQ that clients check before they use them. */
 const CAPABILITIES = [
@@ -15,12 +16,13 @@ const CAPABILITIES = [
   'direct_reply_to',
 ] as const;
 
-export function serverProperties(version: string): FieldTable {
+export function serverProperties({ product, version, broker }: BrokerIdentity): FieldTable {
   const capabilities = CAPABILITIES.map((name): Field => ({ name, value: { type: 't', value: true } }));
   return [
     { name: 'capabilities', value: { type: 'F', value: capabilities } },
-    textField('product', 'Trivium'),
+    textField('product', product),
     textField('version', version),
+    textField('broker', broker),
     textField('platform', `Node.js ${process.versions.node}`),
     textField('information', 'AMQP 0-9-1, MQTT and STOMP on one core'),
   ];

@@ -1,8 +1,9 @@
-// What one connection says: it writes frames into the transport's outbox, in the kind of WebSocket message that the
-// client uses. The hottest code is `message`; all else is rare.
+// What one connection says: it writes frames into the transport's outbox, each in a WebSocket message of its own, of the
+// kind that the client uses, and with an EOL behind its NUL: some clients read up to that, and others take a message for
+// a frame. The hottest code is `message`; all else is rare.
 //
 //   MESSAGE LF subscription LF destination LF (native headers) redelivered LF message-id LF [ack LF] content-length LF
-//   LF body NUL
+//   LF body NUL LF
 //
 // The front part, up to the digits of message-id, stays the same while a publisher repeats its headers, so a
 // subscription keeps it from the second time on and copies it in one piece (message-head.ts): 2 × over writing its
@@ -27,10 +28,8 @@ const BACKSLASH = 0x5c;
 
 /** Heads from this size on are built separately and not in the slab. */
 const MAX_HEAD_BYTES = 16 * 1024;
-/** Room beside head and body: two numbers, the lines around them, NUL. */
+/** Room beside head and body: two numbers, the lines around them, NUL and LF. */
 const EXTRA_BYTES = 128;
-/** A WebSocket message ends after about this size, because clients limit what they accept. */
-const WS_MESSAGE_BYTES = 16 * 1024;
 
 const NO_BYTES = Buffer.alloc(0);
 const PERSISTENT = Buffer.from('persistent:true\n');
@@ -52,15 +51,12 @@ export class FrameWriter {
   private textual: boolean;
   readonly version: StompVersion;
   private readonly lines: DestinationLines;
-  /** Bytes since the last WebSocket message was ended explicitly. */
-  private messageBytes: number;
 
   constructor(transport: Transport, version: StompVersion, lines: DestinationLines) {
     this.transport = transport;
     this.textual = false;
     this.version = version;
     this.lines = lines;
-    this.messageBytes = 0;
     this.followClient();
   }
 
@@ -73,11 +69,12 @@ export class FrameWriter {
   frame(bytes: Buffer): void {
     if (this.textual) this.transport.messageKind = MESSAGE_KIND.text;
     this.transport.outbox.append(bytes, 0, bytes.length);
+    this.transport.outbox.endMessage();
   }
 
   /** `receiptId` is the header's value as the client sent it, byte for byte (latin1), so it needs no escaping. */
   receipt(receiptId: string): void {
-    const bytes = Buffer.from(`RECEIPT\nreceipt-id:${receiptId}\n\n\0`, 'latin1');
+    const bytes = Buffer.from(`RECEIPT\nreceipt-id:${receiptId}\n\n\0\n`, 'latin1');
     if (this.textual && !isUtf8(bytes)) this.binaryFrame(bytes);
     else this.frame(bytes);
   }
@@ -85,6 +82,7 @@ export class FrameWriter {
   private binaryFrame(bytes: Buffer): void {
     this.transport.messageKind = MESSAGE_KIND.binary;
     this.transport.outbox.append(bytes, 0, bytes.length);
+    this.transport.outbox.endMessage();
   }
 
   heartBeat(): void {
@@ -92,6 +90,7 @@ export class FrameWriter {
     const { outbox } = this.transport;
     outbox.reserve(1);
     outbox.buffer[outbox.position++] = LF;
+    outbox.endMessage();
   }
 
   /** Writes one MESSAGE. `number` identifies it within its subscription. */
@@ -134,19 +133,17 @@ export class FrameWriter {
     if (byReference) {
       outbox.position = at;
       outbox.append(message.body, message.bodyOffset, message.bodyOffset + bodyLength);
-      outbox.reserve(1);
+      outbox.reserve(2);
       outbox.buffer[outbox.position++] = NUL;
+      outbox.buffer[outbox.position++] = LF;
     } else {
       message.body.copy(buffer, at, message.bodyOffset, message.bodyOffset + bodyLength);
       at += bodyLength;
       buffer[at++] = NUL;
+      buffer[at++] = LF;
       outbox.position = at;
     }
-    this.messageBytes += bodyLength + EXTRA_BYTES;
-    if (this.messageBytes > WS_MESSAGE_BYTES) {
-      this.messageBytes = 0;
-      outbox.endMessage();
-    }
+    outbox.endMessage();
   }
 
   /** The front part, piece by piece. */
@@ -224,7 +221,7 @@ export function textFrame(
   version: StompVersion,
 ): Buffer {
   const lines = headers.map(([name, value]) => `${name}:${escapeHeader(value, version)}\n`);
-  return Buffer.from(`${command}\n${lines.join('')}\n${body}\0`);
+  return Buffer.from(`${command}\n${lines.join('')}\n${body}\0\n`);
 }
 
 /**
@@ -242,7 +239,7 @@ export function errorFrame(summary: string, detail: string, receiptId: string | 
     `version:${SUPPORTED_VERSIONS}\n`,
     `content-length:${body.length}\n\n`,
   ];
-  return Buffer.concat([Buffer.from(lines.join('')), body, Buffer.from([NUL])]);
+  return Buffer.concat([Buffer.from(lines.join('')), body, Buffer.from([NUL, LF])]);
 }
 
 /** Writes a natural number in decimal and returns where it ends. */

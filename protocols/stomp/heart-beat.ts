@@ -48,9 +48,9 @@ export class HeartBeat {
    */
   start(offer: HeartBeatOffer, minMs: number): void {
     this.loginBefore = 0;
-    // A beat leaves a tick early rather than late.
+    // Well inside the promise, as RabbitMQ: a beat that is a millisecond late ends a connection.
     const sendMs = offer.wants === 0 ? 0 : Math.max(offer.wants, minMs);
-    this.sendEvery = sendMs === 0 ? 0 : Math.max(1, Math.floor(sendMs / TICK_MS) - 1);
+    this.sendEvery = sendMs === 0 ? 0 : Math.max(1, Math.floor(sendMs / TICK_MS / 2));
     const expectMs = offer.sends === 0 ? 0 : Math.max(offer.sends, minMs);
     this.expectWithin = expectMs === 0 ? 0 : ticksFor(2 * expectMs);
     this.lastReadTick = this.ticker.now;

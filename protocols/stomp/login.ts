@@ -81,7 +81,8 @@ export function connectedFrame(version: StompVersion, sessionId: string, context
   const beat = context.limits.minHeartBeatMs;
   const headers: [string, string][] = [
     ['version', versionName(version)],
-    ['server', `Trivium/${context.version}`],
+    ['server', `${context.identity.product}/${context.identity.version}`],
+    ['broker', context.identity.broker],
     ['session', sessionId],
     ['heart-beat', `${beat},${beat}`],
   ];

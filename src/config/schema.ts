@@ -48,6 +48,11 @@ export const ConfigSchema = Type.Object(
       false,
       'One additional port for AMQP, MQTT, STOMP, WebSocket and HTTP, and for each over TLS if `tls.certificateFile` is given.',
     ),
+    identity: oneOf(
+      'rabbitmq',
+      ['rabbitmq', 'trivium'],
+      "Name that clients are told: RabbitMQ's and the version whose behaviour the broker has, because client libraries decide by it, or the broker's own.",
+    ),
     dataDir: text('./data', 'Directory of the store. Only one broker at a time can use it.'),
     store: oneOf('lmdb', ['lmdb', 'memory'], 'Where durable state is stored; `memory` loses it at exit.'),
     log: section(

@@ -24,11 +24,11 @@ declare module 'fastify' {
 export function authenticate(context: HttpContext) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const given = basicCredentials(request.headers.authorization);
-    if (given === null) throw challenge(reply, 'no credentials');
+    if (given === null) throw challenge(reply, context, 'no credentials');
     const answer = await context.identify(given.user, given.password, originOf(request.socket));
     if ('refused' in answer) {
       context.log.warn({ peer: request.ip, user: given.user, reason: answer.refused }, 'management login refused');
-      throw challenge(reply, 'login failed');
+      throw challenge(reply, context, 'login failed');
     }
     const identity = answer as Identity;
     if (!identity.tags.some((tag) => MANAGEMENT_TAGS.includes(tag))) {
@@ -64,7 +64,7 @@ export function seesVhost(context: HttpContext, identity: Identity, vhost: strin
   return seesEverything(identity) || context.mayEnter(identity.user, vhost);
 }
 
-function challenge(reply: FastifyReply, reason: string): HttpError {
-  reply.header('www-authenticate', 'Basic realm="Trivium", charset="UTF-8"');
+function challenge(reply: FastifyReply, { identity }: HttpContext, reason: string): HttpError {
+  reply.header('www-authenticate', `Basic realm="${identity.realm}", charset="UTF-8"`);
   return new HttpError(401, 'not_authorized', reason);
 }

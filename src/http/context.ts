@@ -2,6 +2,7 @@
 
 import type { Logger } from '../core/logger.ts';
 import type { Identity, LoginOrigin } from '../core/ports/authorization.ts';
+import type { BrokerIdentity } from '../core/ports/broker-identity.ts';
 import type { Meters } from '../core/ports/meters.ts';
 import type { ClientConnections } from '../core/session/client-connection.ts';
 import type { VirtualHosts } from '../core/vhost/virtual-hosts.ts';
@@ -24,6 +25,7 @@ export interface HttpLimits {
 
 export interface HttpContext {
   readonly version: string;
+  readonly identity: BrokerIdentity;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
   readonly hosts: VirtualHosts;

@@ -7,8 +7,11 @@ import { identityOf, seesVhost } from './access.ts';
 import type { HttpContext } from './context.ts';
 
 export const OverviewBody = Type.Object({
-  product_name: Type.Literal('Trivium'),
+  product_name: Type.String(),
   product_version: Type.String(),
+  rabbitmq_version: Type.String({ description: 'The version of RabbitMQ whose behaviour the broker has.' }),
+  management_version: Type.String(),
+  broker: Type.String({ description: "The broker's own name and version." }),
   node: Type.String(),
   node_version: Type.String({ description: 'Version of Node.js.' }),
   uptime: Type.Integer({ description: 'Milliseconds.' }),
@@ -48,8 +51,11 @@ export function overviewRoute(api: FastifyInstance, context: HttpContext): void 
       return seesVhost(context, identity, vhost);
     });
     return {
-      product_name: 'Trivium',
-      product_version: context.version,
+      product_name: context.identity.product,
+      product_version: context.identity.version,
+      rabbitmq_version: context.identity.version,
+      management_version: context.identity.version,
+      broker: context.identity.broker,
       node,
       node_version: process.versions.node,
       uptime: Date.now() - context.startedAt,

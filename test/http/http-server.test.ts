@@ -16,6 +16,7 @@ import { HttpServer } from '../../src/http/http-server.ts';
 import { ConnectionBody } from '../../src/http/routes-connections.ts';
 import { OverviewBody } from '../../src/http/routes-overview.ts';
 import { QueueBody } from '../../src/http/routes-queues.ts';
+import { identityOf } from '../../src/identity.ts';
 import { hasOpenssl, TestAuthority } from '../../support/certificates.ts';
 import { connection, declare, registry } from '../support/registry.ts';
 
@@ -39,6 +40,7 @@ async function serve(t: TestContext, changes: Partial<HttpContext> = {}) {
   const record = (details: object): void => void logged.push(details);
   const context: HttpContext = {
     version: '1.2.3',
+    identity: identityOf('rabbitmq', '1.2.3'),
     startedAt: 0,
     hosts: core.hosts,
     connections: core.connections,
@@ -120,8 +122,9 @@ test('the overview names the product, its listeners and its totals', async (t) =
   connections.add(connection(1, { channels: 2 }));
   Object.assign(meters, { published: 5, delivered: 4, acknowledged: 3, unroutable: 2, returned: 1 });
   const { json } = await get('/api/overview');
-  assert.equal(json.product_name, 'Trivium');
-  assert.equal(json.product_version, '1.2.3');
+  assert.equal(json.product_name, 'RabbitMQ');
+  assert.match(json.rabbitmq_version, /^3\.13\./);
+  assert.equal(json.broker, 'Trivium 1.2.3');
   assert.deepEqual(json.listeners, [{ protocol: 'amqp', ip_address: '127.0.0.1', port: 5672, tls: false }]);
   assert.deepEqual(json.object_totals, { connections: 1, channels: 2, exchanges: 6, queues: 1, consumers: 0 });
   assert.deepEqual(json.message_stats, {
@@ -286,6 +289,7 @@ async function contextOnly(): Promise<HttpContext> {
   return {
     ...core,
     version: '1',
+    identity: identityOf('rabbitmq', '1'),
     startedAt: 0,
     log: silent,
     limits: { pageSizeMax: 3, connections: 4 },

@@ -21,6 +21,7 @@ import type { Session } from '../../src/core/session/session.ts';
 import { SystemSession } from '../../src/core/session/system-session.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
+import { identityOf } from '../../src/identity.ts';
 import { OUTBOX_DEFAULTS, type OutboxLimits } from '../../src/net/outbox.ts';
 import { SlabPool } from '../../src/net/slab-pool.ts';
 import { TICK_MS, Ticker } from '../../src/net/ticker.ts';
@@ -113,6 +114,7 @@ export class ProtocolHarness implements Authorizer, TransportDependencies {
       messageBytes: given.messageBytes ?? 1 << 27,
       unackedPerChannel: given.unackedPerChannel ?? 1000,
       version: 'test',
+      identity: identityOf('rabbitmq', 'test'),
     };
   }
 

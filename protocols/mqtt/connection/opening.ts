@@ -18,9 +18,6 @@ import { queueNameOf } from '../session/session-queue.ts';
 import type { ClientIdHolder, Sessions } from '../session/sessions.ts';
 import { swapSeparators } from '../topic/topics.ts';
 
-/** The longest client id of MQTT 3.1, in characters. */
-const LONGEST_CLIENT_ID_3_1 = 23;
-
 /** The connection that a session is opened for. It may close at any time. */
 export interface OpeningConnection extends SessionConnection, ClientIdHolder {
   readonly transport: Transport;
@@ -56,12 +53,9 @@ export async function openSession(
   if (Buffer.byteLength(request.clientId) > limits.clientIdBytes) {
     throw new ConnectRefused(REASON.clientIdNotValid, 'the client id is over the length limit', 'mqtt.clientIdBytes');
   }
-  if (request.level === LEVEL.v3_1) {
-    const { length } = request.clientId;
-    // MQTT 3.1 §3.1: 1 to 23 characters.
-    if (length === 0 || length > LONGEST_CLIENT_ID_3_1) {
-      throw new ConnectRefused(REASON.clientIdNotValid, `a client id of ${length} characters`);
-    }
+  // MQTT 3.1 allows 1 to 23 characters; every broker takes longer ones.
+  if (request.level === LEVEL.v3_1 && request.clientId === '') {
+    throw new ConnectRefused(REASON.clientIdNotValid, 'a client id of no characters');
   }
   // [MQTT-3.1.3-7] [MQTT-3.1.3-8] of 3.1.1
   if (request.clientId === '' && !request.cleanStart && request.level < LEVEL.v5) {

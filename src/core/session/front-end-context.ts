@@ -1,6 +1,7 @@
 // What the broker gives to every front-end. A front-end extends it with its own limits and caches (`AmqpContext`, …).
 
 import type { Logger } from '../logger.ts';
+import type { BrokerIdentity } from '../ports/broker-identity.ts';
 import type { DefinitionStore } from '../ports/definitions.ts';
 import type { Meters } from '../ports/meters.ts';
 import type { RetainedStore } from '../ports/retained-store.ts';
@@ -26,6 +27,7 @@ export interface FrontEndContext {
   readonly messageBytes: number;
   /** Outstanding deliveries of a channel without prefetch at which delivery pauses. */
   readonly unackedPerChannel: number;
-  /** Shown to clients. */
+  /** The broker's own version. */
   readonly version: string;
+  readonly identity: BrokerIdentity;
 }
