@@ -39,7 +39,7 @@ class Loop implements FrameSink {
     const numbered = { number: 1, outbox, maxPayloadBytes: MAX_PAYLOAD_BYTES };
     const publish: PublishChannel = {
       ...numbered,
-      session: { publish: (message: Message) => this.published(message) } as unknown as Session,
+      session: { publish: (message: Message) => this.published(message), requirePublish() {} } as unknown as Session,
       turn: new Turn({ now: () => 0 }),
       meters: newMeters(),
       names: new ShortStringCache(),
@@ -52,6 +52,7 @@ class Loop implements FrameSink {
         throw error;
       },
       suspendFor: () => {},
+      broken: () => {},
     };
     this.content = new Publishing(publish).content;
     const deliver: DeliveryChannel = {
@@ -61,6 +62,7 @@ class Loop implements FrameSink {
       hasCredit: () => true,
       stopped: () => {},
       consumerCancelled: () => {},
+      broken: () => {},
     };
     this.delivery = delivers ? new Delivery('consumer', deliver) : null;
   }
@@ -118,6 +120,7 @@ function deliver(bytes: number): number {
     hasCredit: () => true,
     stopped: () => {},
     consumerCancelled: () => {},
+    broken: () => {},
   });
   let started = 0n;
   for (const rounds of [ROUNDS / 4, ROUNDS]) {

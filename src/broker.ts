@@ -27,6 +27,7 @@ import { ClientConnections } from './core/session/client-connection.ts';
 import type { FrontEndContext } from './core/session/front-end-context.ts';
 import { SystemSession } from './core/session/system-session.ts';
 import { monotonicOf, SYSTEM_CLOCK } from './core/turn/clock.ts';
+import { Faults } from './core/turn/faults.ts';
 import { Turn } from './core/turn/turn.ts';
 import { TurnWatch } from './core/turn/turn-watch.ts';
 import { DEFAULT_VHOST, VirtualHosts } from './core/vhost/virtual-hosts.ts';
@@ -125,7 +126,8 @@ export class Broker {
     const { limits } = config;
     const log = options.log ?? SILENT;
     const watch = new TurnWatch(monotonicOf(SYSTEM_CLOCK), limits.slowWorkMs, log);
-    const turn = new Turn(SYSTEM_CLOCK, undefined, watch);
+    const faults = new Faults(log);
+    const turn = new Turn(SYSTEM_CLOCK, undefined, watch, faults);
     this.config = config;
     this.log = log;
     this.turn = turn;
@@ -133,7 +135,7 @@ export class Broker {
     this.meters = newMeters();
     this.connections = new ClientConnections();
     this.memory = new MemoryBudget(limits.memoryHighBytes);
-    this.ticker = options.ticker ?? new Ticker((error) => log.error({ error }, 'a timer failed by a fault of ours'));
+    this.ticker = options.ticker ?? new Ticker((error) => faults.report('tick', error, null));
     this.startedAt = turn.now;
     this.http = null;
     this.serving = false;
@@ -221,6 +223,8 @@ export class Broker {
   /** Recovers what is on disk, makes the first user, opens the ports. */
   async start(): Promise<void> {
     const { auth } = this.config;
+    const { watch } = this.turn;
+    watch.paused = true;
     this.hosts.recover();
     this.mqtt.recover(this.hosts);
     // The hash of a first user's password is made on another thread, while Fastify loads on this one.
@@ -231,6 +235,8 @@ export class Broker {
     await this.store.flush();
     await this.listeners.listen(this.ports);
     await this.listenHttp();
+    watch.paused = false;
+    watch.turnBegins();
     this.serving = true;
   }
 
@@ -278,8 +284,8 @@ export class Broker {
     ]);
     const { meters, hosts, connections, memory, authenticator, permissions } = this;
     const store = this.store.queues;
-    const { watch } = this.turn;
-    const metrics = new Metrics({ meters, hosts, connections, memory, store, watch, version: VERSION });
+    const { watch, faults } = this.turn;
+    const metrics = new Metrics({ meters, hosts, connections, memory, store, watch, faults, version: VERSION });
     this.http = new HttpServer({
       version: VERSION,
       identity: identityOf(this.config.identity, VERSION),

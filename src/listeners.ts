@@ -6,6 +6,7 @@ import type { Config } from './config/schema.ts';
 import type { Logger } from './core/logger.ts';
 import type { Meters } from './core/ports/meters.ts';
 import type { ClientConnections } from './core/session/client-connection.ts';
+import type { Faults } from './core/turn/faults.ts';
 import type { Turn } from './core/turn/turn.ts';
 import { type AnswerHttp, AutoListener } from './net/auto-listener.ts';
 import { ChunkGarbage, type CollectYoung } from './net/chunk-garbage.ts';
@@ -65,6 +66,7 @@ export class Listeners implements ListenerEvents {
   private readonly meters: Meters;
   private readonly context: TransportContext;
   private readonly log: Logger;
+  private readonly faults: Faults;
 
   constructor(
     config: Config,
@@ -81,6 +83,7 @@ export class Listeners implements ListenerEvents {
     this.connections = connections;
     this.meters = meters;
     this.log = log;
+    this.faults = turn.faults;
     const context: TransportContext = {
       scheduler: turn,
       pool: new SlabPool(),
@@ -150,7 +153,7 @@ export class Listeners implements ListenerEvents {
   }
 
   private handlerFailed(error: unknown, transport: Transport): void {
-    this.log.error({ error, peer: transport.peer }, 'a connection failed by a fault of ours and was closed');
+    this.faults.report('input', error, { describeWork: () => ({ work: 'connection', peer: transport.peer }) });
   }
 
   private add(

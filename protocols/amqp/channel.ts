@@ -45,6 +45,8 @@ export interface ChannelConnection extends Worker {
   /** Whether the client supports consumer cancel notifications. */
   readonly notifiesCancel: boolean;
   send(frame: Buffer): void;
+  /** A fault of ours: the connection ends at once; what was written and not sent is dropped. */
+  broken(): void;
   suspendFor(work: Promise<void>, channel: AmqpChannel, method: number): void;
   failChannel(channel: AmqpChannel, error: unknown, method: number): void;
 }
@@ -231,6 +233,14 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
 
   describeWork(): WorkDescription {
     return { ...this.connection.describeWork(), work: 'resumption of consumers', channel: this.number };
+  }
+
+  broken(): void {
+    this.connection.broken();
+  }
+
+  failed(): void {
+    this.resuming = false;
   }
 
   stopped(delivery: Delivery): void {

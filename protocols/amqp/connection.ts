@@ -301,6 +301,14 @@ export class AmqpConnection
     if (this.state <= STATE.running) this.write(frame);
   }
 
+  broken(): void {
+    this.transport.destroy();
+  }
+
+  tickFailed(): void {
+    this.broken();
+  }
+
   suspendFor(work: Promise<void>, channel: AmqpChannel, method: number): void {
     this.wait(work, (error) => this.failChannel(channel, error, method));
   }

@@ -50,6 +50,8 @@ export interface DeliveryChannel {
   stopped(delivery: Delivery): void;
   /** The consumer's queue was deleted. */
   consumerCancelled(delivery: Delivery): void;
+  /** A fault of ours: the connection ends at once. */
+  broken(): void;
 }
 
 export class Delivery implements DeliverySink {
@@ -90,6 +92,10 @@ export class Delivery implements DeliverySink {
       this.channel.stopped(this);
     }
     return false;
+  }
+
+  failed(): void {
+    this.channel.broken();
   }
 
   cancelled(): void {

@@ -23,6 +23,8 @@ export interface PublishChannel extends ContentChannel {
   readonly meters: Meters;
   /** The address of direct replies to this channel; null: it does not consume them. */
   readonly replyAddress: string | null;
+  /** A fault of ours: the connection ends at once. */
+  broken(): void;
   /** Closes the channel or the connection with this error. */
   fail(error: unknown, method: number): void;
   /** Nothing is parsed until `work` is settled. */
@@ -129,6 +131,10 @@ export class Publishing implements ConfirmSink, ContentSink {
     out[at + 19] = from < to ? 1 : 0;
     out[at + 20] = FRAME_END;
     outbox.position = at + 21;
+  }
+
+  confirmFailed(): void {
+    this.channel.broken();
   }
 
   private offer(

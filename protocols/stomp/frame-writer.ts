@@ -65,6 +65,11 @@ export class FrameWriter {
     this.textual = this.transport.lastMessageKind === MESSAGE_KIND.text;
   }
 
+  /** A fault of ours, perhaps in the middle of a frame: the connection ends at once, and what was written is dropped. */
+  broken(): void {
+    this.transport.destroy();
+  }
+
   /** A whole frame of text. */
   frame(bytes: Buffer): void {
     if (this.textual) this.transport.messageKind = MESSAGE_KIND.text;

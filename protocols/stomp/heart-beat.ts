@@ -62,6 +62,10 @@ export class HeartBeat {
     this.ticker.remove(this);
   }
 
+  tickFailed(): void {
+    this.transport.destroy();
+  }
+
   tick(now: number): void {
     const { transport } = this;
     if (this.loginBefore > 0) {

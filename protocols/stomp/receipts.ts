@@ -48,6 +48,10 @@ export class Receipts implements ConfirmSink {
     else this.sayGoodbye(receiptId);
   }
 
+  confirmFailed(): void {
+    this.client.writer.broken();
+  }
+
   confirmed(ring: ConfirmRing, from: number, to: number, ok: boolean): void {
     const { client } = this;
     for (let slot = from; slot <= to; slot++) {

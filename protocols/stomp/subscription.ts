@@ -82,6 +82,10 @@ export class Subscription implements DeliverySink {
     this.writer.message(this.head, message, number, redelivered);
   }
 
+  failed(): void {
+    this.writer.broken();
+  }
+
   writable(): boolean {
     return this.outbox.writable && this.unacked.size < this.maxUnacked;
   }

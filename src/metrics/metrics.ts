@@ -5,6 +5,7 @@ import type { Counter, Gauge, Registry } from 'prom-client';
 import type { Meters } from '../core/ports/meters.ts';
 import type { MemoryBudget } from '../core/queue/memory-budget.ts';
 import type { ClientConnections } from '../core/session/client-connection.ts';
+import type { Faults } from '../core/turn/faults.ts';
 import { type TurnWatch, WORK_KINDS } from '../core/turn/turn-watch.ts';
 import type { VirtualHost } from '../core/vhost/virtual-host.ts';
 
@@ -16,6 +17,7 @@ export interface MetricSources {
   readonly memory: Pick<MemoryBudget, 'held'>;
   readonly store: { readonly uncommittedBytes: number };
   readonly watch: Pick<TurnWatch, 'figures'>;
+  readonly faults: Pick<Faults, 'counts'>;
   readonly version: string;
 }
 
@@ -137,6 +139,17 @@ export class Metrics {
       },
     });
     this.registerWork(Gauge, Counter, registers);
+    const { faults } = this.sources;
+    new Counter({
+      name: 'trivium_faults_total',
+      help: 'Faults of the broker that were contained: what they belonged to has ended. Each is logged with its stack.',
+      labelNames: ['boundary'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [boundary, count] of Object.entries(faults.counts)) this.inc({ boundary }, count);
+      },
+    });
     this.registerQueues(Gauge, registers);
     this.registerConnections(Gauge, registers);
     return registry;

@@ -49,6 +49,8 @@ export interface OutboxOwner {
   drained(): void;
   /** A flush left bytes that the kernel did not take. */
   stalled(): void;
+  /** Writing failed by a fault of ours: the connection ends at once. */
+  broken?(): void;
 }
 
 /** What all outboxes of a listener share. */
@@ -166,6 +168,11 @@ export class Outbox implements SlabOwner {
     if (this.framing !== null) this.finishMessage(this.framing);
     this.scheduled = false;
     if (this.slab !== null) this.transmit();
+  }
+
+  /** `flush` threw: the connection ends. */
+  flushFailed(): void {
+    this.owner.broken?.();
   }
 
   /** Called when the write of a slab has ended. */

@@ -186,6 +186,11 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     }
   }
 
+  /** Writing failed by a fault of ours. */
+  broken(): void {
+    this.destroy();
+  }
+
   /** The kernel took less than we wrote. */
   stalled(): void {
     if (this.context.transport.slowReaderTimeoutMs > 0 && !this.watched) {
@@ -193,6 +198,11 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
       this.lastUnsent = this.waitingBytes();
       this.watch();
     }
+  }
+
+  tickFailed(): void {
+    this.watched = false;
+    this.destroy();
   }
 
   tick(nowTick: number): void {

@@ -8,6 +8,8 @@ export const TICK_MS = 500;
 export interface Ticked {
   /** Called once a tick. `nowTick` grows by one each time; only differences have a meaning. */
   tick(nowTick: number): void;
+  /** `tick` threw: it is ticked no more, and a connection, whose peer nobody watches now, ends. */
+  tickFailed?(): void;
 }
 
 /** The number of ticks that take at least `ms`. The first tick may come at once, so one is added. */
@@ -52,6 +54,8 @@ export class Ticker {
       try {
         member.tick(now);
       } catch (error) {
+        this.members.delete(member);
+        member.tickFailed?.();
         this.onError(error);
       }
     }

@@ -12,6 +12,7 @@ import {
   ClientConnections,
   type ConnectionInfo,
 } from '../../src/core/session/client-connection.ts';
+import type { Faults } from '../../src/core/turn/faults.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 import type { TurnWatch } from '../../src/core/turn/turn-watch.ts';
 import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
@@ -25,6 +26,7 @@ export interface Registry {
   readonly meters: Meters;
   readonly memory: MemoryBudget;
   readonly watch: TurnWatch;
+  readonly faults: Faults;
 }
 
 export function registry(): Registry {
@@ -44,7 +46,7 @@ export function registry(): Registry {
     turn,
   });
   hosts.recover();
-  return { hosts, connections: new ClientConnections(), meters, memory, watch: turn.watch };
+  return { hosts, connections: new ClientConnections(), meters, memory, watch: turn.watch, faults: turn.faults };
 }
 
 /** Declares a durable, non-exclusive queue. */

@@ -239,6 +239,14 @@ export class MqttConnection
     return this.coreSession?.identity.user ?? null;
   }
 
+  broken(): void {
+    this.transport.destroy();
+  }
+
+  tickFailed(): void {
+    this.broken();
+  }
+
   takenOver(): Promise<void> {
     this.close('another connection took the client id', REASON.sessionTakenOver);
     this.transport.end();

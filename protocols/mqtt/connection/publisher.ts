@@ -42,6 +42,8 @@ export interface PublishingConnection extends Destination {
   suspend(work: Promise<void>): Next;
   /** A message was not stored: closes the connection, because up to 3.1.1 PUBACK has no reason code. */
   notStored(): void;
+  /** A fault of ours: the connection ends at once. */
+  broken(): void;
 }
 
 export class Publisher implements ConfirmSink {
@@ -156,6 +158,10 @@ export class Publisher implements ConfirmSink {
   /** A QoS 1 or 2 publish is acknowledged to its end: the client may send one more. */
   completed(): void {
     if (this.outstanding > 0) this.outstanding--;
+  }
+
+  confirmFailed(): void {
+    this.connection.broken();
   }
 
   confirmed(ring: ConfirmRing, from: number, to: number, ok: boolean): void {

@@ -246,6 +246,10 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember, Ta
 
   // What the core calls.
 
+  failed(): void {
+    this.connection?.broken();
+  }
+
   deliver(consumer: Consumer, message: Message, entry: QueueEntry, redelivered: boolean): void {
     const connection = this.connection!;
     const own = consumer === this.own;

@@ -13,4 +13,6 @@ export interface SessionConnection extends Destination {
   pubcompSent(): void;
   /** A publish could not be stored and MQTT up to 3.1.1 has no reason code for it: the connection closes. */
   notStored(): void;
+  /** A fault of ours, perhaps in the middle of a packet: the connection ends at once, and what was written is dropped. */
+  broken(): void;
 }

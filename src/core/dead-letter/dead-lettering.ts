@@ -106,6 +106,18 @@ export class DeadLettering implements Task {
     return { work: 'dead letters', queue: letter?.entry.queue.name ?? null, waiting: this.letters.length };
   }
 
+  /**
+   * A slice threw: the dead letter that it was at stays outstanding in its queue, so that a restart finds it again; the
+   * others go on.
+   */
+  failed(): void {
+    this.routing = null;
+    this.transfer = null;
+    this.letters.shift();
+    this.busy = this.letters.length > 0;
+    if (this.busy) this.dependencies.turn.work(this);
+  }
+
   /** One slice, in the order of deaths: an entry that must be read back first delays those behind it. */
   run(): boolean {
     this.offers = 0;

@@ -22,7 +22,7 @@ export class DefaultExchange extends Exchange {
     this.queues = queues;
   }
 
-  override route(message: Message): readonly Target[] {
+  override knownRoute(message: Message): readonly Target[] {
     const queue = this.queues.get(message.routingKey);
     return queue === undefined ? NO_TARGETS : queue.selfRoute;
   }

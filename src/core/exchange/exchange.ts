@@ -128,11 +128,20 @@ export abstract class Exchange {
 
   /** The queues that a message published here reaches. Shared and cached: read only. */
   route(message: Message): readonly Target[] {
-    if (!this.cacheable) return this.walk(message);
-    this.cache ??= new RouteCache(this.changes);
-    const known = this.cache.find(message.routingKey);
-    if (known !== null) return known;
+    return this.knownRoute(message) ?? this.findRoute(message);
+  }
+
+  /** As `route`, if nothing has to be matched for it; else null. */
+  knownRoute(message: Message): readonly Target[] | null {
+    if (!this.cacheable || this.cache === null) return null;
+    return this.cache.find(message.routingKey);
+  }
+
+  /** As `route`, by a walk over the bindings, which may take long. */
+  findRoute(message: Message): readonly Target[] {
     const targets = this.walk(message);
+    if (!this.cacheable) return targets;
+    this.cache ??= new RouteCache(this.changes);
     this.cache.keep(message.routingKey, targets);
     return targets;
   }

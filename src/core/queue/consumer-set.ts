@@ -208,6 +208,11 @@ export class ConsumerSet {
     }
   }
 
+  /** The consumer gets nothing until it is listed again. */
+  pass(consumer: Consumer): void {
+    if (consumer.listed) this.unlist(consumer, this.groupOf(consumer));
+  }
+
   private unlist(consumer: Consumer, group: PriorityGroup): void {
     const { nextListed: next, previousListed: previous } = consumer;
     consumer.listed = false;

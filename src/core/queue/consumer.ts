@@ -11,7 +11,7 @@ import type { QueueEntry } from './queue-entry.ts';
 export interface DeliverySink {
   /**
    * Encodes one delivery. `entry` is null for a consumer without acknowledgement; otherwise the sink remembers it until
-   * it settles it through the session. Never throws.
+   * it settles it through the session. A fault in it ends its connection (`failed`).
    */
   deliver(consumer: Consumer, message: Message, entry: QueueEntry | null, redelivered: boolean): void;
   /**
@@ -21,6 +21,8 @@ export interface DeliverySink {
   writable(consumer: Consumer): boolean;
   /** The consumer's queue was deleted. */
   cancelled(consumer: Consumer): void;
+  /** `deliver` threw, perhaps in the middle of a frame: ends the connection at once, without sending what was written. */
+  failed?(consumer: Consumer): void;
 }
 
 /** The session that created the consumer, and forgets it when it ends. */
@@ -50,6 +52,8 @@ export class Consumer {
   prefetch: number;
   /** Entries that are outstanding with it. */
   unacked: number;
+  /** Whether a delivery failed: its sink may not know all entries that are outstanding with it. */
+  faulted: boolean;
   /** Whether the consumer set lists it as having credit, and its neighbours there; the set maintains these. */
   listed: boolean;
   nextListed: Consumer | null;
@@ -67,6 +71,7 @@ export class Consumer {
     this.packedArgs = packTable(options.args);
     this.prefetch = options.prefetch;
     this.unacked = 0;
+    this.faulted = false;
     this.listed = false;
     this.nextListed = null;
     this.previousListed = null;
@@ -83,6 +88,17 @@ export class Consumer {
   /** It may have credit again: the sink became writable, or the prefetch grew. */
   resume(): void {
     if (this.state === 'started') this.queue.consumerReady(this);
+  }
+
+  /** Hands one delivery to the sink. A fault in it is the end of its connection, and of nobody else's. */
+  deliver(message: Message, entry: QueueEntry | null, redelivered: boolean): void {
+    try {
+      this.sink.deliver(this, message, entry, redelivered);
+    } catch (error) {
+      this.faulted = true;
+      this.queue.deliveryFailed(this, error);
+      this.sink.failed?.(this);
+    }
   }
 
   /** Stops deliveries. Outstanding entries stay so until they are settled. */

@@ -51,6 +51,12 @@ export class FanOut implements Task {
     return { work: 'fan-out of a message', exchange, routingKey, queues: this.targets.length };
   }
 
+  /** A slice threw: the publisher is not told that all targets have it, and may publish again. */
+  failed(): void {
+    this.ring?.refuse(this.slot);
+    this.finished();
+  }
+
   run(): boolean {
     const { message, targets, ring, slot } = this;
     const end = Math.min(this.at + FAN_OUT_SLICE, targets.length);

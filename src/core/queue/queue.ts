@@ -20,6 +20,7 @@ import type { Death } from './death-reason.ts';
 import { DeliveryMark } from './delivery-mark.ts';
 import { type DrainWaiter, DrainWaiters } from './drain-waiters.ts';
 import { type ExpiringQueue, QueueExpiry } from './expiry.ts';
+import { FaultedConsumer } from './faulted-consumer.ts';
 import { OutstandingEntries } from './outstanding-entries.ts';
 import { PriorityLanes } from './priority-lanes.ts';
 import { type DeadLetterAddress, readQueueArguments } from './queue-arguments.ts';
@@ -208,7 +209,7 @@ export class Queue implements Task, ExpiringQueue {
     const consumer = this.window.length === 0 ? this.consumers.next() : null;
     if (consumer?.noAck) {
       this.count(message);
-      consumer.sink.deliver(consumer, message, null, false);
+      consumer.deliver(message, null, false);
       return;
     }
     if (consumer === null && this.limits !== null && this.refuses(0, 0)) this.refuse(message, this.limits, ring, slot);
@@ -269,6 +270,23 @@ export class Queue implements Task, ExpiringQueue {
   consumerReady(consumer: Consumer): void {
     this.consumers.list(consumer);
     this.wake();
+  }
+
+  /** Returns what is still outstanding with a consumer whose sink did not know all of it. */
+  requeueFaulted(consumer: Consumer): void {
+    const lost = [...this.outstanding].filter((entry) => entry.consumer === consumer);
+    if (lost.length > 0 && !this.deleted) this.requeue(lost);
+  }
+
+  /** A delivery to this consumer threw; its connection is about to end. */
+  deliveryFailed(consumer: Consumer, error: unknown): void {
+    this.consumers.pass(consumer);
+    this.dependencies.turn.faults.report('delivery', error, this);
+  }
+
+  /** A slice threw: the queue goes on when something else wakes it. */
+  failed(): void {
+    this.scheduled = false;
   }
 
   /** Schedules deliveries on the work list, if there is something to deliver. */
@@ -335,6 +353,7 @@ export class Queue implements Task, ExpiringQueue {
   removeConsumer(consumer: Consumer): void {
     consumer.end();
     this.consumers.remove(consumer)?.resume();
+    if (consumer.faulted) this.dependencies.turn.work(new FaultedConsumer(this, consumer));
     if (this.consumers.size > 0 || this.deleted) return;
     if (this.autoDelete) this.events.unused(this);
     else this.touch();
@@ -648,7 +667,7 @@ export class Queue implements Task, ExpiringQueue {
     this.delivering(entry);
     this.outstanding.add(entry);
     if (entry.redelivered) this.dependencies.meters.redelivered++;
-    consumer.sink.deliver(consumer, this.quorum ? this.messageFor(entry) : entry.message, entry, entry.redelivered);
+    consumer.deliver(this.quorum ? this.messageFor(entry) : entry.message, entry, entry.redelivered);
     this.window.unload(entry);
   }
 
@@ -657,7 +676,7 @@ export class Queue implements Task, ExpiringQueue {
     this.count(entry.message);
     this.delivering(entry);
     if (entry.redelivered) this.dependencies.meters.redelivered++;
-    consumer.sink.deliver(consumer, this.quorum ? this.messageFor(entry) : entry.message, null, entry.redelivered);
+    consumer.deliver(this.quorum ? this.messageFor(entry) : entry.message, null, entry.redelivered);
     this.drop(entry);
   }
 

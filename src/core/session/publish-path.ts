@@ -95,9 +95,9 @@ export class PublishPath implements Worker {
       requirePublic(exchange, message.routingKey);
       if (this.restricted && !this.permissions.knowsTopic('write', exchange, message.routingKey))
         return PUBLISH.pending;
-      if (this.isOverdue()) return PUBLISH.pending;
-      this.sliceBegan = Number.POSITIVE_INFINITY;
-      this.targets = exchange.route(message);
+      const known = exchange.knownRoute(message);
+      if (known === null && this.isOverdue()) return PUBLISH.pending;
+      this.targets = known ?? this.findRoute(exchange, message);
       this.routingKey = exchange.cacheable ? message.routingKey : null;
       this.routeGeneration = exchange.generation;
     }
@@ -179,6 +179,11 @@ export class PublishPath implements Worker {
     }
     this.sliceBegan = Number.POSITIVE_INFINITY;
     return copies.targets;
+  }
+
+  private findRoute(exchange: Exchange, message: Message): readonly Target[] {
+    this.sliceBegan = Number.POSITIVE_INFINITY;
+    return exchange.findRoute(message);
   }
 
   /** Whether a route is to be found later, because this input has taken its time. Then `ready` waits for that. */

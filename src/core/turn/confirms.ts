@@ -16,6 +16,8 @@ export interface ConfirmSink {
    * one target refused the message or that its commit failed. Tags are read with `ring.tagAt(slot)` during the call.
    */
   confirmed(ring: ConfirmRing, from: number, to: number, ok: boolean): void;
+  /** `confirmed` threw: its connection ends. The ring reports nothing any more. */
+  confirmFailed?(): void;
 }
 
 /** Learns that a ring has settled slots; the turn drains it before outboxes flush. */
@@ -141,6 +143,13 @@ export class ConfirmRing {
   /** The publisher closed: later settlements are counted but not reported. */
   close(): void {
     this.closed = true;
+  }
+
+  /** The sink threw in `drain`: it gets no further confirms, and what was settled leaves the ring. */
+  failed(): void {
+    this.closed = true;
+    this.sink.confirmFailed?.();
+    this.drain();
   }
 
   private schedule(): void {

@@ -11,6 +11,7 @@
 // for an interval (a session's expiry interval) does not.
 
 import { type Clock, monotonicOf } from './clock.ts';
+import type { Faults } from './faults.ts';
 import type { TurnWatch, Worker } from './turn-watch.ts';
 
 /** Starts a timer that does not keep the process alive. Returns a function that cancels it. */
@@ -32,6 +33,7 @@ export interface Timer extends Worker {
 export interface TimerTurn {
   readonly now: number;
   readonly watch: TurnWatch;
+  readonly faults: Faults;
   begin(): void;
 }
 
@@ -110,7 +112,11 @@ export class Timers {
         const first = this.heap[0];
         if (first === undefined || first.dueAt > now) break;
         this.remove(first);
-        first.due();
+        try {
+          first.due();
+        } catch (error) {
+          this.turn.faults.report('timer', error, first);
+        }
         time = watch.ended('timer', first, time);
       }
     } finally {

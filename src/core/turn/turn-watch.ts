@@ -60,6 +60,8 @@ class Figures implements WorkFigures {
 export class TurnWatch {
   /** Milliseconds of a clock that never jumps. */
   readonly now: () => number;
+  /** Whether slow work is neither counted nor logged: while the broker starts nobody waits. */
+  paused: boolean;
   private readonly slowMs: number;
   private readonly log: Logger;
   private readonly input: Figures;
@@ -75,6 +77,7 @@ export class TurnWatch {
 
   constructor(now: () => number, slowMs = SLOW_WORK_MS, log: Logger = SILENT) {
     this.now = now;
+    this.paused = false;
     this.slowMs = slowMs;
     this.log = log;
     this.input = new Figures();
@@ -130,6 +133,7 @@ export class TurnWatch {
   }
 
   private wasSlow(kind: WorkKind, took: number, now: number, description: WorkDescription): void {
+    if (this.paused) return;
     const figures = this[kind];
     figures.slow++;
     if (now < figures.silentUntil) {

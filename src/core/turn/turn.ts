@@ -19,6 +19,7 @@ import { MessageSlabs } from '../message/message-slabs.ts';
 import { Ring } from '../message/ring.ts';
 import { type Clock, monotonicOf } from './clock.ts';
 import type { ConfirmRing, RingScheduler } from './confirms.ts';
+import { Faults } from './faults.ts';
 import { Slices } from './slices.ts';
 import { type StartTimer, Timers } from './timers.ts';
 import { TurnWatch, type Worker } from './turn-watch.ts';
@@ -26,6 +27,8 @@ import { TurnWatch, type Worker } from './turn-watch.ts';
 /** Something with output to write at the end of the turn: an outbox. */
 export interface Flushable {
   flush(): void;
+  /** `flush` threw: its connection ends without it. */
+  flushFailed?(): void;
 }
 
 /** The number of messages published so far: the meters. */
@@ -37,6 +40,8 @@ export interface PublishCount {
 export interface Task extends Worker {
   /** Does one slice. True if more is left; it is then called again after the other tasks. */
   run(): boolean;
+  /** `run` threw: the task is no longer on the work list, and lets go of what it was doing. */
+  failed?(): void;
 }
 
 /**
@@ -68,6 +73,8 @@ export class Turn implements RingScheduler {
   readonly watch: TurnWatch;
   /** Bounds work that awaits something between its slices. */
   readonly slices: Slices;
+  /** Faults that were contained. */
+  readonly faults: Faults;
   private readonly clock: Clock;
   private readonly slabs: MessageSlabs;
   private seal: () => void;
@@ -85,10 +92,16 @@ export class Turn implements RingScheduler {
   private readonly endings: (() => void)[];
 
   /** `startTimer` is the event loop's unless a test gives one. */
-  constructor(clock: Clock, startTimer?: StartTimer, watch: TurnWatch = new TurnWatch(monotonicOf(clock))) {
+  constructor(
+    clock: Clock,
+    startTimer?: StartTimer,
+    watch: TurnWatch = new TurnWatch(monotonicOf(clock)),
+    faults: Faults = new Faults(),
+  ) {
     this.clock = clock;
     this.watch = watch;
     this.slices = new Slices(watch, MAX_WORK_MS);
+    this.faults = faults;
     this.slabs = new MessageSlabs();
     this.seal = () => {};
     this.now = clock.now();
@@ -213,17 +226,35 @@ export class Turn implements RingScheduler {
     const until = now + MAX_WORK_MS;
     for (let left = MAX_SLICES; left > 0 && tasks.length > 0 && now < until; left--) {
       const task = tasks.shift()!;
-      if (task.run()) tasks.push(task);
+      if (this.runTask(task)) tasks.push(task);
       now = watch.ended('task', task, now);
     }
     if (tasks.length > 0) this.begin();
+  }
+
+  /** A fault ends the task, and nothing else. */
+  private runTask(task: Task): boolean {
+    try {
+      return task.run();
+    } catch (error) {
+      this.faults.report('task', error, task);
+      task.failed?.();
+      return false;
+    }
   }
 
   private drainRings(): void {
     const rings = this.rings;
     if (rings.length === 0) return;
     this.rings = [];
-    for (let i = 0; i < rings.length; i++) rings[i]!.drain();
+    for (let i = 0; i < rings.length; i++) {
+      try {
+        rings[i]!.drain();
+      } catch (error) {
+        this.faults.report('confirm', error, null);
+        rings[i]!.failed();
+      }
+    }
   }
 
   private takeOwnership(): void {
@@ -236,6 +267,13 @@ export class Turn implements RingScheduler {
     const flushables = this.flushables;
     if (flushables.length === 0) return;
     this.flushables = [];
-    for (let i = 0; i < flushables.length; i++) flushables[i]!.flush();
+    for (let i = 0; i < flushables.length; i++) {
+      try {
+        flushables[i]!.flush();
+      } catch (error) {
+        this.faults.report('flush', error, null);
+        flushables[i]!.flushFailed?.();
+      }
+    }
   }
 }

@@ -7,6 +7,7 @@ import type { MqttContext } from '../../../protocols/mqtt/context.ts';
 import { SessionClock, type TimedSession } from '../../../protocols/mqtt/session/session-clock.ts';
 import type { SessionRecord } from '../../../protocols/mqtt/session/session-record.ts';
 import type { Session } from '../../../src/core/session/session.ts';
+import { Faults } from '../../../src/core/turn/faults.ts';
 import { Timers } from '../../../src/core/turn/timers.ts';
 import { TurnWatch } from '../../../src/core/turn/turn-watch.ts';
 
@@ -28,6 +29,7 @@ class World implements TimedSession {
     this.timers = new Timers(
       {
         watch: new TurnWatch(() => this.monotonic),
+        faults: new Faults(),
         begin: () => {},
         get now() {
           return world.now;
