@@ -113,11 +113,11 @@ export class FrameParser extends Frame {
     return this.body();
   }
 
-  /** Skips the EOLs between frames (they are heart-beats, too). */
+  /** Skips the EOLs between frames (they are heart-beats, too), and NULs, which some clients send twice. */
   private begin(): boolean {
     const { buffer, end } = this;
     let at = this.cursor;
-    while (at < end && (buffer[at] === LF || buffer[at] === CR)) at++;
+    while (at < end && (buffer[at] === LF || buffer[at] === CR || buffer[at] === NUL)) at++;
     this.cursor = at;
     if (at === end) return false;
     this.start = at;

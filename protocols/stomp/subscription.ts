@@ -31,7 +31,7 @@ export function ackMode(header: string | null): AckMode {
 }
 
 export class Subscription implements DeliverySink {
-  /** How the client names it: its id, or without one its destination (1.0). */
+  /** How the client names it: its id, or without one its destination. */
   readonly key: string;
   /** Its number within the connection, never used again. */
   readonly number: number;

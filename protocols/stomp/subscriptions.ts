@@ -50,9 +50,6 @@ export class Subscriptions {
     const id = parser.text(HEADER.id);
     const key = this.subscriptionKey();
     const receipt = parser.receiptId();
-    if (id === null && parser.version !== STOMP_VERSION.v1_0) {
-      throw new StompError('Missing header', "SUBSCRIBE needs an 'id' header");
-    }
     if (this.byKey.has(key)) throw new StompError('Duplicate subscription', `'${key}' is subscribed already`);
     if (parser.destinationStart < 0) throw new StompError('Missing header', "SUBSCRIBE needs a 'destination' header");
     const destination = this.destinations.resolve(parser);
@@ -138,9 +135,13 @@ export class Subscriptions {
     const { parser } = this;
     const key = this.subscriptionKey();
     const subscription = this.byKey.get(key);
-    if (subscription === undefined) throw new StompError('Unknown subscription', `'${key}' is not subscribed`);
     const durable = parser.text(HEADER.durable) ?? parser.text(HEADER.persistent);
     const receipt = parser.receiptId();
+    // A page that unsubscribes twice loses nothing by it, and would lose its other subscriptions by an ERROR.
+    if (subscription === undefined) {
+      this.client.receipts.give(receipt);
+      return;
+    }
     this.end(subscription);
     const { durableQueue } = subscription;
     if (durableQueue === null || durable === null || !isTrue(durable)) {
@@ -151,7 +152,10 @@ export class Subscriptions {
     this.client.suspend(deleted.then(() => this.client.receipts.give(receipt)));
   }
 
-  /** A subscription's key in SUBSCRIBE and UNSUBSCRIBE: its id, or in 1.0 its destination. */
+  /**
+   * A subscription's key in SUBSCRIBE and UNSUBSCRIBE: its id, or without one its destination. 1.1 and 1.2 require an id;
+   * clients of RabbitMQ, which does not, leave it out in every version.
+   */
   private subscriptionKey(): string {
     const { parser } = this;
     const id = parser.text(HEADER.id);

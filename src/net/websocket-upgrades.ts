@@ -90,7 +90,9 @@ export class WebSocketUpgrades {
 
   /** The path that the request names, where it is one of ours. */
   pathOf(request: IncomingMessage): WebSocketPath | undefined {
-    return this.rules.paths.get((request.url ?? '').split('?', 1)[0]!);
+    const path = (request.url ?? '').split('?', 1)[0]!;
+    // Some clients end the path with a slash.
+    return this.rules.paths.get(path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path);
   }
 
   private refuse(request: IncomingMessage, socket: Socket, answer: Refusal): void {

@@ -130,7 +130,7 @@ export function readQueueArguments(args: FieldTable, queue: string, vhost: strin
     deadLetters: reader.deadLetters(),
     maxPriority: reader.maxPriority(),
     singleActiveConsumer: reader.flag('x-single-active-consumer'),
-    deliveryLimit: reader.count('x-delivery-limit'),
+    deliveryLimit: reader.deliveryLimit(),
     limits: reader.limits(),
   };
 }
@@ -152,6 +152,12 @@ class ArgumentReader {
   /** Infinity if the argument is absent. */
   count(name: string): number {
     return this.integer(name) ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** −1, in the definitions of RabbitMQ 4, stands for no limit. */
+  deliveryLimit(): number {
+    const field = findField(this.args, 'x-delivery-limit');
+    return field !== null && integerOf(field) === -1 ? Number.POSITIVE_INFINITY : this.count('x-delivery-limit');
   }
 
   milliseconds(name: string, least: number): number {

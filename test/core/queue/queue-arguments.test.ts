@@ -179,3 +179,10 @@ describe('arguments from hostile clients', () => {
     assert.equal(readQueueArguments(args, 'q', '/').deadLetters?.exchange, 'dlx');
   });
 });
+
+it('x-delivery-limit -1 stands for no limit, as in the definitions of RabbitMQ 4', () => {
+  const args = [QUORUM, integer('x-delivery-limit', -1)];
+  declared(args);
+  assert.equal(readQueueArguments(args, 'q', '/').deliveryLimit, Number.POSITIVE_INFINITY);
+  assert.throws(() => declared([QUORUM, integer('x-delivery-limit', -2)]), /value_negative,-2/);
+});
