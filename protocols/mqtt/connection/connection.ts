@@ -55,6 +55,7 @@ export class MqttConnection
   readonly gate: ReadGate;
   /** Protocol level of the CONNECT. */
   level: number;
+  bridge: boolean;
   v5: boolean;
   /** The client's receive maximum and maximum packet size, of its CONNECT. */
   receiveMaximum: number;
@@ -84,6 +85,7 @@ export class MqttConnection
     this.gate = new ReadGate(transport, this);
     this.gate.expectLogin();
     this.level = LEVEL.v3_1_1;
+    this.bridge = false;
     this.v5 = false;
     this.receiveMaximum = context.limits.receiveMaximum;
     this.maximumPacketBytes = LARGEST_PACKET_BYTES;
@@ -301,6 +303,7 @@ export class MqttConnection
 
   accepts(request: ConnectRequest): void {
     const { limits } = this.context;
+    this.bridge = request.bridge;
     this.receiveMaximum = Math.min(request.receiveMaximum, limits.receiveMaximum);
     this.maximumPacketBytes = Math.min(request.maximumPacketBytes, LARGEST_PACKET_BYTES);
     const aliases = Math.min(request.topicAliasMaximum, limits.topicAliases);

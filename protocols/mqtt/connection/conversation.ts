@@ -3,18 +3,21 @@
 
 import type { MqttContext } from '../context.ts';
 import { subscriptionAnswer } from '../packet/answers.ts';
-import type { AuthRequest } from '../packet/control.ts';
+import type { AuthRequest, Subscription } from '../packet/control.ts';
 import { MalformedPacket } from '../packet/errors.ts';
 import { NEXT, type Next, type PacketHandler } from '../packet/framer.ts';
 import { FIRST_BYTE, LEVEL, PACKET, PINGRESP, SUBSCRIBE_REFUSED } from '../packet/packet-types.ts';
 import { readPacketId } from '../packet/publish-packet.ts';
 import { FIRST_FAILURE, REASON } from '../packet/reason-codes.ts';
 import type { MqttSession } from '../session/session.ts';
+import { sharedFilter } from '../topic/shared-filter.ts';
 import { Publisher, type PublishingConnection } from './publisher.ts';
 
 /** What the conversation needs of its connection. */
 export interface OpenConnection extends PublishingConnection {
   readonly level: number;
+  /** The client is a bridge. */
+  readonly bridge: boolean;
   /** Writes a packet. Throws MalformedPacket if it is over the client's maximum packet size. */
   send(packet: Buffer): void;
   /** DISCONNECT: with a new session expiry or null; `withWill`: the will is to be published. */
@@ -98,7 +101,8 @@ export class Conversation implements PacketHandler {
   private async subscribe(buffer: Buffer, start: number, body: number, end: number): Promise<void> {
     const { session, context, connection, v5 } = this;
     const { packetId, subscriptions } = context.codecs.control.subscribe(buffer, start, body, end, connection.level);
-    const granted = await session.subscribe(subscriptions);
+    const asked = connection.bridge ? subscriptions.map(forBridge) : subscriptions;
+    const granted = await session.subscribe(asked);
     await session.deliveries.retainedFound();
     if (connection.isClosed()) return;
     context.turn.begin();
@@ -139,4 +143,9 @@ export class Conversation implements PacketHandler {
 function requireEmpty(firstByte: number, body: number, end: number): void {
   if ((firstByte & 15) !== 0) throw new MalformedPacket('reserved flags [MQTT-2.2.2-2]');
   if (body !== end) throw new MalformedPacket('a packet with content that has none');
+}
+
+/** As MQTT 5 bridges ask themselves: no echo, and the retain flag as it was published. Shared subscriptions echo. */
+function forBridge(subscription: Subscription): Subscription {
+  return { ...subscription, noLocal: sharedFilter(subscription.filter) === null, retainAsPublished: true };
 }

@@ -182,6 +182,7 @@ function levelOf(buffer: Buffer, body: number, end: number): number {
   if (end - body < 3) return LEVEL.v3_1_1;
   const at = body + 2 + buffer.readUInt16BE(body);
   if (at >= end) return LEVEL.v3_1_1;
-  const level = buffer[at]!;
+  // Without the bit that marks a bridge.
+  const level = buffer[at]! & 0x7f;
   return level === LEVEL.v3_1 || (level === LEVEL.v5 && at === body + 6) ? level : LEVEL.v3_1_1;
 }

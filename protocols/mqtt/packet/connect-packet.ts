@@ -11,12 +11,17 @@ import { isKeepable, keptBlock } from './property-block.ts';
 import { REASON } from './reason-codes.ts';
 import type { Will } from './will-record.ts';
 
+/** The bit of the protocol level that marks a bridge. */
+const BRIDGE = 0x80;
+
 /** A session that never expires (§3.1.2.11.2). */
 export const NEVER_ENDS = 0xffff_ffff;
 
 export interface ConnectRequest {
   /** 3 (MQIsdp), 4 (3.1.1) or 5. */
   readonly level: number;
+  /** A bridge of another broker: it does not get its own publishes, and gets the retain flag as published. */
+  readonly bridge: boolean;
   readonly clientId: string;
   /** What there was before is forgotten. */
   readonly cleanStart: boolean;
@@ -76,7 +81,7 @@ export class ConnectReader {
  * Text and bytes have a u16 length in front.
  */
 function readConnect(packet: PacketCursor, scanner: PropertyScanner, limits: TopicLimits): ConnectRequest {
-  const level = readLevel(packet);
+  const { level, bridge } = readLevel(packet);
   const v5 = level === LEVEL.v5;
   const flags = packet.byte('a CONNECT that ends early');
   const keepAliveSeconds = packet.u16('a CONNECT that ends early');
@@ -95,6 +100,7 @@ function readConnect(packet: PacketCursor, scanner: PropertyScanner, limits: Top
   return {
     ...properties,
     level,
+    bridge,
     clientId,
     cleanStart,
     keepAliveSeconds,
@@ -110,19 +116,23 @@ function readConnect(packet: PacketCursor, scanner: PropertyScanner, limits: Top
  *
  *   "MQTT" | 5 or 4      MQTT 5, 3.1.1
  *   "MQIsdp" | 3         3.1
+ *
+ * Up to 3.1.1 bit 7 of the level marks a bridge; Mosquitto's bridges set it and RabbitMQ and Mosquitto know it.
  */
-function readLevel(packet: PacketCursor): number {
+function readLevel(packet: PacketCursor): { readonly level: number; readonly bridge: boolean } {
   const name = packet.text('protocol name');
   if (name !== 'MQTT' && name !== 'MQIsdp') {
     throw new MalformedPacket('an unknown protocol name [MQTT-3.1.2-1]', REASON.unsupportedVersion);
   }
-  const level = packet.byte('a CONNECT that ends early');
+  const byte = packet.byte('a CONNECT that ends early');
+  const level = byte & ~BRIDGE;
+  const bridge = level !== byte && level < LEVEL.v5;
   const known = name === 'MQTT' ? level === LEVEL.v3_1_1 || level === LEVEL.v5 : level === LEVEL.v3_1;
   // [MQTT-3.1.2-2]: an unknown level is answered before anything else is judged, for it may follow other rules.
-  if (!known) {
-    throw new ConnectRefused(REASON.unsupportedVersion, `protocol ${name} level ${level} is not spoken here`);
+  if (!known || (level !== byte && !bridge)) {
+    throw new ConnectRefused(REASON.unsupportedVersion, `protocol ${name} level ${byte} is not spoken here`);
   }
-  return level;
+  return { level, bridge };
 }
 
 /**

@@ -315,7 +315,7 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember, Ta
       meters.droppedDirect++;
       return;
     }
-    if (connection.v5) {
+    if (connection.v5 || options.retainAsPublished) {
       const firstByte = publishByte(0, sentRetained(message, options), false);
       if (!this.context.writer.publish(connection, message, firstByte, 0, options.subscriptionIds)) return;
     } else if (codecs.encoder.writeQos0(connection.outbox, message)) {

@@ -3,7 +3,15 @@
 // that start with `x-` are not compared unless the mode ends in `-with-x`.
 
 import { BrokerError } from '../errors.ts';
-import { type FieldTable, type FieldValue, fieldFinder, findField, sameValue, textOf } from '../message/field-table.ts';
+import {
+  type FieldTable,
+  type FieldValue,
+  fieldFinder,
+  findField,
+  integerOf,
+  sameValue,
+  textOf,
+} from '../message/field-table.ts';
 import type { Binding } from './exchange.ts';
 import { Exchange } from './exchange.ts';
 import type { Route } from './route.ts';
@@ -79,8 +87,22 @@ function modeOf(args: FieldTable): Mode {
 function matches(matcher: Matcher, find: (name: string) => FieldValue | null): boolean {
   for (const field of matcher.fields) {
     const header = find(field.name);
-    const same = header !== null && (field.value.type === 'V' || sameValue(field.value, header));
+    const same = header !== null && (field.value.type === 'V' || equalHeaders(field.value, header));
     if (same === matcher.any) return matcher.any;
   }
   return !matcher.any;
+}
+
+/** Numbers by value, whatever their type: 1 matches 1.0, as in RabbitMQ. */
+function equalHeaders(a: FieldValue, b: FieldValue): boolean {
+  const [x, y] = [numberOf(a), numberOf(b)];
+  return x !== null && y !== null && (isFloat(a) || isFloat(b)) ? x === y : sameValue(a, b);
+}
+
+function isFloat({ type }: FieldValue): boolean {
+  return type === 'f' || type === 'd';
+}
+
+function numberOf(value: FieldValue): number | null {
+  return value.type === 'f' || value.type === 'd' ? value.value : integerOf(value);
 }

@@ -128,6 +128,15 @@ describe('a headers exchange', () => {
     assert.deepEqual(core.reached('amq.headers', '', [one]), []);
   });
 
+  it('compares numbers by value, whatever their type', () => {
+    bind('amq.headers', 'q', '', match('all', field('n', 'I', 1)));
+    bind('amq.headers', 'r', '', match('all', field('n', 'd', 1.5)));
+    assert.deepEqual(core.reached('amq.headers', '', [field('n', 'd', 1)]), ['q']);
+    assert.deepEqual(core.reached('amq.headers', '', [field('n', 'l', 1n)]), ['q']);
+    assert.deepEqual(core.reached('amq.headers', '', [field('n', 'f', 1.5)]), ['r']);
+    assert.deepEqual(core.reached('amq.headers', '', [textField('n', '1')]), []);
+  });
+
   it('uses the first of several headers with the same name', () => {
     bind('amq.headers', 'q', '', match('all', textField('h1', 'first')));
     const many = Array.from({ length: 100 }, (_, i) => textField(`h${i}`, 'first'));

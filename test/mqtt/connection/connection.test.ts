@@ -50,6 +50,31 @@ describe('CONNECT', () => {
     assert.deepEqual(client.take(), ['20020000']);
   });
 
+  it('of a bridge (bit 7 of the level) gets no echo, and the retain flag as it was published', async () => {
+    for (const [name, level] of [
+      ['MQTT', 0x84],
+      ['MQIsdp', 0x83],
+    ] as const) {
+      const broker = new Harness();
+      const bridge = broker.open();
+      bridge.send(connect({ name, level, clientId: 'bridge', user: 'guest', password: 'guest' }));
+      await broker.settle();
+      assert.deepEqual(bridge.take(), ['20020000']);
+      bridge.send(subscribe(1, ['a/#', 1]));
+      await broker.settle();
+      bridge.take();
+      bridge.send(publish('a/own', 'x', 0));
+      const other = await broker.connect('other');
+      other.send(publish('a/other', 'x', 0, 0, 1));
+      await broker.settle();
+      assert.deepEqual(bridge.take(), hex(publish('a/other', 'x', 0, 0, 1)));
+    }
+    const client = new Harness().open();
+    client.send(connect({ level: 0x85 }));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(client.closed, 'MQTT 5 has options for that');
+  });
+
   it('is refused with the right code', async () => {
     const broker = new Harness({ options: { anonymous: null } });
     const rows: [Buffer, string][] = [

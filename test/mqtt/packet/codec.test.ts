@@ -111,6 +111,7 @@ describe('acknowledgements', () => {
 /** Fields that only MQTT 5 has, as a CONNECT of 3.1.1 decodes them. */
 const V4 = {
   level: 4,
+  bridge: false,
   receiveMaximum: 65_535,
   maximumPacketBytes: Number.POSITIVE_INFINITY,
   topicAliasMaximum: 0,
@@ -173,7 +174,8 @@ describe('CONNECT', () => {
     for (const [name, level] of [
       ['MQTT', 6],
       ['MQTT', 3],
-      ['MQTT', 0x84],
+      ['MQTT', 0x85],
+      ['MQTT', 0x83],
       ['MQIsdp', 4],
       ['MQTT', 0],
     ] as const) {

@@ -82,7 +82,7 @@ const STRICTER: readonly (readonly [message: string, section: string, version: V
   ['a password without a user name [MQTT-#.#.#-#]', '3.1.1 §3.1.2.9', 4, connectBytes(4, 0x42, text('c'), text('p'))],
   ['a will with QoS # [MQTT-#.#.#-#]', '§3.1.2.6', 4, connectBytes(4, 0x1e, text('c'), text('w'), text(''))],
   ['bytes after the end of CONNECT', '§3.1.3', 4, connectBytes(4, 2, text('c'), Buffer.from([0]))],
-  ['protocol MQTT level # is not spoken here', '§3.1.2.2', 4, connectBytes(0x84, 2, text('c'))],
+  ['protocol MQTT level # is not spoken here', '§3.1.2.2', 5, connectBytes(0x85, 2, block(), text('c'))],
   ['a packet with content that has none', '3.1.1 §3.14', 4, packet(0xe0, Buffer.from([0]))],
   ['reason code # in DISCONNECT', '§3.14.2.1: only from a server', 5, packet(0xe0, Buffer.from([0x8b]))],
   ['reason code # in AUTH', '§3.15.2.1: only from a server', 5, packet(0xf0, Buffer.from([0]), block())],
@@ -217,6 +217,7 @@ function theirConnect(decoded: Decoded, properties: Decoded): Values {
   const { willDelayInterval = 0, ...rest } = will?.properties ?? {};
   return {
     level: decoded.protocolVersion,
+    bridge: decoded.bridgeMode ?? false,
     clientId: decoded.clientId,
     cleanStart: decoded.clean,
     keepAliveSeconds: decoded.keepalive,
