@@ -7,6 +7,7 @@ import { createConnection } from 'node:net';
 import { Duplex } from 'node:stream';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import * as ws from 'ws';
+import { AddressLimit } from '../src/net/address-limit.ts';
 import { ChunkGarbage } from '../src/net/chunk-garbage.ts';
 import { Listener } from '../src/net/listener.ts';
 import { OUTBOX_DEFAULTS, Outbox, type OutboxSink } from '../src/net/outbox.ts';
@@ -53,6 +54,7 @@ function newContext(): TransportContext {
     outbox: OUTBOX_DEFAULTS,
     ticker: new Ticker(fail),
     garbage: new ChunkGarbage(null),
+    addresses: new AddressLimit(1000),
     transport: TRANSPORT_DEFAULTS,
     stopping: false,
     onHandlerError: fail,
@@ -273,6 +275,7 @@ async function benchEcho(): Promise<void> {
   const plain = new Listener(options, (transport) => new Echo(transport, FRAME_BYTES, false), context, {
     refused() {},
     full() {},
+    addressFull() {},
   });
   await echoRate(`echo ${FRAME_BYTES} bytes over TCP`, await plain.listen(), null, FRAME_BYTES);
   await plain.close();
@@ -290,7 +293,7 @@ async function benchEcho(): Promise<void> {
       ]),
     },
     context,
-    { refused() {}, full() {} },
+    { refused() {}, full() {}, addressFull() {} },
   );
   const port = await web.listen();
   await echoRate(`echo ${STOMP_BYTES} bytes over WebSocket, a message a turn`, port, '/turn', STOMP_BYTES, 0x12345678);

@@ -8,6 +8,7 @@ import type { Meters } from './core/ports/meters.ts';
 import type { ClientConnections } from './core/session/client-connection.ts';
 import type { Faults } from './core/turn/faults.ts';
 import type { Turn } from './core/turn/turn.ts';
+import { AddressLimit } from './net/address-limit.ts';
 import { type AnswerHttp, AutoListener } from './net/auto-listener.ts';
 import { ChunkGarbage, type CollectYoung } from './net/chunk-garbage.ts';
 import { Listener } from './net/listener.ts';
@@ -89,6 +90,7 @@ export class Listeners implements ListenerEvents {
       pool: new SlabPool(),
       ticker,
       garbage: new ChunkGarbage(collectYoung),
+      addresses: new AddressLimit(config.limits.connectionsPerAddress),
       outbox: {
         highWatermarkBytes: config.limits.outboxHighBytes,
         lowWatermarkBytes: config.limits.outboxLowBytes,
@@ -146,6 +148,10 @@ export class Listeners implements ListenerEvents {
 
   full(): void {
     this.meters.limitHits['limits.connections']++;
+  }
+
+  addressFull(): void {
+    this.meters.limitHits['limits.connectionsPerAddress']++;
   }
 
   private async close(): Promise<void> {

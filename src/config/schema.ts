@@ -247,6 +247,7 @@ export const ConfigSchema = Type.Object(
     limits: section(
       {
         connections: count(65_536, 1, 10_000_000, 'Maximum client connections of each listener.'),
+        connectionsPerAddress: count(16_384, 1, 10_000_000, 'Maximum client connections from one address.'),
         unauthenticatedMs: count(10_000, 100, 600_000, 'Time in which a new connection must log in.'),
         slowReaderTimeoutMs: count(
           60_000,

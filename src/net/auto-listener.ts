@@ -60,8 +60,8 @@ export class AutoListener extends PortListener<AutoOptions> implements SnifferOw
     this.takeHttp = takeHttp as (socket: Socket) => void;
     server.removeAllListeners('connection');
     server.on('connection', (socket: Socket) => {
-      this.sockets.add(socket);
-      this.listenTo(socket);
+      this.admit(socket);
+      if (!socket.destroyed) this.listenTo(socket);
     });
     server.on('request', (request, response) => this.request(request, response));
     server.on('upgrade', (request, socket, head) => this.upgrades.upgrade(request, socket as Socket, head));

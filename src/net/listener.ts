@@ -28,7 +28,7 @@ export class Listener extends PortListener {
       this.watchHandshakes(secure);
       server = secure;
     }
-    server.on('connection', (socket: Socket) => this.sockets.add(socket));
+    server.on('connection', (socket: Socket) => this.admit(socket));
     return this.open(server, secure);
   }
 }

@@ -2,16 +2,23 @@
 // closure for each would cost memory for each idle connection.
 
 import type { Socket } from 'node:net';
+import type { AddressLimit } from './address-limit.ts';
+import { plainAddress } from './socket-transport.ts';
 
 const HOME = Symbol('open sockets');
-type HousedSocket = Socket & { [HOME]: OpenSockets };
+/** The peer's address: a closed socket does not know it any more. */
+const ADDRESS = Symbol('address');
+type HousedSocket = Socket & { [HOME]: OpenSockets; [ADDRESS]: string };
 
 export class OpenSockets {
   private readonly sockets: Set<Socket>;
   private waiters: (() => void)[];
+  private readonly addresses: AddressLimit;
 
-  constructor() {
+  /** `addresses` counts the sockets of each address, of all listeners. */
+  constructor(addresses: AddressLimit) {
     this.sockets = new Set();
+    this.addresses = addresses;
     this.waiters = [];
   }
 
@@ -19,14 +26,19 @@ export class OpenSockets {
     return this.sockets.size;
   }
 
-  add(socket: Socket): void {
+  /** False if its address has too many; the caller destroys it. */
+  add(socket: Socket): boolean {
+    const address = plainAddress(socket.remoteAddress ?? '');
     this.sockets.add(socket);
     (socket as HousedSocket)[HOME] = this;
+    (socket as HousedSocket)[ADDRESS] = address;
     socket.on('close', leave);
+    return this.addresses.add(address);
   }
 
   remove(socket: Socket): void {
-    this.sockets.delete(socket);
+    if (!this.sockets.delete(socket)) return;
+    this.addresses.remove((socket as HousedSocket)[ADDRESS]);
     if (this.sockets.size === 0) for (const resolve of this.waiters.splice(0)) resolve();
   }
 

@@ -44,7 +44,7 @@ export abstract class PortListener<Options extends PortOptions = PortOptions> {
     this.port = 0;
     this.context = context;
     this.refusals = new Refusals(options.name, events);
-    this.sockets = new OpenSockets();
+    this.sockets = new OpenSockets(context.addresses);
     this.server = null;
     this.secure = null;
     this.stopped = null;
@@ -107,6 +107,13 @@ export abstract class PortListener<Options extends PortOptions = PortOptions> {
       this.refusals.note(error.message, socket.remoteAddress);
       socket.destroy();
     });
+  }
+
+  /** A connection came. It is closed at once if its address has too many. */
+  protected admit(socket: Socket): void {
+    if (this.sockets.add(socket)) return;
+    this.refusals.addressFull(socket.remoteAddress);
+    socket.destroy();
   }
 
   /** Gives a connection to a front-end. */

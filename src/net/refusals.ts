@@ -9,6 +9,8 @@ export interface ListenerEvents {
   refused(listener: string, reason: string, peer: string): void;
   /** A connection was refused because the limit of connections is reached. Called in addition to `refused`. */
   full(): void;
+  /** The same, because the limit of connections from one address is reached. */
+  addressFull(): void;
 }
 
 export class Refusals {
@@ -31,6 +33,11 @@ export class Refusals {
       this.note(`more than ${maxConnections} connections`, data?.remoteAddress);
       this.events.full();
     });
+  }
+
+  addressFull(peer: string | undefined): void {
+    this.note('too many connections from this address', peer);
+    this.events.addressFull();
   }
 
   /** The server is listening: from now on its errors concern single connections. */

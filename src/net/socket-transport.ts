@@ -5,6 +5,7 @@
 
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import type { AddressLimit } from './address-limit.ts';
 import type { ChunkGarbage } from './chunk-garbage.ts';
 import { MESSAGE_KIND, type MessageKind } from './message-kind.ts';
 import { Outbox, type OutboxContext, type OutboxOwner, type OutboxSink } from './outbox.ts';
@@ -23,6 +24,8 @@ export const TRANSPORT_DEFAULTS: TransportLimits = { lingerMs: 3000, slowReaderT
 
 /** What all connections of a listener share. */
 export interface TransportContext extends OutboxContext {
+  /** Counts the connections of each address. */
+  readonly addresses: AddressLimit;
   readonly ticker: Ticker;
   readonly garbage: ChunkGarbage;
   readonly transport: TransportLimits;

@@ -44,7 +44,7 @@ export class WebSocketListener extends PortListener<WebSocketOptions> {
     }
     server.on('request', (request, response) => this.upgrades.advise(request, response));
     server.on('upgrade', (request, socket, head) => this.upgrades.upgrade(request, socket as Socket, head));
-    server.on('connection', (socket: Socket) => this.sockets.add(socket));
+    server.on('connection', (socket: Socket) => this.admit(socket));
     this.http = server;
     return this.open(server, secure);
   }

@@ -3,6 +3,7 @@
 
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { AddressLimit } from '../../src/net/address-limit.ts';
 import { ChunkGarbage } from '../../src/net/chunk-garbage.ts';
 import {
   OUTBOX_DEFAULTS,
@@ -140,6 +141,7 @@ export function newContext(overrides: Partial<TransportContext> = {}): TestConte
       throw error;
     }),
     garbage: new ChunkGarbage(null),
+    addresses: new AddressLimit(100_000),
     transport: TRANSPORT_DEFAULTS,
     stopping: false,
     onHandlerError: (error) => handlerErrors.push(error),

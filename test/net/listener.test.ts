@@ -5,7 +5,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { AddressLimit } from '../../src/net/address-limit.ts';
 import { Listener } from '../../src/net/listener.ts';
 import type { PortOptions } from '../../src/net/port-listener.ts';
 import { readTls } from '../../src/net/tls.ts';
@@ -39,6 +41,7 @@ function newListener(options: Partial<PortOptions> = {}): Listener {
   const listener = new Listener({ ...PLAIN, ...options }, arrivals.accept, context, {
     refused: (...what) => refused.push(what),
     full: () => fullCount++,
+    addressFull: () => fullCount++,
   });
   open.push(listener);
   return listener;
@@ -79,6 +82,23 @@ describe('a listener', () => {
     assert.equal(refused[0]?.[1], 'more than 2 connections');
     assert.equal(fullCount, 1);
     for (const socket of first) socket.destroy();
+  });
+
+  it('closes connections above the bound of their address, of all listeners together, and counts them', async () => {
+    context = newContext({ addresses: new AddressLimit(2) });
+    const ports = [await newListener().listen(), await newListener().listen()];
+    const first = [await connected(ports[0]!), await connected(ports[1]!)];
+    const third = await connected(ports[0]!);
+    await readAll(third).catch(() => {});
+    assert.deepEqual([refused.length, refused[0]?.[1]], [1, 'too many connections from this address']);
+    assert.equal(fullCount, 1);
+    first[0]!.destroy();
+    while (open[0]!.connectionCount > 0) await nextTurn();
+    const again = await connected(ports[0]!);
+    while (open[0]!.connectionCount === 0) await nextTurn();
+    again.write('x');
+    assert.equal(refused.length, 1);
+    for (const socket of [first[1]!, again]) socket.destroy();
   });
 
   it('stops accepting and keeps open connections', async () => {

@@ -340,7 +340,7 @@ describe('a peer that does not read', () => {
       return echo;
     };
     const options = { name: 'test', host: '127.0.0.1', port: 0, tls: null, maxConnections: 1 };
-    listener = new Listener(options, accept, newContext(), { refused() {}, full() {} });
+    listener = new Listener(options, accept, newContext(), { refused() {}, full() {}, addressFull() {} });
     port = await listener.listen();
   });
 

@@ -32,7 +32,7 @@ describe('a connection', () => {
     context = newContext({ transport: { lingerMs: LINGER_MS, slowReaderTimeoutMs: SLOW_READER_MS } });
     arrivals = new Arrivals();
     const options = { name: 'test', host: '127.0.0.1', port: 0, tls: null, maxConnections: 100 };
-    listener = new Listener(options, arrivals.accept, context, { refused() {}, full() {} });
+    listener = new Listener(options, arrivals.accept, context, { refused() {}, full() {}, addressFull() {} });
     port = await listener.listen();
   });
 
@@ -192,7 +192,7 @@ describe('a connection', () => {
         throw bug;
       },
       context,
-      { refused() {}, full() {} },
+      { refused() {}, full() {}, addressFull() {} },
     );
     const socket = await connected(await refusing.listen());
     assert.equal((await readAll(socket)).length, 0);

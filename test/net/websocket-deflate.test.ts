@@ -298,7 +298,7 @@ describe('a WebSocket of a client that compresses', () => {
           paths: new Map([['/', { protocols: [], optional: true, byteStream: false, accept: arrivals.accept }]]),
         },
         context,
-        { refused() {}, full() {} },
+        { refused() {}, full() {}, addressFull() {} },
       );
       try {
         const arrival = arrivals.next();

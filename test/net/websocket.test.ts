@@ -60,7 +60,11 @@ async function start(overrides: Partial<WebSocketOptions> = {}): Promise<void> {
     ]),
     ...overrides,
   };
-  listener = new WebSocketListener(options, context, { refused: (...what) => refused.push(what), full() {} });
+  listener = new WebSocketListener(options, context, {
+    refused: (...what) => refused.push(what),
+    full() {},
+    addressFull() {},
+  });
   port = await listener.listen();
 }
 

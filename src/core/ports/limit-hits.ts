@@ -5,6 +5,7 @@
 
 export const CORE_COUNTED_LIMITS = [
   'limits.connections',
+  'limits.connectionsPerAddress',
   'limits.unauthenticatedMs',
   'limits.slowReaderTimeoutMs',
   'limits.lingerMs',
