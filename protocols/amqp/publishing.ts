@@ -117,7 +117,6 @@ export class Publishing implements ConfirmSink, ContentSink {
     const { outbox, number } = this.channel;
     // Method frame with delivery-tag(longlong) and bits; slots count from 0, delivery tags from 1. `multiple` covers
     // everything up to the tag; slots before `from` were confirmed earlier.
-    // covers everything up to the tag, and whatever lies before `from` has left already.
     outbox.reserve(21);
     const out = outbox.buffer;
     const at = outbox.position;

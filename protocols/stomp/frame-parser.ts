@@ -230,8 +230,7 @@ export class FrameParser extends Frame {
     if (length >= 0) this.contentLength = this.digits(length);
     if (this.contentLength > this.limits.maxBodyBytes) throw limitExceeded('maxBodyBytes', this.limits.maxBodyBytes);
     // «Only the SEND, MESSAGE, and ERROR frames MAY have a body» (STOMP 1.2, «Frames and Headers»; 1.0 lets any frame
-    // have one, to be ignored). Nobody is known to speak 1.0 before its CONNECT, so nobody makes the broker gather a body
-    // before it logged in.
+    // have one, to be ignored). Before the login no frame has one: SEND is refused, and the version is not 1.0 yet.
     if (this.command !== COMMAND.send && this.version !== STOMP_VERSION.v1_0) {
       if (this.contentLength > 0) throw malformed('only SEND may have a body');
       this.contentLength = 0;
