@@ -69,6 +69,34 @@ describe('a connection', () => {
     socket.destroy();
   });
 
+  it('reads nothing ahead while it is paused', async () => {
+    const [socket, handler] = await open();
+    const [other, echo] = await open();
+    const all = 1024 * 1024;
+    const whole = new Promise<void>((resolve) => {
+      let received = 0;
+      handler.onData = (chunk) => {
+        if (received === 0) handler.transport.pause();
+        received += chunk.length;
+        if (received === all) resolve();
+      };
+    });
+    echo.onData = (chunk) => echo.transport.outbox.append(chunk, 0, chunk.length);
+    socket.write(Buffer.alloc(all, 'a'));
+    // The broker's event loop goes round for each of these, and would read more if it wanted to.
+    for (let i = 0; i < 20; i++) {
+      other.write('x');
+      await readBytes(other, 1);
+    }
+    const first = handler.transport.bytesRead;
+    assert.ok(first > 0 && first <= 64 * 1024, `one chunk, not ${first} bytes`);
+    handler.transport.resume();
+    await whole;
+    assert.equal(handler.transport.bytesRead, all);
+    socket.destroy();
+    other.destroy();
+  });
+
   it('gives its slabs back to the pool', async () => {
     const [socket, handler] = await open();
     const body = Buffer.alloc(3_000_000, 'b');

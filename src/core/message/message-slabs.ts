@@ -27,7 +27,6 @@ export class MessageSlabs {
     const { native, nativeOffset, nativeLength, body, bodyOffset, bodyLength } = message;
     // Usually both arrived in one chunk, one after the other: then one copy moves both, because a call costs more than
     // the bytes: 6.0 instead of 5.0 million acknowledged messages a second, bench/core.
-    // than the bytes: 6.0 instead of 5.0 million acknowledged messages a second, bench/core.
     const gap = bodyOffset - nativeOffset - nativeLength;
     const together = native === body && gap >= 0 && gap <= GAP_BYTES;
     const bodyAt = together ? nativeLength + gap : nativeLength;
