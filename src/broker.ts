@@ -25,6 +25,7 @@ import { AccessControl } from './core/session/access-control.ts';
 import { Backpressure } from './core/session/backpressure.ts';
 import { ClientConnections } from './core/session/client-connection.ts';
 import type { FrontEndContext } from './core/session/front-end-context.ts';
+import { MemoryLedger } from './core/session/memory-ledger.ts';
 import { SystemSession } from './core/session/system-session.ts';
 import { monotonicOf, SYSTEM_CLOCK } from './core/turn/clock.ts';
 import { Faults } from './core/turn/faults.ts';
@@ -34,9 +35,11 @@ import { DEFAULT_VHOST, VirtualHosts } from './core/vhost/virtual-hosts.ts';
 import type { HttpServer } from './http/http-server.ts';
 import { identityOf } from './identity.ts';
 import { atMost, Listeners, PORT_NAMES, type PortName, type Ports, tlsFiles } from './listeners.ts';
+import type { ProcessFigures } from './metrics/metrics.ts';
 import type { CollectYoung } from './net/chunk-garbage.ts';
 import { Ticker } from './net/ticker.ts';
 import { readTls } from './net/tls.ts';
+import { ProcessMemory, processFigures } from './process-memory.ts';
 import type { Kv } from './store/kv/kv.ts';
 import { Store } from './store/store.ts';
 import { upgrade } from './store/upgrade.ts';
@@ -59,6 +62,10 @@ export interface BrokerOptions {
   readonly ticker?: Ticker;
   /** Collects young garbage, where the program can (`--expose-gc`): input in large messages then costs less memory. */
   readonly collectYoung?: CollectYoung;
+  /** Collects all garbage, where the program can: whether memory is short is then known and not guessed. */
+  readonly collectAll?: () => void;
+  /** The memory of the process: for tests that make it short. */
+  readonly processFigures?: () => ProcessFigures;
   /** Called where the broker cannot go on: a commit failed for another reason than space. Default: throw. */
   readonly onFatal?: (error: Error) => void;
 }
@@ -113,6 +120,7 @@ export class Broker {
   private readonly turn: Turn;
   private readonly store: Store;
   private readonly memory: MemoryBudget;
+  private readonly ledger: MemoryLedger;
   private readonly ticker: Ticker;
   private readonly listeners: Listeners;
   private readonly authenticator: PasswordAuthenticator;
@@ -135,6 +143,7 @@ export class Broker {
     this.meters = newMeters();
     this.connections = new ClientConnections();
     this.memory = new MemoryBudget(limits.memoryHighBytes);
+    this.ledger = new MemoryLedger(limits);
     this.ticker = options.ticker ?? new Ticker((error) => faults.report('tick', error, null));
     this.startedAt = turn.now;
     this.http = null;
@@ -166,6 +175,17 @@ export class Broker {
     turn.atEnd(() => backpressure.update());
 
     const { memory, meters } = this;
+    this.ticker.add(
+      new ProcessMemory({
+        budget: memory,
+        ledger: this.ledger,
+        log,
+        highBytes: limits.processHighBytes,
+        figures: options.processFigures ?? processFigures,
+        collectAll: options.collectAll ?? null,
+        begin: () => turn.begin(),
+      }),
+    );
     const rewriter = amqpRewriter;
     const topics = { retained, retainedExchange: config.mqtt.exchange };
     this.hosts = new VirtualHosts({ turn, store, definitions, memory, limits, meters, rewriter, log, ...topics });
@@ -189,6 +209,7 @@ export class Broker {
       definitions,
       turn,
       connections: this.connections,
+      memory: this.ledger,
       meters: this.meters,
       log,
       unauthenticatedMs: limits.unauthenticatedMs,
@@ -285,7 +306,9 @@ export class Broker {
     const { meters, hosts, connections, memory, authenticator, permissions } = this;
     const store = this.store.queues;
     const { watch, faults } = this.turn;
-    const metrics = new Metrics({ meters, hosts, connections, memory, store, watch, faults, version: VERSION });
+    const { ledger } = this;
+    const sources = { meters, hosts, connections, memory, ledger, store, watch, faults, process: processFigures };
+    const metrics = new Metrics({ ...sources, version: VERSION });
     this.http = new HttpServer({
       version: VERSION,
       identity: identityOf(this.config.identity, VERSION),

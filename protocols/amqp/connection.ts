@@ -7,6 +7,7 @@
 import { countLimit } from '../../src/core/ports/limit-hits.ts';
 import type { Meters } from '../../src/core/ports/meters.ts';
 import type { ClientConnection, ConnectionInfo } from '../../src/core/session/client-connection.ts';
+import type { Debtor, MemoryAccount, MemoryLimit } from '../../src/core/session/memory-ledger.ts';
 import { PublisherThrottle } from '../../src/core/session/publisher-throttle.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
@@ -34,6 +35,8 @@ import { isKnownMethod, unknownMethod } from './unknown-method.ts';
 const STATE = { handshake: 0, running: 1, closing: 2, closed: 3 } as const;
 type State = (typeof STATE)[keyof typeof STATE];
 
+/** Memory of an open channel: its parser, caches and maps. Measured with 2,000 channels that have published. */
+const CHANNEL_BYTES = 8 * 1024;
 /** How long we wait for connection.close-ok before the socket is closed without it. */
 const CLOSE_OK_TICKS = ticksFor(3000);
 
@@ -41,6 +44,7 @@ export class AmqpConnection
   implements
     TransportHandler,
     ClientConnection,
+    Debtor,
     FrameSink,
     ChannelConnection,
     HandshakeConnection,
@@ -61,6 +65,7 @@ export class AmqpConnection
   private readonly parser: FrameParser;
   private readonly handshake: Handshake;
   private readonly channels: Channels;
+  private readonly account: MemoryAccount;
   private readonly connectedAt: number;
   private state: State;
   private loggedIn: Session | null;
@@ -90,6 +95,7 @@ export class AmqpConnection
     this.parser = new FrameParser(this, UNTUNED_FRAME_BYTES - FRAME_OVERHEAD_BYTES);
     this.handshake = new Handshake(this, context, transport);
     this.channels = new Channels(this);
+    this.account = context.memory.open(this);
     this.connectedAt = Date.now();
     this.state = STATE.handshake;
     this.loggedIn = null;
@@ -117,7 +123,22 @@ export class AmqpConnection
   data(chunk: Buffer): void {
     this.turn.input(chunk.length);
     this.received(chunk);
+    this.account.update(this.heldBytes());
     this.turn.inputHandled(this);
+  }
+
+  /** Memory that the connection holds beside messages in queues. */
+  private heldBytes(): number {
+    const { parser, unfinished, transacted, outbox, handshake, channels } = this;
+    const consumers = this.loggedIn === null ? 0 : this.loggedIn.consumerBytes;
+    const work = parser.heldBytes + unfinished.bytes + transacted.bytes + outbox.unsentBytes;
+    return work + handshake.propertyBytes + channels.count * CHANNEL_BYTES + consumers;
+  }
+
+  exceeded(limit: MemoryLimit): void {
+    this.turn.begin();
+    if (this.state >= STATE.closing) this.transport.destroy();
+    else this.fail(new AmqpError(REPLY.resourceError, 'the connection holds too much memory', limit), 0);
   }
 
   describeWork(): WorkDescription {
@@ -141,6 +162,7 @@ export class AmqpConnection
     this.turn.begin();
     this.gate.drained();
     this.channels.resumeConsumers();
+    this.account.update(this.heldBytes());
   }
 
   closed(error: Error | null): void {
@@ -381,6 +403,7 @@ export class AmqpConnection
     if (this.loggedIn === null) return;
     this.state = STATE.running;
     this.gate.loggedIn();
+    this.account.loggedIn(this.loggedIn.identity.user);
     const { held } = this.context.connections;
     if (held !== null) this.block(held.reason, held.alarm);
     const { user, vhost, name } = this.handshake;
@@ -467,6 +490,7 @@ export class AmqpConnection
     } catch (error) {
       this.framingFailed(error);
     }
+    this.account.update(this.heldBytes());
     this.turn.inputHandled(this);
   }
 
@@ -497,6 +521,7 @@ export class AmqpConnection
     this.channels.release();
     this.loggedIn?.close();
     this.context.connections.remove(this);
+    this.account.close();
   }
 
   private stateName(): string {

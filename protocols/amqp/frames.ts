@@ -73,6 +73,13 @@ export class FrameParser {
     return bytes;
   }
 
+  /** Memory that it holds: a frame that has begun, and chunks that wait. */
+  get heldBytes(): number {
+    let bytes = this.partial.length;
+    for (const chunk of this.held) bytes += chunk.length;
+    return bytes;
+  }
+
   /** Called by a sink within `frame`: no frame after this one is parsed until `resume`. */
   suspend(): void {
     this.suspended = true;

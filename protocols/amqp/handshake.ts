@@ -89,6 +89,11 @@ export class Handshake {
     return decodeTable(this.properties, 0, this.properties.length);
   }
 
+  /** Bytes of the client's properties. */
+  get propertyBytes(): number {
+    return this.properties.length;
+  }
+
   /** Whether frames are spoken by now. */
   get greeted(): boolean {
     return this.step !== STEP.header;

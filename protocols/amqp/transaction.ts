@@ -9,6 +9,7 @@ import type { Session } from '../../src/core/session/session.ts';
 import {
   type Outcome,
   type Settlement,
+  TARGET_BYTES,
   type TransactedPublish,
   TransactionFailed,
 } from '../../src/core/session/transaction.ts';
@@ -75,7 +76,8 @@ export class ChannelTransaction {
         channel.suspendFor(session.ready().then(again), METHOD.basicPublish);
         return;
       }
-      const bytes = message.bodyLength + message.nativeLength + PUBLISH_OVERHEAD_BYTES;
+      const targets = routed.targets.length * TARGET_BYTES;
+      const bytes = message.bodyLength + message.nativeLength + targets + PUBLISH_OVERHEAD_BYTES;
       this.publishedBytes += bytes;
       channel.transacted.bytes += bytes;
       if (channel.transacted.bytes > channel.transactionBytes) {

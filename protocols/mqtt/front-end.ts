@@ -17,6 +17,7 @@ import { RetainedMessages } from './retained/retained.ts';
 import type { PacketStore } from './session/packet-store.ts';
 import { Sessions } from './session/sessions.ts';
 import { SharedGroups } from './session/shared-groups.ts';
+import { WaitingWills } from './session/waiting-wills.ts';
 import { SysTopics } from './sys-topics.ts';
 
 export class MqttFrontEnd {
@@ -47,7 +48,14 @@ export class MqttFrontEnd {
     };
     this.retained = new RetainedMessages(core.retained, core.turn, ticker, core.log);
     const groups = new SharedGroups(core.meters, core.system);
-    this.sessions = new Sessions({ ...this.context, packets, groups, retainedMessages: this.retained });
+    const waitingWills = new WaitingWills(allLimits.waitingWillBytes, this.context.limitHits);
+    this.sessions = new Sessions({
+      ...this.context,
+      packets,
+      groups,
+      retainedMessages: this.retained,
+      waitingWills,
+    });
   }
 
   /** The handler of a new transport: a TCP or TLS connection, or a WebSocket of subprotocol `mqtt`. */

@@ -29,6 +29,8 @@ export interface MqttLimits {
   readonly sessionOverflow: Overflow;
   /** Longest keep-alive, seconds; sent to MQTT 5 clients that ask for more or none. 0: no limit. */
   readonly keepAliveSeconds: number;
+  /** Memory of wills whose clients are away; beyond it a will is published without its delay. */
+  readonly waitingWillBytes: number;
   /** Retained messages of one virtual host, and the bytes of their topics and bodies. One more is not retained. */
   readonly retainedMessages: number;
   readonly retainedBytes: number;
@@ -51,6 +53,7 @@ export const DEFAULT_MQTT_LIMITS: MqttLimits = Object.freeze({
   sessionBytes: 1024 * 1024 * 1024,
   sessionOverflow: 'drop-head',
   keepAliveSeconds: 0,
+  waitingWillBytes: 64 * 1024 * 1024,
   retainedMessages: 1_000_000,
   retainedBytes: 256 * 1024 * 1024,
 });
@@ -70,6 +73,7 @@ export const MQTT_COUNTED_LIMITS = [
   'mqtt.publishMaximum',
   'mqtt.topicAliases',
   'mqtt.unreleased',
+  'mqtt.waitingWillBytes',
   'mqtt.retainedMessages',
   'mqtt.retainedBytes',
 ] as const satisfies readonly `mqtt.${keyof MqttLimits}`[];

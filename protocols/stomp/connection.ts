@@ -6,6 +6,7 @@ import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import { countLimit } from '../../src/core/ports/limit-hits.ts';
 import type { ClientConnection, ConnectionInfo } from '../../src/core/session/client-connection.ts';
+import type { Debtor, MemoryAccount, MemoryLimit } from '../../src/core/session/memory-ledger.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { WorkDescription, Worker } from '../../src/core/turn/turn-watch.ts';
 import { type GatedInput, ReadGate } from '../../src/net/read-gate.ts';
@@ -28,7 +29,7 @@ import { STOMP_VERSION, versionName } from './version.ts';
 type State = 'login' | 'running' | 'closing' | 'closed';
 
 export class StompConnection
-  implements TransportHandler, ClientConnection, StompClient, ReceiptClient, Beating, GatedInput, Worker
+  implements TransportHandler, ClientConnection, Debtor, StompClient, ReceiptClient, Beating, GatedInput, Worker
 {
   readonly id: number;
   readonly transport: Transport;
@@ -37,12 +38,14 @@ export class StompConnection
   readonly gate: ReadGate;
   readonly receipts: Receipts;
   private readonly heartBeat: HeartBeat;
+  private readonly account: MemoryAccount;
   private readonly connectedAt: number;
   private state: State;
   private session: Session | null;
   readonly sessionId: string;
   writer: FrameWriter;
   private publisher: Publisher | null;
+  private transactions: Transactions | null;
   private subscriptions: Subscriptions | null;
   /** The parser's current frame is a SEND that waits until publishers are released. */
   private sendWaits: boolean;
@@ -57,6 +60,7 @@ export class StompConnection
     this.gate = new ReadGate(transport, this);
     this.gate.expectLogin();
     this.receipts = new Receipts(this, context.turn);
+    this.account = context.memory.open(this);
     this.heartBeat = new HeartBeat(transport, context.ticker, this, context.limits.loginTimeoutMs);
     this.connectedAt = context.turn.now;
     this.state = 'login';
@@ -64,6 +68,7 @@ export class StompConnection
     this.sessionId = `${context.startedAt.toString(36)}.${this.id.toString(36)}`;
     this.writer = new FrameWriter(transport, STOMP_VERSION.v1_2, context.destinationLines[STOMP_VERSION.v1_2]!);
     this.publisher = null;
+    this.transactions = null;
     this.subscriptions = null;
     this.sendWaits = false;
     this.failed = false;
@@ -76,7 +81,22 @@ export class StompConnection
     // Before anything else: what ends the turn may end this connection.
     this.context.turn.input(chunk.length);
     this.received(chunk);
+    this.account.update(this.heldBytes());
     this.context.turn.inputHandled(this);
+  }
+
+  /** Memory that the connection holds beside messages in queues. */
+  private heldBytes(): number {
+    const { parser, transport, session, transactions } = this;
+    if (this.state === 'closing' || this.state === 'closed') return 0;
+    const open = transactions === null ? 0 : transactions.heldBytes;
+    return parser.heldBytes + transport.outbox.unsentBytes + (session === null ? 0 : session.consumerBytes) + open;
+  }
+
+  exceeded(limit: MemoryLimit): void {
+    this.context.turn.begin();
+    if (this.failed || this.state === 'closing') this.transport.destroy();
+    else this.fail(new StompError('Too much memory', 'the connection holds too much memory', limit), null);
   }
 
   describeWork(): WorkDescription {
@@ -99,12 +119,14 @@ export class StompConnection
     this.context.turn.begin();
     this.gate.drained();
     this.subscriptions?.resume();
+    this.account.update(this.heldBytes());
   }
 
   closed(error: Error | null): void {
     const wasRunning = this.state === 'running';
     this.state = 'closed';
     this.context.connections.remove(this);
+    this.account.close();
     this.context.turn.begin();
     this.gate.end();
     this.publisher?.throttle.end();
@@ -243,10 +265,12 @@ export class StompConnection
     if (this.state !== 'login') return;
     this.state = 'running';
     this.gate.loggedIn();
+    this.account.loggedIn(session.identity.user);
     parser.version = version;
     parser.beforeLogin = false;
     const destinations = context.destinations[version]!;
     const transactions = new Transactions(context.limits);
+    this.transactions = transactions;
     this.subscriptions = new Subscriptions(this, session, destinations, transactions);
     this.publisher = new Publisher(this, session, this.subscriptions, destinations, transactions);
     this.writer.frame(connectedFrame(version, this.sessionId, context));
@@ -304,6 +328,7 @@ export class StompConnection
     turn.begin();
     turn.inputContinues();
     this.pump();
+    this.account.update(this.heldBytes());
     turn.inputHandled(this);
   }
 

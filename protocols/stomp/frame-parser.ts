@@ -99,6 +99,14 @@ export class FrameParser extends Frame {
     return this.end - this.cursor + (this.tail === null ? 0 : this.tail.length - this.tailAt);
   }
 
+  /** Memory that it holds: a frame that has begun, and chunks that wait. */
+  get heldBytes(): number {
+    let bytes = this.tail === null ? 0 : this.tail.length;
+    if (this.buffer !== this.tail) bytes += this.buffer.length;
+    for (const chunk of this.waiting) bytes += chunk.length;
+    return bytes;
+  }
+
   /** Moves to the next whole frame. False: none yet. Throws StompError where the bytes are no frame. */
   next(): boolean {
     if (this.joined && this.state === STATE.between) this.leaveJoin();

@@ -2,7 +2,7 @@
 // checked. publisher.ts commits one (core/session/transaction.ts does the work); ABORT, an ERROR and the end of the
 // connection discard what is open. Bounded in number, operations and bytes.
 
-import type { Settlement, TransactedPublish } from '../../src/core/session/transaction.ts';
+import { type Settlement, TARGET_BYTES, type TransactedPublish } from '../../src/core/session/transaction.ts';
 import type { Destination } from './destination.ts';
 import type { EndpointOptions } from './endpoints.ts';
 import type { StompLimits } from './limits.ts';
@@ -29,6 +29,9 @@ export class OpenTransaction {
   }
 }
 
+/** An operation beside the bytes of its message. */
+const OPERATION_BYTES = 256;
+
 export class Transactions {
   private readonly limits: StompLimits;
   private readonly open: Map<string, OpenTransaction>;
@@ -40,6 +43,11 @@ export class Transactions {
     this.open = new Map();
     this.operations = 0;
     this.bytes = 0;
+  }
+
+  /** Memory of what is open. */
+  get heldBytes(): number {
+    return this.bytes + this.operations * OPERATION_BYTES;
   }
 
   begin(name: string): void {
@@ -97,6 +105,6 @@ export class Transactions {
   }
 }
 
-function bytesOf({ message }: TransactedSend): number {
-  return message.bodyLength + message.nativeLength;
+function bytesOf({ message, targets }: TransactedSend): number {
+  return message.bodyLength + message.nativeLength + targets.length * TARGET_BYTES;
 }

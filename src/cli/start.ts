@@ -23,7 +23,7 @@ export async function start(flags: Readonly<Record<string, string>>): Promise<vo
   try {
     broker = await startBroker(config, {
       log: logging.log,
-      ...youngCollector(),
+      ...collectors(),
       onFatal: (error) => fail(logging, error, EXIT.ioError),
     });
   } catch (error) {
@@ -37,9 +37,9 @@ export async function start(flags: Readonly<Record<string, string>>): Promise<vo
 }
 
 /** `gc` exists if Node runs with `--expose-gc`, as in the start script. */
-function youngCollector(): { collectYoung?: () => void } {
+function collectors(): { collectYoung?: () => void; collectAll?: () => void } {
   const { gc } = globalThis;
-  return gc === undefined ? {} : { collectYoung: () => gc({ type: 'minor' }) };
+  return gc === undefined ? {} : { collectYoung: () => gc({ type: 'minor' }), collectAll: () => gc() };
 }
 
 function announce(config: Config, broker: Broker, logging: Logging): void {

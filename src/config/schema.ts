@@ -164,6 +164,12 @@ export const ConfigSchema = Type.Object(
         ),
         serverReference: file('Server (`host:port`) to which MQTT 5 clients are referred when the broker stops.'),
         unreleased: count(10_000, 1, 65_535, 'Maximum QoS 2 publishes of one client that wait for PUBREL.'),
+        waitingWillBytes: bytes(
+          64 * MIB,
+          0,
+          64 * 1024 * MIB,
+          'Maximum memory of wills whose clients are away; beyond it a will is published without its delay.',
+        ),
         retainedMessages: count(1_000_000, 0, 100_000_000, 'Maximum retained messages of one virtual host.'),
         retainedBytes: bytes(256 * MIB, 0, 64 * 1024 * MIB, 'Maximum bytes of their topics and bodies.'),
       },
@@ -263,6 +269,30 @@ export const ConfigSchema = Type.Object(
           10_000_000,
           'Unacknowledged deliveries without prefetch on one channel at which delivery pauses.',
         ),
+        connectionBytes: bytes(
+          256 * MIB,
+          1 * MIB,
+          1024 * 1024 * MIB,
+          'Maximum memory of one connection: unfinished messages, open transactions, unsent output, consumers.',
+        ),
+        userBytes: bytes(
+          512 * MIB,
+          1 * MIB,
+          1024 * 1024 * MIB,
+          'Maximum memory of all connections of one user; those that hold the most are closed.',
+        ),
+        unauthenticatedBytes: bytes(
+          64 * MIB,
+          1 * MIB,
+          1024 * 1024 * MIB,
+          'Maximum memory of all connections that have not logged in; those that hold the most are closed.',
+        ),
+        clientBytes: bytes(
+          1024 * MIB,
+          1 * MIB,
+          1024 * 1024 * MIB,
+          'Maximum memory of all client connections; those that hold the most are closed.',
+        ),
         outboxHighBytes: bytes(
           1 * MIB,
           64 * KIB,
@@ -294,6 +324,12 @@ export const ConfigSchema = Type.Object(
           1024 * 1024 * MIB,
           'Bytes of messages in memory at which publishers are unblocked.',
         ),
+        processHighBytes: bytes(
+          0,
+          0,
+          1024 * 1024 * MIB,
+          'Memory of the process (heap and buffers) at which publishers are blocked and nothing new is defined, as at three quarters of the heap; 0: 60 % of the memory of the machine or container.',
+        ),
         uncommittedHighBytes: bytes(2 * MIB, 1 * MIB, 4096 * MIB, 'Uncommitted bytes at which publishers are blocked.'),
         uncommittedLowBytes: bytes(
           1 * MIB,
@@ -304,6 +340,12 @@ export const ConfigSchema = Type.Object(
         queuesPerVhost: count(200_000, 1, 100_000_000, 'Maximum queues of one virtual host.'),
         exchangesPerVhost: count(100_000, 1, 100_000_000, 'Maximum exchanges of one virtual host.'),
         bindingsPerVhost: count(2_000_000, 1, 1_000_000_000, 'Maximum bindings of one virtual host.'),
+        definitionBytesPerVhost: bytes(
+          1024 * MIB,
+          1 * MIB,
+          1024 * 1024 * MIB,
+          'Maximum memory of the queues, exchanges and bindings of one virtual host.',
+        ),
         deadLetterCopies: count(
           256,
           1,

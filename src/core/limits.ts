@@ -13,6 +13,8 @@ export interface CoreLimits {
   readonly queuesPerVhost: number;
   readonly exchangesPerVhost: number;
   readonly bindingsPerVhost: number;
+  /** Memory of these. */
+  readonly definitionBytesPerVhost: number;
   /** Copies of one message that later deaths than its first may make, and different deaths that a message may die. */
   readonly deadLetterCopies: number;
   readonly deadLetterDepth: number;
@@ -30,6 +32,7 @@ export const DEFAULT_LIMITS: CoreLimits = Object.freeze({
   queuesPerVhost: 200_000,
   exchangesPerVhost: 100_000,
   bindingsPerVhost: 2_000_000,
+  definitionBytesPerVhost: 1024 * MIB,
   deadLetterCopies: 256,
   deadLetterDepth: 32,
 });

@@ -5,6 +5,7 @@ import type { Counter, Gauge, Registry } from 'prom-client';
 import type { Meters } from '../core/ports/meters.ts';
 import type { MemoryBudget } from '../core/queue/memory-budget.ts';
 import type { ClientConnections } from '../core/session/client-connection.ts';
+import type { MemoryLedger } from '../core/session/memory-ledger.ts';
 import type { Faults } from '../core/turn/faults.ts';
 import { type TurnWatch, WORK_KINDS } from '../core/turn/turn-watch.ts';
 import type { VirtualHost } from '../core/vhost/virtual-host.ts';
@@ -14,11 +15,22 @@ export interface MetricSources {
   readonly meters: Meters;
   readonly hosts: Iterable<VirtualHost>;
   readonly connections: ClientConnections;
-  readonly memory: Pick<MemoryBudget, 'held'>;
+  readonly memory: Pick<MemoryBudget, 'held' | 'processLow'>;
+  readonly ledger: Pick<MemoryLedger, 'bytes' | 'unauthenticatedBytes'>;
   readonly store: { readonly uncommittedBytes: number };
   readonly watch: Pick<TurnWatch, 'figures'>;
   readonly faults: Pick<Faults, 'counts'>;
+  readonly process: () => ProcessFigures;
   readonly version: string;
+}
+
+/** Memory of the process, bytes. */
+export interface ProcessFigures {
+  /** The heap with its garbage, and its largest size. */
+  readonly heap: number;
+  readonly heapLimit: number;
+  /** Buffers outside of the heap. */
+  readonly external: number;
 }
 
 export interface Exposition {
@@ -64,6 +76,7 @@ const COUNTERS: Readonly<Record<SimpleMeter, readonly [name: string, help: strin
 const QUEUE_GAUGES = {
   queues: 'Queues.',
   exchanges: 'Exchanges.',
+  definition_memory_bytes: 'Memory of queues, exchanges and bindings.',
   consumers: 'Consumers.',
   messages_ready: 'Messages that wait for a consumer.',
   messages_unacknowledged: 'Messages that are out with consumers.',
@@ -89,7 +102,7 @@ export class Metrics {
     const { Counter, Gauge, Registry } = await import('prom-client');
     const registry = new Registry();
     const registers = [registry];
-    const { meters, memory, store, version } = this.sources;
+    const { meters, memory, ledger, store, process: figures, version } = this.sources;
 
     const counter = (name: string, help: string, value: () => number): void => {
       new Counter({
@@ -118,6 +131,16 @@ export class Metrics {
       });
     };
     gauge('trivium_message_memory_bytes', 'Memory that messages in queues hold.', () => memory.held);
+    gauge('trivium_client_memory_bytes', 'Memory that connections hold beside messages in queues.', () => ledger.bytes);
+    gauge('trivium_unauthenticated_memory_bytes', 'Of this, of connections that have not logged in.', () => {
+      return ledger.unauthenticatedBytes;
+    });
+    gauge('trivium_memory_low', '1: the process is short of memory, and publishers are held.', () => {
+      return memory.processLow ? 1 : 0;
+    });
+    gauge('nodejs_heap_used_bytes', 'Heap in use, with its garbage.', () => figures().heap);
+    gauge('nodejs_heap_limit_bytes', 'Largest size of the heap.', () => figures().heapLimit);
+    gauge('nodejs_external_memory_bytes', 'Buffers outside of the heap.', () => figures().external);
     gauge('trivium_store_uncommitted_bytes', 'Bytes that wait for their commit.', () => store.uncommittedBytes);
     gauge('process_resident_memory_bytes', 'Resident memory.', () => process.memoryUsage.rss());
     gauge('process_start_time_seconds', 'Start, in seconds since the epoch.', () => performance.timeOrigin / 1000);
@@ -217,6 +240,7 @@ function sumOf(host: VirtualHost): Record<QueueGauge, number> {
   const sums = {
     queues: host.queues.size,
     exchanges: host.exchanges.size,
+    definition_memory_bytes: host.definitionBytes,
     consumers: 0,
     messages_ready: 0,
     messages_unacknowledged: 0,

@@ -36,6 +36,29 @@ test('counters follow the meters, also between two scrapes', async () => {
   assert.equal(samples.get('trivium_build_info{version="1.2.3"}'), 1);
 });
 
+test('memory is exposed, by what holds it', async () => {
+  const core = registry();
+  const metrics = new Metrics({ ...core, store: { uncommittedBytes: 0 }, version: '1' });
+  const account = core.ledger.open({ exceeded() {} });
+  account.update(1000);
+  core.memory.held = 77;
+  declare(core.hosts, '/', 'q');
+  core.memory.processLow = true;
+  const samples = await scrape(metrics);
+  const expected = {
+    trivium_client_memory_bytes: 1000,
+    trivium_unauthenticated_memory_bytes: 1000,
+    trivium_message_memory_bytes: 77,
+    trivium_memory_low: 1,
+    nodejs_heap_used_bytes: 1,
+    nodejs_heap_limit_bytes: 2,
+    nodejs_external_memory_bytes: 3,
+    'trivium_definition_memory_bytes{vhost="/"}': core.hosts.get('/')!.definitionBytes,
+  };
+  for (const [name, value] of Object.entries(expected)) assert.equal(samples.get(name), value, name);
+  assert.ok(core.hosts.get('/')!.definitionBytes > 1000);
+});
+
 test('every meter is exposed', async () => {
   const core = registry();
   const metrics = new Metrics({ ...core, store: { uncommittedBytes: 0 }, version: '1' });
@@ -73,6 +96,7 @@ const UNCOUNTED = new Map([
   ['limits.outboxHighBytes', 'makes a delivery wait'],
   ['limits.outboxLowBytes', 'makes a delivery wait'],
   ['limits.memoryHighBytes', 'counted by publishers_blocked'],
+  ['limits.processHighBytes', 'counted by publishers_blocked'],
   ['limits.memoryLowBytes', 'the end of that'],
   ['limits.uncommittedHighBytes', 'counted by publishers_blocked'],
   ['limits.uncommittedLowBytes', 'the end of that'],

@@ -55,7 +55,11 @@ const PARTS: readonly Part[] = [
   { prefix: 'protocols/mqtt/', imports: ['src/core/', 'src/net/'], packages: [] },
   { prefix: 'protocols/stomp/', imports: ['src/core/', 'src/net/'], packages: [] },
   // The command and the wiring may import everything; no other part may import them.
-  { prefix: 'src/', imports: ['src/', 'protocols/'], packages: ['pino', 'pino-pretty', 'node:fs', 'node:module'] },
+  {
+    prefix: 'src/',
+    imports: ['src/', 'protocols/'],
+    packages: ['pino', 'pino-pretty', 'node:fs', 'node:module', 'node:v8'],
+  },
 ];
 
 /**

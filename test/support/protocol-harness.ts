@@ -17,6 +17,7 @@ import { MemoryBudget } from '../../src/core/queue/memory-budget.ts';
 import { AccessControl } from '../../src/core/session/access-control.ts';
 import { ClientConnections } from '../../src/core/session/client-connection.ts';
 import type { FrontEndContext } from '../../src/core/session/front-end-context.ts';
+import { DEFAULT_MEMORY_LIMITS, MemoryLedger, type MemoryLimits } from '../../src/core/session/memory-ledger.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import { SystemSession } from '../../src/core/session/system-session.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
@@ -34,6 +35,7 @@ export interface CoreOptions {
   readonly messageBytes?: number;
   readonly unackedPerChannel?: number;
   readonly coreLimits?: Partial<CoreLimits>;
+  readonly memoryLimits?: Partial<MemoryLimits>;
   readonly allows?: (permission: Permission, resource: string) => boolean | Promise<boolean>;
   /** Topic permissions for every topic exchange. */
   readonly topics?: (permission: string, routingKey: string, clientId: string | null) => boolean;
@@ -54,6 +56,7 @@ export class ProtocolHarness implements Authorizer, TransportDependencies {
   readonly meters: Meters;
   readonly hosts: VirtualHosts;
   readonly connections: ClientConnections;
+  readonly ledger: MemoryLedger;
   readonly access: AccessControl;
   /** The dependencies that the broker passes to a front-end. */
   readonly context: FrontEndContext;
@@ -101,11 +104,13 @@ export class ProtocolHarness implements Authorizer, TransportDependencies {
       mayEnter: () => true,
     };
     this.access = new AccessControl({ ...shared, hosts: this.hosts, authenticator, authorizer: this });
+    this.ledger = new MemoryLedger({ ...DEFAULT_MEMORY_LIMITS, ...given.memoryLimits });
     this.context = {
       access: this.access,
       system: new SystemSession(),
       turn,
       connections: this.connections,
+      memory: this.ledger,
       meters,
       log: given.log ?? SILENT,
       retained,

@@ -12,10 +12,12 @@ import {
   ClientConnections,
   type ConnectionInfo,
 } from '../../src/core/session/client-connection.ts';
+import { DEFAULT_MEMORY_LIMITS, MemoryLedger } from '../../src/core/session/memory-ledger.ts';
 import type { Faults } from '../../src/core/turn/faults.ts';
 import { Turn } from '../../src/core/turn/turn.ts';
 import type { TurnWatch } from '../../src/core/turn/turn-watch.ts';
 import { VirtualHosts } from '../../src/core/vhost/virtual-hosts.ts';
+import type { ProcessFigures } from '../../src/metrics/metrics.ts';
 import { FakeRetained } from '../../support/fake-retained.ts';
 import { forgetfulStore } from '../../support/forgetful-store.ts';
 import { RecordedDefinitions } from './recorded-definitions.ts';
@@ -25,6 +27,8 @@ export interface Registry {
   readonly connections: ClientConnections;
   readonly meters: Meters;
   readonly memory: MemoryBudget;
+  readonly ledger: MemoryLedger;
+  readonly process: () => ProcessFigures;
   readonly watch: TurnWatch;
   readonly faults: Faults;
 }
@@ -46,7 +50,10 @@ export function registry(): Registry {
     turn,
   });
   hosts.recover();
-  return { hosts, connections: new ClientConnections(), meters, memory, watch: turn.watch, faults: turn.faults };
+  const ledger = new MemoryLedger(DEFAULT_MEMORY_LIMITS);
+  const { watch, faults } = turn;
+  const process = () => ({ heap: 1, heapLimit: 2, external: 3 });
+  return { hosts, connections: new ClientConnections(), meters, memory, ledger, process, watch, faults };
 }
 
 /** Declares a durable, non-exclusive queue. */

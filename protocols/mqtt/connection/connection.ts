@@ -9,6 +9,7 @@ import { BrokerError } from '../../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../../src/core/message/field-table.ts';
 import { countLimit } from '../../../src/core/ports/limit-hits.ts';
 import type { ClientConnection, ConnectionInfo } from '../../../src/core/session/client-connection.ts';
+import type { Debtor, MemoryAccount, MemoryLimit } from '../../../src/core/session/memory-ledger.ts';
 import type { Session } from '../../../src/core/session/session.ts';
 import type { WorkDescription, Worker } from '../../../src/core/turn/turn-watch.ts';
 import { MESSAGE_KIND } from '../../../src/net/message-kind.ts';
@@ -41,6 +42,7 @@ export class MqttConnection
   implements
     TransportHandler,
     ClientConnection,
+    Debtor,
     PacketHandler,
     OpenConnection,
     HandshakeConnection,
@@ -63,6 +65,7 @@ export class MqttConnection
   aliases: BrokerAliases | null;
   private readonly context: MqttContext;
   private readonly framer: PacketFramer;
+  private readonly account: MemoryAccount;
   private readonly connectedAt: number;
   private state: State;
   private clientId: string;
@@ -92,6 +95,7 @@ export class MqttConnection
     this.aliases = null;
     this.context = context;
     this.framer = new PacketFramer(this, context.limits.connectBytes);
+    this.account = context.memory.open(this);
     this.connectedAt = context.turn.now;
     this.state = STATE.waiting;
     this.clientId = '';
@@ -113,7 +117,23 @@ export class MqttConnection
     // First: ending the turn may close this connection.
     this.context.turn.input(chunk.length);
     this.received(chunk);
+    this.account.update(this.heldBytes());
     this.context.turn.inputHandled(this);
+  }
+
+  /** Memory that the connection holds beside messages in queues. */
+  private heldBytes(): number {
+    const { framer, outbox, conversation, coreSession, session } = this;
+    if (this.state === STATE.closed) return 0;
+    const consumers = coreSession === null ? 0 : coreSession.consumerBytes;
+    const aliases = conversation?.publisher?.aliasBytes ?? 0;
+    return framer.heldBytes + outbox.unsentBytes + consumers + aliases + (session === null ? 0 : session.heldBytes);
+  }
+
+  exceeded(limit: MemoryLimit): void {
+    this.context.turn.begin();
+    if (this.state === STATE.closed) this.transport.destroy();
+    else this.fail(new MalformedPacket('the connection holds too much memory', REASON.quotaExceeded, limit));
   }
 
   describeWork(): WorkDescription {
@@ -142,6 +162,7 @@ export class MqttConnection
     this.context.turn.begin();
     this.gate.drained();
     this.session?.deliveries.resume();
+    this.account.update(this.heldBytes());
   }
 
   closed(error: Error | null): void {
@@ -323,6 +344,7 @@ export class MqttConnection
     turn.begin();
     this.state = STATE.open;
     this.gate.loggedIn();
+    this.account.loggedIn(this.core.identity.user);
     this.conversation = new Conversation(this, this.session!, this.context);
     this.framer.maxPacketBytes = limits.packetBytes;
     this.framer.limit = 'mqtt.packetBytes';
@@ -399,6 +421,7 @@ export class MqttConnection
     } catch (error) {
       this.fail(error);
     }
+    this.account.update(this.heldBytes());
     turn.inputHandled(this);
   }
 
@@ -426,6 +449,7 @@ export class MqttConnection
     const { context, coreSession: core, session } = this;
     context.ticker.remove(this);
     context.connections.remove(this);
+    this.account.close();
     context.log.info({ ...this.about(), reason: why }, wasOpen ? 'MQTT connection closed' : 'MQTT connection refused');
     if (wasOpen && this.v5 && reason !== null) {
       const server = reason === REASON.useAnotherServer ? context.options.serverReference : null;

@@ -78,6 +78,11 @@ export class Publisher implements ConfirmSink {
     this.retainLimitLogged = false;
   }
 
+  /** Memory of the client's topic aliases. */
+  get aliasBytes(): number {
+    return this.aliases === null ? 0 : this.aliases.heldBytes;
+  }
+
   /** A PUBLISH up to 3.1.1. Throws MalformedPacket, and BrokerError if a refusal closes the connection. */
   publish(buffer: Buffer, start: number, body: number, end: number): Next {
     const { turn, options, messageBytes, codecs } = this.context;

@@ -74,6 +74,11 @@ export class PacketFramer {
     return this.rest.length - this.restAt;
   }
 
+  /** Memory that it holds: a packet that has begun, and input that waits. */
+  get heldBytes(): number {
+    return this.partial.length + this.rest.length;
+  }
+
   /** The next bytes of the stream. Throws MalformedPacket. */
   push(chunk: Buffer): void {
     if (this.stopped) return;

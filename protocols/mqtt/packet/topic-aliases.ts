@@ -4,19 +4,31 @@
 import { MalformedPacket } from './errors.ts';
 import { REASON } from './reason-codes.ts';
 
+/** An alias beside its key. */
+const ALIAS_BYTES = 64;
+
 /** The routing keys of the aliases that the client has set. */
 export class ClientAliases {
   private readonly maximum: number;
   private readonly keys: Map<number, string>;
+  /** Characters of the keys. */
+  private length: number;
 
   constructor(maximum: number) {
     this.maximum = maximum;
     this.keys = new Map();
+    this.length = 0;
+  }
+
+  /** Memory that the table takes. */
+  get heldBytes(): number {
+    return this.length + this.keys.size * ALIAS_BYTES;
   }
 
   /** The client sets an alias. Throws MalformedPacket [MQTT-3.3.2-9]. */
   set(alias: number, routingKey: string): void {
     this.require(alias);
+    this.length += routingKey.length - (this.keys.get(alias)?.length ?? 0);
     this.keys.set(alias, routingKey);
   }
 

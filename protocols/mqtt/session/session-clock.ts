@@ -11,6 +11,7 @@ import type { MqttContext } from '../context.ts';
 import { NEVER_ENDS } from '../packet/connect-packet.ts';
 import type { Will } from '../packet/will-record.ts';
 import type { SessionRecord } from './session-record.ts';
+import type { WaitingWills } from './waiting-wills.ts';
 import { publishWill } from './will.ts';
 
 /** The session whose time it is. */
@@ -40,8 +41,11 @@ export class SessionClock implements Timer {
   private readonly context: MqttContext;
   /** In whose name the will is published; null: of an earlier start. */
   private core: Session | null;
+  private readonly waitingWills: WaitingWills;
+  /** The will that counts among those. */
+  private waiting: Will | null;
 
-  constructor(session: TimedSession, expirySeconds: number, context: MqttContext) {
+  constructor(session: TimedSession, expirySeconds: number, context: MqttContext, waitingWills: WaitingWills) {
     this.dueAt = Number.POSITIVE_INFINITY;
     this.heapIndex = -1;
     this.followsWallClock = false;
@@ -53,6 +57,8 @@ export class SessionClock implements Timer {
     this.session = session;
     this.context = context;
     this.core = null;
+    this.waitingWills = waitingWills;
+    this.waiting = null;
   }
 
   /** A restart found it. A client that was connected when the broker ended has been away since. */
@@ -62,6 +68,7 @@ export class SessionClock implements Timer {
     this.will = record.will;
     const wasAway = record.endsAt !== null || record.willAt !== null;
     this.set(record.endsAt ?? this.endFrom(now), record.willAt ?? (wasAway ? null : this.willFrom(now)));
+    this.countWill();
   }
 
   /** A client is connected, with its will: nothing is due. */
@@ -70,6 +77,7 @@ export class SessionClock implements Timer {
     this.expirySeconds = expirySeconds;
     this.endsAt = null;
     this.willAt = null;
+    this.countNoWill();
     this.will = will;
     this.core = core;
   }
@@ -78,7 +86,10 @@ export class SessionClock implements Timer {
   away(): Promise<void> | null {
     const { now } = this.context.turn;
     const due = this.willFrom(now);
-    const publishing = due !== null && due <= now ? this.publish() : null;
+    const { will } = this;
+    const isDue = due !== null && (due <= now || (will !== null && !this.waitingWills.admits(will)));
+    const publishing = isDue ? this.publish() : null;
+    this.countWill();
     this.set(this.endFrom(now), this.will === null ? null : due);
     // It holds what its connection knew of routes and permissions.
     if (this.will === null) this.core = null;
@@ -109,6 +120,7 @@ export class SessionClock implements Timer {
   /** Publishes the will, if there is one. Null where that was done at once; else it resolves when it was. */
   publish(): Promise<void> | null {
     const { will, core, context, session } = this;
+    this.countNoWill();
     this.will = null;
     if (will === null) return null;
     context.turn.begin();
@@ -125,6 +137,17 @@ export class SessionClock implements Timer {
         if (!(error instanceof BrokerError)) throw error;
         context.log.info({ user: session.user, topic: will.topic, error: error.message }, 'will refused');
       });
+  }
+
+  /** The will waits for its time. */
+  private countWill(): void {
+    this.waiting = this.will;
+    if (this.waiting !== null) this.waitingWills.add(this.waiting);
+  }
+
+  private countNoWill(): void {
+    if (this.waiting !== null) this.waitingWills.remove(this.waiting);
+    this.waiting = null;
   }
 
   /** When it ends if its client went at `now`; null: never. */

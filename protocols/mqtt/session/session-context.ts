@@ -5,9 +5,11 @@ import type { MqttContext } from '../context.ts';
 import type { RetainedMessages } from '../retained/retained.ts';
 import type { PacketStore } from './packet-store.ts';
 import type { SharedGroups } from './shared-groups.ts';
+import type { WaitingWills } from './waiting-wills.ts';
 
 export interface SessionContext extends MqttContext {
   readonly packets: PacketStore;
   readonly groups: SharedGroups;
   readonly retainedMessages: RetainedMessages;
+  readonly waitingWills: WaitingWills;
 }

@@ -31,11 +31,15 @@ import { queueNameOf, sessionArguments, sessionOf } from './session-queue.ts';
 import { recordToJson, type SessionRecord } from './session-record.ts';
 import { type SharedSubscription, subscriptionOptionsOf } from './shared-subscription.ts';
 import { findSubscription, refusedBindings, Subscriptions } from './subscriptions.ts';
+import { willBytes } from './waiting-wills.ts';
 
 /** Where a persistent session is known until it ends. */
 export interface SessionRegistry {
   forget(session: MqttSession): void;
 }
+
+/** A packet id of a QoS 2 publish in its map. */
+const RECEIVED_ID_BYTES = 64;
 
 /** What a completion of the store is about. Its token is epoch × 262,144 + kind × 65,536 + packet id. */
 const KIND = { sent: 0, released: 1, forgotten: 2, forgottenUnknown: 3 } as const;
@@ -82,7 +86,7 @@ export class MqttSession implements DeliverySession, PacketWaiter, TimedSession 
     this.context = context;
     this.registry = registry;
     this.user = '';
-    this.clock = new SessionClock(this, persistent ? NEVER_ENDS : 0, context);
+    this.clock = new SessionClock(this, persistent ? NEVER_ENDS : 0, context, context.waitingWills);
     this.connection = null;
     this.consumer = null;
     this.subscriptions = null;
@@ -100,6 +104,13 @@ export class MqttSession implements DeliverySession, PacketWaiter, TimedSession 
   /** Seconds that the session outlives its connection. */
   get expirySeconds(): number {
     return this.clock.expirySeconds;
+  }
+
+  /** Memory of its will and of the packet ids that it has received. */
+  get heldBytes(): number {
+    const { will } = this.clock;
+    const ids = this.received === null ? 0 : this.received.size * RECEIVED_ID_BYTES;
+    return (will === null ? 0 : willBytes(will)) + ids;
   }
 
   // Recovery after a restart.

@@ -5,7 +5,7 @@
 
 import { type FieldTable, findField, sameTable, textOf } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
-import { type PackedTable, packTable, unpackTable } from '../message/packed-table.ts';
+import { type PackedTable, packedBytes, packTable, unpackTable } from '../message/packed-table.ts';
 import type { Dialect } from '../message/topic-pattern.ts';
 import type { Queue } from '../queue/queue.ts';
 import { readSubscriptionOptions, type SubscriptionOptions } from '../queue/subscription-options.ts';
@@ -87,6 +87,11 @@ export abstract class Exchange {
 
   get args(): FieldTable {
     return unpackTable(this.packedArgs);
+  }
+
+  /** Memory that its arguments take. */
+  get argumentBytes(): number {
+    return packedBytes(this.packedArgs);
   }
 
   /** Before a client's binding is added. Throws BrokerError for one that costs too much here. */
@@ -301,6 +306,11 @@ export class Binding {
 
   get args(): FieldTable {
     return unpackTable(this.packedArgs);
+  }
+
+  /** Memory that its arguments take. */
+  get argumentBytes(): number {
+    return packedBytes(this.packedArgs);
   }
 
   get durable(): boolean {

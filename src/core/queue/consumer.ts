@@ -3,7 +3,7 @@
 
 import type { FieldTable } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
-import { type PackedTable, packTable, unpackTable } from '../message/packed-table.ts';
+import { type PackedTable, packedBytes, packTable, unpackTable } from '../message/packed-table.ts';
 import type { Queue } from './queue.ts';
 import type { QueueEntry } from './queue-entry.ts';
 
@@ -110,6 +110,11 @@ export class Consumer {
 
   get args(): FieldTable {
     return unpackTable(this.packedArgs);
+  }
+
+  /** Memory that its arguments take. */
+  get argumentBytes(): number {
+    return packedBytes(this.packedArgs);
   }
 
   get ended(): boolean {

@@ -12,15 +12,19 @@ export class MemoryBudget {
   private readonly pagingBytes: number;
   /** From here on windows take nothing in. */
   private readonly fullBytes: number;
+  /** The process is short of memory, whoever holds it: publishers are held, and nothing new is defined. */
+  processLow: boolean;
 
   constructor(highBytes: number) {
     this.held = 0;
+    this.processLow = false;
     this.pagingBytes = highBytes / 2;
     this.fullBytes = (highBytes * 5) / 8;
   }
 
   /** The share of its window that a queue may fill now, from 0 to 1. */
   get share(): number {
+    if (this.processLow) return 0;
     if (this.held <= this.pagingBytes) return 1;
     // 0 above `fullBytes`.
     return Math.max(0, (this.fullBytes - this.held) / (this.fullBytes - this.pagingBytes));

@@ -8,7 +8,7 @@
 import { invariant } from '../invariant.ts';
 import type { FieldTable } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
-import { type PackedTable, packTable, unpackTable } from '../message/packed-table.ts';
+import { type PackedTable, packedBytes, packTable, unpackTable } from '../message/packed-table.ts';
 import type { PropertyRewriter } from '../message/property-rewriter.ts';
 import type { DefinitionStore } from '../ports/definitions.ts';
 import type { ConfirmRing } from '../turn/confirms.ts';
@@ -154,6 +154,11 @@ export class Queue implements Task, ExpiringQueue {
 
   get args(): FieldTable {
     return unpackTable(this.packedArgs);
+  }
+
+  /** Memory that its arguments take. */
+  get argumentBytes(): number {
+    return packedBytes(this.packedArgs);
   }
 
   get readyCount(): number {

@@ -58,7 +58,8 @@ export class Backpressure {
     invariant(uncommitted >= 0, 'no less than nothing waits for a commit');
     invariant(this.memory.held >= 0, 'queues give back no more memory than they took');
     this.byDisk = uncommitted > (this.byDisk ? limits.uncommittedLowBytes : limits.uncommittedHighBytes);
-    this.byMemory = this.memory.held > (this.byMemory ? limits.memoryLowBytes : limits.memoryHighBytes);
+    const { held, processLow } = this.memory;
+    this.byMemory = processLow || held > (this.byMemory ? limits.memoryLowBytes : limits.memoryHighBytes);
     const next = this.hold();
     const now = this.connections.held;
     if (next === now) return;

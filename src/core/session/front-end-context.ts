@@ -8,6 +8,7 @@ import type { RetainedStore } from '../ports/retained-store.ts';
 import type { Turn } from '../turn/turn.ts';
 import type { AccessControl } from './access-control.ts';
 import type { ClientConnections } from './client-connection.ts';
+import type { MemoryLedger } from './memory-ledger.ts';
 import type { SystemSession } from './system-session.ts';
 
 export interface FrontEndContext {
@@ -16,6 +17,8 @@ export interface FrontEndContext {
   readonly system: SystemSession;
   readonly turn: Turn;
   readonly connections: ClientConnections;
+  /** Counts what connections hold. */
+  readonly memory: MemoryLedger;
   readonly meters: Meters;
   readonly retained: RetainedStore;
   readonly log: Logger;

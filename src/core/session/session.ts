@@ -69,6 +69,9 @@ export interface GetResult {
 /** An AMQP short string (0-9-1 §4.2.5.3) has at most this length, so names are limited to it. */
 const MAX_NAME_BYTES = 255;
 
+/** A consumer with its sink, its tag and its place in its queue. */
+const CONSUMER_BYTES = 1_200;
+
 /** Permissions that are asked for before others have their turn. */
 const PERMISSIONS_SLICE = 256;
 
@@ -79,6 +82,8 @@ export class Session implements ConsumerOwner, QueueOwner, Worker {
   private readonly permissions: PermissionCache;
   private readonly publishing: PublishPath;
   private readonly consumers: Set<Consumer>;
+  /** Memory that its consumers take. */
+  consumerBytes: number;
   /** Exclusive queues that it declared; created with the first. */
   private owned: Set<Queue> | null;
   private closed: boolean;
@@ -90,6 +95,7 @@ export class Session implements ConsumerOwner, QueueOwner, Worker {
     this.permissions = new PermissionCache(context.authorizer, identity, vhost.name);
     this.publishing = new PublishPath(vhost, this.permissions, context);
     this.consumers = new Set();
+    this.consumerBytes = 0;
     this.owned = null;
     this.closed = false;
   }
@@ -353,6 +359,7 @@ export class Session implements ConsumerOwner, QueueOwner, Worker {
     }
     const consumer = new Consumer(queue, sink, options, this);
     this.consumers.add(consumer);
+    this.consumerBytes += CONSUMER_BYTES + consumer.argumentBytes;
     queue.addConsumer(consumer);
     await this.deliverable(queue);
     return consumer;
@@ -370,7 +377,7 @@ export class Session implements ConsumerOwner, QueueOwner, Worker {
 
   /** A consumer ended, by `cancel` or with its queue. */
   ended(consumer: Consumer): void {
-    this.consumers.delete(consumer);
+    if (this.consumers.delete(consumer)) this.consumerBytes -= CONSUMER_BYTES + consumer.argumentBytes;
   }
 
   /** Takes one message, or returns null if the queue is empty. */

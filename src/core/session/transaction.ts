@@ -13,6 +13,9 @@ import { ConfirmRing, type ConfirmSink } from '../turn/confirms.ts';
 import type { Turn } from '../turn/turn.ts';
 import type { VirtualHost } from '../vhost/virtual-host.ts';
 
+/** What a transaction holds for each queue that a message reaches. */
+export const TARGET_BYTES = 16;
+
 /** A message with the queues that it reached when it was published. */
 export interface TransactedPublish {
   readonly message: Message;

@@ -23,6 +23,7 @@ import type { QueueEntry } from '../queue/queue-entry.ts';
 import { recoveredReturns } from '../queue/return-counts.ts';
 import type { ExchangeDeclaration, QueueDeclaration } from './declarations.ts';
 import { DefinitionChanges } from './definition-changes.ts';
+import { bindingBytes, exchangeBytes, queueBytes } from './definition-sizes.ts';
 import { DirectReplies } from './direct-replies.ts';
 import { requireSameExchange, requireSameQueue } from './equivalence.ts';
 import { HostDefinitions, type StoredBinding } from './host-definitions.ts';
@@ -52,6 +53,8 @@ export class VirtualHost implements QueueEvents {
   private readonly queueBindings: QueueBindings;
   private readonly graph: ExchangeGraph;
   private bindingCount: number;
+  /** Memory of exchanges, queues and bindings. */
+  definitionBytes: number;
 
   constructor(name: string, dependencies: VirtualHostDependencies) {
     this.name = name;
@@ -67,6 +70,7 @@ export class VirtualHost implements QueueEvents {
     this.queueBindings = new QueueBindings();
     this.graph = { find: (exchange) => this.exchanges.get(exchange) ?? null, generation: 0 };
     this.bindingCount = 0;
+    this.definitionBytes = 0;
     this.exchanges.set('', new DefaultExchange(this.queues));
     for (const [exchange, kind] of PREDECLARED) {
       const options = { name: exchange, durable: true, autoDelete: false, internal: false, args: EMPTY_TABLE };
@@ -124,8 +128,7 @@ export class VirtualHost implements QueueEvents {
     }
     this.requireRoom(this.exchanges.size, 'exchanges');
     const exchange = this.makeExchange(kind, declaration);
-    this.exchanges.set(name, exchange);
-    this.alternates.link(exchange);
+    this.addExchange(exchange);
     if (!exchange.durable) return false;
     this.definitions.putExchange(exchange, kind);
     return true;
@@ -170,6 +173,7 @@ export class VirtualHost implements QueueEvents {
     const id = this.dependencies.store.nextQueueId(1 + readQueueArguments(args, name, this.name).maxPriority);
     const queue = new Queue({ ...declaration, id }, this.dependencies, this);
     this.queues.set(name, queue);
+    this.definitionBytes += queueBytes(queue);
     this.exchange('').invalidate();
     if (queue.persisted) this.definitions.putQueue(queue, false);
     return { queue, created: true };
@@ -180,6 +184,7 @@ export class VirtualHost implements QueueEvents {
     if (queue.deleted) return 0;
     for (const binding of [...this.queueBindings.of(queue)]) this.removeBinding(binding);
     this.queues.delete(queue.name);
+    this.definitionBytes -= queueBytes(queue);
     this.exchange('').invalidate();
     if (queue.persisted) this.definitions.removeQueue(queue);
     queue.owner?.disowned(queue);
@@ -216,15 +221,14 @@ export class VirtualHost implements QueueEvents {
     // Times that start at recovery (x-expires) start now.
     this.dependencies.turn.begin();
     for (const stored of definitions.exchanges()) {
-      const exchange = this.makeExchange(stored.kind, stored);
-      this.exchanges.set(exchange.name, exchange);
-      this.alternates.link(exchange);
+      this.addExchange(this.makeExchange(stored.kind, stored));
     }
     for (const stored of definitions.queues()) {
       const queue = new Queue(stored, this.dependencies, this);
       queue.recover(stored.expiring);
       queue.touch();
       this.queues.set(queue.name, queue);
+      this.definitionBytes += queueBytes(queue);
     }
     for (const { queue, seq, count } of recoveredReturns(this.dependencies.definitions, this.name)) {
       this.queues.get(queue)?.returns?.recovered(seq, count);
@@ -280,6 +284,7 @@ export class VirtualHost implements QueueEvents {
     for (const exchange of ending) {
       exchange.deleted = true;
       this.exchanges.delete(exchange.name);
+      this.definitionBytes -= exchangeBytes(exchange);
       for (const binding of [...exchange.all()]) this.unlink(binding);
       for (const source of [...exchange.dependents]) {
         for (const binding of [...source.bindingsTo(exchange)]) if (this.unlink(binding)) ending.add(source);
@@ -289,11 +294,18 @@ export class VirtualHost implements QueueEvents {
     }
   }
 
+  private addExchange(exchange: Exchange): void {
+    this.exchanges.set(exchange.name, exchange);
+    this.definitionBytes += exchangeBytes(exchange);
+    this.alternates.link(exchange);
+  }
+
   /** Adds a binding to its source and its destination. */
   private link(binding: Binding): void {
     binding.source.add(binding);
     if (binding.queue !== null) this.queueBindings.add(binding.queue, binding);
     this.bindingCount++;
+    this.definitionBytes += bindingBytes(binding);
   }
 
   /** Removes a binding and its definition. True if its source is auto-delete and has no binding left. */
@@ -303,6 +315,7 @@ export class VirtualHost implements QueueEvents {
     source.detach(binding);
     if (binding.queue !== null) this.queueBindings.remove(binding.queue, binding);
     this.bindingCount--;
+    this.definitionBytes -= bindingBytes(binding);
     return source.autoDelete && source.bindingCount === 0 && !source.deleted;
   }
 
@@ -322,11 +335,18 @@ export class VirtualHost implements QueueEvents {
   }
 
   private requireRoom(count: number, what: 'exchanges' | 'queues' | 'bindings'): void {
-    const { limits, meters } = this.dependencies;
+    const { limits, meters, memory } = this.dependencies;
     const limit = limits[`${what}PerVhost`];
     if (count >= limit) {
       meters.limitHits[`limits.${what}PerVhost`]++;
       throw new BrokerError('limit-exceeded', `vhost '${this.name}' has reached its limit of ${limit} ${what}`);
     }
+    if (this.definitionBytes >= limits.definitionBytesPerVhost) {
+      meters.limitHits['limits.definitionBytesPerVhost']++;
+      const bytes = limits.definitionBytesPerVhost;
+      const text = `vhost '${this.name}' has reached its limit of ${bytes} bytes of queues, exchanges and bindings`;
+      throw new BrokerError('limit-exceeded', text);
+    }
+    if (memory.processLow) throw new BrokerError('limit-exceeded', `low on memory: no new ${what} now`);
   }
 }

@@ -132,6 +132,52 @@ describe('a virtual host', () => {
     bind('b');
   });
 
+  it('counts the memory of its definitions, and forgets it with them', () => {
+    assert.equal(core.host.definitionBytes, 0);
+    const large = arg('x-large', 'x', Buffer.alloc(10_000));
+    const before: number[] = [];
+    const step = (change: () => unknown, atLeast: number): void => {
+      before.push(core.host.definitionBytes);
+      change();
+      assert.ok(core.host.definitionBytes - before.at(-1)! >= atLeast);
+    };
+    const { host } = core;
+    step(() => core.queue('q', { args: large }), 10_000);
+    step(() => exchange({ kind: 'topic', args: large }), 10_000);
+    const deep = Array(100).fill('w').join('.');
+    const destination = { queue: host.queue('q', core) };
+    step(() => host.bind(host.exchange('x'), destination, deep, large, 'amqp'), 20_000);
+    step(() => host.bind(host.exchange('x'), { exchange: host.exchange('amq.topic') }, 'k', [], 'amqp'), 500);
+    host.unbind(host.exchange('x'), { exchange: host.exchange('amq.topic') }, 'k', [], 'amqp');
+    assert.equal(host.definitionBytes, before.pop());
+    host.unbind(host.exchange('x'), destination, deep, large, 'amqp');
+    assert.equal(host.definitionBytes, before.pop());
+    host.bind(host.exchange('x'), destination, deep, large, 'amqp');
+    const recovered = new VirtualHost('/', core.dependencies);
+    recovered.recover();
+    assert.equal(recovered.definitionBytes, host.definitionBytes, 'as after a restart');
+    host.deleteExchange('x', false);
+    host.deleteQueue(host.queue('q', core));
+    assert.equal(host.definitionBytes, 0);
+  });
+
+  it('has a bound for that memory, and defines nothing new while the process is short of it', () => {
+    core = new Core(undefined, { definitionBytesPerVhost: 30_000 });
+    const large = arg('x-large', 'x', Buffer.alloc(10_000));
+    for (const name of ['a', 'b', 'c']) core.queue(name, { args: large });
+    const full = { kind: 'limit-exceeded', message: /its limit of 30000 bytes of queues, exchanges and bindings/ };
+    assert.throws(() => core.queue('d'), full);
+    assert.throws(() => exchange(), full);
+    assert.equal(core.meters.limitHits['limits.definitionBytesPerVhost'], 2);
+    core.queue('a', { args: large });
+    core.host.deleteQueue(core.host.queue('a', core));
+    core.queue('d');
+    core.memory.processLow = true;
+    assert.throws(() => core.queue('e'), { kind: 'limit-exceeded', message: 'low on memory: no new queues now' });
+    core.memory.processLow = false;
+    core.queue('e');
+  });
+
   it('deletes an exchange that is in use only where that is asked for', () => {
     exchange();
     const queue = core.queue('q');

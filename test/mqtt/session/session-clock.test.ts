@@ -4,8 +4,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { MqttContext } from '../../../protocols/mqtt/context.ts';
+import { MQTT_COUNTED_LIMITS } from '../../../protocols/mqtt/limits.ts';
+import type { Will } from '../../../protocols/mqtt/packet/will-record.ts';
 import { SessionClock, type TimedSession } from '../../../protocols/mqtt/session/session-clock.ts';
-import type { SessionRecord } from '../../../protocols/mqtt/session/session-record.ts';
+import { WaitingWills } from '../../../protocols/mqtt/session/waiting-wills.ts';
+import { newLimitHits, registerLimits } from '../../../src/core/ports/limit-hits.ts';
 import type { Session } from '../../../src/core/session/session.ts';
 import { Faults } from '../../../src/core/turn/faults.ts';
 import { Timers } from '../../../src/core/turn/timers.ts';
@@ -13,6 +16,11 @@ import { TurnWatch } from '../../../src/core/turn/turn-watch.ts';
 
 const DAY_SECONDS = 86_400;
 const NO_EXPIRY = 0xffff_ffff;
+
+function willOf(delaySeconds: number): Will {
+  const none = Buffer.alloc(0);
+  return { topic: 'gone', payload: none, qos: 0, retain: false, block: none, delaySeconds, expirationMs: -1 };
+}
 
 /** A session, and the machine's clocks, which the test sets. */
 class World implements TimedSession {
@@ -45,14 +53,14 @@ class World implements TimedSession {
         return world.now;
       },
     };
-    this.clock = new SessionClock(this, expirySeconds, { turn, traffic: {} } as unknown as MqttContext);
+    const wills = new WaitingWills(1024, registerLimits(newLimitHits(), MQTT_COUNTED_LIMITS));
+    this.clock = new SessionClock(this, expirySeconds, { turn, traffic: {} } as unknown as MqttContext, wills);
     this.clock.publish = () => {
       if (this.clock.will !== null) this.events.push('will');
       this.clock.will = null;
       return null;
     };
-    const will = willDelaySeconds === null ? null : ({ delaySeconds: willDelaySeconds } as SessionRecord['will']);
-    this.clock.connected(expirySeconds, will, {} as Session);
+    this.clock.connected(expirySeconds, willDelaySeconds === null ? null : willOf(willDelaySeconds), {} as Session);
   }
 
   end(): void {
@@ -142,7 +150,7 @@ describe('the end of a session', () => {
 
   it('comes at once after a restart if it was due before, and so does the will', () => {
     const world = new World(NO_EXPIRY, null);
-    const will = { delaySeconds: 5 } as SessionRecord['will'];
+    const will = willOf(5);
     const { now } = world;
     world.clock.recover({ expirySeconds: 10, endsAt: now - 5, willAt: now - 10, user: 'guest', shares: [], will });
     world.pass(0);

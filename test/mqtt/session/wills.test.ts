@@ -96,6 +96,35 @@ describe('a will', () => {
     assert.equal(watcher.take().length, 1, 'a clean start');
   });
 
+  it('is published without its delay when those of clients that are away take too much memory', async () => {
+    const broker = new Harness({ limits: { waitingWillBytes: 1000 } });
+    const watcher = await watching(broker);
+    const payload = 'g'.repeat(200);
+    const will = (clientId: string) => ({
+      ...withWill(5, 100),
+      clientId,
+      will: { topic: `w/${clientId}`, payload, qos: 0, properties: [p.willDelay(5)] },
+    });
+    const first = await broker.connect5('a', will('a'));
+    const second = await broker.connect5('b', will('b'));
+    first.drop();
+    await broker.settle();
+    assert.equal(watcher.take().length, 0, 'there is room for one');
+    second.drop();
+    await broker.settle();
+    assert.match(Buffer.from(watcher.take()[0]!, 'hex').toString('latin1'), /w\/bg?/);
+    assert.equal(broker.meters.limitHits['mqtt.waitingWillBytes' as never], 1);
+    // Published in its time, the first makes room again.
+    await seconds(broker, 6);
+    assert.equal(watcher.take().length, 1);
+    const third = await broker.connect5('b', will('b'));
+    third.drop();
+    await broker.settle();
+    assert.equal(watcher.take().length, 0);
+    await seconds(broker, 6);
+    assert.equal(watcher.take().length, 1);
+  });
+
   it('at a takeover is published, unless it has a delay and the session goes on', async () => {
     const broker = new Harness();
     const watcher = await watching(broker);
