@@ -1,14 +1,20 @@
 // Ports for processes that need fixed ones or restart on the same one. They are below the ephemeral range, so that no
-// outgoing connection takes one before its process does.
+// outgoing connection takes one before its process does. Each process hands out the ports of blocks that are its own: it
+// listens on the first port of a block for as long as it lives. So a port stays free for a broker that restarts, although
+// other test processes look for ports meanwhile.
 
 import { randomInt } from 'node:crypto';
-import { once } from 'node:events';
 import { connect, createServer, type Server } from 'node:net';
 
 const LOWEST = 12_000;
-const HIGHEST = 32_000;
+const BLOCK_PORTS = 100;
+const BLOCKS = 200;
 
-/** A loopback port that was free a moment ago. */
+/** The next port of this process's block, and the end of the block. */
+let next = 0;
+let end = 0;
+
+/** A loopback port that is free, and that no other process gets from here. */
 export async function freePort(): Promise<number> {
   const [port] = await freePorts(1);
   return port!;
@@ -17,19 +23,27 @@ export async function freePort(): Promise<number> {
 /** `count` distinct free ports. */
 export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
-  const servers: Server[] = [];
   while (ports.length < count) {
-    const port = randomInt(LOWEST, HIGHEST);
+    if (next === end) await takeBlock();
+    const port = next++;
     const server = createServer();
     if (!(await listens(server, port))) continue;
+    await new Promise((resolve) => server.close(resolve));
     ports.push(port);
-    servers.push(server);
-  }
-  for (const server of servers) {
-    server.close();
-    await once(server, 'close');
   }
   return ports;
+}
+
+async function takeBlock(): Promise<void> {
+  for (;;) {
+    const first = LOWEST + randomInt(BLOCKS) * BLOCK_PORTS;
+    const owner = createServer((socket) => socket.destroy());
+    if (!(await listens(owner, first))) continue;
+    owner.unref();
+    next = first + 1;
+    end = first + BLOCK_PORTS;
+    return;
+  }
 }
 
 function listens(server: Server, port: number): Promise<boolean> {
