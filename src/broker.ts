@@ -318,6 +318,7 @@ export class Broker {
       meters,
       log: this.log,
       limits: http,
+      rules: { hosts: http.hosts, origins: this.config.ws.origins },
       metricsAuthenticated: http.metricsAuthenticated,
       identify: (user, password, origin) => authenticator.identify(user, password, origin),
       mayEnter: (user, vhost) => permissions.mayEnter(user, vhost),

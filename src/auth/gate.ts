@@ -2,7 +2,8 @@
 // so that a flood of logins takes neither all memory nor the threads on which the store commits.
 //
 // Waiting is fair: the next job is that of the address which waited longest for its turn, and within the address that of
-// the user name. So who sends many logins delays its own. Jobs whose clients have gone are dropped when their turn comes.
+// the user name. So who sends many logins delays its own. When too many wait in all, one of the address with the most is
+// refused in favour of a new one of another address. Jobs whose clients have gone are dropped when their turn comes.
 
 /** Who waits for a job. */
 export interface Applicant {
@@ -60,11 +61,8 @@ export class Gate {
 
   private wait(applicant: Applicant): Promise<Refused | null> {
     const { address, user } = applicant;
-    if (this.isFull(address) !== null) {
-      this.dropGone(address);
-      const full = this.isFull(address);
-      if (full !== null) return Promise.resolve(full);
-    }
+    const full = this.makeRoom(address);
+    if (full !== null) return Promise.resolve(full);
     return new Promise((proceed) => {
       let ofAddress = this.waiting.get(address);
       if (ofAddress === undefined) {
@@ -79,10 +77,49 @@ export class Gate {
     });
   }
 
-  private isFull(address: string): Refused | null {
-    if (this.count >= this.waitingLimit) return REFUSED.full;
-    const ofAddress = this.waiting.get(address)?.count ?? 0;
-    return ofAddress >= this.waitingPerAddress ? REFUSED.addressFull : null;
+  /** Null where there is room for one more of the address, or where it could be made. */
+  private makeRoom(address: string): Refused | null {
+    if (this.waitingOf(address) >= this.waitingPerAddress) this.dropGone(address);
+    if (this.waitingOf(address) >= this.waitingPerAddress) return REFUSED.addressFull;
+    if (this.count < this.waitingLimit) return null;
+    const most = this.addressWithMost();
+    this.dropGone(most);
+    if (this.count < this.waitingLimit) return null;
+    if (this.waitingOf(most) <= this.waitingOf(address) + 1) return REFUSED.full;
+    this.refuseLast(most);
+    return null;
+  }
+
+  private waitingOf(address: string): number {
+    return this.waiting.get(address)?.count ?? 0;
+  }
+
+  private addressWithMost(): string {
+    let most = '';
+    let count = -1;
+    for (const [address, ofAddress] of this.waiting) {
+      if (ofAddress.count <= count) continue;
+      most = address;
+      count = ofAddress.count;
+    }
+    return most;
+  }
+
+  /** Refuses the job of an address that came last of the user name with the most. */
+  private refuseLast(address: string): void {
+    const ofAddress = this.waiting.get(address)!;
+    let longest: Waiting[] = [];
+    let name = '';
+    for (const [user, jobs] of ofAddress.users) {
+      if (jobs.length <= longest.length) continue;
+      longest = jobs;
+      name = user;
+    }
+    longest.pop()!.proceed(REFUSED.full);
+    if (longest.length === 0) ofAddress.users.delete(name);
+    ofAddress.count--;
+    this.count--;
+    if (ofAddress.count === 0) this.waiting.delete(address);
   }
 
   /** The next job whose applicant is still there; others before it are dropped. */

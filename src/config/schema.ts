@@ -226,6 +226,10 @@ export const ConfigSchema = Type.Object(
           1_000_000,
           'Maximum connections; at the limit the one that was quiet the longest is closed for a new one.',
         ),
+        hosts: names(
+          [],
+          'Names by which the HTTP port may be called, beside addresses, the host name, names of one label and names below `localhost`, `local`, `internal`, `svc` and `home.arpa`; `*`: all.',
+        ),
         metricsAuthenticated: flag(false, 'Whether `/metrics` requires a user with a monitoring tag.'),
       },
       'HTTP',

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Identity, LoginOrigin } from '../core/ports/authorization.ts';
 import { basicCredentials } from '../net/http-credentials.ts';
-import { isLoopback, plainAddress } from '../net/socket-transport.ts';
+import { addressGroup, isLoopback } from '../net/peer-address.ts';
 import type { HttpContext } from './context.ts';
 import { HttpError } from './http-error.ts';
 
@@ -39,9 +39,9 @@ export function authenticate(context: HttpContext) {
 }
 
 function originOf(socket: Socket): LoginOrigin {
-  const address = plainAddress(socket.remoteAddress ?? '');
+  const address = socket.remoteAddress ?? '';
   return {
-    address,
+    address: addressGroup(address),
     loopback: isLoopback(address),
     get gone() {
       return socket.destroyed;

@@ -6,6 +6,7 @@ import type { BrokerIdentity } from '../core/ports/broker-identity.ts';
 import type { Meters } from '../core/ports/meters.ts';
 import type { ClientConnections } from '../core/session/client-connection.ts';
 import type { VirtualHosts } from '../core/vhost/virtual-hosts.ts';
+import type { Origins } from '../net/websocket-handshake.ts';
 
 /** One open port of the broker. */
 export interface ListenerInfo {
@@ -23,6 +24,13 @@ export interface HttpLimits {
   readonly connections: number;
 }
 
+export interface HttpRules {
+  /** Names by which the broker may be called, beside those that are known (known-hosts.ts); `*`: all. */
+  readonly hosts: readonly string[];
+  /** Origins of pages that may send requests: `ws.origins`. */
+  readonly origins: Origins;
+}
+
 export interface HttpContext {
   readonly version: string;
   readonly identity: BrokerIdentity;
@@ -33,6 +41,7 @@ export interface HttpContext {
   readonly meters: Meters;
   readonly log: Logger;
   readonly limits: HttpLimits;
+  readonly rules: HttpRules;
   /** Whether `/metrics` requires a login. */
   readonly metricsAuthenticated: boolean;
   /** The user with this name and password, without checking a virtual host. */

@@ -2,15 +2,18 @@
 // starts and stops it. It starts after the protocol listeners and stops after them, so that health checks are answered
 // meanwhile.
 
-import type { RequestListener } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import fastify, { type FastifyInstance } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
 import { readTls, type TlsFiles, type TlsSettings } from '../net/tls.ts';
+import { isOriginAllowed } from '../net/websocket-handshake.ts';
 import { authenticate } from './access.ts';
 import type { HttpContext } from './context.ts';
 import { HttpConnections } from './http-connections.ts';
-import { answerError, answerNotFound } from './http-error.ts';
+import { answerError, answerNotFound, HttpError } from './http-error.ts';
+import { isKnownHost } from './known-hosts.ts';
 import { connectionRoutes } from './routes-connections.ts';
 import { healthRoutes } from './routes-health.ts';
 import { overviewRoute } from './routes-overview.ts';
@@ -27,9 +30,14 @@ const CHECKING_INTERVAL_MS = 2_000;
 const KEEP_ALIVE_TIMEOUT_MS = 10_000;
 const PARAMETER_CHARACTERS = 1024;
 
+/** After so much time without a byte either way a connection is closed: its client does not read its answer. */
+const QUIET_TIMEOUT_MS = 30_000;
+
 const HTTP_OPTIONS = {
   headersTimeout: HEADERS_TIMEOUT_MS,
   connectionsCheckingInterval: CHECKING_INTERVAL_MS,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
 };
 
 export class HttpServer {
@@ -38,11 +46,18 @@ export class HttpServer {
   private secure: TlsServer | null;
 
   constructor(context: HttpContext) {
-    this.app = application(context);
-    this.connections = new HttpConnections(context.limits.connections, () => {
+    const connections = new HttpConnections(context.limits.connections, () => {
       context.meters.limitHits['http.connections']++;
     });
-    this.connections.watch(this.app.server);
+    this.connections = connections;
+    this.app = application(context, (handler) => {
+      const server = createServer(HTTP_OPTIONS, (request, response) => {
+        if (connections.admit(request, response)) handler(request, response);
+      });
+      server.timeout = QUIET_TIMEOUT_MS;
+      connections.watch(server);
+      return server;
+    });
     this.secure = null;
   }
 
@@ -59,18 +74,22 @@ export class HttpServer {
   /** Resolves with the handler for HTTP requests that arrive on another listener's port. */
   async answering(): Promise<RequestListener> {
     await this.app.ready();
-    return (request, response) => this.app.routing(request, response);
+    return this.answer;
   }
+
+  private readonly answer: RequestListener = (request, response) => {
+    if (this.connections.admit(request, response)) this.app.routing(request, response);
+  };
 
   /** As `listen`, with TLS. */
   async listenTls(host: string, port: number, files: TlsFiles): Promise<number> {
     const options = await readTls(files);
     await this.app.ready();
-    const timeouts = { ...HTTP_OPTIONS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS };
     const server = createTlsServer(
-      { ...options, ...timeouts, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
-      (request, response) => this.app.routing(request, response),
+      { ...options, ...HTTP_OPTIONS, handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
+      this.answer,
     );
+    server.timeout = QUIET_TIMEOUT_MS;
     this.connections.watch(server);
     await new Promise<void>((resolve, reject) => {
       server.once('error', (cause) => reject(cannotListen('https', host, port, cause)));
@@ -97,14 +116,12 @@ export class HttpServer {
   }
 }
 
-function application(context: HttpContext): FastifyInstance {
+function application(context: HttpContext, serverFactory: (handler: RequestListener) => Server): FastifyInstance {
   const validation = new LazyValidation();
   const app = fastify({
     logger: false,
     bodyLimit: BODY_BYTES,
-    http: HTTP_OPTIONS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    serverFactory,
     forceCloseConnections: true,
     // A path that cannot be decoded never reaches the routes' error handler.
     frameworkErrors: answerError(context.log),
@@ -114,9 +131,17 @@ function application(context: HttpContext): FastifyInstance {
   app.decorateRequest('identity', null);
   app.setErrorHandler(answerError(context.log));
   app.setNotFoundHandler(answerNotFound);
+  app.addHook('onRequest', requireKnownHost(context));
+  app.addHook('onSend', async (_request, reply) => {
+    reply.headers({ 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' });
+  });
   healthRoutes(app, context);
   app.register(
     async (api) => {
+      api.addHook('onRoute', (route) => {
+        // Nothing is accepted and ignored: a route that names no parameters takes none.
+        route.schema = { querystring: NO_PARAMETERS, ...route.schema };
+      });
       api.addHook('onRequest', authenticate(context));
       validation.loadBefore(api);
       overviewRoute(api, context);
@@ -128,6 +153,22 @@ function application(context: HttpContext): FastifyInstance {
     { prefix: '/api' },
   );
   return app;
+}
+
+const NO_PARAMETERS = Type.Object({}, { additionalProperties: false });
+
+/** Refuses requests by a name or from a page that is not known: a browser may have been made to send them. */
+function requireKnownHost({ rules }: HttpContext) {
+  return async (request: FastifyRequest): Promise<void> => {
+    const { host, origin } = request.headers;
+    if (!isKnownHost(host, rules.hosts)) {
+      const reason = `the broker is not known as '${host}'; add the name to http.hosts`;
+      throw new HttpError(421, 'misdirected_request', reason);
+    }
+    if (!isOriginAllowed(request.raw, rules.origins)) {
+      throw new HttpError(403, 'forbidden', `pages of '${origin}' may not send requests; add the origin to ws.origins`);
+    }
+  };
 }
 
 function cannotListen(name: string, host: string, port: number, cause: unknown): Error {

@@ -5,11 +5,14 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { HttpError } from './http-error.ts';
 
-export const PageQuery = Type.Object({
-  page: Type.Optional(Type.Integer({ minimum: 1, description: 'Page, from 1.' })),
-  page_size: Type.Optional(Type.Integer({ minimum: 1, description: 'Items of a page.' })),
-  name: Type.Optional(Type.String({ maxLength: 1024, description: 'Only items whose name has this in it.' })),
-});
+export const PageQuery = Type.Object(
+  {
+    page: Type.Optional(Type.Integer({ minimum: 1, description: 'Page, from 1.' })),
+    page_size: Type.Optional(Type.Integer({ minimum: 1, description: 'Items of a page.' })),
+    name: Type.Optional(Type.String({ maxLength: 1024, description: 'Only items whose name has this in it.' })),
+  },
+  { additionalProperties: false },
+);
 export type PageQuery = Static<typeof PageQuery>;
 
 const DEFAULT_PAGE_SIZE = 100;

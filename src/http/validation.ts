@@ -38,8 +38,17 @@ export class LazyValidation {
       if (checker === null) throw new Error('a route with a schema does not load its validation');
       const value = checker.Convert(schema, { ...(given as object) });
       if (checker.Check(schema, value)) return { value };
+      const unknown = unknownName(schema, given as object);
+      if (unknown !== null) return { error: new Error(`unknown parameter '${unknown}'`) };
       const [problem] = checker.Errors(schema, value);
       return { error: new Error(`${httpPart}${problem?.instancePath ?? ''} ${problem?.message ?? 'is not valid'}`) };
     };
   };
+}
+
+/** A name that an object schema does not have and does not allow, or null. */
+function unknownName(schema: TSchema, given: object): string | null {
+  const { properties, additionalProperties } = schema as { properties?: object; additionalProperties?: boolean };
+  if (properties === undefined || additionalProperties !== false) return null;
+  return Object.keys(given).find((name) => !Object.hasOwn(properties, name)) ?? null;
 }

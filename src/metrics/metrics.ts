@@ -1,6 +1,7 @@
 // `/metrics` in the Prometheus text format: the broker's counters and gauges, read when scraped and stored only once.
 // prom-client loads with the first scrape, so that a broker without a scraper does not pay for it.
 
+import { setTimeout } from 'node:timers/promises';
 import type { Counter, Gauge, Registry } from 'prom-client';
 import type { Meters } from '../core/ports/meters.ts';
 import type { MemoryBudget } from '../core/queue/memory-budget.ts';
@@ -73,6 +74,9 @@ const COUNTERS: Readonly<Record<SimpleMeter, readonly [name: string, help: strin
   retainedRefused: ['retained_refused', 'Messages that were not retained because of a limit.'],
 };
 
+/** A scrape is followed by a rest of so many times its length. */
+const REST = 3;
+
 const QUEUE_GAUGES = {
   queues: 'Queues.',
   exchanges: 'Exchanges.',
@@ -86,16 +90,37 @@ type QueueGauge = keyof typeof QUEUE_GAUGES;
 export class Metrics {
   private readonly sources: MetricSources;
   private registry: Promise<Registry> | null;
+  /** The scrape that has not begun; all who ask until then get it. */
+  private nextScrape: Promise<Exposition> | null;
+  /** When the last scrape ended, and how long it took, by `performance.now()`. */
+  private endedAt: number;
+  private tookMs: number;
 
   constructor(sources: MetricSources) {
     this.sources = sources;
     this.registry = null;
+    this.nextScrape = null;
+    this.endedAt = 0;
+    this.tookMs = 0;
   }
 
-  async scrape(): Promise<Exposition> {
+  /** The figures of a moment after the call. Scrapes take a quarter of the time at most, however many ask. */
+  scrape(): Promise<Exposition> {
+    this.nextScrape ??= this.scrapeNext();
+    return this.nextScrape;
+  }
+
+  private async scrapeNext(): Promise<Exposition> {
     this.registry ??= this.register();
     const registry = await this.registry;
-    return { contentType: registry.contentType, body: await registry.metrics() };
+    const rest = this.endedAt + REST * this.tookMs - performance.now();
+    if (rest > 0) await setTimeout(rest);
+    const began = performance.now();
+    this.nextScrape = null;
+    const body = await registry.metrics();
+    this.endedAt = performance.now();
+    this.tookMs = this.endedAt - began;
+    return { contentType: registry.contentType, body };
   }
 
   private async register(): Promise<Registry> {

@@ -3,7 +3,7 @@
 
 import type { Socket } from 'node:net';
 import type { AddressLimit } from './address-limit.ts';
-import { plainAddress } from './socket-transport.ts';
+import { addressGroup } from './peer-address.ts';
 
 const HOME = Symbol('open sockets');
 /** The peer's address: a closed socket does not know it any more. */
@@ -28,7 +28,7 @@ export class OpenSockets {
 
   /** False if its address has too many; the caller destroys it. */
   add(socket: Socket): boolean {
-    const address = plainAddress(socket.remoteAddress ?? '');
+    const address = addressGroup(socket.remoteAddress ?? '');
     this.sockets.add(socket);
     (socket as HousedSocket)[HOME] = this;
     (socket as HousedSocket)[ADDRESS] = address;

@@ -9,6 +9,7 @@ import type { AddressLimit } from './address-limit.ts';
 import type { ChunkGarbage } from './chunk-garbage.ts';
 import { MESSAGE_KIND, type MessageKind } from './message-kind.ts';
 import { Outbox, type OutboxContext, type OutboxOwner, type OutboxSink } from './outbox.ts';
+import { addressGroup, isLoopback, plainAddress } from './peer-address.ts';
 import { type Ticked, type Ticker, ticksFor } from './ticker.ts';
 import type { ClientCertificate, Transport, TransportHandler } from './transport.ts';
 import type { WebSocketFraming } from './websocket-framing.ts';
@@ -87,7 +88,7 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   constructor(socket: Socket, context: TransportContext, framing: WebSocketFraming | null, sink: OutboxSink = socket) {
     this.outbox = new Outbox(sink, this, context, framing);
     this.peer = address(socket.remoteAddress, socket.remotePort);
-    this.address = plainAddress(socket.remoteAddress ?? '');
+    this.address = addressGroup(socket.remoteAddress ?? '');
     this.loopback = isLoopback(socket.remoteAddress ?? '');
     this.messageKind = MESSAGE_KIND.binary;
     this.socket = socket;
@@ -347,17 +348,6 @@ function address(host: string | undefined, port: number | undefined): string {
   if (host === undefined) return '';
   const plain = plainAddress(host);
   return plain.includes(':') ? `[${plain}]:${port}` : `${plain}:${port}`;
-}
-
-/** IPv4 within IPv6 as IPv4. */
-export function plainAddress(host: string): string {
-  return host.startsWith('::ffff:') ? host.slice(7) : host;
-}
-
-/** 127.0.0.0/8, ::1, and IPv4 within IPv6. */
-export function isLoopback(host: string): boolean {
-  const plain = plainAddress(host);
-  return plain.startsWith('127.') || plain === '::1';
 }
 
 function clientCertificate(socket: TLSSocket): ClientCertificate | null {

@@ -23,7 +23,7 @@ export interface Transport {
   readonly local: string;
   /** Whether the peer is on this machine, by its address. */
   readonly loopback: boolean;
-  /** The peer's address, without its port; IPv4 within IPv6 as IPv4. */
+  /** What the peer's address counts as where a limit is for each (peer-address.ts). */
   readonly address: string;
   /** Whether the connection has ended, as far as is known: the end of a paused connection is not noticed. */
   readonly gone: boolean;

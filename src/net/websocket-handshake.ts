@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isIPv4 } from 'node:net';
-import { isLoopback } from './socket-transport.ts';
+import { isLoopback } from './peer-address.ts';
 
 /** [§1.3] What the server appends to the client's key. */
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
@@ -63,7 +63,7 @@ function checkHandshake(request: IncomingMessage): Refusal | null {
 }
 
 /** Whether the page that opens the connection may. What is no browser sends no Origin. */
-function isOriginAllowed(request: IncomingMessage, origins: Origins): boolean {
+export function isOriginAllowed(request: IncomingMessage, origins: Origins): boolean {
   const { origin, host } = request.headers;
   if (origin === undefined || origins.includes('*') || origins.includes(origin)) return true;
   if (!origins.includes('same') || !URL.canParse(origin)) return false;

@@ -99,11 +99,34 @@ test('what waits is bounded, in all and for each address; who has gone makes roo
   assert.deepEqual(
     others.map(({ result }) => result),
     [null, null, REFUSED.full],
+    'no address has more than this one would have',
   );
   await drained(order);
   assert.equal(again.result, 'done');
   assert.equal(others[1]!.result, 'done');
   assert.equal(login('a').result, null, 'there is room again');
+});
+
+test('an address with nothing waiting is never refused while another has more', async () => {
+  const order: Login[] = [];
+  const gate = new Gate(1, 6, 3);
+  const login = (address: string, user: string): Login => new Login(gate, order, address, user);
+  const hostile = ['a', 'b'].flatMap((address) => [1, 2, 3].map((i) => login(address, `u${i}`)));
+  login('c', 'u');
+  await nextTurn();
+  const honest = [login('d', 'u'), login('e', 'u'), login('f', 'u')];
+  await nextTurn();
+  assert.deepEqual(
+    honest.map(({ result }) => result),
+    [null, null, null],
+  );
+  const refused = hostile.filter(({ result }) => result === REFUSED.full);
+  assert.equal(refused.length, 3);
+  const last = login('i', 'u');
+  await nextTurn();
+  assert.equal(last.result, REFUSED.full, 'where every address has one job, the new one is refused');
+  await drained(order);
+  assert.ok(honest.every(({ result }) => result === 'done'));
 });
 
 test('as many run at a time as it is wide', async () => {

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
+import { request as plainRequest } from 'node:http';
 import { request } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
@@ -28,6 +29,8 @@ const USERS: Readonly<Record<string, readonly [password: string, ...tags: string
   device: ['secret'],
 };
 
+const LARGE = 'x'.repeat(4 * 1024 * 1024);
+
 async function identify(user: string, password: string): Promise<Identity | { refused: string }> {
   const known = USERS[user];
   if (known === undefined || known[0] !== password) return { refused: 'unknown user or wrong password' };
@@ -47,6 +50,7 @@ async function serve(t: TestContext, changes: Partial<HttpContext> = {}) {
     meters: core.meters,
     log: { debug: record, info: record, warn: record, error: record },
     limits: { pageSizeMax: 3, connections: 4 },
+    rules: { hosts: [], origins: ['same'] },
     metricsAuthenticated: false,
     identify,
     mayEnter: (_user, vhost) => vhost === 'b',
@@ -293,6 +297,7 @@ async function contextOnly(): Promise<HttpContext> {
     startedAt: 0,
     log: silent,
     limits: { pageSizeMax: 3, connections: 4 },
+    rules: { hosts: [], origins: ['same'] },
     metricsAuthenticated: false,
     identify,
     mayEnter: () => false,
@@ -316,6 +321,110 @@ test('silent connections make room for new ones, the one first that was quiet th
   assert.equal((await get('/health/ready', null)).status, 200);
   assert.ok(meters.limitHits['http.connections'] >= 5);
   for (const socket of silent) socket.destroy();
+});
+
+test('a request whose body does not end makes room, too', async (t) => {
+  const { port, get } = await serve(t);
+  const begun = 'POST /health/ready HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n{';
+  const sockets = Array.from({ length: 8 }, () => connect(port, '127.0.0.1').on('error', () => {}));
+  for (const socket of sockets) {
+    await (socket.pending ? once(socket, 'connect') : null);
+    socket.write(begun);
+  }
+  for (let i = 0; i < 5; i++) assert.equal((await get('/health/ready', null)).status, 200);
+  for (const socket of sockets) socket.destroy();
+});
+
+test('a connection that reads no answers makes room', async (t) => {
+  const { port, get } = await serve(t, { scrape: async () => ({ contentType: 'text/plain', body: LARGE }) });
+  const sockets: Socket[] = [];
+  for (let i = 0; i < 4; i++) {
+    const socket = connect(port, '127.0.0.1').on('error', () => {});
+    await once(socket, 'connect');
+    socket.pause();
+    socket.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    sockets.push(socket);
+  }
+  assert.equal((await get('/health/ready', null)).status, 200);
+  for (const socket of sockets) socket.destroy();
+});
+
+test('requests far ahead of their answers end their connection', async (t) => {
+  let scrapes = 0;
+  const scrape = async () => {
+    scrapes++;
+    return { contentType: 'text/plain', body: LARGE };
+  };
+  const { port, get, meters } = await serve(t, { scrape });
+  const one = 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n';
+  const socket = connect(port, '127.0.0.1').on('error', () => {});
+  socket.pause();
+  socket.write(one.repeat(400));
+  await once(socket.resume(), 'close');
+  assert.ok(scrapes <= 4, `${scrapes} of 400 were answered`);
+  assert.equal(meters.limitHits['http.connections'], 1);
+  const few = connect(port, '127.0.0.1');
+  few.write('GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(4));
+  let text = '';
+  for await (const chunk of few) {
+    text += chunk;
+    if (text.split('HTTP/1.1 200').length === 5) break;
+  }
+  assert.equal((await get('/health/ready', null)).status, 200);
+});
+
+test('room is made by the address with the most connections', async (t) => {
+  const { port, get } = await serve(t);
+  const first = connect({ port, host: '127.0.0.1', localAddress: '127.0.0.2' });
+  await once(first, 'connect');
+  const many = Array.from({ length: 20 }, () => connect(port, '127.0.0.1').on('error', () => {}));
+  await Promise.all(many.slice(0, 16).map((socket) => socket.closed || once(socket, 'close')));
+  first.write('GET /health/ready HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  const [answer] = await once(first, 'data');
+  assert.match(String(answer), /^HTTP\/1.1 200/, 'it was quiet the longest');
+  assert.equal((await get('/health/ready', null)).status, 200);
+  for (const socket of [first, ...many]) socket.destroy();
+});
+
+test('answers are given to known hosts only, and not to pages of strangers', async (t) => {
+  const { port } = await serve(t, { rules: { hosts: ['broker.example'], origins: ['same', 'https://app.example'] } });
+  const ask = async (headers: Record<string, string>, path = '/health/ready') => {
+    const asked = plainRequest({ host: '127.0.0.1', port, path, headers, agent: false }).end();
+    const [response] = (await once(asked, 'response')) as [IncomingMessage];
+    return { status: response.statusCode, headers: response.headers, text: (await response.toArray()).join('') };
+  };
+  for (const host of ['localhost:1', '127.0.0.1', '[::1]:15672', 'broker', 'trivium.ns.svc', 'Broker.Example:80']) {
+    const { status, headers } = await ask({ host });
+    assert.equal(status, 200, host);
+    assert.equal(headers['x-content-type-options'], 'nosniff');
+    assert.equal(headers['cache-control'], 'no-store');
+  }
+  for (const host of ['evil.example', 'localhost.evil.example', '127.0.0.1.evil.example', 'broker.example.evil.com']) {
+    for (const path of ['/health/ready', '/metrics', '/api/overview', '/nothing']) {
+      const { status, text, headers } = await ask({ host }, path);
+      assert.equal(status, 421, `${host} ${path}`);
+      assert.match(text, /http\.hosts/);
+      assert.equal(headers['x-content-type-options'], 'nosniff');
+    }
+  }
+  assert.equal((await ask({ host: 'localhost', origin: 'https://app.example' })).status, 200);
+  assert.equal((await ask({ host: 'localhost', origin: `http://localhost:${port}` })).status, 200);
+  const foreign = await ask({ host: 'localhost', origin: 'http://evil.example' });
+  assert.equal(foreign.status, 403);
+  assert.match(foreign.text, /ws\.origins/);
+});
+
+test('a parameter that is not known is refused by name', async (t) => {
+  const { get } = await serve(t);
+  for (const path of [
+    '/api/queues?page=1&use_regex=true',
+    '/api/connections?use_regex=true',
+    '/api/overview?use_regex=1',
+  ]) {
+    const { status, json } = await get(path);
+    assert.equal(status, 400, path);
+    assert.match(json.reason, /unknown parameter 'use_regex'/);
+  }
 });
 
 test('a connection with a request in progress is not closed for a new one', async (t) => {

@@ -36,6 +36,25 @@ test('counters follow the meters, also between two scrapes', async () => {
   assert.equal(samples.get('trivium_build_info{version="1.2.3"}'), 1);
 });
 
+test('those who ask at the same time share a scrape, and nobody gets an earlier one', async () => {
+  const core = registry();
+  let walks = 0;
+  const hosts = {
+    *[Symbol.iterator]() {
+      walks++;
+      yield* core.hosts;
+    },
+  };
+  const metrics = new Metrics({ ...core, hosts, store: { uncommittedBytes: 0 }, version: '1' });
+  core.meters.published = 1;
+  const together = Array.from({ length: 100 }, () => scrape(metrics));
+  core.meters.published = 2;
+  for (const samples of await Promise.all(together)) assert.equal(samples.get('trivium_messages_published_total'), 2);
+  assert.equal(walks, 1);
+  core.meters.published = 3;
+  assert.equal((await scrape(metrics)).get('trivium_messages_published_total'), 3);
+});
+
 test('memory is exposed, by what holds it', async () => {
   const core = registry();
   const metrics = new Metrics({ ...core, store: { uncommittedBytes: 0 }, version: '1' });

@@ -17,7 +17,7 @@ export interface Identity {
 export interface LoginOrigin {
   /** Whether the peer is on this machine (`guest` may only connect from there). */
   readonly loopback: boolean;
-  /** The peer's address, without its port. */
+  /** What the peer's address counts as where a limit is for each address. */
   readonly address: string;
   /** Whether the connection has ended, so that nobody waits for the answer. */
   readonly gone: boolean;
