@@ -150,6 +150,7 @@ async function measure(one: Case): Promise<number> {
         authenticate: async () => nobody,
         identify: async () => nobody,
         certified: () => nobody,
+        knows: () => false,
         exchange: () => null,
         mayEnter: () => false,
       },

@@ -9,7 +9,7 @@ import { MQTT_COUNTED_LIMITS } from '../protocols/mqtt/limits.ts';
 import { MqttForms } from '../protocols/mqtt/packet/property-codec.ts';
 import { stompFrontEnd } from '../protocols/stomp/front-end.ts';
 import { STOMP_CODEC } from '../protocols/stomp/property-codec.ts';
-import { ensureFirstUser, PasswordAuthenticator } from './auth/password-authenticator.ts';
+import { ensureFirstUsers, PasswordAuthenticator } from './auth/password-authenticator.ts';
 import { Permissions } from './auth/permissions.ts';
 import { Users } from './auth/users.ts';
 import { embeddedConfig } from './config/embedded.ts';
@@ -17,6 +17,7 @@ import type { Config, PartialConfig } from './config/schema.ts';
 import { invariantEqual } from './core/invariant.ts';
 import { type Logger, SILENT } from './core/logger.ts';
 import { NO_CODEC, type PropertyCodec } from './core/message/properties.ts';
+import type { AnonymousLogin } from './core/ports/authorization.ts';
 import { registerLimits } from './core/ports/limit-hits.ts';
 import { type Meters, newMeters } from './core/ports/meters.ts';
 import { MemoryBudget } from './core/queue/memory-budget.ts';
@@ -218,12 +219,10 @@ export class Broker {
       version: VERSION,
       identity: identityOf(config.identity, VERSION),
     };
-    const { defaultUser: user, defaultPassword: password } = config.auth;
-    const first = { user, password };
-    const { anonymous: from } = config.mqtt;
-    const anonymous = from === 'off' ? null : { ...first, loopbackOnly: from === 'loopback' };
-    this.mqtt = new MqttFrontEnd(frontEnd, this.ticker, this.store.packets, { ...config.mqtt, anonymous }, config.mqtt);
-    const stomp = { ...config.stomp, anonymous: config.stomp.anonymous ? first : null };
+    const { anonymousUser } = config.auth;
+    const mqtt = { ...config.mqtt, anonymous: anonymousLogin(anonymousUser, config.mqtt.anonymous) };
+    this.mqtt = new MqttFrontEnd(frontEnd, this.ticker, this.store.packets, mqtt, config.mqtt);
+    const stomp = { ...config.stomp, anonymous: anonymousLogin(anonymousUser, config.stomp.anonymous) };
     const accepts = {
       amqp: amqpFrontEnd(frontEnd, this.ticker, config.amqp),
       mqtt: this.mqtt.accept,
@@ -250,7 +249,12 @@ export class Broker {
     this.mqtt.recover(this.hosts);
     // The hash of a first user's password is made on another thread, while Fastify loads on this one.
     await Promise.all([
-      ensureFirstUser(this.users, this.permissions, DEFAULT_VHOST, auth.defaultUser, auth.defaultPassword),
+      ensureFirstUsers(this.users, this.permissions, {
+        vhost: DEFAULT_VHOST,
+        administrator: auth.defaultUser,
+        password: auth.defaultPassword,
+        anonymous: auth.anonymousUser,
+      }),
       this.config.http.port === false ? null : import('./http/http-server.ts'),
     ]);
     await this.store.flush();
@@ -340,6 +344,10 @@ export class Broker {
     }
     return open;
   }
+}
+
+function anonymousLogin(user: string, from: 'off' | 'loopback' | 'everywhere'): AnonymousLogin | null {
+  return from === 'off' ? null : { user, loopbackOnly: from === 'loopback' };
 }
 
 /** Confirms leave at the end of the turn that a commit begins: before this resolves. */

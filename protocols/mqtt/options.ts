@@ -1,14 +1,17 @@
 // The options of the MQTT front-end that are not limits, with their defaults.
 
+import type { AnonymousLogin } from '../../src/core/ports/authorization.ts';
 import type { CertificateLogin } from '../../src/net/certificate-login.ts';
 
 export interface MqttOptions {
   /** Virtual host of a user name that names none. */
   readonly vhost: string;
+  /** Whether user names may contain colons, and name no virtual host. */
+  readonly ignoreColonsInUsername: boolean;
   /** Topic exchange that MQTT publishes to and subscribes on. */
   readonly exchange: string;
-  /** The login of a client that gives no user name; null refuses it. */
-  readonly anonymous: { readonly user: string; readonly password: string; readonly loopbackOnly: boolean } | null;
+  /** The login of a client that gives no user name; null refuses it. If any client may, so may unknown user names. */
+  readonly anonymous: AnonymousLogin | null;
   /** Which name in a verified client certificate is the user of a client that gives no user name. */
   readonly certificateLogin: CertificateLogin;
   /** How often topics below `$SYS` are published; 0: there are none. */
@@ -23,8 +26,9 @@ export interface MqttOptions {
 
 export const DEFAULT_MQTT_OPTIONS: MqttOptions = Object.freeze({
   vhost: '/',
+  ignoreColonsInUsername: false,
   exchange: 'amq.topic',
-  anonymous: Object.freeze({ user: 'guest', password: 'guest', loopbackOnly: true }),
+  anonymous: Object.freeze({ user: 'anonymous', loopbackOnly: true }),
   certificateLogin: 'off',
   sysIntervalSeconds: 0,
   refusedPublish: 'close',

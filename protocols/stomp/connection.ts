@@ -257,7 +257,7 @@ export class StompConnection
 
   private async connect(): Promise<void> {
     const { parser, transport, context } = this;
-    const request = readConnect(parser, transport.httpCredentials, context.anonymous);
+    const request = readConnect(parser, transport.httpCredentials);
     const { version, heartBeat } = request;
     this.writer = new FrameWriter(transport, version, context.destinationLines[version]!);
     const session = await logIn(request, this, context);

@@ -1,5 +1,6 @@
 // What all STOMP connections of a broker share.
 
+import type { AnonymousLogin } from '../../src/core/ports/authorization.ts';
 import type { FrontEndContext } from '../../src/core/session/front-end-context.ts';
 import type { Ticker } from '../../src/net/ticker.ts';
 import type { DestinationCache } from './destination-cache.ts';
@@ -21,5 +22,5 @@ export interface StompContext extends FrontEndContext {
 
 /** What the front-end takes from the outside; bodies and login time are bounded by the broker's own settings. */
 export interface StompSettings extends Omit<StompLimits, 'maxBodyBytes' | 'loginTimeoutMs'> {
-  readonly anonymous: { readonly user: string; readonly password: string } | null;
+  readonly anonymous: AnonymousLogin | null;
 }

@@ -3,6 +3,7 @@
 
 import { hostname } from 'node:os';
 import { BrokerError } from '../../src/core/errors.ts';
+import { mayBeAnonymous } from '../../src/core/session/access-control.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import { DEFAULT_VHOST } from '../../src/core/vhost/virtual-hosts.ts';
 import type { Transport } from '../../src/net/transport.ts';
@@ -16,30 +17,26 @@ import { negotiateVersion, STOMP_VERSION, type StompVersion, SUPPORTED_VERSIONS,
 
 export interface ConnectRequest {
   readonly version: StompVersion;
-  readonly user: string;
-  readonly password: string;
+  /** Null, both: a client without credentials. */
+  readonly user: string | null;
+  readonly password: string | null;
   readonly vhost: string;
   readonly heartBeat: HeartBeatOffer;
 }
 
 /**
  * Reads a CONNECT frame. `credentials` came with the WebSocket's upgrade and count in place of the frame's, because the
- * configuration says so; who has none at all is `anonymous`, where that is allowed. Throws StompError where nobody can
- * be logged in by it.
+ * configuration says so. Throws StompError where nobody can be logged in by it.
  */
-export function readConnect(
-  frame: Frame,
-  credentials: Transport['httpCredentials'],
-  anonymous: StompContext['anonymous'],
-): ConnectRequest {
+export function readConnect(frame: Frame, credentials: Transport['httpCredentials']): ConnectRequest {
   const version = negotiateVersion(frame.text(HEADER.acceptVersion));
   if (version === null) {
     throw new StompError('Version mismatch', `supported protocol versions are ${SUPPORTED_VERSIONS}`);
   }
   const vhost = frame.text(HEADER.host) || DEFAULT_VHOST;
   const heartBeat = parseHeartBeat(frame.text(HEADER.heartBeat));
-  const { user, password } = credentials ?? frameCredentials(frame) ?? anonymous ?? NOBODY;
-  if (user === null || password === null) {
+  const { user, password } = credentials ?? frameCredentials(frame) ?? NOBODY;
+  if ((user === null) !== (password === null)) {
     throw new StompError('Bad CONNECT', "'login' and 'passcode' are required");
   }
   return { version, user, password, vhost, heartBeat };
@@ -94,14 +91,29 @@ export function connectedFrame(version: StompVersion, sessionId: string, context
  * «It is RECOMMENDED clients set this to the host name that the socket was established against» (STOMP 1.2, CONNECT),
  * and several libraries do: where that is no virtual host of the user's, the default one is meant.
  */
-async function enter(request: ConnectRequest, transport: Transport, { access }: StompContext): Promise<Session> {
-  const { user, password, vhost } = request;
+async function enter(request: ConnectRequest, transport: Transport, context: StompContext): Promise<Session> {
+  const { vhost } = request;
   try {
-    return await access.login({ user, password, vhost, origin: transport });
+    return await enterVhost(request, vhost, transport, context);
   } catch (error) {
     if (!(error instanceof BrokerError) || !isOwnName(vhost, transport.local)) throw error;
-    return access.login({ user, password, vhost: DEFAULT_VHOST, origin: transport });
+    return enterVhost(request, DEFAULT_VHOST, transport, context);
   }
+}
+
+async function enterVhost(
+  { user, password }: ConnectRequest,
+  vhost: string,
+  transport: Transport,
+  { access, anonymous }: StompContext,
+): Promise<Session> {
+  if (user === null || password === null) {
+    if (!mayBeAnonymous(anonymous, transport.loopback)) {
+      throw new StompError('Bad CONNECT', "'login' and 'passcode' are required");
+    }
+    return access.enterAnonymously(anonymous.user, vhost, transport.loopback);
+  }
+  return await access.login({ user, password, vhost, origin: transport });
 }
 
 /** Whether that is a name or an address of this machine, as the socket or the system knows it. */

@@ -1,6 +1,7 @@
 // Authenticates by user name and password: checks the broker's own users, their access to the virtual host, and that
 // some users (guest) connect from this machine only. Its reasons are for the log; the peer never sees them.
 
+import { randomBytes } from 'node:crypto';
 import type {
   AuthenticationExchange,
   Authenticator,
@@ -8,7 +9,7 @@ import type {
   Identity,
   LoginOrigin,
 } from '../core/ports/authorization.ts';
-import { ALL, type Permissions } from './permissions.ts';
+import { ALL, type Patterns, type Permissions } from './permissions.ts';
 import { SCRAM_METHOD, ScramExchange } from './scram.ts';
 import { type Users, VERDICT } from './users.ts';
 
@@ -61,6 +62,10 @@ export class PasswordAuthenticator implements Authenticator {
     return { user, tags: known.tags };
   }
 
+  knows(user: string): boolean {
+    return this.users.get(user) !== null;
+  }
+
   exchange(method: string, loopback: boolean): AuthenticationExchange | null {
     if (method !== SCRAM_METHOD) return null;
     return new ScramExchange(
@@ -74,16 +79,29 @@ export class PasswordAuthenticator implements Authenticator {
   }
 }
 
-/** Creates the administrator of a broker without users. True if it was created. */
-export async function ensureFirstUser(
-  users: Users,
-  permissions: Permissions,
-  vhost: string,
-  name: string,
-  password: string,
-): Promise<boolean> {
+/** What a device needs: its MQTT session and STOMP subscriptions to topics, and the exchange of topics. */
+export const DEVICE: Patterns = Object.freeze({
+  configure: '^(mqtt|stomp)-subscription-',
+  write: '^((mqtt|stomp)-subscription-.*|amq\\.topic)$',
+  read: '^((mqtt|stomp)-subscription-.*|amq\\.topic)$',
+});
+
+export interface FirstUsers {
+  readonly vhost: string;
+  readonly administrator: string;
+  readonly password: string;
+  /** As whom clients without a user name are logged in: a user without tags, and with no password that anybody knows. */
+  readonly anonymous: string;
+}
+
+/** Creates the users of a broker that has none. True if they were created. */
+export async function ensureFirstUsers(users: Users, permissions: Permissions, first: FirstUsers): Promise<boolean> {
+  const { vhost, administrator, password, anonymous } = first;
   if (users.size > 0) return false;
-  await users.put(name, password, ['administrator']);
-  permissions.put(vhost, name, ALL);
+  const secret = randomBytes(32).toString('base64url');
+  const devices = anonymous === administrator ? null : users.put(anonymous, secret, []);
+  await Promise.all([users.put(administrator, password, ['administrator']), devices]);
+  permissions.put(vhost, administrator, ALL);
+  if (devices !== null) permissions.put(vhost, anonymous, DEVICE);
   return true;
 }

@@ -101,10 +101,14 @@ export const ConfigSchema = Type.Object(
         port: port(1883, 'MQTT.'),
         tlsPort: port(8883, 'MQTT over TLS; opens if `tls.certificateFile` is given.'),
         vhost: text('/', 'Virtual host of clients whose user name does not contain one (as `vhost:user` does).'),
+        ignoreColonsInUsername: flag(
+          false,
+          'Whether a colon in a user name is a part of it, and does not separate a virtual host.',
+        ),
         anonymous: oneOf(
           'loopback',
           ['off', 'loopback', 'everywhere'],
-          'From which addresses a client without a user name is logged in as `auth.defaultUser`: none, loopback only, all.',
+          'From which addresses a client without a user name is logged in as `auth.anonymousUser`: none, loopback only, all. `everywhere` also accepts user names that the broker does not know, with any password.',
         ),
         certificateLogin: oneOf(
           'off',
@@ -179,7 +183,11 @@ export const ConfigSchema = Type.Object(
       {
         port: port(61_613, 'STOMP over TCP.'),
         tlsPort: port(61_614, 'STOMP over TLS; opens if `tls.certificateFile` is given.'),
-        anonymous: flag(false, 'Whether a client without a login header is logged in as `auth.defaultUser`.'),
+        anonymous: oneOf(
+          'loopback',
+          ['off', 'loopback', 'everywhere'],
+          'From which addresses a client without login and passcode is logged in as `auth.anonymousUser`.',
+        ),
         maxHeaders: count(256, 8, 65_535, 'Maximum header lines of one frame.'),
         maxHeaderBytes: bytes(
           64 * KIB,
@@ -250,6 +258,10 @@ export const ConfigSchema = Type.Object(
       {
         defaultUser: text('guest', 'Administrator that the first start creates if there are no users.'),
         defaultPassword: secret('guest', 'Password of that user.'),
+        anonymousUser: text(
+          'anonymous',
+          'User of clients without a user name. The first start creates it, with rights to MQTT sessions, STOMP subscriptions to topics and `amq.topic` only.',
+        ),
         loopbackUsers: names(['guest'], 'Users that may connect only from this machine.'),
       },
       'Users',

@@ -355,10 +355,11 @@ function clientCertificate(socket: TLSSocket): ClientCertificate | null {
   const certificate = socket.getPeerCertificate();
   // An empty object where the peer sent none.
   if (certificate?.subject === undefined) return null;
-  const subject = Object.entries(certificate.subject).reverse();
+  // A line for each part, special characters escaped (RFC 4514 §2.4): two different subjects never have the same text.
+  const parts = socket.getPeerX509Certificate()?.subject.split('\n') ?? [];
   return {
     commonName: first(certificate.subject.CN),
-    subject: subject.map(([name, value]) => `${name}=${first(value)}`).join(','),
+    subject: parts.reverse().join(','),
     alternativeNames: certificate.subjectaltname ?? '',
     fingerprint256: certificate.fingerprint256,
   };

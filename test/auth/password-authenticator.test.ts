@@ -2,10 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ensureFirstUser, PasswordAuthenticator } from '../../src/auth/password-authenticator.ts';
+import { ensureFirstUsers, PasswordAuthenticator } from '../../src/auth/password-authenticator.ts';
 import { Permissions } from '../../src/auth/permissions.ts';
 import { Users } from '../../src/auth/users.ts';
 import { RecordedDefinitions } from '../support/recorded-definitions.ts';
+
+const FIRST = { vhost: '/', administrator: 'guest', password: 'guest', anonymous: 'anonymous' };
 
 async function brokerWithGuest() {
   const definitions = new RecordedDefinitions();
@@ -16,7 +18,7 @@ async function brokerWithGuest() {
     passwordCost: 10,
   });
   const permissions = new Permissions(definitions);
-  const made = await ensureFirstUser(users, permissions, '/', 'guest', 'guest');
+  const made = await ensureFirstUsers(users, permissions, FIRST);
   return { users, permissions, made, authenticator: new PasswordAuthenticator(users, permissions, ['guest']) };
 }
 
@@ -32,11 +34,39 @@ test('a new broker has an administrator that may do everything on the first virt
   assert.equal(permissions.allows({ user: 'guest', tags: [] }, '/', 'configure', 'anything'), true);
 });
 
+test('a new broker has a user for clients without a name, with the rights of a device and no password', async () => {
+  const { authenticator, permissions, users } = await brokerWithGuest();
+  const identity = { user: 'anonymous', tags: [] };
+  assert.deepEqual(authenticator.certified('anonymous', false), identity);
+  for (const password of ['', 'anonymous', 'guest']) {
+    const answer = await authenticator.authenticate({ ...GUEST, user: 'anonymous', password });
+    assert.match(refusal(answer), /wrong password/);
+  }
+  const may = (permission: 'configure' | 'write' | 'read', name: string) =>
+    permissions.allows(identity, '/', permission, name);
+  for (const queue of ['mqtt-subscription-cqos1', 'stomp-subscription-1']) {
+    assert.ok(may('configure', queue) && may('write', queue) && may('read', queue));
+  }
+  assert.ok(may('write', 'amq.topic') && may('read', 'amq.topic') && !may('configure', 'amq.topic'));
+  for (const name of ['q', 'amq.topical', 'xamq.topic', 'amq-topic', 'my-mqtt-subscription-c', 'amq.default', '']) {
+    assert.ok(!may('configure', name) && !may('write', name) && !may('read', name), name);
+  }
+  assert.equal(users.get('anonymous')!.tags.length, 0);
+});
+
+test('the anonymous user may be the administrator, where that is asked for', async () => {
+  const { users, permissions } = await brokerWithGuest();
+  for (const name of ['guest', 'anonymous']) users.remove(name);
+  await ensureFirstUsers(users, permissions, { ...FIRST, anonymous: 'guest' });
+  assert.deepEqual(users.get('guest')!.tags, ['administrator']);
+  assert.equal(users.size, 1);
+});
+
 test('a broker that has a user gets no other one: a removed guest stays away', async () => {
   const { users, permissions } = await brokerWithGuest();
   await users.put('anna', 'secret', []);
   users.remove('guest');
-  assert.equal(await ensureFirstUser(users, permissions, '/', 'guest', 'guest'), false);
+  assert.equal(await ensureFirstUsers(users, permissions, FIRST), false);
   assert.equal(users.get('guest'), null);
 });
 

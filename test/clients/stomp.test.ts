@@ -360,8 +360,8 @@ describe('a WebSocket upgrade with credentials', () => {
   });
 
   it('is not needed where strangers are let in', async () => {
-    assert.equal(await outcome({}, {}), missing);
-    assert.equal(await outcome({ stomp: { anonymous: true } }, {}), 'CONNECTED');
+    assert.equal(await outcome({ stomp: { anonymous: 'off' } }, {}), missing);
+    assert.equal(await outcome({}, {}), 'CONNECTED');
   });
 });
 

@@ -21,7 +21,7 @@ const LIMITS = {
     subscriptionsPerSession: 1,
     propertyBytes: 1024,
   },
-  stomp: { maxHeaders: 8, maxSubscriptions: 1, maxTransactions: 1, anonymous: true },
+  stomp: { maxHeaders: 8, maxSubscriptions: 1, maxTransactions: 1 },
   limits: { messageBytes: 2048, queuesPerVhost: 2, unauthenticatedMs: 100 },
 } as const;
 

@@ -100,6 +100,7 @@ export class ProtocolHarness implements Authorizer, TransportDependencies {
       authenticate: given.login ?? guestOnly,
       identify: (user) => Promise.resolve(user === 'guest' ? { user, tags: [] } : { refused: 'unknown user' }),
       certified: (user) => ({ user, tags: [] }),
+      knows: (user) => user === 'guest',
       exchange: (method) => given.exchange?.(method) ?? null,
       mayEnter: () => true,
     };

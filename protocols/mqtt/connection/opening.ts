@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Credentials, Identity, LoginOrigin } from '../../../src/core/ports/authorization.ts';
+import { mayBeAnonymous } from '../../../src/core/session/access-control.ts';
 import type { Session } from '../../../src/core/session/session.ts';
 import { certificateUser } from '../../../src/net/certificate-login.ts';
 import type { Transport } from '../../../src/net/transport.ts';
@@ -110,25 +111,33 @@ async function logIn(
   const { clientCertificate, loopback } = transport;
   if (identity !== null) return access.enter(identity, vhostOf(request, options));
   const certified = request.user === null ? certificateUser(clientCertificate, options.certificateLogin) : null;
-  if (certified === null) return await access.login(credentialsOf(request, options, transport));
-  return access.enter(await access.identifyCertified(certified, loopback), options.vhost);
+  if (certified !== null) return access.enter(await access.identifyCertified(certified, loopback), options.vhost);
+  const { anonymous, vhost } = options;
+  if (request.user === null) {
+    // MQTT 5 has passwords without a user name: not for a user whose password nobody checks.
+    if (request.password !== null) throw new ConnectRefused(REASON.badCredentials, 'a password without a user name');
+    if (!mayBeAnonymous(anonymous, loopback)) throw new ConnectRefused(REASON.notAuthorized, 'a user name is required');
+    return access.enterAnonymously(anonymous.user, vhost, loopback);
+  }
+  const credentials = credentialsOf(request, options, transport);
+  if (anonymous === null || anonymous.loopbackOnly || access.knows(credentials.user)) return access.login(credentials);
+  // As Mosquitto with `allow_anonymous true`: credentials mean nothing where there is no such user.
+  return access.enterAnonymously(anonymous.user, vhost, loopback);
 }
 
 /** A user name `vhost:user` names a virtual host; it is split at the last colon, as in RabbitMQ. */
 function credentialsOf(request: ConnectRequest, options: MqttOptions, origin: LoginOrigin): Credentials {
-  const { user } = request;
-  if (user === null) {
-    const { anonymous, vhost } = options;
-    if (anonymous === null || (anonymous.loopbackOnly && !origin.loopback)) {
-      throw new ConnectRefused(REASON.notAuthorized, 'a user name is required');
-    }
-    return { user: anonymous.user, password: anonymous.password, vhost, origin };
-  }
-  const name = user.slice(user.lastIndexOf(':') + 1);
+  const user = request.user!;
+  const name = user.slice(colonOf(user, options) + 1);
   return { user: name, password: request.password ?? '', vhost: vhostOf(request, options), origin };
 }
 
+/** Where the virtual host of a user name ends, or -1. */
+function colonOf(user: string, options: MqttOptions): number {
+  return options.ignoreColonsInUsername ? -1 : user.lastIndexOf(':');
+}
+
 function vhostOf({ user }: ConnectRequest, options: MqttOptions): string {
-  const colon = user === null ? -1 : user.lastIndexOf(':');
+  const colon = user === null ? -1 : colonOf(user, options);
   return colon === -1 ? options.vhost : user!.slice(0, colon);
 }

@@ -43,6 +43,13 @@ export interface AuthenticationExchange {
   step(data: Buffer): Promise<ExchangeStep>;
 }
 
+/** As whom clients without a user name are logged in. */
+export interface AnonymousLogin {
+  readonly user: string;
+  /** Only clients on this machine. */
+  readonly loopbackOnly: boolean;
+}
+
 export interface Authenticator {
   /** The identity, or the reason if user, password or vhost access is refused; the reason is for the log only. */
   authenticate(credentials: Credentials): Promise<Identity | { readonly refused: string }>;
@@ -50,6 +57,8 @@ export interface Authenticator {
   identify(user: string, password: string, origin: LoginOrigin): Promise<Identity | { readonly refused: string }>;
   /** As `identify`, for a client whose TLS certificate was verified: the user must exist, and needs no password. */
   certified(user: string, loopback: boolean): Identity | { readonly refused: string };
+  /** Whether there is such a user. */
+  knows(user: string): boolean;
   /** Begins an exchange with a SASL mechanism; null: the mechanism is not supported. */
   exchange(method: string, loopback: boolean): AuthenticationExchange | null;
   /** The second half of `authenticate`. */

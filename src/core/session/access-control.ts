@@ -1,9 +1,20 @@
 // Logins: credentials become a session or are refused. Every front-end and the HTTP API log in here.
 
 import { BrokerError } from '../errors.ts';
-import type { AuthenticationExchange, Credentials, Identity, LoginOrigin } from '../ports/authorization.ts';
+import type {
+  AnonymousLogin,
+  AuthenticationExchange,
+  Credentials,
+  Identity,
+  LoginOrigin,
+} from '../ports/authorization.ts';
 import { Session } from './session.ts';
 import type { SessionContext } from './session-context.ts';
+
+/** Whether a client without a user name is logged in. */
+export function mayBeAnonymous(anonymous: AnonymousLogin | null, loopback: boolean): anonymous is AnonymousLogin {
+  return anonymous !== null && (loopback || !anonymous.loopbackOnly);
+}
 
 export class AccessControl {
   private readonly context: SessionContext;
@@ -42,6 +53,20 @@ export class AccessControl {
       throw new BrokerError('access-refused', `login refused for the certificate of '${user}': ${answer.refused}`);
     }
     return answer;
+  }
+
+  /** A session for a client that `mayBeAnonymous`. Throws BrokerError: `access-refused`, `not-found`. */
+  enterAnonymously(user: string, vhost: string, loopback: boolean): Session {
+    const answer = this.context.authenticator.certified(user, loopback);
+    if ('refused' in answer) {
+      throw new BrokerError('access-refused', `login refused for clients without a user name: ${answer.refused}`);
+    }
+    return this.enter(answer, vhost);
+  }
+
+  /** Whether there is such a user. */
+  knows(user: string): boolean {
+    return this.context.authenticator.knows(user);
   }
 
   /**

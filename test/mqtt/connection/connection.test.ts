@@ -4,9 +4,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { SILENT } from '../../../src/core/logger.ts';
+import type { Credentials } from '../../../src/core/ports/authorization.ts';
 import { TURN_INPUT_BYTES } from '../../../src/core/turn/turn.ts';
+import { connect5 } from '../../../support/wire/mqtt5.ts';
 import { ack, connect, DISCONNECT, PINGREQ, packet, publish, subscribe, unsubscribe } from '../bytes.ts';
-import { Harness } from '../harness.ts';
+import { Harness, reasonOf } from '../harness.ts';
 
 const hex = (...packets: Buffer[]): string[] => packets.map((bytes) => bytes.toString('hex'));
 const suback = (id: number, ...codes: number[]): string =>
@@ -99,7 +101,7 @@ describe('CONNECT', () => {
   });
 
   it('without a user name is accepted from loopback, and from elsewhere only if so configured', async () => {
-    const anonymous = { user: 'guest', password: 'guest' };
+    const anonymous = { user: 'anonymous' };
     for (const [options, near, far] of [
       [{}, '20020000', '20020005'],
       [{ anonymous: { ...anonymous, loopbackOnly: false } }, '20020000', '20020000'],
@@ -113,6 +115,47 @@ describe('CONNECT', () => {
         await broker.settle();
         assert.deepEqual(client.take(), [loopback ? near : far]);
       }
+    }
+  });
+
+  it('with a user name that nobody has is anonymous where everybody is let in', async () => {
+    const anonymous = { user: 'anonymous', loopbackOnly: false };
+    for (const [options, fields, answer, user] of [
+      [{ anonymous }, { user: 'device-7', password: 'whatever' }, '20020000', 'anonymous'],
+      [{ anonymous }, { user: 'device-7' }, '20020000', 'anonymous'],
+      [{ anonymous }, { user: 'guest', password: 'wrong' }, '20020004', null],
+      [{ anonymous }, { user: 'guest', password: 'guest' }, '20020000', 'guest'],
+      [{}, { user: 'device-7', password: 'whatever' }, '20020004', null],
+    ] as const) {
+      const broker = new Harness({ options });
+      const client = broker.open();
+      client.send(connect(fields));
+      await broker.settle();
+      assert.deepEqual(client.take(), [answer]);
+      const users = [...broker.connections].map((connection) => connection.info().user);
+      assert.deepEqual(users, user === null ? [] : [user]);
+    }
+  });
+
+  it('with a password and no user name is not anonymous', async () => {
+    const broker = new Harness({ options: { anonymous: { user: 'anonymous', loopbackOnly: false } } });
+    const client = broker.open();
+    client.send(connect5({ user: null, password: 'x' }));
+    await broker.settle();
+    assert.equal(reasonOf(client.take()[0]), 'connack 0 86');
+    assert.ok(client.closed);
+  });
+
+  it('may have colons in its user name, if so configured', async () => {
+    const login = async ({ user, vhost }: Credentials) => ({ user: `${user} in ${vhost}`, tags: [] });
+    for (const [ignoreColonsInUsername, who] of [
+      [true, 'a:guest in /'],
+      [false, 'guest in a'],
+    ] as const) {
+      const broker = new Harness({ options: { ignoreColonsInUsername }, login });
+      broker.hosts.create('a');
+      await broker.connect('c', { user: 'a:guest' });
+      assert.equal([...broker.connections][0]!.info().user, who);
     }
   });
 

@@ -11,6 +11,7 @@ import { hasOpenssl, type Pair, TestAuthority } from '../../../support/certifica
 
 const ALL = { configure: '.*', write: '.*', read: '.*' };
 const OPTIONS: IClientOptions = { reconnectPeriod: 0, protocolVersion: 5 };
+const GUEST: IClientOptions = { username: 'guest', password: 'guest' };
 const NOT_AUTHORIZED = 0x87;
 
 function user(broker: Broker): readonly (string | null)[] {
@@ -34,7 +35,7 @@ test('topic permissions hold for publish, subscription and will, by client id', 
   const pattern = '^devices\\.{client_id}\\.';
   broker.permissions.topics.put('/', 'guest', 'amq.topic', { write: pattern, read: pattern });
   const url = `mqtt://127.0.0.1:${broker.ports.mqtt}`;
-  const client = await mqtt.connectAsync(url, { ...OPTIONS, clientId: 'fw.1' });
+  const client = await mqtt.connectAsync(url, { ...OPTIONS, ...GUEST, clientId: 'fw.1' });
   const code = (work: Promise<unknown>) =>
     work.then(
       () => 0,
@@ -102,12 +103,17 @@ describe('a client certificate', { skip: hasOpenssl() ? false : 'openssl is not 
 
   after(() => authority.remove());
 
-  async function logins(config: PartialConfig['mqtt'], subject: string, options: IClientOptions = {}) {
+  async function logins(
+    config: PartialConfig['mqtt'],
+    subject: string,
+    options: IClientOptions = {},
+    users: readonly string[] = ['device-7', 'CN=device-7,O=Plant'],
+  ) {
     const broker = await createBroker({
       mqtt: { tlsPort: 0, ...config },
       tls: { ...server, caFile: authority.caFile },
     });
-    for (const name of ['device-7', 'CN=device-7,O=Plant']) {
+    for (const name of users) {
       await broker.users.put(name, 'never used', []);
       broker.permissions.put('/', name, ALL);
     }
@@ -134,13 +140,27 @@ describe('a client certificate', { skip: hasOpenssl() ? false : 'openssl is not 
     assert.deepEqual(whole, ['CN=device-7,O=Plant in /']);
   });
 
+  test('names nobody else by special characters or by an attribute that stands twice', async () => {
+    for (const subject of ['/CN=device-7,O=Plant', '/O=Plant/CN=device-7/CN=other', '/O=Plant/O=Other/CN=device-7']) {
+      await assert.rejects(logins({ certificateLogin: 'distinguished_name' }, subject), subject);
+    }
+    const escaped = 'CN=device-7\\,O=Plant';
+    assert.deepEqual(await logins({ certificateLogin: 'distinguished_name' }, '/CN=device-7,O=Plant', {}, [escaped]), [
+      `${escaped} in /`,
+    ]);
+    const both = 'CN=other,CN=device-7,O=Plant';
+    assert.deepEqual(
+      await logins({ certificateLogin: 'distinguished_name' }, '/O=Plant/CN=device-7/CN=other', {}, [both]),
+      [`${both} in /`],
+    );
+  });
+
   test('that names no user is refused, not accepted as anonymous', async () => {
     await assert.rejects(logins({ certificateLogin: 'common_name' }, '/CN=nobody'));
   });
 
   test('is ignored if that is off, or if CONNECT has a user name', async () => {
-    assert.deepEqual(await logins({}, '/CN=device-7'), ['guest in /']);
-    const named = { username: 'guest', password: 'guest' };
-    assert.deepEqual(await logins({ certificateLogin: 'common_name' }, '/CN=device-7', named), ['guest in /']);
+    assert.deepEqual(await logins({}, '/CN=device-7'), ['anonymous in /']);
+    assert.deepEqual(await logins({ certificateLogin: 'common_name' }, '/CN=device-7', GUEST), ['guest in /']);
   });
 });
