@@ -234,6 +234,10 @@ class Echo implements TransportHandler {
     this.left = Buffer.alloc(0);
   }
 
+  sayFault(): boolean {
+    return false;
+  }
+
   data(chunk: Buffer): void {
     const { outbox } = this.transport;
     const input = this.left.length === 0 ? chunk : Buffer.concat([this.left, chunk]);

@@ -4,10 +4,11 @@
 //
 // Invariant: whatever the peer sends ends in a method, in the protocol's own error, or in a closed connection.
 
+import { BrokerError } from '../../src/core/errors.ts';
 import { countLimit } from '../../src/core/ports/limit-hits.ts';
 import type { Meters } from '../../src/core/ports/meters.ts';
 import type { ClientConnection, ConnectionInfo } from '../../src/core/session/client-connection.ts';
-import type { Debtor, MemoryAccount, MemoryLimit } from '../../src/core/session/memory-ledger.ts';
+import { type Debtor, excessOf, type MemoryAccount, type MemoryLimit } from '../../src/core/session/memory-ledger.ts';
 import { PublisherThrottle } from '../../src/core/session/publisher-throttle.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { Turn } from '../../src/core/turn/turn.ts';
@@ -95,7 +96,7 @@ export class AmqpConnection
     this.parser = new FrameParser(this, UNTUNED_FRAME_BYTES - FRAME_OVERHEAD_BYTES);
     this.handshake = new Handshake(this, context, transport);
     this.channels = new Channels(this);
-    this.account = context.memory.open(this);
+    this.account = context.memory.open(this, transport.address);
     this.connectedAt = Date.now();
     this.state = STATE.handshake;
     this.loggedIn = null;
@@ -138,7 +139,7 @@ export class AmqpConnection
   exceeded(limit: MemoryLimit): void {
     this.turn.begin();
     if (this.state >= STATE.closing) this.transport.destroy();
-    else this.fail(new AmqpError(REPLY.resourceError, 'the connection holds too much memory', limit), 0);
+    else this.fail(new AmqpError(REPLY.resourceError, excessOf(limit), limit), 0);
   }
 
   describeWork(): WorkDescription {
@@ -324,7 +325,15 @@ export class AmqpConnection
   }
 
   broken(): void {
-    this.transport.destroy();
+    this.transport.fault();
+  }
+
+  sayFault(): boolean {
+    if (this.state !== STATE.running && !(this.state === STATE.handshake && this.handshake.greeted)) return false;
+    this.write(closeMethod(0, METHOD.connectionClose, replyFor(null), 0));
+    this.gate.end();
+    this.parser.stop();
+    return true;
   }
 
   tickFailed(): void {
@@ -473,7 +482,8 @@ export class AmqpConnection
       if (!this.gate.workPending) this.releaseAll();
       return;
     }
-    this.gate.goOn();
+    if (this.turn.isLong) void this.turn.slices.next(this).then(() => this.gate.goOn());
+    else this.gate.goOn();
   }
 
   // What the gate calls.
@@ -497,12 +507,15 @@ export class AmqpConnection
   /** Ends the connection with an error: tells the client and waits for its close-ok. */
   fail(error: unknown, method: number): void {
     if (this.state >= STATE.closing) return;
+    if (!(error instanceof AmqpError || error instanceof BrokerError)) {
+      this.turn.faults.report('input', error, this);
+      this.broken();
+      return;
+    }
     countLimit(this.meters.limitHits, error);
     const reply = replyFor(error);
     const details = { connection: this.id, peer: this.transport.peer, error: reply.message };
-    if (reply.code === REPLY.internalError)
-      this.context.log.error({ ...details, cause: error }, 'AMQP connection failed');
-    else this.context.log.warn(details, 'AMQP connection closed with an error');
+    this.context.log.warn(details, 'AMQP connection closed with an error');
     this.channels.release();
     this.send(closeMethod(0, METHOD.connectionClose, reply, method));
     this.state = STATE.closing;

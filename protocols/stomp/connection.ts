@@ -6,7 +6,7 @@ import { BrokerError } from '../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../src/core/message/field-table.ts';
 import { countLimit } from '../../src/core/ports/limit-hits.ts';
 import type { ClientConnection, ConnectionInfo } from '../../src/core/session/client-connection.ts';
-import type { Debtor, MemoryAccount, MemoryLimit } from '../../src/core/session/memory-ledger.ts';
+import { type Debtor, excessOf, type MemoryAccount, type MemoryLimit } from '../../src/core/session/memory-ledger.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { WorkDescription, Worker } from '../../src/core/turn/turn-watch.ts';
 import { type GatedInput, ReadGate } from '../../src/net/read-gate.ts';
@@ -60,7 +60,7 @@ export class StompConnection
     this.gate = new ReadGate(transport, this);
     this.gate.expectLogin();
     this.receipts = new Receipts(this, context.turn);
-    this.account = context.memory.open(this);
+    this.account = context.memory.open(this, transport.address);
     this.heartBeat = new HeartBeat(transport, context.ticker, this, context.limits.loginTimeoutMs);
     this.connectedAt = context.turn.now;
     this.state = 'login';
@@ -93,10 +93,19 @@ export class StompConnection
     return parser.heldBytes + transport.outbox.unsentBytes + (session === null ? 0 : session.consumerBytes) + open;
   }
 
+  sayFault(): boolean {
+    if (this.failed || this.state !== 'running') return false;
+    this.failed = true;
+    this.gate.end();
+    const { summary, detail } = shownToPeer(null);
+    this.writer.frame(errorFrame(summary, detail, null, this.writer.version));
+    return true;
+  }
+
   exceeded(limit: MemoryLimit): void {
     this.context.turn.begin();
     if (this.failed || this.state === 'closing') this.transport.destroy();
-    else this.fail(new StompError('Too much memory', 'the connection holds too much memory', limit), null);
+    else this.fail(new StompError('Limit exceeded', excessOf(limit), limit), null);
   }
 
   describeWork(): WorkDescription {
@@ -312,6 +321,7 @@ export class StompConnection
     if (error !== null) this.fail(error);
     if (this.gate.workPending) return;
     if (this.state === 'closing' || this.state === 'closed') this.release();
+    else if (this.context.turn.isLong) void this.context.turn.slices.next(this).then(() => this.gate.goOn());
     else this.gate.goOn();
   }
 
@@ -335,14 +345,16 @@ export class StompConnection
   /** Ends the connection with an ERROR frame. */
   fail(error: unknown, receiptId: string | null = this.parser.receiptId()): void {
     if (this.state === 'closed' || this.failed) return;
+    if (!(error instanceof StompError || error instanceof BrokerError)) {
+      this.context.turn.faults.report('input', error, this);
+      this.writer.broken();
+      return;
+    }
     this.failed = true;
     const { log, meters } = this.context;
     countLimit(meters.limitHits, error);
     const details = { connection: this.id, peer: this.transport.peer, user: this.session?.identity.user ?? null };
     const { summary, detail } = shownToPeer(error);
-    if (!(error instanceof StompError || error instanceof BrokerError)) {
-      log.error({ ...details, error: error instanceof Error ? error.stack : String(error) }, 'STOMP frame failed');
-    }
     log.info({ ...details, summary, detail }, 'STOMP connection refused');
     // Nothing comes behind an ERROR: not a message, not a receipt.
     this.release();

@@ -67,7 +67,7 @@ export class FrameWriter {
 
   /** A fault of ours, perhaps in the middle of a frame: the connection ends at once, and what was written is dropped. */
   broken(): void {
-    this.transport.destroy();
+    this.transport.fault();
   }
 
   /** A whole frame of text. */

@@ -270,6 +270,12 @@ export const ConfigSchema = Type.Object(
       {
         connections: count(65_536, 1, 10_000_000, 'Maximum client connections of each listener.'),
         connectionsPerAddress: count(16_384, 1, 10_000_000, 'Maximum client connections from one address.'),
+        unauthenticatedPerAddress: count(
+          8192,
+          1,
+          10_000_000,
+          'Maximum connections of one address that have not logged in; one more takes the place of the oldest.',
+        ),
         unauthenticatedMs: count(10_000, 100, 600_000, 'Time in which a new connection must log in.'),
         slowReaderTimeoutMs: count(
           60_000,

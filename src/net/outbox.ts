@@ -79,6 +79,8 @@ export class Outbox implements SlabOwner {
   /** Whether the last flush outgrew a small slab: the next flush starts with a large one. */
   private busy: boolean;
   private destroyed: boolean;
+  /** Whether bytes have left within this turn, perhaps up to the middle of a frame. */
+  private cut: boolean;
   private readonly framing: WebSocketFraming | null;
   private readonly sink: OutboxSink;
   private readonly owner: OutboxOwner;
@@ -97,6 +99,7 @@ export class Outbox implements SlabOwner {
     this.scheduled = false;
     this.busy = false;
     this.destroyed = false;
+    this.cut = false;
     this.framing = framing;
     this.sink = sink;
     this.owner = owner;
@@ -168,6 +171,19 @@ export class Outbox implements SlabOwner {
     if (this.framing !== null) this.finishMessage(this.framing);
     this.scheduled = false;
     if (this.slab !== null) this.transmit();
+    this.cut = false;
+  }
+
+  /**
+   * Drops what was not handed to the socket, after a fault in the middle of a frame. False: a part of the frame may have
+   * left already, so that nothing that is written now would be understood.
+   */
+  discard(): boolean {
+    if (this.destroyed || this.cut) return false;
+    if (this.slab !== null) this.context.pool.release(this.slab);
+    this.reset();
+    this.framing?.discard();
+    return true;
   }
 
   /** `flush` threw: the connection ends. */
@@ -213,7 +229,7 @@ export class Outbox implements SlabOwner {
     if (this.slab !== null) {
       this.endSegment();
       this.busy = true;
-      if (this.segmentBytes >= limits.flushBytes) this.transmit();
+      if (this.segmentBytes >= limits.flushBytes) this.transmitPart();
     }
     const overhead = framing === null ? 0 : framing.headerRoomBytes;
     const slab = pool.take(this, this.busy ? SLAB_BYTES : bytes + overhead);
@@ -245,7 +261,7 @@ export class Outbox implements SlabOwner {
     this.endSegment();
     this.addSegment(body);
     const limits = this.context.outbox;
-    if (this.segmentBytes >= limits.flushBytes) this.transmit();
+    if (this.segmentBytes >= limits.flushBytes) this.transmitPart();
     else if (framing !== null) framing.open(this);
     if (this.writable && this.unsentBytes > limits.highWatermarkBytes) this.writable = false;
   }
@@ -271,6 +287,11 @@ export class Outbox implements SlabOwner {
     this.segmentBytes += segment.length;
     if (this.segments === null) this.segments = [segment];
     else this.segments.push(segment);
+  }
+
+  private transmitPart(): void {
+    this.cut = true;
+    this.transmit();
   }
 
   /** Hands all segments to the socket: one write, or one writev. */

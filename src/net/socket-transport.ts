@@ -197,6 +197,18 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     this.socket.destroy();
   }
 
+  fault(): void {
+    const { handler } = this;
+    if (this.state !== STATE.open || handler === null || !this.outbox.discard() || !handler.sayFault()) {
+      this.destroy();
+      return;
+    }
+    this.end();
+    // Not after the linger time: what the connection holds is given back now.
+    this.handler = null;
+    setImmediate(() => this.close(handler));
+  }
+
   /** The outbox is writable again. */
   drained(): void {
     if (this.state !== STATE.open || this.handler === null) return;
@@ -268,8 +280,12 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
     this.unwatch();
     const { handler } = this;
     this.handler = null;
+    if (handler !== null) this.close(handler);
+  }
+
+  private close(handler: TransportHandler): void {
     try {
-      handler?.closed(this.error);
+      handler.closed(this.error);
     } catch (error) {
       this.context.onHandlerError(error, this);
     }
@@ -278,8 +294,12 @@ export class SocketTransport implements Transport, OutboxOwner, Ticked {
   /** The handler broke: this connection ends, nothing else does. */
   private fail(error: unknown): void {
     this.error ??= error instanceof Error ? error : new Error(String(error));
-    this.destroy();
     this.context.onHandlerError(error, this);
+    try {
+      this.fault();
+    } catch {
+      this.destroy();
+    }
   }
 
   private expire(code: TransportError['code'], why: string): void {

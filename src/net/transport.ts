@@ -50,16 +50,23 @@ export interface Transport {
   end(): void;
   /** Gone now; what was not sent is lost. `closed` follows. */
   destroy(): void;
+  /**
+   * A fault of ours, perhaps in the middle of a frame: the connection ends. What was not sent is dropped, and where what
+   * was sent ends with a whole frame the client is told (`sayFault`). `closed` follows, from a later tick.
+   */
+  fault(): void;
 }
 
 export interface TransportHandler {
   /**
    * Input. The chunk belongs to the handler: it may keep a reference and may write to it, but a small remainder should
-   * be copied, since a chunk can be 64 KiB. Throwing destroys this connection and only this one.
+   * be copied, since a chunk can be 64 KiB. Throwing ends this connection (`fault`) and only this one.
    */
   data(chunk: Buffer): void;
   /** The outbox became writable again. */
   drained(): void;
+  /** Writes to the outbox what the client is told of a fault of ours, whole frames. False: nothing can be told. */
+  sayFault(): boolean;
   /** Called exactly once, last. The error is null where the connection was closed in order. */
   closed(error: Error | null): void;
 }

@@ -12,7 +12,14 @@ import type { Inflater } from './websocket-deflate.ts';
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 
 /** Status codes of a Close frame that we use (§7.4.1). */
-export const CLOSE_CODE = { normal: 1000, goingAway: 1001, protocol: 1002, invalidText: 1007, tooBig: 1009 } as const;
+export const CLOSE_CODE = {
+  normal: 1000,
+  goingAway: 1001,
+  protocol: 1002,
+  invalidText: 1007,
+  tooBig: 1009,
+  internalError: 1011,
+} as const;
 
 const MAX_CONTROL_BYTES = 125;
 const NOTHING = Buffer.alloc(0);

@@ -108,6 +108,12 @@ export class WebSocketFraming {
     this.open(outbox);
   }
 
+  /** The open fragment, and all that was not sent of its message, are dropped. No part of the message was sent. */
+  discard(): void {
+    this.payloadAt = 0;
+    this.midMessage = false;
+  }
+
   private firstByte(final: boolean): number {
     const opcode = this.midMessage ? CONTINUATION : this.kind;
     const ends = final || this.byteStream;

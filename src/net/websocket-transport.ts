@@ -159,6 +159,10 @@ export class WebSocketTransport implements Transport, TransportHandler, FrameSin
     this.carrier.destroy();
   }
 
+  fault(): void {
+    this.carrier.fault();
+  }
+
   // What the carrier calls.
 
   data(chunk: Buffer): void {
@@ -171,6 +175,13 @@ export class WebSocketTransport implements Transport, TransportHandler, FrameSin
 
   drained(): void {
     if (!this.closing) this.handler?.drained();
+  }
+
+  sayFault(): boolean {
+    if (this.closing || this.handler?.sayFault() !== true) return false;
+    this.outbox.endMessage();
+    this.sendClose(CLOSE_CODE.internalError, '');
+    return true;
   }
 
   closed(error: Error | null): void {

@@ -58,7 +58,7 @@ test('those who ask at the same time share a scrape, and nobody gets an earlier 
 test('memory is exposed, by what holds it', async () => {
   const core = registry();
   const metrics = new Metrics({ ...core, store: { uncommittedBytes: 0 }, version: '1' });
-  const account = core.ledger.open({ exceeded() {} });
+  const account = core.ledger.open({ exceeded() {} }, '127.0.0.1');
   account.update(1000);
   core.memory.held = 77;
   declare(core.hosts, '/', 'q');

@@ -160,6 +160,8 @@ export class TestHandler implements TransportHandler {
   closedCount: number;
   drainedCount: number;
   onData: (chunk: Buffer) => void;
+  /** What the client is told of a fault; empty: nothing. */
+  faultNotice: string;
   private resolveClosed!: (error: Error | null) => void;
   private waiter: { bytes: number; resolve: () => void } | null;
 
@@ -169,6 +171,7 @@ export class TestHandler implements TransportHandler {
     this.closedCount = 0;
     this.drainedCount = 0;
     this.onData = () => {};
+    this.faultNotice = '';
     this.waiter = null;
     this.isClosed = new Promise((resolve) => {
       this.resolveClosed = resolve;
@@ -195,6 +198,12 @@ export class TestHandler implements TransportHandler {
 
   drained(): void {
     this.drainedCount++;
+  }
+
+  sayFault(): boolean {
+    if (this.faultNotice === '') return false;
+    put(this.transport.outbox, this.faultNotice);
+    return true;
   }
 
   closed(error: Error | null): void {

@@ -212,6 +212,35 @@ describe('a connection', () => {
     canary.destroy();
   });
 
+  it('tells its peer of a fault with whole frames only', async () => {
+    for (const [sent, expected] of [
+      [10, 'whole fault'],
+      // So much leaves within the turn: the peer has a part of the frame.
+      [2_000_000, null],
+    ] as const) {
+      const [socket, handler] = await open();
+      const bug = new Error('in the middle of a frame');
+      handler.faultNotice = ' fault';
+      handler.onData = (chunk) => {
+        if (String(chunk) === 'first') put(handler.transport.outbox, 'whole');
+        else {
+          const part = Buffer.alloc(sent, 'p');
+          handler.transport.outbox.append(part, 0, part.length);
+          throw bug;
+        }
+      };
+      const received = readAll(socket).catch(() => null);
+      socket.write('first');
+      await once(socket, 'readable');
+      socket.write('second');
+      assert.equal(await handler.isClosed, bug);
+      if (expected !== null) assert.equal(String(await received), expected);
+      else assert.ok(!String(await received).endsWith(' fault'));
+      socket.destroy();
+      assert.equal(handler.closedCount, 1);
+    }
+  });
+
   it('destroys a connection that the front-end refuses by throwing', async () => {
     const bug = new Error('no handler');
     const refusing = new Listener(

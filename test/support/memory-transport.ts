@@ -101,6 +101,12 @@ export class MemoryTransport implements Transport {
     return !this.paused;
   }
 
+  fault(): void {
+    const said = !this.ended && this.outbox.discard() && this.handler!.sayFault();
+    if (said) this.end();
+    else this.destroy();
+  }
+
   receive(chunk: Buffer): void {
     if (this.ended) return;
     this.bytesRead += chunk.length;

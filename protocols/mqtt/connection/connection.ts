@@ -9,7 +9,12 @@ import { BrokerError } from '../../../src/core/errors.ts';
 import { EMPTY_TABLE } from '../../../src/core/message/field-table.ts';
 import { countLimit } from '../../../src/core/ports/limit-hits.ts';
 import type { ClientConnection, ConnectionInfo } from '../../../src/core/session/client-connection.ts';
-import type { Debtor, MemoryAccount, MemoryLimit } from '../../../src/core/session/memory-ledger.ts';
+import {
+  type Debtor,
+  excessOf,
+  type MemoryAccount,
+  type MemoryLimit,
+} from '../../../src/core/session/memory-ledger.ts';
 import type { Session } from '../../../src/core/session/session.ts';
 import type { WorkDescription, Worker } from '../../../src/core/turn/turn-watch.ts';
 import { MESSAGE_KIND } from '../../../src/net/message-kind.ts';
@@ -95,7 +100,7 @@ export class MqttConnection
     this.aliases = null;
     this.context = context;
     this.framer = new PacketFramer(this, context.limits.connectBytes);
-    this.account = context.memory.open(this);
+    this.account = context.memory.open(this, transport.address);
     this.connectedAt = context.turn.now;
     this.state = STATE.waiting;
     this.clientId = '';
@@ -133,7 +138,7 @@ export class MqttConnection
   exceeded(limit: MemoryLimit): void {
     this.context.turn.begin();
     if (this.state === STATE.closed) this.transport.destroy();
-    else this.fail(new MalformedPacket('the connection holds too much memory', REASON.quotaExceeded, limit));
+    else this.fail(new MalformedPacket(excessOf(limit), REASON.quotaExceeded, limit));
   }
 
   describeWork(): WorkDescription {
@@ -263,7 +268,14 @@ export class MqttConnection
   }
 
   broken(): void {
-    this.transport.destroy();
+    this.transport.fault();
+  }
+
+  sayFault(): boolean {
+    if (this.state !== STATE.open || !this.v5) return false;
+    this.write(disconnect(REASON.implementationSpecific, null, null, this.maximumPacketBytes));
+    this.gate.end();
+    return true;
   }
 
   tickFailed(): void {
@@ -403,7 +415,9 @@ export class MqttConnection
   private workDone(): void {
     this.work = null;
     this.gate.endWork();
-    this.gate.goOn();
+    const { turn } = this.context;
+    if (turn.isLong) void turn.slices.next(this).then(() => this.gate.goOn());
+    else this.gate.goOn();
   }
 
   // What the gate calls.
@@ -432,7 +446,11 @@ export class MqttConnection
     let reason: Reason = REASON.unspecified;
     if (error instanceof MalformedPacket || error instanceof ConnectRefused) reason = error.reason;
     else if (error instanceof BrokerError) reason = refusalReasonOf(error.kind);
-    else this.context.log.error({ ...this.about(), error }, 'MQTT connection failed');
+    else {
+      this.context.turn.faults.report('input', error, this);
+      this.broken();
+      return;
+    }
     this.close(error instanceof Error ? error.message : String(error), reason);
     this.transport.end();
   }

@@ -14,6 +14,7 @@ export const CORE_COUNTED_LIMITS = [
   'limits.userBytes',
   'limits.unauthenticatedBytes',
   'limits.clientBytes',
+  'limits.unauthenticatedPerAddress',
   'limits.definitionBytesPerVhost',
   'limits.queuesPerVhost',
   'limits.exchangesPerVhost',

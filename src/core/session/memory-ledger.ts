@@ -5,7 +5,8 @@
 //
 // Whoever exceeds a bound is closed: a connection above its own; above the bound of a user, of all who have not logged
 // in, or of all clients, those of them that hold the most, until an eighth of the bound is free. So a client that holds
-// little keeps its connection whatever others do.
+// little keeps its connection whatever others do. Of connections that have not logged in one address may have so many;
+// one more takes the place of the oldest.
 
 /** Bounds in bytes. */
 export interface MemoryLimits {
@@ -14,6 +15,8 @@ export interface MemoryLimits {
   /** Of all connections that have not logged in. */
   readonly unauthenticatedBytes: number;
   readonly clientBytes: number;
+  /** Connections of one address that have not logged in. */
+  readonly unauthenticatedPerAddress: number;
 }
 
 export const DEFAULT_MEMORY_LIMITS: MemoryLimits = Object.freeze({
@@ -21,14 +24,21 @@ export const DEFAULT_MEMORY_LIMITS: MemoryLimits = Object.freeze({
   userBytes: 512 * 1024 * 1024,
   unauthenticatedBytes: 64 * 1024 * 1024,
   clientBytes: 1024 * 1024 * 1024,
+  unauthenticatedPerAddress: 8192,
 });
 
 /** The key of a bound, as errors and counters name it. */
 export type MemoryLimit = `limits.${keyof MemoryLimits}`;
 
+/** What a client is told that is closed because of a bound. */
+export function excessOf(limit: MemoryLimit): string {
+  if (limit === 'limits.unauthenticatedPerAddress') return 'too many connections of this address have not logged in';
+  return 'the connection holds too much memory';
+}
+
 /** A connection, as the ledger sees it. */
 export interface Debtor {
-  /** The connection holds too much: it tells its client, releases what it holds, ends, and counts the limit. */
+  /** The connection is one too many, or holds too much: it tells its client, releases what it holds, ends, and counts the limit. */
   exceeded(limit: MemoryLimit): void;
 }
 
@@ -57,14 +67,16 @@ export class MemoryAccount {
   /** Its user's connections, or those that have not logged in; null: closed. */
   group: Group | null;
   user: string | null;
+  readonly address: string;
 
-  constructor(ledger: MemoryLedger, debtor: Debtor, group: Group) {
+  constructor(ledger: MemoryLedger, debtor: Debtor, address: string, group: Group) {
     this.bytes = 0;
     this.stated = 0;
     this.debtor = debtor;
     this.ledger = ledger;
     this.group = group;
     this.user = null;
+    this.address = address;
     group.accounts.add(this);
   }
 
@@ -87,12 +99,15 @@ export class MemoryAccount {
 export class MemoryLedger {
   private readonly limits: MemoryLimits;
   private readonly strangers: Group;
+  /** Of the strangers, those of each address, the oldest first. */
+  private readonly byAddress: Map<string, Set<MemoryAccount>>;
   private readonly users: Map<string, Group>;
   private total: number;
 
   constructor(limits: MemoryLimits) {
     this.limits = limits;
     this.strangers = new Group();
+    this.byAddress = new Map();
     this.users = new Map();
     this.total = 0;
   }
@@ -112,9 +127,20 @@ export class MemoryLedger {
     return this.users.get(user)?.bytes ?? 0;
   }
 
-  /** Begins to count a connection, which has not logged in. */
-  open(debtor: Debtor): MemoryAccount {
-    return new MemoryAccount(this, debtor, this.strangers);
+  /** Begins to count a connection, which has not logged in. May close another one of its address. */
+  open(debtor: Debtor, address: string): MemoryAccount {
+    const account = new MemoryAccount(this, debtor, address, this.strangers);
+    let neighbours = this.byAddress.get(address);
+    if (neighbours === undefined) {
+      neighbours = new Set();
+      this.byAddress.set(address, neighbours);
+    }
+    neighbours.add(account);
+    if (neighbours.size > this.limits.unauthenticatedPerAddress) {
+      const [oldest] = neighbours;
+      this.end(oldest!, 'limits.unauthenticatedPerAddress');
+    }
+    return account;
   }
 
   loggedIn(account: MemoryAccount, user: string): void {
@@ -176,6 +202,13 @@ export class MemoryLedger {
     this.total -= bytes;
     account.bytes = 0;
     group!.accounts.delete(account);
+    if (group === this.strangers) this.leaveAddress(account);
+  }
+
+  private leaveAddress(account: MemoryAccount): void {
+    const neighbours = this.byAddress.get(account.address)!;
+    neighbours.delete(account);
+    if (neighbours.size === 0) this.byAddress.delete(account.address);
   }
 
   private shrink(group: Group, limit: MemoryLimit): void {

@@ -71,7 +71,7 @@ export class TurnWatch {
   private readonly turn: Figures;
   private intervalEndsAt: number;
   /** When the current turn began, and the longest piece of work in it. */
-  private turnBegan: number;
+  turnBegan: number;
   private longestInTurn: number;
   private longestWorker: Worker | null;
 

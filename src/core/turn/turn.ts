@@ -166,6 +166,15 @@ export class Turn implements RingScheduler {
     return this.watch.now() - this.inputBegan > MAX_INPUT_MS;
   }
 
+  /**
+   * Whether the turn has had its time: a connection that goes on with input that has waited should do so in a later
+   * slice (see `slices`). Operations that are awaited and done at once follow each other in microtasks, in which nobody
+   * else is served: 2,000 pipelined basic.consume of one connection were a turn of 321 ms.
+   */
+  get isLong(): boolean {
+    return this.scheduled && this.watch.now() - this.watch.turnBegan > MAX_WORK_MS;
+  }
+
   /** Every other entry from the event loop (timer, completion) calls this first. */
   begin(): void {
     if (this.scheduled) return;

@@ -12,6 +12,7 @@ const LIMITS = {
   userBytes: 2000 * KIB,
   unauthenticatedBytes: 500 * KIB,
   clientBytes: 4000 * KIB,
+  unauthenticatedPerAddress: 100,
 };
 
 /** A connection that releases everything when it is closed. */
@@ -19,8 +20,8 @@ class Connection {
   readonly account: MemoryAccount;
   closedBy: MemoryLimit | null = null;
 
-  constructor(ledger: MemoryLedger, user: string | null = null) {
-    this.account = ledger.open(this);
+  constructor(ledger: MemoryLedger, user: string | null = null, address = '192.0.2.1') {
+    this.account = ledger.open(this, address);
     if (user !== null) this.account.loggedIn(user);
   }
 
@@ -103,6 +104,21 @@ describe('the memory ledger', () => {
     assert.ok(hostile.some(({ closedBy }) => closedBy === 'limits.unauthenticatedBytes'));
     assert.equal(honest.closedBy, null);
     assert.equal(user.closedBy, null);
+  });
+
+  it('closes the oldest stranger of an address that has too many, and nobody of another', () => {
+    const ledger = new MemoryLedger(LIMITS);
+    const other = new Connection(ledger, null, '192.0.2.2');
+    const user = new Connection(ledger, 'ann');
+    const strangers = Array.from({ length: 103 }, () => new Connection(ledger));
+    const closed = strangers.filter(({ closedBy }) => closedBy === 'limits.unauthenticatedPerAddress');
+    assert.deepEqual(closed, strangers.slice(0, 3));
+    strangers[50]!.account.loggedIn('bob');
+    strangers[51]!.account.close();
+    new Connection(ledger);
+    new Connection(ledger);
+    assert.equal(strangers[3]!.closedBy, null, 'those that logged in or ended made room');
+    assert.deepEqual([other.closedBy, user.closedBy], [null, null]);
   });
 
   it('closes the largest of all when all hold too much', () => {
