@@ -59,8 +59,7 @@ class Loop implements FrameSink {
       ...numbered,
       unacked: new Unacked(),
       encodedNames: new ShortStringEncoder(),
-      hasCredit: () => true,
-      stopped: () => {},
+      admits: () => true,
       consumerCancelled: () => {},
       broken: () => {},
     };
@@ -117,8 +116,7 @@ function deliver(bytes: number): number {
     unacked: new Unacked(),
     encodedNames: new ShortStringEncoder(),
     maxPayloadBytes: MAX_PAYLOAD_BYTES,
-    hasCredit: () => true,
-    stopped: () => {},
+    admits: () => true,
     consumerCancelled: () => {},
     broken: () => {},
   });

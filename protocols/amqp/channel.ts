@@ -6,6 +6,8 @@
 
 import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports/meters.ts';
+import type { Consumer } from '../../src/core/queue/consumer.ts';
+import { CreditLine } from '../../src/core/queue/credit-line.ts';
 import { Unacked } from '../../src/core/queue/unacked.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { Outcome } from '../../src/core/session/transaction.ts';
@@ -69,6 +71,9 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
   readonly unfinished: { bytes: number };
   readonly unfinishedBytes: number;
   readonly unacked: Unacked;
+  /** Consumers that wait for credit of the channel, and those that wait for nothing but the outbox. */
+  private readonly line: CreditLine;
+  private readonly unlimited: CreditLine;
   readonly publishing: Publishing;
   readonly content: ContentParser;
   /** channel.close was sent; everything but close and close-ok is ignored until the client's close-ok. */
@@ -79,10 +84,10 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
   private readonly definitions: Definitions;
   /** For new consumers (basic.qos, global=false). */
   private prefetch: number;
+  /** Entries that may be out at once. */
+  private limit: number;
   /** For all consumers of the channel together (global=true); 0: only the broker's own limit. */
   private channelPrefetch: number;
-  /** Whether a delivery was refused because the channel had no credit. */
-  private creditRefused: boolean;
   /** Whether it is on the work list, to resume consumers. */
   private resuming: boolean;
   private released: boolean;
@@ -107,14 +112,16 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     this.unfinished = connection.unfinished;
     this.unfinishedBytes = Math.max(limits.unfinishedBytes, this.maxMessageBytes);
     this.unacked = new Unacked();
+    this.line = new CreditLine();
+    this.unlimited = new CreditLine();
     this.closing = false;
     this.connection = connection;
     this.unackedLimit = context.unackedPerChannel;
     this.consumers = new Consumers(this);
     this.definitions = new Definitions(this);
     this.prefetch = 0;
+    this.limit = this.unackedLimit;
     this.channelPrefetch = 0;
-    this.creditRefused = false;
     this.resuming = false;
     this.released = false;
     this.publishing = new Publishing(this);
@@ -200,7 +207,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
         session.acknowledge(entry);
       }
     }
-    if (this.creditRefused) this.resumeConsumers();
+    if (this.line.contended) this.resumeConsumers();
   }
 
   /** Releases everything: consumers end, entries are requeued, later confirms are dropped. */
@@ -218,17 +225,18 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
    * all acknowledgements of the turn: 50,000 consumers may have stopped.
    */
   resumeConsumers(): void {
-    this.creditRefused = false;
-    if (this.resuming || !this.consumers.haveStopped) return;
+    if (this.resuming || !(this.line.contended || this.unlimited.contended)) return;
     this.resuming = true;
     this.turn.work(this);
   }
 
-  /** Resumes consumers: the channel as a task of the work list. */
+  /** Resumes consumers, a round at a time: the channel as a task of the work list. */
   run(): boolean {
-    this.resuming = false;
-    this.consumers.resume();
-    return false;
+    if (this.released) return false;
+    const { writable } = this.outbox;
+    const more = this.line.callNext(writable ? this.limit - this.unacked.size : 0);
+    this.resuming = this.unlimited.callNext(writable ? Number.POSITIVE_INFINITY : 0) || more;
+    return this.resuming;
   }
 
   describeWork(): WorkDescription {
@@ -243,16 +251,17 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     this.resuming = false;
   }
 
-  stopped(delivery: Delivery): void {
-    this.consumers.stopped(delivery);
-  }
-
-  hasCredit(): boolean {
-    const { size } = this.unacked;
-    if (size < this.unackedLimit && (this.channelPrefetch === 0 || size < this.channelPrefetch)) {
-      return true;
+  /**
+   * As RabbitMQ, a channel's limit (basic.qos, global) also holds back consumers that do not acknowledge, although what
+   * they get does not count.
+   */
+  admits(consumer: Consumer): boolean {
+    const isUnlimited = consumer.noAck && this.channelPrefetch === 0;
+    const line = isUnlimited ? this.unlimited : this.line;
+    if (this.outbox.writable && (isUnlimited || this.unacked.size < this.limit)) {
+      if (!line.contended || line.admits(consumer)) return true;
     }
-    this.creditRefused = true;
+    line.join(consumer);
     return false;
   }
 
@@ -284,6 +293,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     }
     if (args.global) {
       this.channelPrefetch = args.prefetchCount;
+      this.limit = this.channelPrefetch === 0 ? this.unackedLimit : Math.min(this.channelPrefetch, this.unackedLimit);
       this.resumeConsumers();
     } else {
       this.prefetch = args.prefetchCount;
@@ -322,7 +332,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
       return;
     }
     this.session.reject(entry, args.requeue);
-    if (this.creditRefused) this.resumeConsumers();
+    if (this.line.contended) this.resumeConsumers();
   }
 
   private nack(args: { tag: number; multiple: boolean; requeue: boolean }): void {
@@ -339,15 +349,16 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     const entries = this.unacked.takeUpTo(last);
     if (args.requeue) this.session.requeueAll(entries);
     else for (const entry of entries) this.session.reject(entry, false);
-    if (this.creditRefused) this.resumeConsumers();
+    if (this.line.contended) this.resumeConsumers();
   }
 
   private recover({ requeue }: { requeue: boolean }, asynchronous: boolean): void {
     // As RabbitMQ, which cannot redeliver to the same consumer.
     if (!requeue) throw new AmqpError(REPLY.notImplemented, 'requeue=false');
-    this.session.requeueAll(this.unacked.drain());
+    const { transaction } = this.publishing;
+    this.session.requeueAll(transaction === null ? this.unacked.drain() : transaction.takeUnsettled());
     this.reply(METHOD.basicRecoverOk, asynchronous);
-    if (this.creditRefused) this.resumeConsumers();
+    if (this.line.contended) this.resumeConsumers();
   }
 
   private confirmSelect({ noWait }: { noWait: boolean }): void {
@@ -380,7 +391,7 @@ export class AmqpChannel implements ConsumersChannel, PublishChannel, Definition
     const committed = this.transaction().commit();
     const done = (): void => {
       this.reply(METHOD.txCommitOk, false);
-      if (this.creditRefused) this.resumeConsumers();
+      if (this.line.contended) this.resumeConsumers();
     };
     this.suspendFor(committed.then(done), METHOD.txCommit);
   }

@@ -312,7 +312,8 @@ export class AmqpConnection
       }
       case FRAME.heartbeat:
         // §4.2.7: on channel 0, without payload.
-        if (channelNumber !== 0 || end !== at) throw new AmqpError(REPLY.frameError, 'invalid heartbeat frame');
+        if (end !== at) throw new AmqpError(REPLY.frameError, 'heartbeat frame with a payload');
+        if (channelNumber !== 0) throw new AmqpError(REPLY.unexpectedFrame, 'heartbeat frame on a channel');
         return end + 1;
       default:
         throw new AmqpError(REPLY.frameError, `unknown frame type ${type}`);

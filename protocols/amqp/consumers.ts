@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { FIELD_TYPE_NAMES, findField, integerOf } from '../../src/core/message/field-table.ts';
 import type { Message } from '../../src/core/message/message.ts';
 import type { Meters } from '../../src/core/ports/meters.ts';
+import { leaveLine } from '../../src/core/queue/credit-line.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import { REPLY_QUEUE, type ReplyReceiver } from '../../src/core/vhost/direct-replies.ts';
 import { AmqpError, REPLY } from './amqp-error.ts';
@@ -32,8 +33,6 @@ export class Consumers implements ReplyReceiver {
   private readonly channel: ConsumersChannel;
   private readonly session: Session;
   private readonly byTag: Map<string, Delivery>;
-  /** Those that stopped since the last `resume`: a channel may have 65,536 consumers of which few have work. */
-  private waiting: Delivery[];
   private replies: Delivery | null;
   private ended: boolean;
 
@@ -42,7 +41,6 @@ export class Consumers implements ReplyReceiver {
     this.channel = channel;
     this.session = channel.session;
     this.byTag = new Map();
-    this.waiting = [];
     this.replies = null;
     this.ended = false;
   }
@@ -82,7 +80,10 @@ export class Consumers implements ReplyReceiver {
     if (delivery !== undefined) {
       this.byTag.delete(args.tag);
       if (delivery === this.replies) this.endReplies();
-      else this.session.cancel(delivery.consumer!);
+      else {
+        leaveLine(delivery.consumer!);
+        this.session.cancel(delivery.consumer!);
+      }
     }
     if (!args.noWait) this.channel.send(consumerTagOk(this.channel.number, METHOD.basicCancelOk, args.tag));
   }
@@ -90,34 +91,18 @@ export class Consumers implements ReplyReceiver {
   /** The queue of a consumer was deleted. */
   cancelled(delivery: Delivery): void {
     this.byTag.delete(delivery.tag);
+    if (delivery.consumer !== null) leaveLine(delivery.consumer);
     if (this.channel.notifiesCancel) this.channel.send(consumerCancelled(this.channel.number, delivery.tag));
-  }
-
-  /** Whether any consumer waits for `resume`. */
-  get haveStopped(): boolean {
-    return this.waiting.length > 0;
-  }
-
-  stopped(delivery: Delivery): void {
-    this.waiting.push(delivery);
-  }
-
-  /** The outbox became writable, or the channel has credit again. */
-  resume(): void {
-    const { waiting } = this;
-    if (waiting.length === 0) return;
-    this.waiting = [];
-    for (const delivery of waiting) {
-      delivery.waits = false;
-      delivery.consumer?.resume();
-    }
   }
 
   end(): void {
     this.ended = true;
-    for (const { consumer } of this.byTag.values()) if (consumer !== null) this.session.cancel(consumer);
+    for (const { consumer } of this.byTag.values()) {
+      if (consumer === null) continue;
+      leaveLine(consumer);
+      this.session.cancel(consumer);
+    }
     this.byTag.clear();
-    this.waiting = [];
     this.endReplies();
   }
 

@@ -44,10 +44,8 @@ export interface DeliveryChannel {
   readonly encodedNames: ShortStringEncoder;
   /** The largest payload that the client takes in one frame. */
   readonly maxPayloadBytes: number;
-  /** Whether the channel takes one more delivery that will be acknowledged. */
-  hasCredit(): boolean;
-  /** The consumer stopped, because the channel has no credit or the outbox is full; it waits for `resume`. */
-  stopped(delivery: Delivery): void;
+  /** Whether the channel takes one more delivery of the consumer. False: it waits until the channel resumes it. */
+  admits(consumer: Consumer): boolean;
   /** The consumer's queue was deleted. */
   consumerCancelled(delivery: Delivery): void;
   /** A fault of ours: the connection ends at once. */
@@ -58,8 +56,6 @@ export class Delivery implements DeliverySink {
   readonly tag: string;
   /** Set once the session has accepted the consumer. */
   consumer: Consumer | null;
-  /** Whether it waits for `resume`. */
-  waits: boolean;
   private readonly channel: DeliveryChannel;
   private readonly outbox: Outbox;
   /** The method frame up to the redelivered bit, with zeros for tag and bit; where the tag is in it. */
@@ -74,7 +70,6 @@ export class Delivery implements DeliverySink {
   constructor(tag: string, channel: DeliveryChannel) {
     this.tag = tag;
     this.consumer = null;
-    this.waits = false;
     this.channel = channel;
     this.outbox = channel.outbox;
     this.prefix = prefixOf(channel.number, channel.encodedNames.get(tag));
@@ -86,12 +81,7 @@ export class Delivery implements DeliverySink {
   }
 
   writable(consumer: Consumer): boolean {
-    if (this.outbox.writable && (consumer.noAck || this.channel.hasCredit())) return true;
-    if (!this.waits) {
-      this.waits = true;
-      this.channel.stopped(this);
-    }
-    return false;
+    return this.channel.admits(consumer);
   }
 
   failed(): void {

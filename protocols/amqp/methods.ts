@@ -62,6 +62,14 @@ export function readFlow(reader: Reader): { active: boolean } {
   return { active };
 }
 
+/**
+ * The name of an exchange or queue that is declared, deleted or bound, without carriage returns and line feeds, as in
+ * RabbitMQ. Other methods take names as they are.
+ */
+function definedName(reader: Reader): string {
+  return reader.shortString().replace(/[\r\n]/g, '');
+}
+
 /** reserved(short) exchange(shortstr) type(shortstr) passive(bit) durable(bit) auto-delete(bit) internal(bit)
  *  no-wait(bit) arguments(table) */
 export function readExchangeDeclare(reader: Reader): {
@@ -75,7 +83,7 @@ export function readExchangeDeclare(reader: Reader): {
   args: FieldTable;
 } {
   reader.short();
-  const exchange = reader.shortString();
+  const exchange = definedName(reader);
   const kind = reader.shortString();
   const passive = reader.bit();
   const durable = reader.bit();
@@ -90,7 +98,7 @@ export function readExchangeDeclare(reader: Reader): {
 /** reserved(short) exchange(shortstr) if-unused(bit) no-wait(bit) */
 export function readExchangeDelete(reader: Reader): { exchange: string; ifUnused: boolean; noWait: boolean } {
   reader.short();
-  const exchange = reader.shortString();
+  const exchange = definedName(reader);
   const ifUnused = reader.bit();
   const noWait = reader.bit();
   reader.finish();
@@ -107,8 +115,8 @@ export function readExchangeBind(reader: Reader): {
   args: FieldTable;
 } {
   reader.short();
-  const destination = reader.shortString();
-  const source = reader.shortString();
+  const destination = definedName(reader);
+  const source = definedName(reader);
   const routingKey = reader.shortString();
   const noWait = reader.bit();
   const args = reader.table();
@@ -128,7 +136,7 @@ export function readQueueDeclare(reader: Reader): {
   args: FieldTable;
 } {
   reader.short();
-  const queue = reader.shortString();
+  const queue = definedName(reader);
   const passive = reader.bit();
   const durable = reader.bit();
   const exclusive = reader.bit();
@@ -148,8 +156,8 @@ export function readQueueBind(reader: Reader): {
   args: FieldTable;
 } {
   reader.short();
-  const queue = reader.shortString();
-  const exchange = reader.shortString();
+  const queue = definedName(reader);
+  const exchange = definedName(reader);
   const routingKey = reader.shortString();
   const noWait = reader.bit();
   const args = reader.table();
@@ -165,8 +173,8 @@ export function readQueueUnbind(reader: Reader): {
   args: FieldTable;
 } {
   reader.short();
-  const queue = reader.shortString();
-  const exchange = reader.shortString();
+  const queue = definedName(reader);
+  const exchange = definedName(reader);
   const routingKey = reader.shortString();
   const args = reader.table();
   reader.finish();
@@ -190,7 +198,7 @@ export function readQueueDelete(reader: Reader): {
   noWait: boolean;
 } {
   reader.short();
-  const queue = reader.shortString();
+  const queue = definedName(reader);
   const ifUnused = reader.bit();
   const ifEmpty = reader.bit();
   const noWait = reader.bit();

@@ -4,6 +4,7 @@
 // channel, and on its prefetch, until then.
 
 import type { Message } from '../../src/core/message/message.ts';
+import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import type { Unacked } from '../../src/core/queue/unacked.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import {
@@ -104,6 +105,14 @@ export class ChannelTransaction {
     return true;
   }
 
+  /**
+   * Takes the deliveries that are not to be settled at the commit, for basic.recover: as in RabbitMQ, an acknowledgement
+   * that is not committed yet holds its message.
+   */
+  takeUnsettled(): QueueEntry[] {
+    return this.channel.unacked.takeAbove(this.coveredTo, (tag) => this.covered.has(tag));
+  }
+
   /** Resolves when everything is durable. Rejects where nothing was done; what was to be settled is requeued then. */
   async commit(): Promise<void> {
     const { publishes } = this;
@@ -131,7 +140,6 @@ export class ChannelTransaction {
           settlements.push({ entry, outcome });
         }
       } else {
-        // Gone where basic.recover has given it back meanwhile.
         const entry = unacked.take(tag);
         if (entry !== null) settlements.push({ entry, outcome });
       }

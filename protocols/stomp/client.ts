@@ -1,6 +1,7 @@
 // What the two halves of a connection (publisher.ts, subscriptions.ts) see of it: what they share, and what they ask of
 // it. connection.ts implements it.
 
+import type { Worker } from '../../src/core/turn/turn-watch.ts';
 import type { ReadGate } from '../../src/net/read-gate.ts';
 import type { Transport } from '../../src/net/transport.ts';
 import type { StompContext } from './context.ts';
@@ -8,7 +9,7 @@ import type { FrameParser } from './frame-parser.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import type { Receipts } from './receipts.ts';
 
-export interface StompClient {
+export interface StompClient extends Worker {
   readonly context: StompContext;
   readonly transport: Transport;
   readonly gate: ReadGate;

@@ -6,6 +6,7 @@
 
 import type { Message } from '../../src/core/message/message.ts';
 import type { Consumer, DeliverySink } from '../../src/core/queue/consumer.ts';
+import type { CreditLine } from '../../src/core/queue/credit-line.ts';
 import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import { Unacked } from '../../src/core/queue/unacked.ts';
 import type { Outbox } from '../../src/net/outbox.ts';
@@ -45,6 +46,8 @@ export class Subscription implements DeliverySink {
   private readonly head: MessageHead;
   private readonly writer: FrameWriter;
   private readonly outbox: Outbox;
+  /** The subscriptions of the connection that wait for room in the outbox. */
+  private readonly line: CreditLine;
   private readonly maxUnacked: number;
   private readonly lost: (subscription: Subscription) => void;
   private count: number;
@@ -58,6 +61,7 @@ export class Subscription implements DeliverySink {
     session: string,
     writer: FrameWriter,
     outbox: Outbox,
+    line: CreditLine,
     maxUnacked: number,
     lost: (subscription: Subscription) => void,
   ) {
@@ -72,6 +76,7 @@ export class Subscription implements DeliverySink {
     this.head = new MessageHead(id, `${session}-${number}-`, acks, writer.version);
     this.writer = writer;
     this.outbox = outbox;
+    this.line = line;
     this.maxUnacked = maxUnacked;
     this.lost = lost;
     this.count = 0;
@@ -86,8 +91,17 @@ export class Subscription implements DeliverySink {
     this.writer.broken();
   }
 
-  writable(): boolean {
-    return this.outbox.writable && this.unacked.size < this.maxUnacked;
+  writable(consumer: Consumer): boolean {
+    if (this.full) return false;
+    const { line } = this;
+    if (this.outbox.writable && (!line.contended || line.admits(consumer))) return true;
+    line.join(consumer);
+    return false;
+  }
+
+  /** Whether as many messages are out as it may have. */
+  get full(): boolean {
+    return this.unacked.size >= this.maxUnacked;
   }
 
   cancelled(): void {

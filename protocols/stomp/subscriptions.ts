@@ -1,9 +1,12 @@
 // The subscribing half of a connection: SUBSCRIBE, UNSUBSCRIBE, ACK, NACK, and what a close gives back.
 
 import { EMPTY_TABLE, type FieldTable, findField, integerOf } from '../../src/core/message/field-table.ts';
+import { CreditLine, leaveLine } from '../../src/core/queue/credit-line.ts';
 import type { QueueEntry } from '../../src/core/queue/queue-entry.ts';
 import type { Session } from '../../src/core/session/session.ts';
 import type { Outcome, Settlement } from '../../src/core/session/transaction.ts';
+import type { Task } from '../../src/core/turn/turn.ts';
+import type { WorkDescription } from '../../src/core/turn/turn-watch.ts';
 import type { StompClient } from './client.ts';
 import { COMMAND, commandName } from './command.ts';
 import type { DestinationCache } from './destination-cache.ts';
@@ -18,7 +21,7 @@ import { STOMP_VERSION } from './version.ts';
 
 const MAX_PREFETCH = 65_535;
 
-export class Subscriptions {
+export class Subscriptions implements Task {
   private readonly client: StompClient;
   private readonly parser: FrameParser;
   private readonly session: Session;
@@ -27,6 +30,11 @@ export class Subscriptions {
   private readonly byKey: Map<string, Subscription>;
   private readonly byNumber: Map<number, Subscription>;
   private lastNumber: number;
+  /** Subscriptions that wait for room in the outbox. */
+  private readonly line: CreditLine;
+  /** Whether it is on the work list, to resume them. */
+  private resuming: boolean;
+  private released: boolean;
 
   constructor(client: StompClient, session: Session, destinations: DestinationCache, transactions: Transactions) {
     this.client = client;
@@ -37,11 +45,31 @@ export class Subscriptions {
     this.byKey = new Map();
     this.byNumber = new Map();
     this.lastNumber = 0;
+    this.line = new CreditLine();
+    this.resuming = false;
+    this.released = false;
   }
 
   /** The connection takes more again. */
   resume(): void {
-    for (const subscription of this.byKey.values()) subscription.resume();
+    if (this.resuming || !this.line.contended) return;
+    this.resuming = true;
+    this.client.context.turn.work(this);
+  }
+
+  /** Resumes subscriptions, a round at a time: as a task of the work list. */
+  run(): boolean {
+    const room = this.client.transport.outbox.writable ? Number.POSITIVE_INFINITY : 0;
+    this.resuming = !this.released && this.line.callNext(room);
+    return this.resuming;
+  }
+
+  describeWork(): WorkDescription {
+    return { ...this.client.describeWork(), work: 'resumption of subscriptions' };
+  }
+
+  failed(): void {
+    this.resuming = false;
   }
 
   /** SUBSCRIBE. */
@@ -73,6 +101,7 @@ export class Subscriptions {
 
   /** Ends all subscriptions; what is out goes back together. Idempotent. */
   release(): void {
+    this.released = true;
     const entries: QueueEntry[] = [];
     for (const { detached } of this.transactions.takeAll()) for (const { entry } of detached) entries.push(entry);
     for (const subscription of this.byKey.values()) {
@@ -107,6 +136,7 @@ export class Subscriptions {
       this.client.sessionId,
       this.client.writer,
       outbox,
+      this.line,
       unackedPerChannel,
       this.lost,
     );
@@ -179,7 +209,10 @@ export class Subscriptions {
 
   private cancel(subscription: Subscription): void {
     subscription.ended = true;
-    if (subscription.consumer !== null) this.session.cancel(subscription.consumer);
+    const { consumer } = subscription;
+    if (consumer === null) return;
+    leaveLine(consumer);
+    this.session.cancel(consumer);
   }
 
   /** What the current frame, an ACK or NACK, asks for. 1.2 names the message in `id`, 1.0 and 1.1 in `message-id`. */
@@ -207,7 +240,7 @@ export class Subscriptions {
     const { session } = this;
     const subscription = this.check(acknowledgement);
     if (subscription === null) return;
-    const wasFull = !subscription.writable();
+    const wasFull = subscription.full;
     const { unacked, mode } = subscription;
     const { kind } = acknowledgement;
     const { number: tag } = acknowledgement.id;

@@ -169,7 +169,7 @@ describe('an AMQP connection', () => {
     ['a frame of unknown type', wire.frame(7, 1, Buffer.alloc(4)), 501],
     ['a frame that does not end in CE', Buffer.from('01000100000004001400100000', 'hex'), 501],
     ['a frame above frame_max', Buffer.from('010001000fffff', 'hex'), 501],
-    ['a heartbeat on a channel', wire.frame(8, 1, Buffer.alloc(0)), 501],
+    ['a heartbeat on a channel', wire.frame(8, 1, Buffer.alloc(0)), 505],
     ['an unknown class', method(0x00ff000a), 540],
     ['an unknown method', method(0x003c00ff), 540],
     ['a method that only brokers send', method(0x003c003c), 503],

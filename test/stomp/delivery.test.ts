@@ -478,6 +478,33 @@ describe('STOMP acknowledgements', () => {
     assert.deepEqual(bodies(await client.exchange(frame('ACK', [`id:${ids[1]}`]))), ['3']);
   });
 
+  it('behind a full outbox every subscription has its turn', async () => {
+    const limits = { highWatermarkBytes: 64 * 1024, lowWatermarkBytes: 1024, flushBytes: 64 * 1024 };
+    const harness = new Harness({ outbox: limits });
+    const client = await harness.connect();
+    const names = ['a', 'b', 'c'];
+    for (const name of names) client.send(frame('SUBSCRIBE', [`id:${name}`, `destination:/queue/${name}`]));
+    await harness.settle();
+    client.transport.stuck = true;
+    const publisher = await harness.connect();
+    const body = 'x'.repeat(4000);
+    for (let i = 0; i < 200; i++) {
+      for (const name of names) publisher.send(frame('SEND', [`destination:/queue/${name}`], body));
+    }
+    await harness.settle();
+    const order: string[] = [];
+    for (let i = 0; i < 100 && order.length < 600; i++) {
+      for (const { headers } of client.take()) order.push(headers.subscription!);
+      client.transport.unstick();
+      client.transport.stuck = true;
+      await harness.settle();
+    }
+    assert.equal(order.length, 600);
+    for (const name of names) {
+      assert.ok(order.slice(0, 300).filter((each) => each === name).length >= 30, `${name} waited for the others`);
+    }
+  });
+
   it('without prefetch the bound of the connection holds deliveries back', async () => {
     const harness = new Harness({ unackedPerChannel: 2 });
     const client = await harness.connect();

@@ -447,6 +447,67 @@ export const CONSUME_CHECKS: readonly Check[] = [
       await channel.expectNoMore(queue);
     },
   ),
+  amqp(
+    'qos.global.turns',
+    'RabbitMQ: Consumer prefetch',
+    EXTENSION,
+    'consumers of one queue that share a count are served in turn',
+    async (t) => {
+      const channel = await t.channel();
+      const queue = await t.sharedQueue(channel);
+      await channel.call('basic.qos', { prefetchCount: 1, global: true });
+      for (const consumerTag of ['a', 'b']) await channel.consume(queue, { consumerTag });
+      await t.fill(queue, '1', '2', '3', '4', '5', '6', '7', '8', '9', '10');
+      const turns: Record<string, number> = { a: 0, b: 0 };
+      for (let i = 0; i < 10; i++) {
+        const message = await channel.delivery(`${i + 1}`);
+        turns[message.args.consumerTag]!++;
+        channel.ack(message);
+      }
+      assert.deepEqual(turns, { a: 5, b: 5 });
+    },
+  ),
+  amqp(
+    'qos.global.queues',
+    'RabbitMQ: Consumer prefetch',
+    EXTENSION,
+    'consumers of several queues that share a count are all served, and not one after the other',
+    async (t) => {
+      const channel = await t.channel();
+      const tags = ['a', 'b', 'c'];
+      const queues = [await t.sharedQueue(channel), await t.sharedQueue(channel), await t.sharedQueue(channel)];
+      await channel.call('basic.qos', { prefetchCount: 1, global: true });
+      for (const [i, queue] of queues.entries()) await channel.consume(queue, { consumerTag: tags[i]! });
+      for (const queue of queues) await t.fill(queue, '1', '2', '3', '4', '5', '6');
+      const served: string[] = [];
+      for (let i = 0; i < 18; i++) {
+        const message = await channel.delivery();
+        served.push(message.args.consumerTag);
+        channel.ack(message);
+      }
+      for (const tag of tags) assert.equal(served.filter((each) => each === tag).length, 6, tag);
+      assert.ok(new Set(served.slice(0, 6)).size > 1, `the first six went to ${served.slice(0, 6)}`);
+    },
+  ),
+  amqp(
+    'qos.global.no-ack',
+    'RabbitMQ: Consumer prefetch',
+    EXTENSION,
+    'the count of a channel holds back consumers that do not acknowledge, too, until there is room',
+    async (t) => {
+      const channel = await t.channel();
+      const [first, second] = [await t.sharedQueue(channel), await t.sharedQueue(channel)];
+      await t.fill(first, 'held');
+      await t.fill(second, 'free');
+      await channel.call('basic.qos', { prefetchCount: 1, global: true });
+      await channel.consume(first);
+      const held = await channel.delivery('held');
+      await channel.consume(second, { noAck: true });
+      await channel.expectNoMore(second);
+      channel.ack(held);
+      await channel.delivery('free');
+    },
+  ),
   amqp('qos.size', '1.8.3.1.1', EXTENSION, 'a prefetch size is refused with 540, as RabbitMQ does', async (t) => {
     const channel = await t.channel();
     channel.send('basic.qos', { prefetchSize: 1000 });

@@ -272,6 +272,24 @@ export const DEAD_LETTER_CHECKS = [
     assert.deepEqual(story(content.properties), [`${queue} rejected 8`, 'elsewhere rejected 2']);
   }),
   amqp(
+    'dead-letter.earlier-versions',
+    SECTION,
+    EXTENSION,
+    'an x-death without counts, with an element for each death, is counted by queue and reason',
+    async (t) => {
+      const channel = await t.channel();
+      const { queue } = await mortal(t, channel);
+      const event = (where: string): Value => table({ queue: text(where), reason: text('expired') });
+      const earlier = Array.from({ length: 22 }, (_, i) => event(`q${i % 5}`));
+      channel.publish({ routingKey: queue, body: 'm', properties: { headers: { 'x-death': list(...earlier) } } });
+      await reject(channel, queue);
+      const { content } = await channel.delivery('m');
+      const [latest, ...others] = story(content.properties);
+      assert.equal(latest, `${queue} rejected 1`);
+      assert.deepEqual(others.sort(), ['q0 expired 5', 'q1 expired 5', 'q2 expired 4', 'q3 expired 4', 'q4 expired 4']);
+    },
+  ),
+  amqp(
     'dead-letter.restart',
     SECTION,
     EXTENSION,

@@ -102,6 +102,23 @@ export const EXCHANGE_CHECKS: readonly Check[] = [
     }
   }),
   amqp(
+    'exchange.declare.line-feeds',
+    'RabbitMQ: Exchanges',
+    EXTENSION,
+    'carriage returns and line feeds are no part of the name of an exchange that is declared or deleted',
+    async (t) => {
+      const channel = await t.channel();
+      const exchange = t.context.name();
+      await channel.call('exchange.declare', { exchange: `${exchange}\r\n`, type: 'direct', autoDelete: true });
+      for (const name of [exchange, `\n${exchange}`]) {
+        await channel.call('exchange.declare', { exchange: name, type: 'direct', passive: true });
+      }
+      await channel.call('exchange.delete', { exchange: `${exchange}\n` });
+      channel.send('exchange.declare', { exchange, type: 'direct', passive: true });
+      await channel.expectClose(404);
+    },
+  ),
+  amqp(
     'exchange.passive.exists',
     '1.6.2.1.3',
     MUST,

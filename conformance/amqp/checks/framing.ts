@@ -45,9 +45,26 @@ export const FRAMING_CHECKS: readonly Check[] = [
   violation('type', '4.2.3', 501, 'a frame of an unknown type', ({ connection }) => {
     connection.frame(5, 1, Buffer.alloc(4));
   }),
-  violation('heartbeat.channel', '4.2.7', 501, 'a heartbeat on a channel', ({ connection }) => {
+  violation('heartbeat.channel', '4.2.7', [501, 505], 'a heartbeat on a channel', ({ connection }) => {
     connection.frame(FRAME.heartbeat, 1, Buffer.alloc(0));
   }),
+  amqp(
+    'framing.heartbeat.channel.code',
+    'RabbitMQ: Heartbeats',
+    EXTENSION,
+    'a heartbeat on a channel closes the connection with 505, one with a payload with 501',
+    async (t) => {
+      for (const [channel, payload, code] of [
+        [1, '', 505],
+        [1, 'x', 501],
+        [0, 'x', 501],
+      ] as const) {
+        const { connection } = await t.channel();
+        connection.frame(FRAME.heartbeat, channel, Buffer.from(payload));
+        await connection.expectClose(code);
+      }
+    },
+  ),
   violation('method.short', '4.2.4', 501, 'a method frame without room for its ids', ({ connection }) => {
     connection.frame(FRAME.method, 1, Buffer.from([0, 60]));
   }),

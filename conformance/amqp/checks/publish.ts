@@ -382,6 +382,43 @@ export const PUBLISH_CHECKS: readonly Check[] = [
     await channel.close();
     await (await t.channel(channel.connection, 2)).getEmpty(queue);
   }),
+  amqp(
+    'tx.recover',
+    '1.9.2',
+    EXTENSION,
+    'an ack that is not committed holds its message: recover brings back the others only',
+    async (t) => {
+      const channel = await t.channel();
+      const queue = await t.sharedQueue(channel);
+      await t.fill(queue, '1', '2');
+      await channel.call('tx.select');
+      channel.ack(await channel.get(queue, { noAck: false, body: '1' }));
+      await channel.get(queue, { noAck: false, body: '2' });
+      await channel.call('basic.recover', { requeue: true });
+      await channel.get(queue, { noAck: false, body: '2' });
+      await channel.getEmpty(queue);
+      await channel.call('tx.rollback');
+      await channel.call('basic.recover', { requeue: true });
+      for (const body of ['1', '2']) assert.equal((await channel.get(queue, { body })).args.redelivered, true);
+    },
+  ),
+  amqp(
+    'tx.return',
+    '1.9.2.3',
+    EXTENSION,
+    'a mandatory message whose queue has gone by the commit is returned before commit-ok',
+    async (t) => {
+      const channel = await t.channel();
+      const queue = await t.queue(channel);
+      await channel.call('tx.select');
+      channel.publish({ routingKey: queue, mandatory: true, body: 'm' });
+      await channel.call('queue.delete', { queue });
+      channel.send('tx.commit');
+      const { args, content } = await channel.expect('basic.return');
+      assert.deepEqual([args.replyCode, args.routingKey, content.body.toString()], [312, queue, 'm']);
+      await channel.expect('tx.commit-ok');
+    },
+  ),
   amqp('tx.ack.unknown', '1.8.3.13', MUST, 'an ack of no delivery is refused with 406 at once', async (t) => {
     const channel = await t.channel();
     await channel.call('tx.select');

@@ -280,6 +280,25 @@ export const QUEUE_CHECKS: readonly Check[] = [
     assert.equal(await t.queue(channel, { queue: name }), name);
   }),
   amqp(
+    'queue.declare.line-feeds',
+    'RabbitMQ: Queues',
+    EXTENSION,
+    'carriage returns and line feeds are no part of the name of a queue that is declared, bound or deleted',
+    async (t) => {
+      const channel = await t.channel();
+      const name = t.context.name();
+      const declared = await channel.call('queue.declare', { queue: `${name}\r\n-a\n`, autoDelete: true });
+      assert.equal(declared.queue, `${name}-a`);
+      for (const queue of [`${name}-a`, `\n${name}-a`]) {
+        assert.equal((await channel.call('queue.declare', { queue, passive: true })).queue, `${name}-a`);
+      }
+      await channel.call('queue.bind', { queue: `${name}-a\n`, exchange: 'amq.direct', routingKey: 'k' });
+      await channel.call('queue.delete', { queue: `${name}-a\n` });
+      channel.send('queue.declare', { queue: `${name}-a`, passive: true });
+      await channel.expectClose(404);
+    },
+  ),
+  amqp(
     'queue.passive.exists',
     '1.7.2.1.2',
     MUST,

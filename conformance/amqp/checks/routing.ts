@@ -274,6 +274,23 @@ export const ROUTING_CHECKS: readonly Check[] = [
     },
   ),
   amqp(
+    'publish.cc.bound-exchanges',
+    'RabbitMQ: Sender-selected distribution',
+    EXTENSION,
+    'every key of CC and BCC goes on to every exchange on the way',
+    async (t) => {
+      const channel = await t.channel();
+      const [source, destination] = [await t.exchange(channel, 'direct'), await t.exchange(channel, 'topic')];
+      const queue = await t.queue(channel);
+      await channel.call('exchange.bind', { destination, source, routingKey: 'rk1' });
+      await channel.call('queue.bind', { queue, exchange: destination, routingKey: 'rk2' });
+      const headers = { CC: list(text('rk1')), BCC: list(text('rk2')) };
+      channel.publish({ exchange: source, routingKey: '', body: 'm', properties: { headers } });
+      for (const key of ['rk1', 'rk2']) channel.publish({ exchange: source, routingKey: key, body: 'alone' });
+      assert.deepEqual(await contents(channel, queue), ['m']);
+    },
+  ),
+  amqp(
     'exchange.bind.once',
     'RabbitMQ: Exchange to exchange bindings',
     EXTENSION,

@@ -211,6 +211,18 @@ export const CONSUME_MUTATIONS: readonly AmqpMutation[] = [
     ({ global }) => (global ? { global: false } : null),
     WITHHOLDS,
   ),
+  breaks('qos.first-served', 'gives what several consumers share to the first of them', () => {
+    const first = new Map<number, string>();
+    return {
+      fromBroker(packet) {
+        const { channel, method } = packet;
+        if (method?.name !== 'basic.deliver') return [packet];
+        const consumerTag = first.get(channel) ?? method.args.consumerTag;
+        first.set(channel, consumerTag);
+        return [methodPacket(channel, 'basic.deliver', { ...method.args, consumerTag })];
+      },
+    };
+  }),
   altersRequest('qos.size-ignored', 'takes a prefetch size for none', 'basic.qos', ({ prefetchSize }) => {
     return prefetchSize > 0 ? { prefetchSize: 0 } : null;
   }),

@@ -14,6 +14,15 @@ export const QUEUE_MUTATIONS: readonly AmqpMutation[] = [
   altersAnswer('queue.declare-ok.name', 'answers with another name', 'queue.declare-ok', ({ queue }) => ({
     queue: `${queue}-1`.slice(-127),
   })),
+  altersRequest(
+    'names.line-feeds',
+    'takes line feeds in names for other characters',
+    ['queue.declare', 'exchange.declare'],
+    (args) => {
+      const mark = (name: string): string => name.replaceAll('\n', '_');
+      return 'queue' in args ? { queue: mark(args.queue) } : { exchange: mark(args.exchange) };
+    },
+  ),
   breaks('queue.server-named.same', 'gives all queues without a name one', () => {
     const name = `unnamed-${randomUUID()}`;
     return {

@@ -8,6 +8,7 @@
 import type { Message } from '../../../src/core/message/message.ts';
 import type { DefinitionValue } from '../../../src/core/ports/definitions.ts';
 import type { Consumer, DeliverySink } from '../../../src/core/queue/consumer.ts';
+import { CreditLine, leaveLine } from '../../../src/core/queue/credit-line.ts';
 import type { DirectReceiver, Queue } from '../../../src/core/queue/queue.ts';
 import type { QueueEntry } from '../../../src/core/queue/queue-entry.ts';
 import {
@@ -54,8 +55,12 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember, Ta
   private own: Consumer | null;
   /** The consumers of groups' queues. This and all below are made at first use: most sessions are idle. */
   private groups: Map<Consumer, { readonly group: SharedGroup; readonly options: SubscriptionOptions }> | null;
-  /** The consumers of groups' queues that stopped because nothing more could be sent. They resume once in a turn. */
-  private stopped: Set<Consumer> | null;
+  /** Consumers of groups' queues that are to start. */
+  private starting: Set<Consumer> | null;
+  /**
+   * Consumers that wait because nothing more can be sent, if the session is in a group: they share the receive maximum.
+   */
+  private line: CreditLine | null;
   /** Whether it is on the work list, to resume them. */
   private resuming: boolean;
   /** Groups that have passed over this session, because it took no QoS 0 message. */
@@ -74,7 +79,8 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember, Ta
     this.abandoned = false;
     this.own = null;
     this.groups = null;
-    this.stopped = null;
+    this.starting = null;
+    this.line = null;
     this.resuming = false;
     this.unready = null;
     this.outgoing = null;
@@ -98,14 +104,15 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember, Ta
   join(consumer: Consumer, group: SharedGroup, options: SubscriptionOptions): void {
     this.groups ??= new Map();
     this.groups.set(consumer, { group, options });
-    (this.stopped ??= new Set()).add(consumer);
+    (this.starting ??= new Set()).add(consumer);
     group.ready(this);
   }
 
   /** Leaves a group. Unacknowledged deliveries of its queue stay out until the connection closes. */
   leave(consumer: Consumer): void {
     this.groups?.delete(consumer);
-    this.stopped?.delete(consumer);
+    this.starting?.delete(consumer);
+    leaveLine(consumer);
   }
 
   /** A group's queue was deleted: entries of it that were to be sent again are gone. */
@@ -134,7 +141,8 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember, Ta
     this.windowFull = false;
     this.own = null;
     this.groups = null;
-    this.stopped = null;
+    this.starting = null;
+    this.line = null;
     this.unready = null;
     if (outgoing === null || connection === null) return;
     const claim = (entry: QueueEntry): void => this.context.groups.of(entry.queue).claim(entry.seq, this);
@@ -181,23 +189,22 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember, Ta
   resume(): void {
     if (this.feed?.idle === true) this.feed = null;
     this.feed?.resume();
-    this.own?.start();
+    if (this.own?.place === null) this.own.start();
     this.resumeGroups();
     const { unready } = this;
     this.unready = null;
     if (unready !== null) for (const group of unready) group.ready(this);
   }
 
-  /** Resumes the consumers of groups' queues that have stopped: as a task of the work list. */
+  /** Resumes consumers, of groups' queues and its own, a round at a time: as a task of the work list. */
   run(): boolean {
-    this.resuming = false;
-    const { stopped, groups } = this;
-    this.stopped = null;
-    if (stopped === null) return false;
-    for (const consumer of stopped) {
-      if (groups?.has(consumer)) consumer.start();
-    }
-    return false;
+    const { starting, groups, outgoing } = this;
+    this.starting = null;
+    for (const consumer of starting ?? []) if (groups?.has(consumer)) consumer.start();
+    const writable = this.connection?.outbox.writable === true;
+    const room = !writable ? 0 : outgoing === null ? Number.POSITIVE_INFINITY : outgoing.room;
+    this.resuming = this.line?.callNext(room) === true;
+    return this.resuming;
   }
 
   describeWork(): WorkDescription {
@@ -288,9 +295,14 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember, Ta
   writable(consumer: Consumer): boolean {
     const { connection, outgoing } = this;
     const isWritable = connection?.outbox.writable === true;
-    if (isWritable && (outgoing === null || outgoing.room > 0)) return true;
-    if (isWritable) this.windowFull = true;
-    if (consumer !== this.own && this.groups?.has(consumer)) (this.stopped ??= new Set()).add(consumer);
+    const hasRoom = outgoing === null || outgoing.room > 0;
+    const { line } = this;
+    if (isWritable && hasRoom && (line === null || !line.contended || line.admits(consumer))) return true;
+    if (isWritable && !hasRoom) this.windowFull = true;
+    if (this.groups !== null) {
+      this.line ??= new CreditLine();
+      this.line.join(consumer);
+    }
     return false;
   }
 
@@ -340,25 +352,25 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember, Ta
   // Acknowledgements from the client.
 
   puback(id: number): void {
-    if (this.outgoing?.puback(id) === true && this.windowFull) this.windowOpened();
+    if (this.outgoing?.puback(id) === true && this.hasWaiting) this.windowOpened();
   }
 
   pubrec(id: number, failed: boolean): void {
-    if (this.openOutgoing().pubrec(id, failed) && this.windowFull) this.windowOpened();
+    if (this.openOutgoing().pubrec(id, failed) && this.hasWaiting) this.windowOpened();
   }
 
   pubcomp(id: number): void {
-    if (this.outgoing?.pubcomp(id) === true && this.windowFull) this.windowOpened();
+    if (this.outgoing?.pubcomp(id) === true && this.hasWaiting) this.windowOpened();
   }
 
   // Completions of the store.
 
   stored(id: number): void {
-    if (this.outgoing?.stored(id) === true && this.windowFull) this.windowOpened();
+    if (this.outgoing?.stored(id) === true && this.hasWaiting) this.windowOpened();
   }
 
   notStored(id: number): void {
-    if (this.outgoing?.notStored(id) === true && this.windowFull) this.windowOpened();
+    if (this.outgoing?.notStored(id) === true && this.hasWaiting) this.windowOpened();
   }
 
   releaseStored(id: number): void {
@@ -383,17 +395,22 @@ export class Deliveries implements DeliverySink, DirectReceiver, GroupMember, Ta
       outgoing.deliverOnce(entry, message, DEFAULT_SUBSCRIPTION_OPTIONS, outgoing.takeRedelivery(entry));
   }
 
+  /** Whether anything waits for room in the receive maximum. */
+  private get hasWaiting(): boolean {
+    return this.windowFull || this.line?.contended === true;
+  }
+
   /** The receive maximum has room again. */
   private windowOpened(): void {
     this.windowFull = false;
     this.drainClaimed();
     this.feed?.resume();
-    this.own?.resume();
+    if (this.own?.place === null) this.own.resume();
     this.resumeGroups();
   }
 
   private resumeGroups(): void {
-    if (this.stopped === null || this.resuming) return;
+    if (this.resuming || (this.starting === null && this.line?.contended !== true)) return;
     this.resuming = true;
     this.context.turn.work(this);
   }

@@ -96,7 +96,10 @@ function eventOf(message: Message, queue: string, death: Death, nowMs: number): 
   return event;
 }
 
-/** Deaths are counted by queue and reason; the latest comes first. */
+/**
+ * Deaths are counted by queue and reason; the latest comes first. Headers of RabbitMQ before 3.5 have an element for each
+ * death and no count: elements of the same queue and reason are counted into the first.
+ */
 function withDeath(headers: FieldTable, queue: string, death: Death, event: readonly Field[]): Field[] {
   const others = headers.filter(({ name }) => name !== 'x-death');
   const known = findField(headers, 'x-death');
@@ -108,7 +111,7 @@ function withDeath(headers: FieldTable, queue: string, death: Death, event: read
     return [...kept, ...fields, deathsField([counted(event, 1n)])];
   }
   // A client set this header to something else: it is replaced.
-  const deaths = known.type === 'A' ? known.value : [];
+  const deaths = known.type === 'A' ? grouped(known.value) : [];
   const same = (each: FieldValue): boolean =>
     each.type === 'F' &&
     textOf(findField(each.value, 'queue')) === queue &&
@@ -119,6 +122,31 @@ function withDeath(headers: FieldTable, queue: string, death: Death, event: read
       ? counted(event, 1n)
       : counted(again((before as Table).value, event), countOf(before as Table) + 1n);
   return [...others, deathsField([latest, ...deaths.filter((each) => !same(each))])];
+}
+
+/** The elements with each queue and reason once. A single one, and one that is no table, stays as it is. */
+function grouped(deaths: readonly FieldValue[]): readonly FieldValue[] {
+  if (deaths.length < 2) return deaths;
+  const byKey = new Map<string, { readonly first: Table; count: bigint }>();
+  const kept: (FieldValue | { readonly first: Table; count: bigint })[] = [];
+  for (const each of deaths) {
+    if (each.type !== 'F') {
+      kept.push(each);
+      continue;
+    }
+    const key = JSON.stringify([textOf(findField(each.value, 'queue')), textOf(findField(each.value, 'reason'))]);
+    const known = byKey.get(key);
+    if (known !== undefined) known.count++;
+    else {
+      const group = { first: each, count: 1n };
+      byKey.set(key, group);
+      kept.push(group);
+    }
+  }
+  return kept.map((each) => {
+    if (!('first' in each)) return each;
+    return countOf(each.first) > 0n ? each.first : counted(each.first.value, each.count);
+  });
 }
 
 function deathsField(deaths: readonly FieldValue[]): Field {

@@ -25,8 +25,9 @@ export interface RoutedBinding {
  * bindings form a cycle, and merges the bindings that reach the same queue into one target.
  */
 export class Route {
-  readonly message: Message;
-  readonly routingKey: string;
+  /** What is matched: a message with several routing keys is matched with one after the other (`matchAt`). */
+  message: Message;
+  routingKey: string;
   readonly targets: Target[];
   /** Created with the second queue: most routes have one. */
   private byQueue: Map<Queue, Target> | null;
@@ -47,11 +48,26 @@ export class Route {
    */
   walk(from: RoutedExchange): void {
     this.visited.add(from);
-    for (const exchange of this.visited) {
-      if (exchange.match(this)) continue;
-      const alternate = exchange.alternateExchange();
-      if (alternate !== null) this.visited.add(alternate);
-    }
+    for (const exchange of this.visited) if (!exchange.match(this)) this.goOnToAlternate(exchange);
+  }
+
+  /** Begins a walk whose steps the caller takes, with `matchAt`: gives the exchanges in order, later ones too. */
+  begin(from: RoutedExchange): Iterator<RoutedExchange> {
+    this.visited.add(from);
+    return this.visited.values();
+  }
+
+  /** Matches a message with this routing key at an exchange. True if a binding matched. */
+  matchAt(exchange: RoutedExchange, message: Message): boolean {
+    this.message = message;
+    this.routingKey = message.routingKey;
+    return exchange.match(this);
+  }
+
+  /** No binding of the exchange has matched. */
+  goOnToAlternate(exchange: RoutedExchange): void {
+    const alternate = exchange.alternateExchange();
+    if (alternate !== null) this.visited.add(alternate);
   }
 
   /** Follows a binding that matched. */

@@ -4,6 +4,7 @@
 import type { FieldTable } from '../message/field-table.ts';
 import type { Message } from '../message/message.ts';
 import { type PackedTable, packedBytes, packTable, unpackTable } from '../message/packed-table.ts';
+import type { Place } from './credit-line.ts';
 import type { Queue } from './queue.ts';
 import type { QueueEntry } from './queue-entry.ts';
 
@@ -58,6 +59,10 @@ export class Consumer {
   listed: boolean;
   nextListed: Consumer | null;
   previousListed: Consumer | null;
+  /** Where it waits for credit that it shares with other consumers (credit-line.ts); null: it does not. */
+  place: Place | null;
+  /** The round of that line in which it was resumed last. */
+  round: number;
   private readonly owner: ConsumerOwner | null;
   private state: 'waiting' | 'started' | 'ended';
 
@@ -75,6 +80,8 @@ export class Consumer {
     this.listed = false;
     this.nextListed = null;
     this.previousListed = null;
+    this.place = null;
+    this.round = 0;
     this.owner = owner;
     this.state = 'waiting';
   }

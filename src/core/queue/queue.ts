@@ -709,6 +709,7 @@ export class Queue implements Task, ExpiringQueue {
     if (consumer === null) return;
     entry.consumer = null;
     invariant(--consumer.unacked >= 0, 'a consumer holds what it settles');
-    if (!consumer.listed) consumer.resume();
+    // One that waits for shared credit is resumed when it is called.
+    if (!consumer.listed && consumer.place === null) consumer.resume();
   }
 }

@@ -51,6 +51,11 @@ export class UnackedTail {
     return oldest === undefined || oldest > tag ? null : this.take(oldest);
   }
 
+  /** The tags of its entries that are above `tag`, in order. */
+  tagsAbove(tag: number): number[] {
+    return this.tags.filter((each, at) => each > tag && this.entries[at] !== null);
+  }
+
   /** Where the tag stands, or -1. */
   private place(tag: number): number {
     let low = this.first;

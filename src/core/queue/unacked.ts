@@ -91,6 +91,18 @@ export class Unacked {
     return taken;
   }
 
+  /** Removes and returns, in order, the entries with tags above `tag` of which `keeps` does not say that they stay. */
+  takeAbove(tag: number, keeps: (tag: number) => boolean): QueueEntry[] {
+    const taken: QueueEntry[] = [];
+    if (this.old !== null) {
+      for (const each of this.old.tagsAbove(tag)) if (!keeps(each)) taken.push(this.old.take(each)!);
+    }
+    for (let each = Math.max(this.first, tag + 1); each < this.next; each++) {
+      if (this.get(each) !== null && !keeps(each)) taken.push(this.take(each)!);
+    }
+    return taken;
+  }
+
   /** Removes and returns everything, in order. Tags go on counting. */
   drain(): QueueEntry[] {
     return this.takeUpTo(this.next - 1);

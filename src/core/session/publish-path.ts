@@ -169,8 +169,9 @@ export class PublishPath implements Worker {
     }
     this.copies = null;
     for (let followed = 0; !copies.done; followed++) {
-      requirePublic(exchange, copies.nextKey);
-      const known = !this.restricted || this.permissions.knowsTopic('write', exchange, copies.nextKey);
+      const key = copies.nextKey;
+      if (key !== null) requirePublic(exchange, key);
+      const known = key === null || !this.restricted || this.permissions.knowsTopic('write', exchange, key);
       if (!known || (followed % KEYS_SLICE === 0 && this.isOverdue())) {
         this.copies = copies;
         return null;

@@ -118,13 +118,42 @@ describe('the x-death header of a message', () => {
     ]);
   });
 
+  it('counts the events of earlier versions, which have no counts, by queue and reason', () => {
+    const earlier = Array.from({ length: 22 }, (_, i) => event(`q${i % 5}`, 'expired', textField('nth', `${i}`)));
+    const { headers } = died({ headers: [array('x-death', earlier)] }, 'other');
+    const events = plain(headers)['x-death'] as { count: bigint; queue: string; nth?: string }[];
+    assert.equal(events.length, 6, 'as RabbitMQ');
+    assert.deepEqual(
+      events.slice(1).map(({ count: deaths, queue, nth }) => [queue, deaths, nth]),
+      [5n, 5n, 4n, 4n, 4n].map((deaths, i) => [`q${i}`, deaths, `${i}`]),
+    );
+    const again = died({ headers: [array('x-death', earlier)] }, 'q3');
+    assert.deepEqual(
+      (plain(again.headers)['x-death'] as { count: bigint; queue: string }[]).map(({ count: n, queue }) => [queue, n]),
+      [
+        ['q3', 5n],
+        ['q0', 5n],
+        ['q1', 5n],
+        ['q2', 4n],
+        ['q4', 4n],
+      ],
+    );
+    const counts = [event('a', 'rejected', count(3n)), event('a', 'rejected', count(9n)), event('b', 'expired')];
+    const mixed = plain(died({ headers: [array('x-death', counts)] }).headers)['x-death'] as { count: bigint }[];
+    assert.deepEqual(
+      mixed.map(({ count: n }) => n),
+      [1n, 3n, 1n],
+      'a count that is there is kept',
+    );
+  });
+
   it('is valid whatever a client wrote into x-death', () => {
     for (const value of [text('text'), { type: 'I', value: 5 } as const]) {
       const dead = plain(died({ headers: [{ name: 'x-death', value }] }).headers);
       assert.equal((dead['x-death'] as Plain[]).length, 1);
     }
     const odd = died({ headers: [array('x-death', [text('text'), event('q', 'expired', textField('count', 'x'))])] });
-    assert.deepEqual(plain(odd.headers)['x-death'], [{ count: 1n, queue: 'q', reason: 'expired' }, 'text']);
+    assert.deepEqual(plain(odd.headers)['x-death'], [{ count: 2n, queue: 'q', reason: 'expired' }, 'text']);
     const uncounted = died({ headers: [array('x-death', [event('q', 'expired')])] });
     assert.deepEqual(plain(uncounted.headers)['x-death'], [{ count: 1n, queue: 'q', reason: 'expired' }]);
   });

@@ -28,6 +28,14 @@ const command = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant('upTo' as const), at: fc.double({ min: 0, max: 1.1, noNaN: true }) }),
   },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('above' as const),
+      at: fc.double({ min: 0, max: 1, noNaN: true }),
+      every: fc.integer({ min: 1, max: 5 }),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('drain' as const) }) },
 );
 
@@ -73,6 +81,17 @@ describe('the ledger of unacknowledged entries', () => {
             case 'upTo': {
               const tag = Math.round(command.at * last);
               assert.deepEqual(unacked.takeUpTo(tag), takePrefix(tag));
+              break;
+            }
+            case 'above': {
+              const above = Math.round(command.at * last);
+              const keeps = (tag: number): boolean => tag % command.every === 0;
+              const expected = [...model].filter(([tag]) => tag > above && !keeps(tag));
+              assert.deepEqual(
+                unacked.takeAbove(above, keeps),
+                expected.map(([, entry]) => entry),
+              );
+              for (const [tag] of expected) model.delete(tag);
               break;
             }
             case 'drain':

@@ -37,6 +37,34 @@ const groupQueues = (broker: Harness): string[] =>
   [...broker.hosts.get('/')!.queues.keys()].filter((name) => name.endsWith('shared'));
 
 describe('a shared subscription', () => {
+  it('shares the receive maximum of its client with the other subscriptions in turn', async () => {
+    const broker = new Harness();
+    const client = await broker.connect5('c', { properties: [p.receiveMaximum(1)] });
+    client.send(subscribe5(1, [], ['$share/g/a', 1], ['$share/g/b', 1], ['own', 1]));
+    await broker.settle();
+    client.take();
+    const publisher = await broker.connect('pub');
+    for (let i = 0; i < 8; i++) {
+      for (const topic of ['a', 'b', 'own']) publisher.send(publish(topic, 'm', 1, 100 + i));
+    }
+    await broker.settle();
+    const topics: string[] = [];
+    for (let i = 0; i < 24; i++) {
+      const [packet, ...more] = client.take();
+      assert.deepEqual(more, [], 'one at a time');
+      const bytes = Buffer.from(packet!, 'hex');
+      const length = bytes.readUInt16BE(2);
+      topics.push(bytes.toString('utf8', 4, 4 + length));
+      client.send(ack(0x40, bytes.readUInt16BE(4 + length)));
+      await broker.settle();
+    }
+    for (const topic of ['a', 'b', 'own']) {
+      assert.equal(topics.filter((each) => each === topic).length, 8, topic);
+      const first = topics.indexOf(topic);
+      assert.ok(first < 6, `${topic} is not behind all others: ${topics}`);
+    }
+  });
+
   for (const qos of [0, 1, 2]) {
     it(`gives each message to one member, at QoS ${qos}, and to every other subscriber`, async () => {
       const broker = new Harness();
